@@ -1,6 +1,6 @@
 //! The one clock. Nothing else reads the time or sleeps.
 //!
-//! [`SystemClock`] is the machine's; [`SimClock`] stands still until told to advance and wakes its sleepers in order of
+//! The machine's clock is `controller::SystemClock`, so that pure crates need no runtime. [`SimClock`] stands still until told to advance and wakes its sleepers in order of
 //! their deadlines. [`Pace`] divides the waiting times that AWS's behaviour contains.
 
 use serde::{Deserialize, Serialize};
@@ -65,22 +65,6 @@ pub trait Clock: Send + Sync + 'static {
     fn sleep(&self, by: Duration) -> Sleep;
 }
 
-/// The machine's clock; sleeping needs a tokio runtime.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    #[allow(clippy::disallowed_methods)] // the one place that reads the wall clock
-    fn now(&self) -> Timestamp {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-    }
-
-    fn sleep(&self, by: Duration) -> Sleep {
-        Box::pin(tokio::time::sleep(by))
-    }
-}
-
 /// A clock for simulation. Clones share the time.
 #[derive(Debug, Clone, Default)]
 pub struct SimClock(Arc<Mutex<SimState>>);
@@ -108,7 +92,8 @@ impl SimClock {
         let due = {
             let mut state = self.state();
             state.now = Timestamp(state.now).plus(by).0;
-            let later = state.sleepers.split_off(&(state.now + 1, 0));
+            let after = (state.now + 1, 0);
+            let later = state.sleepers.split_off(&after);
             std::mem::replace(&mut state.sleepers, later)
         };
         due.into_values().flatten().for_each(Waker::wake);

@@ -1,6 +1,6 @@
 //! What every layer speaks of: ids and ARNs, accounts and regions, instants and the clock, pace, and AWS's wire error.
 //!
-//! Nothing here does I/O, apart from [`clock::SystemClock`] which reads the time and [`id`] which reads random bytes.
+//! Nothing here does I/O, apart from [`id`], which reads random bytes.
 //! Whatever knows HTTP, Linux or a service's rules lives above.
 
 pub mod arn;
@@ -9,6 +9,6 @@ pub mod error;
 pub mod id;
 pub mod scope;
 
-pub use clock::{Clock, Pace, SimClock, SystemClock, Timestamp};
+pub use clock::{Clock, Pace, SimClock, Timestamp};
 pub use error::{ApiError, Fault};
 pub use scope::{AccountId, Region, Scope};
