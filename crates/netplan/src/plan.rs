@@ -1,0 +1,148 @@
+//! What the kernel must hold: the output of [`compile`](crate::compile).
+
+use crate::{MacAddress, Ruleset};
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::Ipv4Addr,
+};
+
+/// The name of the namespace that stands for the internet.
+pub const INTERNET: &str = "internet";
+
+/// Every namespace and every link.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FabricPlan {
+    /// The namespaces by name.
+    pub namespaces: BTreeMap<String, Namespace>,
+    /// What the host itself holds: addresses and routes on its link to the internet namespace.
+    pub host: Namespace,
+    /// The links, by a name of their own.
+    pub cables: BTreeMap<String, Cable>,
+    /// What the state asked for and could not be planned, with the reason.
+    pub omitted: BTreeSet<String>,
+}
+
+/// A network namespace's content.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Namespace {
+    /// Settings under `/proc/sys/net`, by path.
+    pub settings: BTreeMap<String, String>,
+    /// Addresses.
+    pub addresses: BTreeSet<Address>,
+    /// Neighbours that are known without asking.
+    pub neighbours: BTreeSet<Neighbour>,
+    /// Routes.
+    pub routes: BTreeSet<Route>,
+    /// Which routing table is for which packets.
+    pub rules: BTreeSet<RoutingRule>,
+    /// The packet filter, if it has one.
+    pub filter: Option<Ruleset>,
+}
+
+/// Where a link's end stands.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Place {
+    /// In the host's own namespace.
+    Host,
+    /// In the namespace of this name.
+    Namespace(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Host => "host",
+            Self::Namespace(name) => name,
+        })
+    }
+}
+
+/// A pair of virtual Ethernet devices.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cable {
+    /// The end in a router.
+    pub near: End,
+    /// The end at an attachment or at another router.
+    pub far: End,
+    /// The largest packet.
+    pub mtu: u32,
+}
+
+/// One end of a link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// Where.
+    pub place: Place,
+    /// The device's name there.
+    pub link: String,
+    /// Its hardware address.
+    pub mac: MacAddress,
+}
+
+/// An address on a device. It brings no route of its own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Address {
+    /// The device.
+    pub link: String,
+    /// The address.
+    pub ip: Ipv4Addr,
+    /// Its prefix, for those who look.
+    pub prefix: u8,
+}
+
+/// A permanent neighbour entry.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Neighbour {
+    /// The device.
+    pub link: String,
+    /// The neighbour's address.
+    pub ip: Ipv4Addr,
+    /// Its hardware address.
+    pub mac: MacAddress,
+}
+
+/// A route.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Route {
+    /// The kernel's number of the table; 254 is the main one.
+    pub table: u32,
+    /// Packets to where.
+    pub destination: Ipv4Net,
+    /// What becomes of them.
+    pub action: RouteAction,
+}
+
+impl Route {
+    /// The main table's number.
+    pub const MAIN: u32 = 254;
+}
+
+/// What a route does.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum RouteAction {
+    /// Send over a device.
+    Link {
+        /// The device.
+        link: String,
+        /// The next hop, taken to be on that device; none is the destination itself.
+        via: Option<Ipv4Addr>,
+        /// The source address of what starts here.
+        source: Option<Ipv4Addr>,
+    },
+    /// Drop without a word.
+    Blackhole,
+}
+
+/// A rule that picks a routing table.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RoutingRule {
+    /// Lower ones come first.
+    pub priority: u32,
+    /// Packets with this mark; none is all.
+    pub mark: Option<u32>,
+    /// The table; none drops.
+    pub table: Option<u32>,
+}

@@ -1,0 +1,211 @@
+//! A packet filter as data: sets, maps and chains, close to what nf_tables runs.
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+/// One table.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Ruleset {
+    /// Sets and maps by name.
+    pub sets: BTreeMap<String, Set>,
+    /// Chains by name.
+    pub chains: BTreeMap<String, Chain>,
+}
+
+/// A set, or a map if its elements have values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Set {
+    /// What a key is made of.
+    pub key: Vec<Field>,
+    /// Whether keys are ranges. They never overlap.
+    pub interval: bool,
+    /// What a key leads to.
+    pub value: ValueKind,
+    /// The elements.
+    #[serde(with = "pairs")]
+    pub elements: BTreeMap<Element, Value>,
+}
+
+/// A part of a set's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Field {
+    /// A device's name.
+    Link,
+    /// An IPv4 address.
+    Address,
+    /// A protocol's number.
+    Protocol,
+    /// A port.
+    Port,
+}
+
+/// A key: one range per field.
+pub type Element = Vec<Range>;
+
+/// A range, both ends included; a single value has equal ends.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Range {
+    /// A device's name.
+    Link(String),
+    /// Addresses.
+    Address(Ipv4Addr, Ipv4Addr),
+    /// Protocols.
+    Protocol(u8, u8),
+    /// Ports.
+    Port(u16, u16),
+}
+
+/// What a set's elements lead to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ValueKind {
+    /// Nothing: it is a set.
+    None,
+    /// A verdict.
+    Verdict,
+    /// A mark.
+    Mark,
+    /// An address.
+    Address,
+}
+
+/// An element's value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Value {
+    /// Nothing.
+    None,
+    /// A verdict.
+    Verdict(Verdict),
+    /// A mark.
+    Mark(u32),
+    /// An address.
+    Address(Ipv4Addr),
+}
+
+/// What becomes of a packet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// It passes this hook.
+    Accept,
+    /// It is gone, without an answer.
+    Drop,
+    /// Back to the calling chain.
+    Return,
+    /// Into another chain, and back here if that has no verdict.
+    Jump(String),
+}
+
+/// A chain of rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chain {
+    /// Where the kernel enters it; none if only other chains do.
+    pub hook: Option<ChainHook>,
+    /// What becomes of a packet at its end; only for a chain with a hook.
+    pub accept_at_end: bool,
+    /// Its rules.
+    pub rules: Vec<Rule>,
+}
+
+/// Where the kernel enters a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChainHook {
+    /// Each packet that came in, before routing.
+    Prerouting,
+    /// Each packet that is to be routed on; the lower the number, the earlier.
+    Forward(i32),
+    /// Each packet for this namespace itself.
+    Input,
+    /// A connection's first packet that came in: where it is really for.
+    DestinationNat,
+    /// A connection's first packet on its way out: who it is really from.
+    SourceNat,
+}
+
+/// A rule: if all of `when` hold, then `then`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// The conditions.
+    pub when: Vec<Match>,
+    /// The effect.
+    pub then: Action,
+}
+
+/// A rule's effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    /// A verdict.
+    Verdict(Verdict),
+    /// The verdict that a map has for these parts of the packet; none: go on.
+    VerdictOf(Vec<Selector>, String),
+    /// Set the mark that a map has for these parts; none: go on.
+    MarkOf(Vec<Selector>, String),
+    /// Send it to the address that a map has for these parts.
+    DestinationNat(Vec<Selector>, String),
+    /// Send it from the address that a map has for these parts.
+    SourceNat(Vec<Selector>, String),
+    /// Send it from the outgoing device's own address.
+    Masquerade,
+}
+
+/// A condition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Match {
+    /// It is IPv4.
+    Ipv4,
+    /// It is part of a known connection, or speaks of one.
+    Established,
+    /// It cannot be part of any connection.
+    Invalid,
+    /// It came in by this device.
+    From(String),
+    /// It goes out by this device.
+    To(String),
+    /// Its source is in this block.
+    Source(Ipv4Net),
+    /// Its destination is in this block.
+    Destination(Ipv4Net),
+    /// Its protocol is this one.
+    Protocol(u8),
+    /// Its destination port is in this range, ends included.
+    Port(u16, u16),
+    /// Its ICMP type is this one.
+    IcmpType(u8),
+    /// Its ICMP code is this one.
+    IcmpCode(u8),
+    /// A set or a map has these parts of the packet.
+    In(Vec<Selector>, String),
+}
+
+/// A part of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Selector {
+    /// The device that it came in by.
+    From,
+    /// The device that it goes out by.
+    To,
+    /// Its source address.
+    Source,
+    /// Its destination address.
+    Destination,
+    /// Its protocol.
+    Protocol,
+    /// Its destination port.
+    Port,
+}
+
+/// Elements as a list of pairs, for formats whose maps have text for keys.
+mod pairs {
+    use super::{Element, Value};
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::collections::BTreeMap;
+
+    pub(super) fn serialize<S: Serializer>(map: &BTreeMap<Element, Value>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<Element, Value>, D::Error> {
+        Ok(Vec::<(Element, Value)>::deserialize(deserializer)?.into_iter().collect())
+    }
+}
