@@ -1,1 +1,21 @@
-//! `rollout`.
+//! The decisions of ECS: what a service should do next, what a Fargate task may ask for, and in which order a task lives.
+//!
+//! Everything here is a synchronous function of its arguments: no I/O, no clock, no randomness. [`decide`] takes the
+//! observed [`ServiceState`] and the present instant and answers a [`Plan`]; who carries the plan out (the service
+//! controller in production, a toy world in the tests) has no choice left.
+//!
+//! What this is not: it knows no API shapes, no store and no words of AWS; `ecs::texts` turns decisions into text.
+
+mod balance;
+pub mod breaker;
+mod decide;
+pub mod fargate;
+pub mod health;
+pub mod lifecycle;
+mod state;
+
+pub use breaker::{CircuitBreaker, Threshold};
+pub use decide::{Decision, Event, Plan, decide};
+pub use health::{ContainerHealth, TargetHealth, Verdict};
+pub use lifecycle::{DesiredStatus, StopCode, TaskStatus};
+pub use state::{Deployment, DeploymentStatus, Marks, Placement, RolloutState, ServiceState, Task, Timing};
