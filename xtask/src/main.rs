@@ -1,2 +1,28 @@
-//! Project tasks.
-fn main() {}
+//! Project tasks: `cargo xtask <task>`.
+
+mod models;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask models [generate]      write crates/model/src from models/*.json
+       cargo xtask models --check         fail if that would change anything
+       cargo xtask models sync <wheel>    write models/*.json from a botocore wheel, then generate";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words[..] {
+        ["models"] | ["models", "generate"] => models::generate(),
+        ["models", "--check"] => models::check(),
+        ["models", "sync", wheel] => models::sync(wheel.as_ref()).and_then(|()| models::generate()),
+        _ => Err(USAGE.to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
