@@ -1,0 +1,117 @@
+//! The state of tasks and containers, as the shim writes it down and a runtime reports it.
+
+use crate::spec::TaskId;
+use serde::{Deserialize, Serialize};
+use types::Timestamp;
+
+/// A task's state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskStatus {
+    /// The task.
+    pub task: TaskId,
+    /// Its containers, in the spec's order.
+    pub containers: Vec<ContainerStatus>,
+}
+
+impl TaskStatus {
+    /// The container of this name.
+    pub fn container(&self, name: &str) -> Option<&ContainerStatus> {
+        self.containers.iter().find(|c| c.name == name)
+    }
+
+    /// No container runs or will run without being asked to.
+    pub fn is_over(&self) -> bool {
+        self.containers.iter().all(|c| c.state.is_over())
+    }
+}
+
+/// A container's state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub state: ContainerState,
+}
+
+/// Where a container stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum ContainerState {
+    /// Made, not started.
+    Created,
+    /// Its first process runs.
+    Running {
+        /// The process, as the host sees it.
+        pid: u32,
+        /// Since when.
+        started_at: Timestamp,
+    },
+    /// It ran and ended.
+    Exited(Exit),
+    /// It could not be started.
+    Failed {
+        /// Why, in the words of the container runtime that AWS uses.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl ContainerState {
+    /// Ended, or never began.
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Exited(_) | Self::Failed { .. })
+    }
+
+    /// A word for it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running { .. } => "running",
+            Self::Exited(_) => "exited",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// The exit code; 128 + the signal for a killed process.
+    pub code: i32,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// The kernel killed a process of the container for want of memory.
+    pub oom: bool,
+    /// When it had started, if it had.
+    pub started_at: Option<Timestamp>,
+    /// When it ended, as far as known.
+    pub at: Timestamp,
+    /// Why, where the code alone does not say it: the shim died, the host restarted, stopped before its start.
+    pub reason: Option<String>,
+}
+
+/// What a container uses.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ContainerUsage {
+    /// The container.
+    pub name: String,
+    /// CPU time since its start, in nanoseconds.
+    pub cpu_nanos: u64,
+    /// Memory in use, page cache that the kernel can drop at once excluded.
+    pub memory_bytes: u64,
+    /// Its memory limit, if it has one of its own.
+    pub memory_limit_bytes: Option<u64>,
+    /// Processes and threads.
+    pub pids: u64,
+}
+
+/// How an extra process in a container ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecOutcome {
+    /// The exit code; 128 + signal for a killed process; `None` where its time was up (it was killed).
+    pub code: Option<i32>,
+    /// The first bytes that it wrote, standard output and standard error together (at most 4 KiB).
+    pub output: Vec<u8>,
+}
