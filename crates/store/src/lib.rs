@@ -31,3 +31,6 @@ pub use stream::{Entry, Position, StreamStats, Streams};
 pub use ticket::Ticket;
 pub use tx::Tx;
 pub use view::View;
+
+#[cfg(test)]
+mod tests;

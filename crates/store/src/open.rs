@@ -45,7 +45,8 @@ fn load_rows(disk: &Disk, view: &mut View, versions: &BTreeMap<String, u32>) -> 
     let mut record = Record::default();
     let mut unknown = BTreeSet::new();
     disk.rows(|key, json| {
-        let unreadable = |table: &str, why: String| Error::Unreadable { table: table.to_owned(), id: key.to_owned(), why };
+        let unreadable =
+            |table: &str, why: String| Error::Unreadable { table: table.to_owned(), id: key.to_owned(), why };
         let (name, scope, id) = parse_key(key).ok_or_else(|| unreadable("?", "malformed key".to_owned()))?;
         let Some(place) = schema.named(name) else {
             unknown.insert(name.to_owned());

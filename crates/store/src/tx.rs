@@ -59,7 +59,13 @@ impl Tx {
         let id: Arc<str> = row.id().as_ref().into();
         let (place, table) = self.table::<R>();
         let before = table.put(scope, id.clone(), row.clone());
-        self.note(place, scope, id, before.map(|row| row as Arc<dyn Any + Send + Sync>), Some(row.clone() as Arc<dyn Encode>));
+        self.note(
+            place,
+            scope,
+            id,
+            before.map(|row| row as Arc<dyn Any + Send + Sync>),
+            Some(row.clone() as Arc<dyn Encode>),
+        );
         row
     }
 

@@ -19,7 +19,10 @@ impl Schema {
         let places: HashMap<_, _> = tables.iter().enumerate().map(|(place, table)| ((table.row)(), place)).collect();
         let names: std::collections::BTreeSet<_> = tables.iter().map(|table| table.name).collect();
         assert!(names.len() == tables.len() && places.len() == tables.len(), "a table is registered twice");
-        assert!(names.iter().all(|name| !name.is_empty() && !name.contains('/')), "a table's name is empty or has a slash");
+        assert!(
+            names.iter().all(|name| !name.is_empty() && !name.contains('/')),
+            "a table's name is empty or has a slash"
+        );
         Self { tables, places }
     }
 

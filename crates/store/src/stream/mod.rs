@@ -95,7 +95,12 @@ impl Streams {
     }
 
     /// The last `limit` records of the range, latest first; none if there is no such stream.
-    pub fn read_back(&self, stream: &str, range: impl RangeBounds<Position>, limit: usize) -> Result<Vec<Entry>, Error> {
+    pub fn read_back(
+        &self,
+        stream: &str,
+        range: impl RangeBounds<Position>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, Error> {
         self.file.read(stream, &bounds(&range), limit, true)
     }
 
