@@ -10,6 +10,7 @@ pub mod schema;
 mod seed;
 pub mod service;
 pub mod shape;
+pub mod sigv4;
 pub mod stored;
 mod timestamp;
 pub mod validate;
