@@ -1,0 +1,157 @@
+//! HTTP in front of the calls: listeners, limits, routing of what is not the AWS API, and an orderly end.
+//!
+//! One task a connection. A request's body is read whole up to [`MAX_BODY`]; the registry and the like, which stream,
+//! are [`Extra`]s and get the request untouched.
+
+use crate::call::{Call, Caller};
+use crate::identity::Identity;
+use crate::Context;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+use store::Store;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use types::Clock;
+use wire::service::Service;
+
+/// The largest body that an API call may have. AWS's own limits lie between 64 KiB and 10 MiB.
+pub const MAX_BODY: usize = 10 * 1024 * 1024;
+
+/// How long a client may take to send a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a client may take to send a request's body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long open requests may still take at shutdown.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+
+/// A response's body.
+pub type Body = BoxBody<Bytes, std::io::Error>;
+
+/// A body that is wholly here.
+pub fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed()
+}
+
+/// Something besides the AWS API that the same port answers, such as the registry.
+pub trait Extra: Send + Sync + 'static {
+    /// Whether requests for `path` are its own.
+    fn takes(&self, path: &str) -> bool;
+    /// Answers one of them.
+    fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> BoxFuture<'_, Response<Body>>;
+}
+
+/// The front door with all that it needs. Cheap to clone.
+#[derive(Clone)]
+pub struct Gateway(Arc<Inner>);
+
+struct Inner {
+    caller: Caller,
+    extras: Vec<Box<dyn Extra>>,
+}
+
+impl Gateway {
+    /// A gateway to `services`. The order decides where two share a signing name.
+    pub fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        identity: Arc<dyn Identity>,
+        services: Vec<Box<dyn Service<Context>>>,
+        extras: Vec<Box<dyn Extra>>,
+    ) -> Self {
+        Self(Arc::new(Inner { caller: Caller::new(store, clock, identity, services), extras }))
+    }
+
+    /// Accepts connections until `stop` turns true, then lets open requests end.
+    pub async fn serve(self, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+        let graceful = GracefulShutdown::new();
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+        builder.http2().timer(TokioTimer::new()).max_concurrent_streams(128);
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stop.wait_for(|stop| *stop) => break,
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of file descriptors, mostly: wait for some to be freed instead of spinning.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            drop(stream.set_nodelay(true));
+            let gateway = self.clone();
+            let service = service_fn(move |request| {
+                let gateway = gateway.clone();
+                async move { Ok::<_, Infallible>(gateway.answer(request, peer).await) }
+            });
+            let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+            let watched = graceful.watch(connection);
+            tokio::spawn(async move {
+                if let Err(error) = watched.await {
+                    tracing::debug!(%peer, %error, "a connection ended badly");
+                }
+            });
+        }
+        drop(tokio::time::timeout(SHUTDOWN_GRACE, graceful.shutdown()).await);
+    }
+
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        if let Some(extra) = self.0.extras.iter().find(|extra| extra.takes(request.uri().path())) {
+            // A panic there must not take the connection down without an answer.
+            let answer = AssertUnwindSafe(extra.answer(request, peer)).catch_unwind().await;
+            return answer.unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n"));
+        }
+        let (mut parts, body) = request.into_parts();
+        // HTTP/2 names the host in the URI; signatures cover it as a header.
+        if !parts.headers.contains_key(http::header::HOST)
+            && let Some(host) = parts.uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok())
+        {
+            parts.headers.insert(http::header::HOST, host);
+        }
+        let read = Limited::new(body, MAX_BODY).collect();
+        let body = match tokio::time::timeout(BODY_TIMEOUT, read).await {
+            Ok(Ok(collected)) => collected.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                return self.0.caller.refuse(&parts, types::ApiError::new(
+                    "RequestEntityTooLarge",
+                    format!("Request body is larger than {MAX_BODY} bytes."),
+                ).with_status(413));
+            }
+            Ok(Err(_)) => return plain(StatusCode::BAD_REQUEST, "the request's body broke off\n"),
+            Err(_) => {
+                return self.0.caller.refuse(&parts, types::ApiError::new(
+                    "RequestTimeout",
+                    "Your socket connection to the server was not read from or written to within the timeout period.",
+                ));
+            }
+        };
+        self.0.caller.call(Call { parts, body, peer }).await
+    }
+}
+
+/// A short text answer.
+pub fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(full(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}

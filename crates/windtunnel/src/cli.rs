@@ -1,0 +1,124 @@
+//! The command line: what a person types, parsed and handed to the module that does it.
+
+use crate::paths::Paths;
+use clap::{CommandFactory, Parser, Subcommand};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use types::Pace;
+
+/// AWS's container platform on one machine: real containers, real networks, real load balancers behind the AWS API.
+#[derive(Debug, Parser)]
+#[command(name = "windtunnel", version, arg_required_else_help = true)]
+struct Cli {
+    /// The directory that holds all state [default: /var/lib/windtunnel for root, else ~/.local/share/windtunnel]
+    #[arg(long, global = true, value_name = "DIR", env = "WINDTUNNEL_DATA_DIR", hide_env_values = true)]
+    data_dir: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// How the server is started.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ServeOptions {
+    /// The address and port of the AWS API; loopback unless you say otherwise
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4566")]
+    pub(crate) listen: SocketAddr,
+    /// Waiting times are divided by this: `real`, or a factor such as 10
+    #[arg(long, default_value = "real", value_parser = parse_pace)]
+    pub(crate) pace: Pace,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server in the foreground
+    Serve(ServeOptions),
+    /// Bring up the reference deployment: three services behind a load balancer
+    Demo {
+        #[command(flatten)]
+        serve: ServeOptions,
+        /// Build it, check it, and exit instead of staying
+        #[arg(long)]
+        once: bool,
+    },
+    /// Print the exports that point AWS tools at the server: eval "$(windtunnel env)"
+    Env {
+        /// The server's address and port
+        #[arg(long, value_name = "ADDR:PORT")]
+        listen: Option<SocketAddr>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say whether the server runs, and what it holds
+    Status {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Delete all state of a stopped server
+    Reset {
+        /// Also clear what crashed servers left in the kernel, and nothing else
+        #[arg(long)]
+        host: bool,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Show which operations of the AWS API are implemented
+    Coverage {
+        /// Only this service, e.g. ecs
+        service: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a completion script for a shell
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+fn parse_pace(text: &str) -> Result<Pace, String> {
+    if text == "real" {
+        return Ok(Pace::REAL);
+    }
+    let factor = text.parse().ok().and_then(Pace::new);
+    factor.ok_or_else(|| "a pace is `real` or a number of at least 1".to_owned())
+}
+
+/// Parses the command line and does what it says.
+pub(crate) fn run() -> Result<(), String> {
+    let Cli { data_dir, command } = Cli::parse();
+    let data = data_dir.unwrap_or_else(Paths::default_data);
+    match command {
+        Command::Serve(options) => crate::daemon::serve(&Paths::open(&data)?, &options),
+        Command::Demo { serve, once } => crate::demo::run(&Paths::open(&data)?, &serve, once),
+        Command::Env { listen, json } => crate::status::env(&Paths::open(&data)?, listen, json),
+        Command::Status { json } => crate::status::status(&Paths::open(&data)?, json),
+        Command::Reset { host: true, .. } => crate::reset::host(),
+        Command::Reset { yes, .. } => crate::reset::data(&Paths::open(&data)?, yes),
+        Command::Coverage { service, json } => crate::coverage::print(service.as_deref(), json),
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "windtunnel", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_pace_is_real_or_a_factor() {
+        assert_eq!(parse_pace("real"), Ok(Pace::REAL));
+        assert_eq!(parse_pace("10").map(Pace::factor), Ok(10.0));
+        assert!(parse_pace("0.5").is_err() && parse_pace("NaN").is_err() && parse_pace("x").is_err());
+    }
+}
