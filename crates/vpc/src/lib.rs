@@ -1,1 +1,29 @@
-//! `vpc`.
+//! The network part of the EC2 API, and the controller that makes the kernel's network agree with it.
+//!
+//! [`rows`] are the resources as stored; `api` turns requests into rows; [`query`] is what other services may read and
+//! [`intent`] what they may ask for (an interface for a task or a load balancer's node); `controller` compiles all rows
+//! into a `netplan::NetworkState` and has the fabric apply it. Packets are the fabric's business, not this crate's.
+
+pub mod intent;
+pub mod query;
+pub mod rows;
+mod texts;
+
+use store::TableDef;
+
+/// The tables of this service.
+pub fn tables() -> Vec<TableDef> {
+    vec![
+        TableDef::of::<rows::Vpc>(),
+        TableDef::of::<rows::Subnet>(),
+        TableDef::of::<rows::RouteTable>(),
+        TableDef::of::<rows::InternetGateway>(),
+        TableDef::of::<rows::NatGateway>(),
+        TableDef::of::<rows::Address>(),
+        TableDef::of::<rows::SecurityGroup>(),
+        TableDef::of::<rows::NetworkAcl>(),
+        TableDef::of::<rows::NetworkInterface>(),
+        TableDef::of::<rows::VpcEndpoint>(),
+        TableDef::of::<rows::DhcpOptions>(),
+    ]
+}

@@ -1,0 +1,161 @@
+//! What other services may ask of the network: interfaces. They write intent; the controller has the fabric make it real
+//! and writes back [`InterfaceState`].
+
+use crate::rows::{
+    Address, Attachment, InterfaceState, InterfaceType, NetworkInterface, SecurityGroup, Subnet, Tags, Vpc,
+};
+use crate::texts;
+use ipnet::Ipv4Net;
+use std::collections::HashSet;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use store::{Tx, View};
+use types::id::{AttachmentId, EniId, SecurityGroupId, SubnetId};
+use types::{ApiError, Scope, Timestamp};
+
+/// How many security groups an interface may have. Source: VPC user guide, "Amazon VPC quotas".
+pub const MAX_GROUPS: usize = 5;
+
+/// An interface to be made.
+#[derive(Debug, Clone)]
+pub struct NewInterface {
+    /// In which subnet.
+    pub subnet: SubnetId,
+    /// Its security groups; none means the VPC's default group.
+    pub groups: Vec<SecurityGroupId>,
+    /// Its description.
+    pub description: String,
+    /// Its kind.
+    pub kind: InterfaceType,
+    /// The service that makes it, e.g. `amazon-elb`; `None` for a user.
+    pub requester: Option<String>,
+    /// What it is attached to from the start: owner and namespace.
+    pub attach: Option<(String, Option<String>)>,
+    /// The private address wanted; `None` takes the lowest free one.
+    pub private_ip: Option<Ipv4Addr>,
+    /// A public address out of the pool, whatever the subnet's own setting.
+    pub public_ip: bool,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+/// Where public addresses come from: the pool's assignable addresses.
+#[derive(Debug, Clone)]
+pub struct PublicPool(Vec<Ipv4Addr>);
+
+impl PublicPool {
+    /// The pool of an instance whose network stands on `ground`.
+    pub fn new(ground: &netplan::Ground) -> Self {
+        Self(ground.assignable().collect())
+    }
+
+    /// The lowest address that neither an elastic IP nor an interface has, in any account and region.
+    pub fn free(&self, view: &View) -> Result<Ipv4Addr, ApiError> {
+        let elastic = view.scan_all::<Address>().map(|(_, address)| address.public_ip);
+        let automatic = view.scan_all::<NetworkInterface>().filter_map(|(_, interface)| interface.auto_public_ip);
+        let used: HashSet<Ipv4Addr> = elastic.chain(automatic).collect();
+        self.0.iter().copied().find(|ip| !used.contains(ip)).ok_or_else(texts::no_public_address)
+    }
+}
+
+/// Makes an interface with an address of its subnet. The fabric attaches it soon after the commit.
+pub fn create_interface(
+    tx: &mut Tx,
+    scope: &Scope,
+    pool: &PublicPool,
+    now: Timestamp,
+    new: NewInterface,
+) -> Result<Arc<NetworkInterface>, ApiError> {
+    let subnet = tx.get::<Subnet>(scope, new.subnet.as_str()).ok_or_else(|| texts::subnet_not_found(new.subnet.as_str()))?;
+    let groups = groups(tx, scope, &subnet, new.groups)?;
+    let private_ip = free_private_ip(tx, scope, &subnet, new.private_ip)?;
+    let auto_public_ip = if new.public_ip { Some(pool.free(tx)?) } else { None };
+    let id = EniId::generate();
+    let attachment = new.attach.map(|(owner, namespace)| Attachment {
+        id: AttachmentId::generate(),
+        owner,
+        namespace,
+        at: now,
+    });
+    let interface = NetworkInterface {
+        mac: mac(&id),
+        id,
+        vpc: subnet.vpc.clone(),
+        subnet: subnet.id.clone(),
+        zone: subnet.zone.clone(),
+        description: new.description,
+        kind: new.kind,
+        private_ips: vec![private_ip],
+        auto_public_ip,
+        groups,
+        source_dest_check: new.kind != InterfaceType::NatGateway,
+        requester: new.requester,
+        attachment,
+        state: InterfaceState::Pending,
+        created: now,
+        tags: new.tags,
+    };
+    Ok(tx.put(scope, interface))
+}
+
+/// Deletes an interface, and frees the elastic address that is associated with it. Nothing happens if it is gone.
+pub fn delete_interface(tx: &mut Tx, scope: &Scope, id: &EniId) {
+    let addresses: Vec<Arc<Address>> = tx.by_index(&Address::BY_INTERFACE, scope, id.as_str()).cloned().collect();
+    for address in addresses {
+        tx.update::<Address>(scope, address.id.as_str(), |address| address.association = None);
+    }
+    tx.delete::<NetworkInterface>(scope, id.as_str());
+}
+
+/// The groups asked for, or the VPC's default one; all must be of the subnet's VPC.
+fn groups(view: &View, scope: &Scope, subnet: &Subnet, asked: Vec<SecurityGroupId>) -> Result<Vec<SecurityGroupId>, ApiError> {
+    if asked.is_empty() {
+        let vpc = view.get::<Vpc>(scope, subnet.vpc.as_str());
+        return Ok(vpc.map(|vpc| vpc.default_security_group.clone()).into_iter().collect());
+    }
+    if asked.len() > MAX_GROUPS {
+        return Err(texts::too_many_groups());
+    }
+    for id in &asked {
+        let group =
+            view.get::<SecurityGroup>(scope, id.as_str()).ok_or_else(|| texts::group_not_found(id.as_str()))?;
+        if group.vpc != subnet.vpc {
+            return Err(texts::group_of_other_vpc(id.as_str(), subnet.id.as_str()));
+        }
+    }
+    Ok(asked)
+}
+
+fn free_private_ip(view: &View, scope: &Scope, subnet: &Subnet, wanted: Option<Ipv4Addr>) -> Result<Ipv4Addr, ApiError> {
+    let used: HashSet<Ipv4Addr> = view
+        .by_index(&NetworkInterface::BY_SUBNET, scope, subnet.id.as_str())
+        .flat_map(|interface| interface.private_ips.iter().copied())
+        .collect();
+    match wanted {
+        None => {
+            let free = subnet.usable().find(|ip| !used.contains(ip));
+            free.ok_or_else(|| texts::no_free_address(subnet.id.as_str()))
+        }
+        Some(ip) if !subnet.cidr.contains(&ip) || !is_usable(&subnet.cidr, ip) => Err(ApiError::new(
+            "InvalidParameterValue",
+            format!("Address {ip} does not fall within the subnet's address range"),
+        )),
+        Some(ip) if used.contains(&ip) => Err(ApiError::new("InvalidIPAddress.InUse", format!("Address {ip} is in use."))),
+        Some(ip) => Ok(ip),
+    }
+}
+
+fn is_usable(cidr: &Ipv4Net, ip: Ipv4Addr) -> bool {
+    u32::from(ip) >= u32::from(cidr.network()) + 4 && ip != cidr.broadcast()
+}
+
+/// A locally administered MAC address made of the id's first digits: stable, and unique like the id.
+fn mac(id: &EniId) -> [u8; 6] {
+    let mut mac = [0x02, 0, 0, 0, 0, 0];
+    let digits = id.as_str().trim_start_matches(EniId::PREFIX).as_bytes();
+    for (byte, pair) in mac[1..].iter_mut().zip(digits.chunks(2)) {
+        let text = std::str::from_utf8(pair).unwrap_or_default();
+        *byte = u8::from_str_radix(text, 16).unwrap_or_default();
+    }
+    mac
+}

@@ -1,0 +1,62 @@
+//! What other services may read of the network.
+
+use crate::rows::{Address, NetworkInterface, RouteTable, SecurityGroup, Subnet, Vpc};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use store::View;
+use types::Scope;
+use types::id::{SubnetId, VpcId};
+
+/// The subnet of that id.
+pub fn subnet(view: &View, scope: &Scope, id: &str) -> Option<Arc<Subnet>> {
+    view.get(scope, id)
+}
+
+/// The VPC of that id.
+pub fn vpc(view: &View, scope: &Scope, id: &str) -> Option<Arc<Vpc>> {
+    view.get(scope, id)
+}
+
+/// The security group of that id.
+pub fn security_group(view: &View, scope: &Scope, id: &str) -> Option<Arc<SecurityGroup>> {
+    view.get(scope, id)
+}
+
+/// The network interface of that id.
+pub fn interface(view: &View, scope: &Scope, id: &str) -> Option<Arc<NetworkInterface>> {
+    view.get(scope, id)
+}
+
+/// The interface that has a private address in a VPC.
+pub fn interface_by_ip(view: &View, scope: &Scope, vpc: &VpcId, ip: Ipv4Addr) -> Option<Arc<NetworkInterface>> {
+    view.by_index(&NetworkInterface::BY_PRIVATE_IP, scope, &format!("{vpc}/{ip}")).next().cloned()
+}
+
+/// The public address of an interface: the elastic one if it has one, else the automatic one.
+pub fn public_ip(view: &View, scope: &Scope, interface: &NetworkInterface) -> Option<Ipv4Addr> {
+    let elastic = view.by_index(&Address::BY_INTERFACE, scope, interface.id.as_str()).find_map(|address| {
+        let (_, _, private) = address.association.as_ref()?;
+        (Some(*private) == interface.private_ip()).then_some(address.public_ip)
+    });
+    elastic.or(interface.auto_public_ip)
+}
+
+/// The route table in force for a subnet: the one associated, else the VPC's main one.
+pub fn route_table(view: &View, scope: &Scope, subnet: &Subnet) -> Option<Arc<RouteTable>> {
+    let explicit = view.by_index(&RouteTable::BY_SUBNET, scope, subnet.id.as_str()).next().cloned();
+    explicit.or_else(|| view.get(scope, vpc(view, scope, subnet.vpc.as_str())?.main_route_table.as_str()))
+}
+
+/// How many addresses of a subnet are free.
+pub fn free_addresses(view: &View, scope: &Scope, subnet: &Subnet) -> usize {
+    let used: usize = view
+        .by_index(&NetworkInterface::BY_SUBNET, scope, subnet.id.as_str())
+        .map(|interface| interface.private_ips.len())
+        .sum();
+    subnet.capacity().saturating_sub(used)
+}
+
+/// The subnets of a VPC.
+pub fn subnets_of(view: &View, scope: &Scope, vpc: &VpcId) -> Vec<SubnetId> {
+    view.by_index(&Subnet::BY_VPC, scope, vpc.as_str()).map(|subnet| subnet.id.clone()).collect()
+}

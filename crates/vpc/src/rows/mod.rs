@@ -1,0 +1,40 @@
+//! The resources as the store holds them, in AWS's nouns. Ids are AWS's; every row carries its tags.
+
+mod address;
+mod gateway;
+mod interface;
+mod network_acl;
+mod route_table;
+mod security_group;
+mod subnet;
+mod vpc;
+
+pub use address::Address;
+pub use gateway::{InternetGateway, NatGateway, NatGatewayState, VpcEndpoint};
+pub use interface::{Attachment, InterfaceState, InterfaceType, NetworkInterface};
+pub use network_acl::{AclEntry, AclTraffic, NetworkAcl};
+pub use route_table::{Route, RouteTable, RouteTableAssociation, Target};
+pub use security_group::{Peer, Rule, SecurityGroup};
+pub use subnet::Subnet;
+pub use vpc::{DhcpOptions, Vpc};
+
+/// A resource's tags, by key.
+pub type Tags = std::collections::BTreeMap<String, String>;
+
+/// The row type's table, its id, and its indexes.
+macro_rules! row {
+    ($type:ty, $table:literal, $id:ident $(, $index:ident)*) => {
+        impl store::Row for $type {
+            const TABLE: &'static str = $table;
+
+            fn id(&self) -> std::borrow::Cow<'_, str> {
+                std::borrow::Cow::Borrowed(self.$id.as_ref())
+            }
+
+            fn indexes() -> &'static [store::Index<Self>] {
+                const { &[$(Self::$index),*] }
+            }
+        }
+    };
+}
+pub(crate) use row;

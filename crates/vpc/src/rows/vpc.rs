@@ -1,0 +1,53 @@
+//! A VPC and its DHCP options.
+
+use super::{Tags, row};
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+use types::id::{DhcpOptionsId, NetworkAclId, RouteTableId, SecurityGroupId, VpcCidrAssociationId, VpcId};
+
+/// A VPC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vpc {
+    /// Its id.
+    pub id: VpcId,
+    /// Its primary block.
+    pub cidr: Ipv4Net,
+    /// The primary block's association.
+    pub cidr_association: VpcCidrAssociationId,
+    /// `default` or `dedicated`.
+    pub instance_tenancy: String,
+    /// Whether it is the region's default VPC.
+    pub is_default: bool,
+    /// `enableDnsSupport`.
+    pub dns_support: bool,
+    /// `enableDnsHostnames`.
+    pub dns_hostnames: bool,
+    /// `enableNetworkAddressUsageMetrics`.
+    #[serde(default)]
+    pub usage_metrics: bool,
+    /// Its DHCP options; `None` is the set called `default`.
+    pub dhcp_options: Option<DhcpOptionsId>,
+    /// The main route table.
+    pub main_route_table: RouteTableId,
+    /// The default network ACL.
+    pub default_network_acl: NetworkAclId,
+    /// The default security group.
+    pub default_security_group: SecurityGroupId,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+row!(Vpc, "vpc.vpc", id);
+
+/// A set of DHCP options.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DhcpOptions {
+    /// Its id.
+    pub id: DhcpOptionsId,
+    /// `domain-name`, `domain-name-servers`, … in AWS's order.
+    pub options: Vec<(String, Vec<String>)>,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+row!(DhcpOptions, "vpc.dhcp_options", id);
