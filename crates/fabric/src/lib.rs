@@ -1,1 +1,170 @@
-//! `fabric`.
+//! The network in the kernel: namespaces, links, routes and packet filters, made so by netlink alone.
+//!
+//! [`Fabric::apply`] takes a [`FabricPlan`] whole and does what leads there from what the kernel has: nothing, if it has
+//! it all. The plan decides everything (crate `netplan`); this crate knows nothing of AWS. What it made outlives it: a
+//! daemon that comes back reads the kernel, and goes on from there, without a packet lost.
+//!
+//! Everything of an instance carries its name: `<run root>/<instance>/netns/` holds its namespaces, `wt-<instance>` is
+//! its one device on the host. [`destroy`] and [`reset_host`] need no more than that to remove it.
+//!
+//! Nothing leads from the internet namespace into the world: a VPC reaches the host and AWS's services, no further.
+
+mod error;
+mod ground;
+mod kernel;
+mod netlink;
+pub mod netns;
+mod observe;
+mod reset;
+
+pub use error::Error;
+pub use reset::{destroy, reset_host};
+
+use kernel::Kernel;
+use netplan::{FabricPlan, Ground, INTERNET, Step};
+use nix::fcntl::Flock;
+use std::{
+    fs::{self, File},
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard},
+};
+
+/// Where run directories are, unless a test wants another place.
+pub const RUN_ROOT: &str = "/run/windtunnel";
+
+/// What a fabric is opened with.
+#[derive(Debug, Clone)]
+pub struct FabricConfig {
+    /// Eight hexadecimal digits.
+    pub instance: String,
+    /// Where instances' run directories are: [`RUN_ROOT`].
+    pub run_root: PathBuf,
+}
+
+/// An instance's network on this host.
+pub struct Fabric {
+    run_root: PathBuf,
+    netns: PathBuf,
+    ground: Ground,
+    state: Mutex<State>,
+    _held: Flock<File>,
+}
+
+struct State {
+    kernel: Kernel,
+    /// What the kernel has, as far as we made it; none if it must be read.
+    current: Option<FabricPlan>,
+}
+
+impl Fabric {
+    /// Takes hold of the instance's network, in the network namespace of the calling thread.
+    pub fn open(config: FabricConfig) -> Result<Self, Error> {
+        let FabricConfig { instance, run_root } = config;
+        let directory = run_root.join(&instance);
+        let netns = directory.join("netns");
+        fs::create_dir_all(&netns).map_err(|e| Error::file(&netns, e))?;
+        let held = reset::hold(&directory, &instance)?;
+        let ground = ground::take(&run_root, &instance)?;
+        let host = File::open("/proc/thread-self/ns/net").map_err(|e| Error::file("/proc/thread-self/ns/net", e))?;
+        let state = State { kernel: Kernel::new(netns.clone(), host), current: None };
+        Ok(Self { run_root, netns, ground, state: Mutex::new(state), _held: held })
+    }
+
+    /// The instance's name and public addresses, which plans are made with.
+    pub fn ground(&self) -> &Ground {
+        &self.ground
+    }
+
+    /// Where AWS's own services answer, in the namespace [`INTERNET`].
+    pub fn service_address(&self) -> Ipv4Addr {
+        self.ground.service_address()
+    }
+
+    /// Makes the kernel hold the plan, and nothing else of ours. Returns how many steps that took: none if it held it
+    /// already. Blocks; after an error the next call starts from what the kernel has.
+    pub fn apply(&self, plan: &FabricPlan) -> Result<usize, Error> {
+        let mut state = self.lock();
+        let State { kernel, current } = &mut *state;
+        let host_link = format!("wt-{}", self.ground.instance);
+        let work = || {
+            kernel.on_new_thread();
+            let before = match current.take() {
+                Some(before) => before,
+                None => observe::observe(kernel, &host_link)?,
+            };
+            let steps: Vec<Step> = plan.diff(&before);
+            kernel.carry_out(&steps, plan)?;
+            kernel.keep_routers(plan);
+            // Only what was carried out to the end is known.
+            *current = Some(plan.clone());
+            Ok(steps.len())
+        };
+        // A thread of its own, since it ends up in another namespace than it started in.
+        std::thread::scope(|scope| scope.spawn(work).join()).unwrap_or(Err(Error::Broken))
+    }
+
+    /// Whether the kernel holds exactly what the last plan says, read afresh. Filters are not read.
+    pub fn verify(&self) -> Result<Vec<Step>, Error> {
+        let mut state = self.lock();
+        let State { kernel, current } = &mut *state;
+        let host_link = format!("wt-{}", self.ground.instance);
+        let work = || {
+            kernel.on_new_thread();
+            let mut found = observe::observe(kernel, &host_link)?;
+            let Some(plan) = current.as_ref() else { return Ok(Vec::new()) };
+            for (name, namespace) in &mut found.namespaces {
+                if let Some(planned) = plan.namespaces.get(name) {
+                    namespace.filter.clone_from(&planned.filter);
+                    namespace.settings.clone_from(&planned.settings);
+                }
+            }
+            Ok(plan.diff(&found))
+        };
+        std::thread::scope(|scope| scope.spawn(work).join()).unwrap_or(Err(Error::Broken))
+    }
+
+    /// The path of a namespace, for those who enter it: a task's launcher, the proxy.
+    pub fn netns_path(&self, name: &str) -> PathBuf {
+        self.netns.join(name)
+    }
+
+    /// A listening socket in a namespace: a VPC's router (`netplan::router_netns`), [`INTERNET`], an attachment's.
+    pub fn listen_tcp(&self, name: &str, address: SocketAddr) -> io::Result<TcpListener> {
+        netns::listen_tcp(&self.netns_path(name), address)
+    }
+
+    /// A listening socket at [`Fabric::service_address`].
+    pub fn listen_service(&self, port: u16) -> io::Result<TcpListener> {
+        self.listen_tcp(INTERNET, SocketAddr::from((self.service_address(), port)))
+    }
+
+    /// A datagram socket in a namespace.
+    pub fn udp_socket(&self, name: &str, address: SocketAddr) -> io::Result<UdpSocket> {
+        netns::udp_socket(&self.netns_path(name), address)
+    }
+
+    /// A connection out of a namespace, begun but not waited for.
+    pub fn connect_tcp(&self, name: &str, address: SocketAddr) -> io::Result<TcpStream> {
+        netns::connect_tcp(&self.netns_path(name), address)
+    }
+
+    /// Removes everything of this instance from the host.
+    pub fn destroy(self) -> Result<(), Error> {
+        let Self { run_root, ground, state, .. } = &self;
+        // Open sockets would keep the routers alive.
+        state.lock().unwrap_or_else(std::sync::PoisonError::into_inner).kernel.keep_routers(&FabricPlan::default());
+        reset::clear(run_root, &ground.instance)
+    }
+
+    /// Where the instance's namespaces are.
+    pub fn netns_directory(&self) -> &Path {
+        &self.netns
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic within leaves `current` empty, and the next apply reads the kernel.
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

@@ -1,17 +1,22 @@
 //! From VPCs, subnets, route tables, groups and interfaces to namespaces, links, routes and packet filters: the network
 //! as a plan.
 //!
-//! [`NetworkState`] holds AWS's nouns. `compile` turns it into a [`FabricPlan`], which is what the kernel must hold,
-//! as plain data: it can be printed, compared and stored. `FabricPlan::diff` is the ordered list of `Step`s from one
+//! [`NetworkState`] holds AWS's nouns. [`compile`] turns it into a [`FabricPlan`], which is what the kernel must hold,
+//! as plain data: it can be printed, compared and stored. [`FabricPlan::diff`] is the ordered list of [`Step`]s from one
 //! plan to another. Nothing here does I/O or knows netlink: crate `fabric` carries the steps out and has no choice left.
 //!
 //! The plan is built so that a mistake fails closed: every router's filter drops what no rule accepts, keys are names of
 //! interfaces rather than their numbers, and so a filter may be in force before its interfaces exist.
 
+mod boxes;
+mod compile;
+mod diff;
 mod plan;
 mod ruleset;
 mod state;
 
+pub use compile::{compile, link_name, router_netns};
+pub use diff::{FilterChange, Step};
 pub use plan::{
     Address, Cable, End, FabricPlan, INTERNET, Namespace, Neighbour, Place, Route, RouteAction, RoutingRule,
 };

@@ -147,6 +147,11 @@ pub enum Action {
     Masquerade,
 }
 
+/// Lets through what fulfils all of `when`.
+pub(crate) fn accept(when: Vec<Match>) -> Rule {
+    Rule { when, then: Action::Verdict(Verdict::Accept) }
+}
+
 /// A condition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Match {

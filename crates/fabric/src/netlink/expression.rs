@@ -1,0 +1,250 @@
+//! A rule's conditions and effect as nf_tables expressions: small programs over registers.
+
+use super::message::Message;
+use ipnet::Ipv4Net;
+use netplan::{Action, Match, Selector, Set, Value, ValueKind, Verdict};
+
+const LIST_ELEMENT: u16 = 1;
+const VERDICT_REGISTER: u32 = 0;
+/// The first of sixteen registers of four bytes.
+const FIRST: u32 = 8;
+/// Where a map's value goes, well after any key.
+const RESULT: u32 = 20;
+/// The value and the verdict in a data attribute.
+const VALUE: u16 = 1;
+const VERDICT: u16 = 2;
+
+const META_MARK: u32 = 3;
+const META_FROM: u32 = 6;
+const META_TO: u32 = 7;
+const META_FAMILY: u32 = 15;
+const META_PROTOCOL: u32 = 16;
+const NETWORK: u32 = 1;
+const TRANSPORT: u32 = 2;
+const IPV4: u8 = 2;
+const CT_INVALID: u32 = 1;
+const CT_KNOWN: u32 = 2 | 4;
+
+/// A device's name as the kernel compares it.
+pub(crate) fn padded_name(name: &str) -> [u8; 16] {
+    let mut padded = [0; 16];
+    for (to, from) in padded.iter_mut().zip(name.bytes().take(15)) {
+        *to = from;
+    }
+    padded
+}
+
+/// A verdict as data.
+pub(crate) fn put_verdict(message: &mut Message, verdict: &Verdict) {
+    message.nest(VERDICT, |data| {
+        let code: i32 = match verdict {
+            Verdict::Drop => 0,
+            Verdict::Accept => 1,
+            Verdict::Jump(_) => -3,
+            Verdict::Return => -5,
+        };
+        data.put_be32(1, code as u32);
+        if let Verdict::Jump(chain) = verdict {
+            data.put_text(2, chain);
+        }
+    });
+}
+
+/// A map's value as data.
+pub(crate) fn put_value(message: &mut Message, value: &Value) {
+    match value {
+        Value::None => {}
+        Value::Verdict(verdict) => put_verdict(message, verdict),
+        Value::Mark(mark) => {
+            message.put(VALUE, &mark.to_ne_bytes());
+        }
+        Value::Address(ip) => {
+            message.put(VALUE, &ip.octets());
+        }
+    }
+}
+
+fn expression(list: &mut Message, name: &str, content: impl FnOnce(&mut Message)) {
+    list.nest(LIST_ELEMENT, |element| {
+        element.put_text(1, name);
+        element.nest(2, content);
+    });
+}
+
+fn data(message: &mut Message, kind: u16, bytes: &[u8]) {
+    message.nest(kind, |data| {
+        data.put(VALUE, bytes);
+    });
+}
+
+fn meta(list: &mut Message, key: u32, register: u32) {
+    expression(list, "meta", |e| {
+        e.put_be32(2, key).put_be32(1, register);
+    });
+}
+
+fn payload(list: &mut Message, base: u32, offset: u32, len: u32, register: u32) {
+    expression(list, "payload", |e| {
+        e.put_be32(1, register).put_be32(2, base).put_be32(3, offset).put_be32(4, len);
+    });
+}
+
+fn equals(list: &mut Message, bytes: &[u8]) {
+    expression(list, "cmp", |e| {
+        e.put_be32(1, FIRST).put_be32(2, 0);
+        data(e, 3, bytes);
+    });
+}
+
+fn and(list: &mut Message, mask: &[u8]) {
+    expression(list, "bitwise", |e| {
+        e.put_be32(1, FIRST).put_be32(2, FIRST).put_be32(3, mask.len() as u32);
+        data(e, 4, mask);
+        data(e, 5, &vec![0; mask.len()]);
+    });
+}
+
+/// Loads a packet's parts one after the other, and looks them up.
+fn lookup(list: &mut Message, selectors: &[Selector], set: &str, result: Option<u32>) {
+    let mut register = FIRST;
+    for selector in selectors {
+        let width = match selector {
+            Selector::From => {
+                meta(list, META_FROM, register);
+                4
+            }
+            Selector::To => {
+                meta(list, META_TO, register);
+                4
+            }
+            Selector::Source => {
+                payload(list, NETWORK, 12, 4, register);
+                1
+            }
+            Selector::Destination => {
+                payload(list, NETWORK, 16, 4, register);
+                1
+            }
+            Selector::Protocol => {
+                meta(list, META_PROTOCOL, register);
+                1
+            }
+            Selector::Port => {
+                payload(list, TRANSPORT, 2, 2, register);
+                1
+            }
+        };
+        register += width;
+    }
+    expression(list, "lookup", |e| {
+        e.put_text(1, set).put_be32(2, FIRST);
+        if let Some(result) = result {
+            e.put_be32(3, result);
+        }
+    });
+}
+
+fn block(list: &mut Message, offset: u32, block: Ipv4Net) {
+    if block.prefix_len() == 0 {
+        return;
+    }
+    payload(list, NETWORK, offset, 4, FIRST);
+    if block.prefix_len() < 32 {
+        and(list, &block.netmask().octets());
+    }
+    equals(list, &block.network().octets());
+}
+
+fn connection_state(list: &mut Message, bits: u32) {
+    expression(list, "ct", |e| {
+        e.put_be32(2, 0).put_be32(1, FIRST);
+    });
+    and(list, &bits.to_ne_bytes());
+    expression(list, "cmp", |e| {
+        e.put_be32(1, FIRST).put_be32(2, 1);
+        data(e, 3, &[0; 4]);
+    });
+}
+
+/// A condition. `map` says whether the set of that name is a map.
+pub(crate) fn put_match(list: &mut Message, condition: &Match, map: impl Fn(&str) -> bool) {
+    match condition {
+        Match::Ipv4 => {
+            meta(list, META_FAMILY, FIRST);
+            equals(list, &[IPV4]);
+        }
+        Match::Established => connection_state(list, CT_KNOWN),
+        Match::Invalid => connection_state(list, CT_INVALID),
+        Match::From(link) => {
+            meta(list, META_FROM, FIRST);
+            equals(list, &padded_name(link));
+        }
+        Match::To(link) => {
+            meta(list, META_TO, FIRST);
+            equals(list, &padded_name(link));
+        }
+        Match::Source(cidr) => block(list, 12, *cidr),
+        Match::Destination(cidr) => block(list, 16, *cidr),
+        Match::Protocol(number) => {
+            meta(list, META_PROTOCOL, FIRST);
+            equals(list, &[*number]);
+        }
+        Match::Port(from, to) => {
+            payload(list, TRANSPORT, 2, 2, FIRST);
+            if from == to {
+                equals(list, &from.to_be_bytes());
+            } else {
+                expression(list, "range", |e| {
+                    e.put_be32(1, FIRST).put_be32(2, 0);
+                    data(e, 3, &from.to_be_bytes());
+                    data(e, 4, &to.to_be_bytes());
+                });
+            }
+        }
+        Match::IcmpType(kind) => {
+            payload(list, TRANSPORT, 0, 1, FIRST);
+            equals(list, &[*kind]);
+        }
+        Match::IcmpCode(code) => {
+            payload(list, TRANSPORT, 1, 1, FIRST);
+            equals(list, &[*code]);
+        }
+        Match::In(selectors, set) => {
+            // A map is asked for its value, which is then not looked at.
+            let result = map(set).then_some(RESULT);
+            lookup(list, selectors, set, result);
+        }
+    }
+}
+
+/// An effect.
+pub(crate) fn put_action(list: &mut Message, action: &Action) {
+    match action {
+        Action::Verdict(verdict) => expression(list, "immediate", |e| {
+            e.put_be32(1, VERDICT_REGISTER);
+            e.nest(2, |data| put_verdict(data, verdict));
+        }),
+        Action::VerdictOf(selectors, map) => lookup(list, selectors, map, Some(VERDICT_REGISTER)),
+        Action::MarkOf(selectors, map) => {
+            lookup(list, selectors, map, Some(RESULT));
+            expression(list, "meta", |e| {
+                e.put_be32(2, META_MARK).put_be32(3, RESULT);
+            });
+        }
+        Action::SourceNat(selectors, map) => translate(list, 0, selectors, map),
+        Action::DestinationNat(selectors, map) => translate(list, 1, selectors, map),
+        Action::Masquerade => expression(list, "masq", |_| {}),
+    }
+}
+
+fn translate(list: &mut Message, kind: u32, selectors: &[Selector], map: &str) {
+    lookup(list, selectors, map, Some(RESULT));
+    expression(list, "nat", |e| {
+        e.put_be32(1, kind).put_be32(2, u32::from(IPV4)).put_be32(3, RESULT).put_be32(4, RESULT);
+    });
+}
+
+/// Whether a set's elements have values that fit into a register.
+pub(crate) fn is_map(set: &Set) -> bool {
+    set.value != ValueKind::None
+}

@@ -1,0 +1,315 @@
+//! rtnetlink: links, addresses, neighbours, routes and routing rules as messages, and back.
+
+use super::{
+    message::{CREATE, EXCLUSIVE, Message, REPLACE, Received, attributes, u16_at, u32_at},
+    socket::Socket,
+};
+use ipnet::Ipv4Net;
+use netplan::{Cable, MacAddress, RouteAction, RoutingRule};
+use std::{io, net::Ipv4Addr, os::fd::RawFd};
+
+const NEW_LINK: u16 = 16;
+const DELETE_LINK: u16 = 17;
+const GET_LINK: u16 = 18;
+const NEW_ADDRESS: u16 = 20;
+const DELETE_ADDRESS: u16 = 21;
+const GET_ADDRESS: u16 = 22;
+const NEW_ROUTE: u16 = 24;
+const DELETE_ROUTE: u16 = 25;
+const GET_ROUTE: u16 = 26;
+const NEW_NEIGHBOUR: u16 = 28;
+const DELETE_NEIGHBOUR: u16 = 29;
+const GET_NEIGHBOUR: u16 = 30;
+const NEW_RULE: u16 = 32;
+const DELETE_RULE: u16 = 33;
+const GET_RULE: u16 = 34;
+
+const INET: u8 = 2;
+const IFF_UP: u32 = 1;
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_IFALIAS: u16 = 20;
+const IFLA_NET_NS_FD: u16 = 28;
+const IFLA_NUM_TX_QUEUES: u16 = 31;
+const IFLA_NUM_RX_QUEUES: u16 = 32;
+const NO_PREFIX_ROUTE: u32 = 0x200;
+const PERMANENT: u16 = 0x80;
+/// The mark of routes that we made, not the kernel.
+const STATIC: u8 = 4;
+const ON_LINK: u32 = 4;
+const UNICAST: u8 = 1;
+const BLACKHOLE: u8 = 6;
+const TO_TABLE: u8 = 1;
+
+/// A device as the kernel has it.
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    pub(crate) index: u32,
+    pub(crate) name: String,
+    pub(crate) mac: Option<MacAddress>,
+    pub(crate) mtu: u32,
+    pub(crate) alias: Option<String>,
+    /// The other end's index, in its own namespace.
+    pub(crate) peer: Option<u32>,
+}
+
+fn link_header(index: u32, flags: u32) -> Vec<u8> {
+    let mut fixed = vec![0; 4];
+    fixed.extend_from_slice(&index.to_ne_bytes());
+    fixed.extend_from_slice(&flags.to_ne_bytes());
+    fixed.extend_from_slice(&flags.to_ne_bytes());
+    fixed
+}
+
+/// Makes a pair: the near end here, the far end in the namespace `far`.
+pub(crate) fn add_cable(cable: &Cable, far: RawFd) -> Message {
+    // One queue each: more would cost two waits for every processor.
+    let common = |message: &mut Message, link: &str, mac: MacAddress| {
+        message.put_text(IFLA_IFNAME, link).put(IFLA_ADDRESS, &mac.0).put_u32(IFLA_MTU, cable.mtu);
+        message.put_u32(IFLA_NUM_TX_QUEUES, 1).put_u32(IFLA_NUM_RX_QUEUES, 1);
+    };
+    let mut message = Message::new(NEW_LINK, CREATE | EXCLUSIVE, &link_header(0, 0));
+    common(&mut message, &cable.near.link, cable.near.mac);
+    message.nest_raw(IFLA_LINKINFO, |info| {
+        info.put(1, b"veth");
+        info.nest_raw(2, |data| {
+            data.nest_raw(1, |peer| {
+                peer.raw(&link_header(0, 0));
+                common(peer, &cable.far.link, cable.far.mac);
+                peer.put(IFLA_NET_NS_FD, &far.to_ne_bytes());
+            });
+        });
+    });
+    message
+}
+
+/// Brings a device up, with an alias.
+pub(crate) fn bring_up(link: &str, alias: Option<&str>) -> Message {
+    let mut message = Message::new(NEW_LINK, 0, &link_header(0, IFF_UP));
+    message.put_text(IFLA_IFNAME, link);
+    if let Some(alias) = alias {
+        message.put(IFLA_IFALIAS, alias.as_bytes());
+    }
+    message
+}
+
+/// Removes a device, and the other end with it.
+pub(crate) fn remove_link(link: &str) -> Message {
+    let mut message = Message::new(DELETE_LINK, 0, &link_header(0, 0));
+    message.put_text(IFLA_IFNAME, link);
+    message
+}
+
+/// Every device here.
+pub(crate) fn links(socket: &mut Socket) -> io::Result<Vec<Link>> {
+    let mut found = Vec::new();
+    socket.dump(GET_LINK, &link_header(0, 0), |message| found.extend(read_link(&message)))?;
+    Ok(found)
+}
+
+/// The number of the device of this name.
+pub(crate) fn link_index(socket: &mut Socket, name: &str) -> io::Result<u32> {
+    let mut request = Message::new(GET_LINK, 0, &link_header(0, 0));
+    request.put_text(IFLA_IFNAME, name);
+    let mut index = None;
+    socket.get(request, |message| index = u32_at(message.body, 4))?;
+    index.ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))
+}
+
+fn read_link(message: &Received<'_>) -> Option<Link> {
+    let mut link =
+        Link { index: u32_at(message.body, 4)?, name: String::new(), mac: None, mtu: 0, alias: None, peer: None };
+    for (kind, value) in attributes(message.body.get(16..)?) {
+        match kind {
+            IFLA_IFNAME => link.name = text(value),
+            IFLA_ADDRESS => link.mac = value.try_into().ok().map(MacAddress),
+            IFLA_MTU => link.mtu = u32_at(value, 0)?,
+            IFLA_LINK => link.peer = u32_at(value, 0),
+            IFLA_IFALIAS => link.alias = Some(text(value)),
+            _ => {}
+        }
+    }
+    Some(link)
+}
+
+fn text(value: &[u8]) -> String {
+    String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned()
+}
+
+fn address(value: &[u8]) -> Option<Ipv4Addr> {
+    <[u8; 4]>::try_from(value).ok().map(Ipv4Addr::from)
+}
+
+/// An address on a device.
+pub(crate) fn change_address(add: bool, index: u32, ip: Ipv4Addr, prefix: u8) -> Message {
+    let mut fixed = vec![INET, prefix, 0, 0];
+    fixed.extend_from_slice(&index.to_ne_bytes());
+    let (kind, flags) = if add { (NEW_ADDRESS, CREATE | REPLACE) } else { (DELETE_ADDRESS, 0) };
+    let mut message = Message::new(kind, flags, &fixed);
+    message.put(2, &ip.octets()).put(1, &ip.octets()).put_u32(8, NO_PREFIX_ROUTE);
+    message
+}
+
+/// Every address here: the device's number, the address, its prefix.
+pub(crate) fn addresses(socket: &mut Socket) -> io::Result<Vec<(u32, Ipv4Addr, u8)>> {
+    let mut found = Vec::new();
+    socket.dump(GET_ADDRESS, &[INET, 0, 0, 0, 0, 0, 0, 0], |message| {
+        let body = message.body;
+        let local = attributes(body.get(8..).unwrap_or_default()).find(|(kind, _)| *kind == 2);
+        if let (Some(index), Some(prefix), Some(ip)) = (u32_at(body, 4), body.get(1), local.and_then(|l| address(l.1)))
+        {
+            found.push((index, ip, *prefix));
+        }
+    })?;
+    Ok(found)
+}
+
+/// A permanent neighbour.
+pub(crate) fn change_neighbour(add: bool, index: u32, ip: Ipv4Addr, mac: MacAddress) -> Message {
+    let mut fixed = vec![INET, 0, 0, 0];
+    fixed.extend_from_slice(&index.to_ne_bytes());
+    fixed.extend_from_slice(&PERMANENT.to_ne_bytes());
+    fixed.extend_from_slice(&[0, 0]);
+    let (kind, flags) = if add { (NEW_NEIGHBOUR, CREATE | REPLACE) } else { (DELETE_NEIGHBOUR, 0) };
+    let mut message = Message::new(kind, flags, &fixed);
+    message.put(1, &ip.octets());
+    if add {
+        message.put(2, &mac.0);
+    }
+    message
+}
+
+/// Every permanent neighbour here.
+pub(crate) fn neighbours(socket: &mut Socket) -> io::Result<Vec<(u32, Ipv4Addr, MacAddress)>> {
+    let mut found = Vec::new();
+    socket.dump(GET_NEIGHBOUR, &[INET, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], |message| {
+        let (mut ip, mut mac) = (None, None);
+        for (kind, value) in attributes(message.body.get(12..).unwrap_or_default()) {
+            match kind {
+                1 => ip = address(value),
+                2 => mac = <[u8; 6]>::try_from(value).ok().map(MacAddress),
+                _ => {}
+            }
+        }
+        let permanent = u16_at(message.body, 8).is_some_and(|state| state & PERMANENT != 0);
+        if let (true, Some(index), Some(ip), Some(mac)) = (permanent, u32_at(message.body, 4), ip, mac) {
+            found.push((index, ip, mac));
+        }
+    })?;
+    Ok(found)
+}
+
+/// A route; `index` is its device's.
+pub(crate) fn change_route(add: bool, table: u32, to: Ipv4Net, action: &RouteAction, index: Option<u32>) -> Message {
+    let (via, source) = match action {
+        RouteAction::Link { via, source, .. } => (*via, *source),
+        RouteAction::Blackhole => (None, None),
+    };
+    let kind = if index.is_some() { UNICAST } else { BLACKHOLE };
+    // A destination on the device itself has link scope; everything else is universal.
+    let scope = if index.is_some() && via.is_none() { 253 } else { 0 };
+    let mut fixed = vec![INET, to.prefix_len(), 0, 0, u8::try_from(table).unwrap_or(0), STATIC, scope, kind];
+    fixed.extend_from_slice(&(if via.is_some() { ON_LINK } else { 0 }).to_ne_bytes());
+    let (message_kind, flags) = if add { (NEW_ROUTE, CREATE | REPLACE) } else { (DELETE_ROUTE, 0) };
+    let mut message = Message::new(message_kind, flags, &fixed);
+    message.put_u32(15, table);
+    if to.prefix_len() > 0 {
+        message.put(1, &to.network().octets());
+    }
+    if let Some(index) = index {
+        message.put_u32(4, index);
+    }
+    if let Some(via) = via {
+        message.put(5, &via.octets());
+    }
+    if let Some(source) = source.filter(|_| add) {
+        message.put(7, &source.octets());
+    }
+    message
+}
+
+/// A route as the kernel has it.
+#[derive(Debug)]
+pub(crate) struct FoundRoute {
+    pub(crate) table: u32,
+    pub(crate) destination: Ipv4Net,
+    pub(crate) blackhole: bool,
+    pub(crate) index: Option<u32>,
+    pub(crate) via: Option<Ipv4Addr>,
+    pub(crate) source: Option<Ipv4Addr>,
+    /// Whether it is marked as one of ours.
+    pub(crate) ours: bool,
+}
+
+/// Every route here that is to a device or to nowhere.
+pub(crate) fn routes(socket: &mut Socket) -> io::Result<Vec<FoundRoute>> {
+    let mut found = Vec::new();
+    socket.dump(GET_ROUTE, &[INET, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], |message| found.extend(read_route(&message)))?;
+    Ok(found)
+}
+
+fn read_route(message: &Received<'_>) -> Option<FoundRoute> {
+    let body = message.body;
+    let kind = *body.get(7)?;
+    if kind != UNICAST && kind != BLACKHOLE {
+        return None;
+    }
+    let (mut to, mut table) = (Ipv4Addr::UNSPECIFIED, u32::from(*body.get(4)?));
+    let (mut index, mut via, mut source) = (None, None, None);
+    for (attribute, value) in attributes(body.get(12..)?) {
+        match attribute {
+            1 => to = address(value)?,
+            4 => index = u32_at(value, 0),
+            5 => via = address(value),
+            7 => source = address(value),
+            15 => table = u32_at(value, 0)?,
+            _ => {}
+        }
+    }
+    let destination = Ipv4Net::new(to, *body.get(1)?).ok()?;
+    let ours = *body.get(5)? == STATIC;
+    Some(FoundRoute { table, destination, blackhole: kind == BLACKHOLE, index, via, source, ours })
+}
+
+/// A routing rule.
+pub(crate) fn change_rule(add: bool, rule: &RoutingRule) -> Message {
+    let action = if rule.table.is_some() { TO_TABLE } else { BLACKHOLE };
+    let fixed = [INET, 0, 0, 0, 0, 0, 0, action, 0, 0, 0, 0];
+    let (kind, flags) = if add { (NEW_RULE, CREATE | EXCLUSIVE) } else { (DELETE_RULE, 0) };
+    let mut message = Message::new(kind, flags, &fixed);
+    message.put_u32(6, rule.priority);
+    if let Some(table) = rule.table {
+        message.put_u32(15, table);
+    }
+    if let Some(mark) = rule.mark {
+        message.put_u32(10, mark);
+    }
+    message
+}
+
+/// Every routing rule here but the three that the kernel starts with.
+pub(crate) fn rules(socket: &mut Socket) -> io::Result<Vec<RoutingRule>> {
+    let mut found = Vec::new();
+    socket.dump(GET_RULE, &[INET, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], |message| {
+        let body = message.body;
+        let (mut priority, mut mark, mut table) = (0, None, body.get(4).copied().map(u32::from));
+        for (kind, value) in attributes(body.get(12..).unwrap_or_default()) {
+            match kind {
+                6 => priority = u32_at(value, 0).unwrap_or(0),
+                10 => mark = u32_at(value, 0).filter(|mark| *mark != 0),
+                15 => table = u32_at(value, 0),
+                _ => {}
+            }
+        }
+        if body.get(7) != Some(&TO_TABLE) {
+            table = None;
+        }
+        if !matches!(priority, 0 | 32766 | 32767) {
+            found.push(RoutingRule { priority, mark, table });
+        }
+    })?;
+    Ok(found)
+}

@@ -1,0 +1,206 @@
+//! [`compile`]: from the state to the plan.
+//!
+//! A VPC is a namespace that routes, each interface a pair of virtual Ethernet devices whose near end is in it. The
+//! near end's name carries the interface's id, and every filter and policy is keyed by that name. Next hops are
+//! permanent neighbours, so nobody asks for hardware addresses and nobody can answer falsely.
+
+mod acls;
+mod groups;
+mod internet;
+mod router;
+mod routes;
+
+use crate::{
+    Address, Attachment, Cable, End, FabricPlan, MacAddress, Namespace, NatGateway, Neighbour, NetworkAcl,
+    NetworkInterface, NetworkState, Place, Route, RouteAction, RouteTable, SecurityGroup, Subnet, Vpc,
+};
+use ipnet::Ipv4Net;
+use std::{collections::BTreeMap, net::Ipv4Addr};
+use types::id::{EniId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcId};
+
+/// The largest packet within a VPC, as on AWS.
+const MTU: u32 = 9001;
+/// The router's device towards the internet namespace.
+const IGW: &str = "igw";
+
+/// The plan for `state`. What cannot be planned is left out, and named in [`FabricPlan::omitted`].
+pub fn compile(state: &NetworkState) -> FabricPlan {
+    let mut plan = FabricPlan::default();
+    let index = Index::new(state, &mut plan);
+    internet::lay(&index, &mut plan);
+    for vpc in &state.vpcs {
+        router::lay(&index, vpc, &mut plan);
+    }
+    for name in &state.namespaces {
+        attachment_namespace(&mut plan, name);
+    }
+    debug_assert!(plan.cables.values().all(|cable| cable.near.link.len() < 16 && cable.far.link.len() < 16));
+    plan
+}
+
+/// The name of the namespace that routes for a VPC.
+pub fn router_netns(vpc: &VpcId) -> String {
+    vpc.as_str().to_owned()
+}
+
+/// The router's device for an interface. It fits into the kernel's fifteen letters.
+pub fn link_name(interface: &EniId) -> String {
+    short_name('e', interface.as_str())
+}
+
+fn short_name(kind: char, id: &str) -> String {
+    let digits = hex_digits(id);
+    format!("{kind}{}", digits.get(..14).unwrap_or(digits))
+}
+
+/// An id's part after its prefix.
+fn hex_digits(id: &str) -> &str {
+    id.rsplit('-').next().unwrap_or(id)
+}
+
+/// FNV-1a: stable across versions and machines, which the names and numbers in the kernel need.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// A hardware address of our own making, the same for the same text.
+fn mac_of(text: &str) -> MacAddress {
+    let [a, b, c, d, e, ..] = hash(text).to_be_bytes();
+    MacAddress([0x0e, a, b, c, d, e])
+}
+
+/// An interface that is attached, with all that the plan needs of it.
+struct Attached<'a> {
+    interface: &'a NetworkInterface,
+    subnet: &'a Subnet,
+    attachment: Attachment,
+    link: String,
+    /// Whether it is a NAT gateway's: no groups, and it forwards.
+    nat: bool,
+}
+
+impl Attached<'_> {
+    fn primary(&self) -> Option<Ipv4Addr> {
+        self.interface.addresses.first().map(|a| a.private)
+    }
+}
+
+/// The state by id.
+struct Index<'a> {
+    state: &'a NetworkState,
+    attached: Vec<Attached<'a>>,
+    subnets: BTreeMap<&'a SubnetId, &'a Subnet>,
+    tables: BTreeMap<&'a RouteTableId, &'a RouteTable>,
+    groups: BTreeMap<&'a SecurityGroupId, &'a SecurityGroup>,
+    acls: BTreeMap<&'a NetworkAclId, &'a NetworkAcl>,
+    nats: BTreeMap<&'a NatGatewayId, &'a NatGateway>,
+}
+
+impl<'a> Index<'a> {
+    fn new(state: &'a NetworkState, plan: &mut FabricPlan) -> Self {
+        let vpcs: BTreeMap<&VpcId, &Vpc> = state.vpcs.iter().map(|v| (&v.id, v)).collect();
+        let subnets: BTreeMap<_, _> = state.subnets.iter().map(|s| (&s.id, s)).collect();
+        let nat_interfaces: BTreeMap<_, _> = state.nat_gateways.iter().map(|n| (&n.interface, n)).collect();
+        let mut attached = Vec::new();
+        for interface in &state.network_interfaces {
+            let nat = nat_interfaces.get(&interface.id);
+            let attachment = match nat {
+                Some(nat) => Attachment { netns: nat.id.as_str().to_owned(), device_index: 0 },
+                None => match &interface.attachment {
+                    Some(attachment) => attachment.clone(),
+                    None => continue,
+                },
+            };
+            let Some(subnet) = subnets.get(&interface.subnet).filter(|s| vpcs.contains_key(&s.vpc)) else {
+                plan.omitted.insert(format!("{}: no subnet {} in a VPC", interface.id, interface.subnet));
+                continue;
+            };
+            if interface.addresses.is_empty() || !good_netns_name(&attachment.netns) {
+                plan.omitted.insert(format!("{}: no address, or no good namespace name", interface.id));
+                continue;
+            }
+            attached.push(Attached {
+                interface,
+                subnet,
+                attachment,
+                link: link_name(&interface.id),
+                nat: nat.is_some(),
+            });
+        }
+        Self {
+            state,
+            attached,
+            subnets,
+            tables: state.route_tables.iter().map(|t| (&t.id, t)).collect(),
+            groups: state.security_groups.iter().map(|g| (&g.id, g)).collect(),
+            acls: state.network_acls.iter().map(|a| (&a.id, a)).collect(),
+            nats: state.nat_gateways.iter().map(|n| (&n.id, n)).collect(),
+        }
+    }
+
+    fn attached_in<'b>(&'b self, vpc: &'b VpcId) -> impl Iterator<Item = &'b Attached<'a>> + 'b {
+        self.attached.iter().filter(move |a| a.subnet.vpc == *vpc)
+    }
+
+    fn attached_as(&self, id: &EniId) -> Option<&Attached<'a>> {
+        self.attached.iter().find(|a| a.interface.id == *id)
+    }
+
+    fn subnets_of<'b>(&'b self, vpc: &'b VpcId) -> impl Iterator<Item = &'a Subnet> + 'b {
+        self.subnets.values().copied().filter(move |s| s.vpc == *vpc)
+    }
+}
+
+/// Names end up in paths.
+fn good_netns_name(name: &str) -> bool {
+    let fine = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    (1..=128).contains(&name.len()) && name.bytes().all(fine) && name != crate::INTERNET && !name.starts_with("vpc-")
+}
+
+/// The namespace of a task, a load balancer's node or a NAT gateway.
+fn attachment_namespace<'p>(plan: &'p mut FabricPlan, name: &str) -> &'p mut Namespace {
+    plan.namespaces.entry(name.to_owned()).or_insert_with(|| {
+        let mut namespace = Namespace::default();
+        // The loopback keeps its ::1; Ethernet devices made from now on have no IPv6.
+        set(&mut namespace, "ipv6/conf/default/disable_ipv6", "1");
+        set(&mut namespace, "ipv4/conf/default/promote_secondaries", "1");
+        namespace
+    })
+}
+
+/// The settings of a namespace that forwards.
+fn forwarding(namespace: &mut Namespace) {
+    set(namespace, "ipv4/ip_forward", "1");
+    for which in ["all", "default"] {
+        // The kernel takes the stricter of `all` and the device's own, hence both.
+        set(namespace, &format!("ipv4/conf/{which}/rp_filter"), "0");
+        set(namespace, &format!("ipv4/conf/{which}/send_redirects"), "0");
+        set(namespace, &format!("ipv4/conf/{which}/accept_redirects"), "0");
+        set(namespace, &format!("ipv6/conf/{which}/disable_ipv6"), "1");
+    }
+}
+
+fn set(namespace: &mut Namespace, path: &str, value: &str) {
+    namespace.settings.insert(path.to_owned(), value.to_owned());
+}
+
+fn end(namespace: &str, link: &str, mac: MacAddress) -> End {
+    End { place: Place::Namespace(namespace.to_owned()), link: link.to_owned(), mac }
+}
+
+fn cable(near: End, far: End) -> Cable {
+    Cable { near, far, mtu: MTU }
+}
+
+fn host_route(table: u32, ip: Ipv4Addr, link: &str, via: Option<Ipv4Addr>) -> Route {
+    let action = RouteAction::Link { link: link.to_owned(), via, source: None };
+    Route { table, destination: Ipv4Net::from(ip), action }
+}
+
+fn address(link: &str, ip: Ipv4Addr, prefix: u8) -> Address {
+    Address { link: link.to_owned(), ip, prefix }
+}
+
+fn neighbour(link: &str, ip: Ipv4Addr, mac: MacAddress) -> Neighbour {
+    Neighbour { link: link.to_owned(), ip, mac }
+}
