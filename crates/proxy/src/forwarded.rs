@@ -210,10 +210,10 @@ mod tests {
     struct Get<'a>(&'a str, &'a [(&'a str, &'a str)]);
 
     impl Incoming for Get<'_> {
-        fn method(&self) -> &str {
+        fn method(&self) -> &'static str {
             "GET"
         }
-        fn target(&self) -> &str {
+        fn target(&self) -> &'static str {
             "/p?q"
         }
         fn host(&self) -> &str {

@@ -1,5 +1,5 @@
 //! Requests meet the rules: paths and hosts, redirects, fixed answers, weights, and what ALB itself answers.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
 
@@ -72,7 +72,7 @@ async fn weights_share_requests_and_targets_take_turns() {
     let front = listener(port, weighted(&[("pair", 2), ("one", 1), ("none", 0)]));
     rig.serve(vec![balancer(vec![front])], groups).await;
     let mut peer = client(port).await;
-    let mut count = [0; 3];
+    let mut count = [0u32; 3];
     for _ in 0..300 {
         peer.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
         let head = peer.head().await.unwrap();

@@ -46,7 +46,7 @@ impl Head {
         let length = match request.parse_with_uninit_headers(input, &mut fields) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) => return too_long(input).map_or(Ok(None), Err),
-            Err(httparse::Error::Version) => return Err(Refused(505)),
+            Err(httparse::Error::Version) => return Err(unknown_version(input)),
             Err(_) => return Err(BAD),
         };
         // empty lines before a request are tolerated by the parser, and are no part of the head
@@ -224,6 +224,20 @@ fn too_long(input: &[u8]) -> Option<Refused> {
     }
     let line = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
     (line > MAX_LINE).then_some(Refused(414))
+}
+
+/// 505 for a well-formed line with another version, 400 for a line that has no version where one belongs.
+fn unknown_version(input: &[u8]) -> Refused {
+    let line = input.split(|byte| matches!(byte, b'\r' | b'\n')).find(|line| !line.is_empty()).unwrap_or_default();
+    let words: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
+    match words[..] {
+        [_, _, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            Refused(505)
+        }
+        _ => BAD,
+    }
 }
 
 fn line_feeds_without_return(raw: &[u8]) -> bool {
