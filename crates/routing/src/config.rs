@@ -57,6 +57,8 @@ pub struct Node {
 pub struct Attributes {
     /// `idle_timeout.timeout_seconds`.
     pub idle_timeout_ms: u64,
+    /// How long a connection to a target may take to come about: 10 seconds on AWS.
+    pub connect_timeout_ms: u64,
     /// `client_keep_alive.seconds`.
     pub client_keep_alive_ms: u64,
     /// `routing.http.xff_header_processing.mode`.
@@ -81,6 +83,7 @@ impl Default for Attributes {
     fn default() -> Self {
         Self {
             idle_timeout_ms: 60_000,
+            connect_timeout_ms: 10_000,
             client_keep_alive_ms: 3_600_000,
             xff_mode: XffMode::Append,
             xff_client_port: false,
