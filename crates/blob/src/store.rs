@@ -84,6 +84,15 @@ impl BlobStore {
         Ok(Some(file.metadata()?.len()))
     }
 
+    /// Whether the blob is missing, or was neither stored nor vouched for since `before`.
+    pub fn is_older(&self, digest: &Digest, before: Timestamp) -> Result<bool, BlobError> {
+        match fs::metadata(self.path(digest)) {
+            Ok(meta) => Ok(modified(&meta)? < before),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Opens the blob for reading.
     pub fn read(&self, digest: &Digest) -> Result<Blob, BlobError> {
         match File::open(self.path(digest)) {

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use types::Timestamp;
 
 /// What is remembered of each upload between requests.
@@ -28,8 +28,8 @@ pub(crate) struct Progress {
 }
 
 /// The sole writer of an upload. Dropped, it leaves the bytes taken so far for a later request to go on with.
-pub struct Upload<'a> {
-    store: &'a BlobStore,
+pub struct Upload {
+    store: Arc<BlobStore>,
     id: String,
     file: File,
     /// Empty only while the upload ends.
@@ -58,7 +58,7 @@ impl BlobStore {
     }
 
     /// Takes the upload up where it stands, for writing. One request at a time may.
-    pub fn resume_upload(&self, id: &str, owner: &str) -> Result<Upload<'_>, BlobError> {
+    pub fn resume_upload(self: &Arc<Self>, id: &str, owner: &str) -> Result<Upload, BlobError> {
         self.check_owner(id, owner)?;
         let known = match self.sessions().insert(id.to_owned(), Session::Writing) {
             Some(Session::Writing) => return Err(BlobError::Busy(id.to_owned())),
@@ -68,7 +68,9 @@ impl BlobStore {
         let opened = OpenOptions::new().read(true).append(true).open(self.upload_dir(id).join("data"));
         let progress = opened.and_then(|file| Ok((progress_of(known, &file)?, file)));
         match progress {
-            Ok((progress, file)) => Ok(Upload { store: self, id: id.to_owned(), file, progress: Some(progress) }),
+            Ok((progress, file)) => {
+                Ok(Upload { store: Arc::clone(self), id: id.to_owned(), file, progress: Some(progress) })
+            }
             Err(error) => {
                 // It was ended between the check and here, or cannot be read: the next attempt starts from the file.
                 self.sessions().remove(id);
@@ -142,7 +144,7 @@ fn progress_of(known: Option<Progress>, mut file: &File) -> io::Result<Progress>
     }
 }
 
-impl Upload<'_> {
+impl Upload {
     /// The upload's id.
     pub fn id(&self) -> &str {
         &self.id
@@ -198,7 +200,7 @@ impl Upload<'_> {
     }
 }
 
-impl Drop for Upload<'_> {
+impl Drop for Upload {
     fn drop(&mut self) {
         if let Some(progress) = self.progress.take() {
             self.store.sessions().insert(std::mem::take(&mut self.id), Session::Resting(progress));
@@ -210,11 +212,10 @@ impl Drop for Upload<'_> {
 mod tests {
     use super::*;
     use std::path::Path;
-    use std::sync::Arc;
     use types::SimClock;
 
-    fn store(dir: &Path) -> BlobStore {
-        BlobStore::open(dir, Arc::new(SimClock::new(Timestamp(5_000)))).unwrap()
+    fn store(dir: &Path) -> Arc<BlobStore> {
+        Arc::new(BlobStore::open(dir, Arc::new(SimClock::new(Timestamp(5_000)))).unwrap())
     }
 
     fn uploads_left(dir: &Path) -> usize {
