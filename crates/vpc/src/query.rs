@@ -4,7 +4,7 @@ use crate::rows::{Address, NetworkInterface, RouteTable, SecurityGroup, Subnet, 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use store::View;
-use types::Scope;
+use types::{Region, Scope};
 use types::id::{SubnetId, VpcId};
 
 /// The subnet of that id.
@@ -59,4 +59,22 @@ pub fn free_addresses(view: &View, scope: &Scope, subnet: &Subnet) -> usize {
 /// The subnets of a VPC.
 pub fn subnets_of(view: &View, scope: &Scope, vpc: &VpcId) -> Vec<SubnetId> {
     view.by_index(&Subnet::BY_VPC, scope, vpc.as_str()).map(|subnet| subnet.id.clone()).collect()
+}
+
+/// A prefix list of AWS's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrefixList {
+    /// `pl-63a5400a`.
+    pub id: String,
+    /// `com.amazonaws.us-east-1.s3`.
+    pub name: String,
+}
+
+/// The prefix lists of the services that have gateway endpoints. Their addresses are the instance's own: the fabric's
+/// ground says where those services answer.
+pub fn prefix_lists(region: &Region) -> Vec<PrefixList> {
+    [("s3", "63a5400a"), ("dynamodb", "02cd2c6b")]
+        .into_iter()
+        .map(|(service, id)| PrefixList { id: format!("pl-{id}"), name: format!("com.amazonaws.{region}.{service}") })
+        .collect()
 }

@@ -2,24 +2,100 @@
 //!
 //! Source: EC2 API reference, "Error codes for the Amazon EC2 API", and answers of the live API.
 
+use std::fmt::Display;
 use types::ApiError;
 
-/// `InvalidSubnetID.NotFound`.
-pub(crate) fn subnet_not_found(id: &str) -> ApiError {
-    ApiError::new("InvalidSubnetID.NotFound", format!("The subnet ID '{id}' does not exist"))
+macro_rules! not_found {
+    ($($(#[$doc:meta])* $name:ident($id:ident) = $code:literal, $text:literal;)*) => {$(
+        $(#[$doc])*
+        pub(crate) fn $name($id: &str) -> ApiError {
+            ApiError::new($code, format!($text))
+        }
+    )*};
 }
 
-/// `InvalidGroup.NotFound`.
-pub(crate) fn group_not_found(id: &str) -> ApiError {
-    ApiError::new("InvalidGroup.NotFound", format!("The security group '{id}' does not exist"))
+not_found! {
+    vpc_not_found(id) = "InvalidVpcID.NotFound", "The vpc ID '{id}' does not exist";
+    subnet_not_found(id) = "InvalidSubnetID.NotFound", "The subnet ID '{id}' does not exist";
+    route_table_not_found(id) = "InvalidRouteTableID.NotFound", "The routeTable ID '{id}' does not exist";
+    internet_gateway_not_found(id) = "InvalidInternetGatewayID.NotFound", "The internetGateway ID '{id}' does not exist";
+    nat_gateway_not_found(id) = "NatGatewayNotFound", "The Nat Gateway {id} was not found";
+    allocation_not_found(id) = "InvalidAllocationID.NotFound", "The allocation ID '{id}' does not exist";
+    address_not_found(id) = "InvalidAddress.NotFound", "Address '{id}' not found.";
+    association_not_found(id) = "InvalidAssociationID.NotFound", "The association ID '{id}' does not exist";
+    group_not_found(id) = "InvalidGroup.NotFound", "The security group '{id}' does not exist";
+    group_rule_not_found(id) = "InvalidSecurityGroupRuleId.NotFound", "The security group rule ID '{id}' does not exist";
+    network_acl_not_found(id) = "InvalidNetworkAclID.NotFound", "The networkAcl ID '{id}' does not exist";
+    interface_not_found(id) = "InvalidNetworkInterfaceID.NotFound", "The networkInterface ID '{id}' does not exist";
+    endpoint_not_found(id) = "InvalidVpcEndpointId.NotFound", "The Vpc Endpoint Id '{id}' does not exist";
+    dhcp_options_not_found(id) = "InvalidDhcpOptionID.NotFound", "The dhcpOption ID '{id}' does not exist";
+    prefix_list_not_found(id) = "InvalidPrefixListId.NotFound", "The prefix list ID '{id}' does not exist";
+    service_not_found(name) = "InvalidServiceName", "The Vpc Endpoint Service '{name}' does not exist";
+}
+
+/// `DryRun` on a request that would have succeeded.
+pub(crate) fn dry_run() -> ApiError {
+    ApiError::new("DryRunOperation", "Request would have succeeded, but DryRun flag is set.").with_status(412)
+}
+
+/// A filter that the operation does not have.
+pub(crate) fn invalid_filter(name: &str) -> ApiError {
+    ApiError::new("InvalidParameterValue", format!("The filter '{name}' is invalid"))
+}
+
+/// A page token that is not ours.
+pub(crate) fn invalid_token(token: &str) -> ApiError {
+    ApiError::new("InvalidNextToken", format!("The token '{token}' is invalid"))
+}
+
+/// A parameter that must be there.
+pub(crate) fn missing(parameter: &str) -> ApiError {
+    ApiError::new("MissingParameter", format!("The request must contain the parameter {parameter}"))
+}
+
+/// A value that is not of the parameter's kind.
+pub(crate) fn invalid_value(value: impl Display, parameter: &str, why: &str) -> ApiError {
+    ApiError::new("InvalidParameterValue", format!("Value ({value}) for parameter {parameter} is invalid. {why}"))
+}
+
+/// Two parameters that exclude each other, or a set that does not fit together.
+pub(crate) fn invalid_combination(text: &str) -> ApiError {
+    ApiError::new("InvalidParameterCombination", text)
+}
+
+/// What cannot be deleted because something needs it: `vpc`, `subnet`, `internetGateway`, …
+pub(crate) fn dependency(kind: &str, id: impl Display) -> ApiError {
+    ApiError::new("DependencyViolation", format!("The {kind} '{id}' has dependencies and cannot be deleted."))
+}
+
+/// A security group that is still used.
+pub(crate) fn group_in_use(id: impl Display) -> ApiError {
+    ApiError::new("DependencyViolation", format!("resource {id} has a dependent object"))
+}
+
+/// A block that is no CIDR, or whose size a VPC or subnet may not have.
+pub(crate) fn bad_cidr(value: &str) -> ApiError {
+    invalid_value(value, "cidrBlock", "This is not a valid CIDR block.")
+}
+
+/// A VPC's size.
+pub(crate) fn vpc_range(value: &str) -> ApiError {
+    ApiError::new("InvalidVpc.Range", format!("The CIDR '{value}' is invalid."))
+}
+
+/// A subnet outside of its VPC.
+pub(crate) fn subnet_range(value: &str) -> ApiError {
+    ApiError::new("InvalidSubnet.Range", format!("The CIDR '{value}' is invalid."))
+}
+
+/// A subnet over another.
+pub(crate) fn subnet_conflict(value: &str) -> ApiError {
+    ApiError::new("InvalidSubnet.Conflict", format!("The CIDR '{value}' conflicts with another subnet"))
 }
 
 /// A group of another VPC than the subnet's.
 pub(crate) fn group_of_other_vpc(id: &str, subnet: &str) -> ApiError {
-    ApiError::new(
-        "InvalidParameter",
-        format!("Security group {id} and subnet {subnet} belong to different networks."),
-    )
+    ApiError::new("InvalidParameter", format!("Security group {id} and subnet {subnet} belong to different networks."))
 }
 
 /// A subnet that is full.
@@ -32,7 +108,10 @@ pub(crate) fn no_free_address(subnet: &str) -> ApiError {
 
 /// More groups than an interface may have.
 pub(crate) fn too_many_groups() -> ApiError {
-    ApiError::new("SecurityGroupsPerInterfaceLimitExceeded", "You have exceeded the maximum number of security groups allowed per network interface.")
+    ApiError::new(
+        "SecurityGroupsPerInterfaceLimitExceeded",
+        "You have exceeded the maximum number of security groups allowed per network interface.",
+    )
 }
 
 /// The pool of public addresses is used up.

@@ -1,0 +1,112 @@
+//! Requests to rows. One file a resource; [`describe`] and [`tags`] are what all of them share.
+
+mod address;
+mod describe;
+mod endpoint;
+mod interface;
+mod internet_gateway;
+mod nat_gateway;
+mod network_acl;
+mod region;
+mod route;
+mod route_table;
+mod rule;
+mod security_group;
+mod subnet;
+mod tags;
+mod vpc;
+
+use crate::intent::PublicPool;
+use crate::texts;
+use gateway::Context;
+use model::ec2;
+use types::ApiError;
+
+/// What the handlers need besides the context.
+#[derive(Debug, Clone)]
+pub struct Ec2 {
+    /// Where public addresses come from.
+    pub pool: PublicPool,
+    /// Where the services behind gateway endpoints answer.
+    pub gateway_endpoint_address: std::net::Ipv4Addr,
+}
+
+/// The handlers of the EC2 API.
+pub fn handlers() -> ec2::Handlers<Ec2, Context> {
+    ec2::Handlers {
+        allocate_address: address::allocate,
+        associate_address: address::associate,
+        associate_route_table: route_table::associate,
+        attach_internet_gateway: internet_gateway::attach,
+        authorize_security_group_egress: rule::authorize_egress,
+        authorize_security_group_ingress: rule::authorize_ingress,
+        create_internet_gateway: internet_gateway::create,
+        create_nat_gateway: nat_gateway::create,
+        create_network_acl: network_acl::create,
+        create_network_acl_entry: network_acl::create_entry,
+        create_network_interface: interface::create,
+        create_route: route::create,
+        create_route_table: route_table::create,
+        create_security_group: security_group::create,
+        create_subnet: subnet::create,
+        create_tags: tags::create,
+        create_vpc: vpc::create,
+        create_vpc_endpoint: endpoint::create,
+        delete_internet_gateway: internet_gateway::delete,
+        delete_nat_gateway: nat_gateway::delete,
+        delete_network_acl: network_acl::delete,
+        delete_network_acl_entry: network_acl::delete_entry,
+        delete_network_interface: interface::delete,
+        delete_route: route::delete,
+        delete_route_table: route_table::delete,
+        delete_security_group: security_group::delete,
+        delete_subnet: subnet::delete,
+        delete_tags: tags::delete,
+        delete_vpc: vpc::delete,
+        delete_vpc_endpoints: endpoint::delete,
+        describe_account_attributes: region::account_attributes,
+        describe_addresses: address::describe,
+        describe_addresses_attribute: address::describe_attribute,
+        describe_availability_zones: region::availability_zones,
+        describe_dhcp_options: vpc::describe_dhcp_options,
+        describe_internet_gateways: internet_gateway::describe,
+        describe_nat_gateways: nat_gateway::describe,
+        describe_network_acls: network_acl::describe,
+        describe_network_interfaces: interface::describe,
+        describe_prefix_lists: endpoint::describe_prefix_lists,
+        describe_regions: region::regions,
+        describe_route_tables: route_table::describe,
+        describe_security_group_rules: rule::describe,
+        describe_security_groups: security_group::describe,
+        describe_subnets: subnet::describe,
+        describe_tags: tags::describe,
+        describe_vpc_attribute: vpc::describe_attribute,
+        describe_vpc_endpoint_services: endpoint::describe_services,
+        describe_vpc_endpoints: endpoint::describe,
+        describe_vpcs: vpc::describe,
+        detach_internet_gateway: internet_gateway::detach,
+        disassociate_address: address::disassociate,
+        disassociate_route_table: route_table::disassociate,
+        modify_subnet_attribute: subnet::modify_attribute,
+        modify_vpc_attribute: vpc::modify_attribute,
+        modify_vpc_endpoint: endpoint::modify,
+        release_address: address::release,
+        replace_network_acl_association: network_acl::replace_association,
+        replace_network_acl_entry: network_acl::replace_entry,
+        replace_route: route::replace,
+        replace_route_table_association: route_table::replace_association,
+        revoke_security_group_egress: rule::revoke_egress,
+        revoke_security_group_ingress: rule::revoke_ingress,
+    }
+}
+
+/// What every handler does first: a region that nobody has used gets its default VPC, and a dry run ends here.
+fn begin(cx: &mut Context, dry_run: Option<bool>) -> Result<(), ApiError> {
+    vpc::ensure_region(cx);
+    if dry_run == Some(true) { Err(texts::dry_run()) } else { Ok(()) }
+}
+
+/// Refuses a parameter that is given and not implemented.
+fn refuse(given: bool, what: &str) -> Result<(), ApiError> {
+    if given { Err(ApiError::not_implemented(what)) } else { Ok(()) }
+}

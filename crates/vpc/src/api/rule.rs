@@ -1,0 +1,419 @@
+//! Rules of security groups: authorised and revoked as permissions, shown as permissions and one by one.
+
+use super::describe::{self, one};
+use super::{Ec2, begin, security_group, tags};
+use crate::rows::{Peer, Rule, SecurityGroup, Tags};
+use crate::texts;
+use gateway::Context;
+use ipnet::{Ipv4Net, Ipv6Net};
+use model::ec2;
+use store::View;
+use types::arn::Arn;
+use types::id::SecurityGroupRuleId;
+use types::{ApiError, Scope};
+
+/// How many rules a group may have in one direction. Source: VPC user guide, "Amazon VPC quotas".
+const MAX_RULES: usize = 60;
+
+/// The rules of one direction, gathered as AWS shows them: one permission for each protocol and port range.
+pub(crate) fn permissions(scope: &Scope, group: &SecurityGroup, egress: bool) -> Vec<ec2::IpPermission> {
+    let mut gathered: Vec<ec2::IpPermission> = Vec::new();
+    for rule in group.rules.iter().filter(|rule| rule.egress == egress) {
+        let (from, to) = shown_ports(rule);
+        let same = |permission: &ec2::IpPermission| {
+            permission.ip_protocol.as_deref() == Some(&rule.protocol) && permission.from_port == from && permission.to_port == to
+        };
+        let at = gathered.iter().position(same).unwrap_or(gathered.len());
+        if at == gathered.len() {
+            gathered.push(ec2::IpPermission {
+                ip_protocol: Some(rule.protocol.clone()),
+                from_port: from,
+                to_port: to,
+                user_id_group_pairs: Some(Vec::new()),
+                ip_ranges: Some(Vec::new()),
+                ipv6_ranges: Some(Vec::new()),
+                prefix_list_ids: Some(Vec::new()),
+            });
+        }
+        let permission = &mut gathered[at];
+        let description = rule.description.clone();
+        match &rule.peer {
+            Peer::Ipv4(cidr) => {
+                permission.ip_ranges.get_or_insert_default().push(ec2::IpRange { description, cidr_ip: Some(cidr.clone()) });
+            }
+            Peer::Ipv6(cidr) => {
+                permission.ipv6_ranges.get_or_insert_default().push(ec2::Ipv6Range { description, cidr_ipv6: Some(cidr.clone()) });
+            }
+            Peer::PrefixList(id) => permission
+                .prefix_list_ids
+                .get_or_insert_default()
+                .push(ec2::PrefixListId { description, prefix_list_id: Some(id.clone()) }),
+            Peer::Group(id) => {
+                permission.user_id_group_pairs.get_or_insert_default().push(ec2::UserIdGroupPair {
+                    description,
+                    user_id: Some(scope.account.to_string()),
+                    group_id: Some(id.to_string()),
+                    ..Default::default()
+                });
+            }
+        }
+    }
+    gathered
+}
+
+/// Ports are absent where the protocol is all.
+fn shown_ports(rule: &Rule) -> (Option<i32>, Option<i32>) {
+    if rule.protocol == "-1" { (None, None) } else { (Some(rule.from_port), Some(rule.to_port)) }
+}
+
+fn show(view: &View, scope: &Scope, group: &SecurityGroup, rule: &Rule) -> ec2::SecurityGroupRule {
+    let mut shown = ec2::SecurityGroupRule {
+        security_group_rule_id: Some(rule.id.to_string()),
+        security_group_rule_arn: Some(Arn::new("ec2", scope, format!("security-group-rule/{}", rule.id)).to_string()),
+        group_id: Some(group.id.to_string()),
+        group_owner_id: Some(scope.account.to_string()),
+        is_egress: Some(rule.egress),
+        ip_protocol: Some(rule.protocol.clone()),
+        from_port: Some(rule.from_port),
+        to_port: Some(rule.to_port),
+        description: rule.description.clone(),
+        tags: tags::shown(&rule.tags),
+        ..Default::default()
+    };
+    match &rule.peer {
+        Peer::Ipv4(cidr) => shown.cidr_ipv4 = Some(cidr.clone()),
+        Peer::Ipv6(cidr) => shown.cidr_ipv6 = Some(cidr.clone()),
+        Peer::PrefixList(id) => shown.prefix_list_id = Some(id.clone()),
+        Peer::Group(id) => {
+            shown.referenced_group_info = Some(ec2::ReferencedSecurityGroup {
+                group_id: Some(id.to_string()),
+                user_id: Some(scope.account.to_string()),
+                vpc_id: view.get::<SecurityGroup>(scope, id.as_str()).map(|group| group.vpc.to_string()),
+                ..Default::default()
+            });
+        }
+    }
+    shown
+}
+
+/// The old way to say one permission: members of the request itself.
+struct Flat {
+    protocol: Option<String>,
+    from_port: Option<i32>,
+    to_port: Option<i32>,
+    cidr: Option<String>,
+    group_name: Option<String>,
+}
+
+macro_rules! flat {
+    ($input:ident) => {
+        Flat {
+            protocol: $input.ip_protocol.take(),
+            from_port: $input.from_port,
+            to_port: $input.to_port,
+            cidr: $input.cidr_ip.take(),
+            group_name: $input.source_security_group_name.take(),
+        }
+    };
+}
+
+impl Flat {
+    /// All permissions that a request says, in whichever way.
+    fn and(self, permissions: Option<Vec<ec2::IpPermission>>) -> Vec<ec2::IpPermission> {
+        let mut all = permissions.unwrap_or_default();
+        if self.protocol.is_some() || self.cidr.is_some() || self.group_name.is_some() {
+            let group = |name: String| ec2::UserIdGroupPair { group_name: Some(name), ..Default::default() };
+            all.push(ec2::IpPermission {
+                // A source group alone means every protocol.
+                ip_protocol: self.protocol.or_else(|| Some("-1".to_owned())),
+                from_port: self.from_port,
+                to_port: self.to_port,
+                ip_ranges: self.cidr.map(|cidr| vec![ec2::IpRange { cidr_ip: Some(cidr), description: None }]),
+                user_id_group_pairs: self.group_name.map(|name| vec![group(name)]),
+                ..Default::default()
+            });
+        }
+        all
+    }
+}
+
+/// The rules that permissions stand for, checked.
+fn rules(view: &View, scope: &Scope, group: &SecurityGroup, egress: bool, permissions: Vec<ec2::IpPermission>) -> Result<Vec<Rule>, ApiError> {
+    let mut rules = Vec::new();
+    for permission in permissions {
+        let named = permission.ip_protocol.as_deref().ok_or_else(|| texts::missing("ipProtocol"))?;
+        let protocol = protocol(named)?;
+        let (from_port, to_port) = ports(&protocol, permission.from_port, permission.to_port)?;
+        let mut add = |peer, description: Option<String>| {
+            let id = SecurityGroupRuleId::generate();
+            // AWS takes an empty description for none.
+            let description = description.filter(|text| !text.is_empty());
+            rules.push(Rule { id, egress, protocol: protocol.clone(), from_port, to_port, peer, description, tags: Tags::new() });
+        };
+        for range in permission.ip_ranges.unwrap_or_default() {
+            let text = range.cidr_ip.unwrap_or_default();
+            let cidr: Ipv4Net = text.parse().map_err(|_| malformed(&text))?;
+            add(Peer::Ipv4(cidr.trunc().to_string()), range.description);
+        }
+        for range in permission.ipv6_ranges.unwrap_or_default() {
+            let text = range.cidr_ipv6.unwrap_or_default();
+            let cidr: Ipv6Net = text.parse().map_err(|_| malformed(&text))?;
+            add(Peer::Ipv6(cidr.trunc().to_string()), range.description);
+        }
+        for list in permission.prefix_list_ids.unwrap_or_default() {
+            let id = list.prefix_list_id.unwrap_or_default();
+            if !crate::query::prefix_lists(&scope.region).iter().any(|known| known.id == id) {
+                return Err(texts::prefix_list_not_found(&id));
+            }
+            add(Peer::PrefixList(id), list.description);
+        }
+        for pair in permission.user_id_group_pairs.unwrap_or_default() {
+            let peer = match (&pair.group_id, &pair.group_name) {
+                (Some(id), _) => view.get::<SecurityGroup>(scope, id).ok_or_else(|| texts::group_not_found(id))?,
+                (None, Some(name)) => view
+                    .by_index(&SecurityGroup::BY_VPC, scope, group.vpc.as_str())
+                    .find(|other| other.name == *name)
+                    .cloned()
+                    .ok_or_else(|| texts::group_not_found(name))?,
+                (None, None) => return Err(texts::missing("groupId")),
+            };
+            if peer.vpc != group.vpc {
+                return Err(ApiError::new(
+                    "InvalidGroup.NotFound",
+                    "You have specified two resources that belong to different networks.",
+                ));
+            }
+            add(Peer::Group(peer.id.clone()), pair.description);
+        }
+    }
+    if rules.is_empty() {
+        return Err(texts::missing("ipPermissions"));
+    }
+    Ok(rules)
+}
+
+fn malformed(cidr: &str) -> ApiError {
+    ApiError::new("InvalidParameterValue", format!("CIDR block {cidr} is malformed"))
+}
+
+/// A protocol as it is stored: the four that have names by name, all others by number.
+fn protocol(named: &str) -> Result<String, ApiError> {
+    let lower = named.to_ascii_lowercase();
+    let known = match lower.as_str() {
+        "tcp" | "6" => "tcp",
+        "udp" | "17" => "udp",
+        "icmp" | "1" => "icmp",
+        "icmpv6" | "58" => "icmpv6",
+        "-1" | "all" => "-1",
+        other if other.parse::<u8>().is_ok() => other,
+        _ => return Err(ApiError::new("InvalidPermission.Malformed", format!("Unsupported IP protocol \"{named}\" - supported: [udp, icmpv6, icmp, tcp, -1]"))),
+    };
+    Ok(known.to_owned())
+}
+
+fn ports(protocol: &str, from: Option<i32>, to: Option<i32>) -> Result<(i32, i32), ApiError> {
+    let malformed = |text: String| Err(ApiError::new("InvalidPermission.Malformed", text));
+    match protocol {
+        "tcp" | "udp" => match (from, to) {
+            (Some(-1) | None, Some(-1) | None) if from.is_some() || to.is_some() => Ok((0, 65535)),
+            (Some(from), Some(to)) if !(0..=65535).contains(&from) || !(0..=65535).contains(&to) => Err(ApiError::new(
+                "InvalidParameterValue",
+                format!("Invalid value '{}' for portRange. Must specify both from and to ports with TCP/UDP.", if (0..=65535).contains(&from) { to } else { from }),
+            )),
+            (Some(from), Some(to)) if from > to => {
+                Err(ApiError::new("InvalidParameterValue", format!("Invalid TCP/UDP port range ({from}:{to})")))
+            }
+            (Some(from), Some(to)) => Ok((from, to)),
+            _ => Err(ApiError::new("InvalidParameterValue", "Invalid value 'Must specify both from and to ports with TCP/UDP.' for portRange.")),
+        },
+        "icmp" | "icmpv6" => {
+            let (kind, code) = (from.unwrap_or(-1), to.unwrap_or(-1));
+            if !(-1..=255).contains(&kind) || !(-1..=255).contains(&code) {
+                return malformed(format!("ICMP type ({kind}) or code ({code}) out of range."));
+            }
+            Ok((kind, code))
+        }
+        _ => Ok((-1, -1)),
+    }
+}
+
+fn authorize(
+    cx: &mut Context,
+    (id, name): (Option<&str>, Option<&str>),
+    egress: bool,
+    permissions: Vec<ec2::IpPermission>,
+    tags: Tags,
+) -> Result<Vec<ec2::SecurityGroupRule>, ApiError> {
+    let scope = cx.scope.clone();
+    let tx = cx.tx();
+    let group = security_group::find(tx, &scope, id, name)?;
+    let mut new = rules(tx, &scope, &group, egress, permissions)?;
+    for (at, rule) in new.iter().enumerate() {
+        if group.rules.iter().chain(&new[..at]).any(|other| other.same(rule)) {
+            return Err(ApiError::new(
+                "InvalidPermission.Duplicate",
+                format!("the specified rule \"{}\" already exists", in_words(rule)),
+            ));
+        }
+    }
+    if group.rules.iter().filter(|rule| rule.egress == egress).count() + new.len() > MAX_RULES {
+        return Err(ApiError::new("RulesPerSecurityGroupLimitExceeded", "The maximum number of rules per security group has been reached."));
+    }
+    new.iter_mut().for_each(|rule| rule.tags = tags.clone());
+    let shown = new.iter().map(|rule| show(tx, &scope, &group, rule)).collect();
+    tx.update::<SecurityGroup>(&scope, group.id.as_str(), |group| group.rules.extend(new));
+    Ok(shown)
+}
+
+/// A rule as AWS writes it in errors: `peer: 0.0.0.0/0, TCP, from port: 443, to port: 443, ALLOW`.
+fn in_words(rule: &Rule) -> String {
+    let peer = match &rule.peer {
+        Peer::Ipv4(cidr) | Peer::Ipv6(cidr) => cidr.clone(),
+        Peer::Group(id) => id.to_string(),
+        Peer::PrefixList(id) => id.clone(),
+    };
+    match rule.protocol.as_str() {
+        "-1" => format!("peer: {peer}, ALL, ALLOW"),
+        "icmp" | "icmpv6" => format!("peer: {peer}, {}, type: {}, code: {}, ALLOW", rule.protocol.to_ascii_uppercase(), rule.from_port, rule.to_port),
+        other => format!("peer: {peer}, {}, from port: {}, to port: {}, ALLOW", other.to_ascii_uppercase(), rule.from_port, rule.to_port),
+    }
+}
+
+pub(crate) fn authorize_ingress(
+    _: &Ec2,
+    cx: &mut Context,
+    mut input: ec2::AuthorizeSecurityGroupIngressRequest,
+) -> Result<ec2::AuthorizeSecurityGroupIngressResult, ApiError> {
+    let tags = tags::at_creation(input.tag_specifications.take(), "security-group-rule")?;
+    begin(cx, input.dry_run)?;
+    let permissions = flat!(input).and(input.ip_permissions.take());
+    let rules = authorize(cx, (input.group_id.as_deref(), input.group_name.as_deref()), false, permissions, tags)?;
+    Ok(ec2::AuthorizeSecurityGroupIngressResult { return_: Some(true), security_group_rules: Some(rules) })
+}
+
+pub(crate) fn authorize_egress(
+    _: &Ec2,
+    cx: &mut Context,
+    mut input: ec2::AuthorizeSecurityGroupEgressRequest,
+) -> Result<ec2::AuthorizeSecurityGroupEgressResult, ApiError> {
+    let tags = tags::at_creation(input.tag_specifications.take(), "security-group-rule")?;
+    begin(cx, input.dry_run)?;
+    let permissions = flat!(input).and(input.ip_permissions.take());
+    let rules = authorize(cx, (Some(&input.group_id), None), true, permissions, tags)?;
+    Ok(ec2::AuthorizeSecurityGroupEgressResult { return_: Some(true), security_group_rules: Some(rules) })
+}
+
+/// Revokes by rule ids or by permissions; all or nothing.
+fn revoke(
+    cx: &mut Context,
+    (id, name): (Option<&str>, Option<&str>),
+    egress: bool,
+    ids: Option<Vec<String>>,
+    permissions: Vec<ec2::IpPermission>,
+) -> Result<Vec<ec2::RevokedSecurityGroupRule>, ApiError> {
+    let scope = cx.scope.clone();
+    let tx = cx.tx();
+    let group = security_group::find(tx, &scope, id, name)?;
+    let mut doomed: Vec<Rule> = Vec::new();
+    for id in ids.iter().flatten() {
+        let found = group.rules.iter().find(|rule| rule.id.as_str() == id && rule.egress == egress);
+        doomed.push(found.cloned().ok_or_else(|| texts::group_rule_not_found(id))?);
+    }
+    if ids.is_none() || !permissions.is_empty() {
+        for wanted in rules(tx, &scope, &group, egress, permissions)? {
+            let found = group.rules.iter().find(|rule| rule.same(&wanted));
+            doomed.push(found.cloned().ok_or_else(|| {
+                ApiError::new("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
+            })?);
+        }
+    }
+    tx.update::<SecurityGroup>(&scope, group.id.as_str(), |group| {
+        group.rules.retain(|rule| !doomed.iter().any(|gone| gone.id == rule.id));
+    });
+    let shown = doomed.iter().map(|rule| {
+        let full = show(tx, &scope, &group, rule);
+        ec2::RevokedSecurityGroupRule {
+            security_group_rule_id: full.security_group_rule_id,
+            group_id: full.group_id,
+            is_egress: full.is_egress,
+            ip_protocol: full.ip_protocol,
+            from_port: full.from_port,
+            to_port: full.to_port,
+            cidr_ipv4: full.cidr_ipv4,
+            cidr_ipv6: full.cidr_ipv6,
+            prefix_list_id: full.prefix_list_id,
+            referenced_group_id: full.referenced_group_info.and_then(|info| info.group_id),
+            description: full.description,
+        }
+    });
+    Ok(shown.collect())
+}
+
+pub(crate) fn revoke_ingress(
+    _: &Ec2,
+    cx: &mut Context,
+    mut input: ec2::RevokeSecurityGroupIngressRequest,
+) -> Result<ec2::RevokeSecurityGroupIngressResult, ApiError> {
+    begin(cx, input.dry_run)?;
+    let permissions = flat!(input).and(input.ip_permissions.take());
+    let ids = input.security_group_rule_ids.take();
+    let revoked = revoke(cx, (input.group_id.as_deref(), input.group_name.as_deref()), false, ids, permissions)?;
+    Ok(ec2::RevokeSecurityGroupIngressResult { return_: Some(true), unknown_ip_permissions: None, revoked_security_group_rules: Some(revoked) })
+}
+
+pub(crate) fn revoke_egress(
+    _: &Ec2,
+    cx: &mut Context,
+    mut input: ec2::RevokeSecurityGroupEgressRequest,
+) -> Result<ec2::RevokeSecurityGroupEgressResult, ApiError> {
+    begin(cx, input.dry_run)?;
+    let permissions = flat!(input).and(input.ip_permissions.take());
+    let ids = input.security_group_rule_ids.take();
+    let revoked = revoke(cx, (Some(&input.group_id), None), true, ids, permissions)?;
+    Ok(ec2::RevokeSecurityGroupEgressResult { return_: Some(true), unknown_ip_permissions: None, revoked_security_group_rules: Some(revoked) })
+}
+
+pub(crate) fn describe(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::DescribeSecurityGroupRulesRequest,
+) -> Result<ec2::DescribeSecurityGroupRulesResult, ApiError> {
+    begin(cx, input.dry_run)?;
+    let scope = cx.scope.clone();
+    let view = cx.view();
+    let ids = input.security_group_rule_ids.filter(|ids| !ids.is_empty());
+    let mut found = Vec::new();
+    for group in view.scan::<SecurityGroup>(&scope) {
+        'rules: for rule in &group.rules {
+            if ids.as_ref().is_some_and(|ids| !ids.iter().any(|id| id == rule.id.as_str())) {
+                continue;
+            }
+            for filter in input.filters.iter().flatten() {
+                let name = filter.name.as_deref().unwrap_or_default();
+                let values = match name {
+                    "group-id" => one(&group.id),
+                    "security-group-rule-id" => one(&rule.id),
+                    "tag-key" => rule.tags.keys().cloned().collect(),
+                    _ => match name.strip_prefix("tag:") {
+                        Some(key) => rule.tags.get(key).cloned().into_iter().collect(),
+                        None => return Err(texts::invalid_filter(name)),
+                    },
+                };
+                let wanted = filter.values.as_deref().unwrap_or_default();
+                if !wanted.iter().any(|pattern| values.iter().any(|value| describe::wildcard(pattern, value))) {
+                    continue 'rules;
+                }
+            }
+            found.push(show(view, &scope, group, rule));
+        }
+    }
+    for id in ids.iter().flatten() {
+        if input.filters.is_none() && !found.iter().any(|rule| rule.security_group_rule_id.as_ref() == Some(id)) {
+            return Err(texts::group_rule_not_found(id));
+        }
+    }
+    found.sort_by(|a, b| a.security_group_rule_id.cmp(&b.security_group_rule_id));
+    let key = |rule: &ec2::SecurityGroupRule| rule.security_group_rule_id.clone().unwrap_or_default();
+    let (rules, next_token) = describe::page(found, input.max_results, input.next_token.as_deref(), key)?;
+    Ok(ec2::DescribeSecurityGroupRulesResult { security_group_rules: Some(rules), next_token })
+}

@@ -1,0 +1,213 @@
+//! Subnets.
+
+use super::describe::{self, Kind, Selection, one};
+use super::{Ec2, begin, refuse, tags, vpc};
+use crate::query;
+use crate::rows::{NatGateway, NatGatewayState, NetworkInterface, RouteTable, Subnet, Tags, Vpc};
+use crate::texts;
+use gateway::Context;
+use ipnet::Ipv4Net;
+use model::ec2;
+use std::sync::Arc;
+use store::View;
+use types::id::{NetworkAclAssociationId, SubnetId};
+use types::{ApiError, Scope};
+use wire::Unit;
+
+/// The sizes that a subnet may have. Source: VPC user guide, "Subnet sizing".
+const SIZES: std::ops::RangeInclusive<u8> = 16..=28;
+
+/// A fresh subnet of `vpc` with AWS's defaults.
+pub(crate) fn row(vpc: &Vpc, cidr: Ipv4Net, zone: String, tags: Tags) -> Subnet {
+    Subnet {
+        id: SubnetId::generate(),
+        vpc: vpc.id.clone(),
+        cidr,
+        zone,
+        default_for_zone: false,
+        map_public_ip_on_launch: false,
+        hostname_type: "ip-name".to_owned(),
+        resource_name_dns_a_record: false,
+        network_acl: vpc.default_network_acl.clone(),
+        network_acl_association: NetworkAclAssociationId::generate(),
+        tags,
+    }
+}
+
+pub(crate) fn create(_: &Ec2, cx: &mut Context, input: ec2::CreateSubnetRequest) -> Result<ec2::CreateSubnetResult, ApiError> {
+    refuse(input.ipv6_cidr_block.is_some() || input.ipv6_native == Some(true), "IPv6 blocks of subnets")?;
+    refuse(input.outpost_arn.is_some(), "Outposts")?;
+    refuse(input.ipv4_ipam_pool_id.is_some() || input.ipv6_ipam_pool_id.is_some(), "IPAM pools")?;
+    let tags = tags::at_creation(input.tag_specifications, "subnet")?;
+    let text = input.cidr_block.as_deref().ok_or_else(|| texts::missing("cidrBlock"))?;
+    let cidr = vpc::block(text)?;
+    begin(cx, input.dry_run)?;
+    let scope = cx.scope.clone();
+    let zone = zone(&scope, input.availability_zone.as_deref(), input.availability_zone_id.as_deref())?;
+    let tx = cx.tx();
+    let vpc = tx.get::<Vpc>(&scope, &input.vpc_id).ok_or_else(|| texts::vpc_not_found(&input.vpc_id))?;
+    if !SIZES.contains(&cidr.prefix_len()) || !vpc.cidr.contains(&cidr) {
+        return Err(texts::subnet_range(text));
+    }
+    let overlaps = |other: &Arc<Subnet>| other.cidr.contains(&cidr) || cidr.contains(&other.cidr);
+    if tx.by_index(&Subnet::BY_VPC, &scope, vpc.id.as_str()).any(overlaps) {
+        return Err(texts::subnet_conflict(text));
+    }
+    let subnet = tx.put(&scope, row(&vpc, cidr, zone, tags));
+    Ok(ec2::CreateSubnetResult { subnet: Some(show(tx, &scope, &subnet)) })
+}
+
+fn zone(scope: &Scope, name: Option<&str>, id: Option<&str>) -> Result<String, ApiError> {
+    let zones = scope.region.zones();
+    let found = match (name, id) {
+        (Some(name), _) => zones.iter().find(|zone| *zone == name),
+        (None, Some(id)) => zones.iter().find(|zone| zone_id(zone) == id),
+        (None, None) => zones.first(),
+    };
+    found.cloned().ok_or_else(|| {
+        let listed = zones.join(", ");
+        texts::invalid_value(
+            name.or(id).unwrap_or_default(),
+            "availabilityZone",
+            &format!("Subnets can currently only be created in the following availability zones: {listed}."),
+        )
+    })
+}
+
+/// A zone's id: `us-east-1a` is `use1-az1`.
+pub(crate) fn zone_id(zone: &str) -> String {
+    let Some(letter) = zone.chars().last() else { return String::new() };
+    let region = &zone[..zone.len() - letter.len_utf8()];
+    let mut short: String = String::new();
+    for (at, part) in region.split('-').enumerate() {
+        match (at, part) {
+            // `southeast` is `se`, `northeast` is `ne`, `central` is `c`, and so on.
+            (1, part) if part.len() > 5 && (part.starts_with("north") || part.starts_with("south")) => {
+                short.push_str(&part[..1]);
+                short.push_str(&part[5..6]);
+            }
+            (1, part) => short.push_str(part.get(..1).unwrap_or(part)),
+            (_, part) => short.push_str(part),
+        }
+    }
+    let number = u32::from(letter).saturating_sub(u32::from('a')) + 1;
+    format!("{short}-az{number}")
+}
+
+fn show(view: &View, scope: &Scope, subnet: &Subnet) -> ec2::Subnet {
+    ec2::Subnet {
+        subnet_id: Some(subnet.id.to_string()),
+        subnet_arn: Some(types::arn::Arn::new("ec2", scope, format!("subnet/{}", subnet.id)).to_string()),
+        vpc_id: Some(subnet.vpc.to_string()),
+        owner_id: Some(scope.account.to_string()),
+        state: Some("available".to_owned()),
+        cidr_block: Some(subnet.cidr.to_string()),
+        available_ip_address_count: i32::try_from(query::free_addresses(view, scope, subnet)).ok(),
+        availability_zone: Some(subnet.zone.clone()),
+        availability_zone_id: Some(zone_id(&subnet.zone)),
+        default_for_az: Some(subnet.default_for_zone),
+        map_public_ip_on_launch: Some(subnet.map_public_ip_on_launch),
+        map_customer_owned_ip_on_launch: Some(false),
+        assign_ipv6_address_on_creation: Some(false),
+        ipv6_cidr_block_association_set: Some(Vec::new()),
+        enable_dns64: Some(false),
+        ipv6_native: Some(false),
+        private_dns_name_options_on_launch: Some(ec2::PrivateDnsNameOptionsOnLaunch {
+            hostname_type: Some(subnet.hostname_type.clone()),
+            enable_resource_name_dns_a_record: Some(subnet.resource_name_dns_a_record),
+            enable_resource_name_dns_aaaa_record: Some(false),
+        }),
+        tags: tags::shown(&subnet.tags),
+        ..ec2::Subnet::default()
+    }
+}
+
+const KIND: Kind<Subnet> = Kind { not_found: texts::subnet_not_found, tags: |subnet| &subnet.tags, filter };
+
+fn filter(view: &View, scope: &Scope, subnet: &Subnet, name: &str) -> Option<Vec<String>> {
+    Some(match name {
+        "availability-zone" | "availabilityZone" => one(&subnet.zone),
+        "availability-zone-id" => one(zone_id(&subnet.zone)),
+        "available-ip-address-count" => one(query::free_addresses(view, scope, subnet)),
+        "cidr-block" | "cidr" | "cidrBlock" => one(subnet.cidr),
+        "default-for-az" | "defaultForAz" => one(subnet.default_for_zone),
+        "map-public-ip-on-launch" => one(subnet.map_public_ip_on_launch),
+        "owner-id" => one(&scope.account),
+        "state" => one("available"),
+        "subnet-arn" => one(types::arn::Arn::new("ec2", scope, format!("subnet/{}", subnet.id))),
+        "subnet-id" => one(&subnet.id),
+        "vpc-id" => one(&subnet.vpc),
+        _ => return None,
+    })
+}
+
+pub(crate) fn describe(_: &Ec2, cx: &mut Context, input: ec2::DescribeSubnetsRequest) -> Result<ec2::DescribeSubnetsResult, ApiError> {
+    begin(cx, input.dry_run)?;
+    let (max_results, next_token) = (input.max_results, input.next_token);
+    let selection = Selection { ids: input.subnet_ids, filters: input.filters, max_results, next_token };
+    let (rows, next_token) = describe::rows(cx, &KIND, selection)?;
+    let scope = cx.scope.clone();
+    let view = cx.view();
+    Ok(ec2::DescribeSubnetsResult { subnets: Some(rows.iter().map(|row| show(view, &scope, row)).collect()), next_token })
+}
+
+pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteSubnetRequest) -> Result<Unit, ApiError> {
+    begin(cx, input.dry_run)?;
+    let scope = cx.scope.clone();
+    let tx = cx.tx();
+    let id = &input.subnet_id;
+    let subnet = tx.get::<Subnet>(&scope, id).ok_or_else(|| texts::subnet_not_found(id))?;
+    let used = tx.by_index(&NetworkInterface::BY_SUBNET, &scope, id).next().is_some()
+        || tx.by_index(&NatGateway::BY_VPC, &scope, subnet.vpc.as_str()).any(|nat| {
+            nat.subnet == subnet.id && nat.state != NatGatewayState::Deleted
+        });
+    if used {
+        return Err(texts::dependency("subnet", id));
+    }
+    let table = tx.by_index(&RouteTable::BY_SUBNET, &scope, id).next().map(|table| table.id.clone());
+    if let Some(table) = table {
+        tx.update::<RouteTable>(&scope, table.as_str(), |table| table.associations.retain(|of| of.subnet != subnet.id));
+    }
+    tx.delete::<Subnet>(&scope, id);
+    Ok(Unit)
+}
+
+pub(crate) fn modify_attribute(_: &Ec2, cx: &mut Context, input: ec2::ModifySubnetAttributeRequest) -> Result<Unit, ApiError> {
+    let given = |value: &Option<ec2::AttributeBooleanValue>| value.as_ref().and_then(|value| value.value);
+    let on = |value: &Option<ec2::AttributeBooleanValue>| given(value) == Some(true);
+    refuse(on(&input.assign_ipv6_address_on_creation) || on(&input.enable_dns64), "IPv6 in subnets")?;
+    refuse(on(&input.enable_resource_name_dns_aaaa_record_on_launch), "AAAA records of resource names")?;
+    refuse(on(&input.map_customer_owned_ip_on_launch) || input.customer_owned_ipv4_pool.is_some(), "customer-owned addresses")?;
+    refuse(input.enable_lni_at_device_index.is_some() || on(&input.disable_lni_at_device_index), "local network interfaces")?;
+    begin(cx, None)?;
+    if let Some(kind) = &input.private_dns_hostname_type_on_launch
+        && !matches!(kind.as_str(), "ip-name" | "resource-name")
+    {
+        return Err(texts::invalid_value(kind, "PrivateDnsHostnameTypeOnLaunch", "Expecting ip-name or resource-name."));
+    }
+    let (public, a_record) = (given(&input.map_public_ip_on_launch), given(&input.enable_resource_name_dns_a_record_on_launch));
+    let hostname_type = input.private_dns_hostname_type_on_launch;
+    let scope = cx.scope.clone();
+    let updated = cx.tx().update::<Subnet>(&scope, &input.subnet_id, |subnet| {
+        subnet.map_public_ip_on_launch = public.unwrap_or(subnet.map_public_ip_on_launch);
+        subnet.resource_name_dns_a_record = a_record.unwrap_or(subnet.resource_name_dns_a_record);
+        if let Some(kind) = hostname_type {
+            subnet.hostname_type = kind;
+        }
+    });
+    updated.map(|_| Unit).ok_or_else(|| texts::subnet_not_found(&input.subnet_id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::zone_id;
+
+    #[test]
+    fn zone_ids_are_short() {
+        assert_eq!(zone_id("us-east-1a"), "use1-az1");
+        assert_eq!(zone_id("eu-central-1c"), "euc1-az3");
+        assert_eq!(zone_id("ap-southeast-2b"), "apse2-az2");
+        assert_eq!(zone_id("ap-northeast-1a"), "apne1-az1");
+        assert_eq!(zone_id(""), "");
+    }
+}

@@ -1,0 +1,193 @@
+//! Tags: at creation, and by CreateTags, DeleteTags and DescribeTags on any resource.
+
+use super::{Ec2, begin, describe};
+use crate::rows::{
+    Address, DhcpOptions, InternetGateway, NatGateway, NetworkAcl, NetworkInterface, RouteTable, SecurityGroup, Subnet,
+    Tags, Vpc, VpcEndpoint,
+};
+use crate::texts;
+use gateway::Context;
+use model::ec2;
+use store::{Tx, View};
+use types::{ApiError, Scope};
+use wire::Unit;
+
+/// How many tags a resource may have. Source: EC2 user guide, "Tag restrictions".
+const MAX_TAGS: usize = 50;
+
+/// The tags that a creation gives to resources of `kind`; specifications for another kind are an error.
+pub(crate) fn at_creation(specifications: Option<Vec<ec2::TagSpecification>>, kind: &str) -> Result<Tags, ApiError> {
+    let mut tags = Tags::new();
+    for specification in specifications.unwrap_or_default() {
+        let named = specification.resource_type.as_deref().unwrap_or_default();
+        if named != kind {
+            return Err(ApiError::new(
+                "InvalidParameterValue",
+                format!("'{named}' is not a valid taggable resource type for this operation."),
+            ));
+        }
+        add(&mut tags, specification.tags.unwrap_or_default())?;
+    }
+    Ok(tags)
+}
+
+fn add(tags: &mut Tags, new: Vec<ec2::Tag>) -> Result<(), ApiError> {
+    for tag in new {
+        let key = tag.key.unwrap_or_default();
+        if key.is_empty() || key.chars().count() > 128 {
+            return Err(ApiError::new("InvalidParameterValue", format!("Tag key exceeds the maximum length of 128 characters or is empty: '{key}'")));
+        }
+        if key.starts_with("aws:") {
+            return Err(ApiError::new("InvalidParameterValue", format!("Tag keys starting with 'aws:' are reserved for internal use: '{key}'")));
+        }
+        let value = tag.value.unwrap_or_default();
+        if value.chars().count() > 256 {
+            return Err(ApiError::new("InvalidParameterValue", "Tag value exceeds the maximum length of 256 characters"));
+        }
+        tags.insert(key, value);
+    }
+    if tags.len() > MAX_TAGS {
+        return Err(ApiError::new("TagLimitExceeded", format!("The maximum number of tags for a resource is {MAX_TAGS}.")));
+    }
+    Ok(())
+}
+
+/// Tags as the API shows them; absent where there are none.
+pub(crate) fn shown(tags: &Tags) -> Option<Vec<ec2::Tag>> {
+    let shown = tags.iter().map(|(key, value)| ec2::Tag { key: Some(key.clone()), value: Some(value.clone()) });
+    Some(shown.collect())
+}
+
+/// Calls `$body` with the row type that an id's prefix tells; nested names (rules) are handled apart.
+macro_rules! by_prefix {
+    ($id:expr, $type:ident => $body:expr, $($prefix:literal: $row:ty),* $(,)?) => {
+        $(if $id.starts_with($prefix) { type $type = $row; $body } else)* { false }
+    };
+}
+
+/// Changes the tags of the resource with that id. False if there is none.
+fn change(tx: &mut Tx, scope: &Scope, id: &str, change: &mut dyn FnMut(&mut Tags)) -> bool {
+    if id.starts_with("sgr-") {
+        let group = tx.by_index(&SecurityGroup::BY_RULE, scope, id).next().cloned();
+        let Some(group) = group else { return false };
+        tx.update::<SecurityGroup>(scope, group.id.as_str(), |group| {
+            group.rules.iter_mut().filter(|rule| rule.id.as_str() == id).for_each(|rule| change(&mut rule.tags));
+        });
+        return true;
+    }
+    by_prefix!(id, R => tx.update::<R>(scope, id, |row| change(&mut row.tags)).is_some(),
+        "eipalloc-": Address, "dopt-": DhcpOptions, "igw-": InternetGateway, "nat-": NatGateway, "acl-": NetworkAcl,
+        "eni-": NetworkInterface, "rtb-": RouteTable, "sg-": SecurityGroup, "subnet-": Subnet, "vpce-": VpcEndpoint,
+        "vpc-": Vpc)
+}
+
+/// The error for an id that is not there.
+fn not_found(id: &str) -> ApiError {
+    match id.split('-').next() {
+        Some("eipalloc") => texts::allocation_not_found(id),
+        Some("dopt") => texts::dhcp_options_not_found(id),
+        Some("igw") => texts::internet_gateway_not_found(id),
+        Some("nat") => texts::nat_gateway_not_found(id),
+        Some("acl") => texts::network_acl_not_found(id),
+        Some("eni") => texts::interface_not_found(id),
+        Some("rtb") => texts::route_table_not_found(id),
+        Some("sg") => texts::group_not_found(id),
+        Some("sgr") => texts::group_rule_not_found(id),
+        Some("subnet") => texts::subnet_not_found(id),
+        Some("vpce") => texts::endpoint_not_found(id),
+        Some("vpc") => texts::vpc_not_found(id),
+        _ => ApiError::new("InvalidID", format!("The ID '{id}' is not valid")),
+    }
+}
+
+pub(crate) fn create(_: &Ec2, cx: &mut Context, input: ec2::CreateTagsRequest) -> Result<Unit, ApiError> {
+    begin(cx, input.dry_run)?;
+    let scope = cx.scope.clone();
+    let tx = cx.tx();
+    for id in &input.resources {
+        let mut outcome = Ok(());
+        if !change(tx, &scope, id, &mut |tags| outcome = add(tags, input.tags.clone())) {
+            return Err(not_found(id));
+        }
+        outcome?;
+    }
+    Ok(Unit)
+}
+
+pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteTagsRequest) -> Result<Unit, ApiError> {
+    begin(cx, input.dry_run)?;
+    let scope = cx.scope.clone();
+    let tx = cx.tx();
+    for id in &input.resources {
+        // What is already gone has no tags to delete: AWS says nothing.
+        change(tx, &scope, id, &mut |tags| match &input.tags {
+            None => tags.clear(),
+            Some(named) => tags.retain(|key, value| {
+                !named.iter().any(|tag| {
+                    tag.key.as_deref() == Some(key) && tag.value.as_deref().is_none_or(|wanted| wanted == value)
+                })
+            }),
+        });
+    }
+    Ok(Unit)
+}
+
+fn all(view: &View, scope: &Scope) -> Vec<ec2::TagDescription> {
+    let mut found = Vec::new();
+    let mut tell = |kind: &str, id: &str, tags: &Tags| {
+        found.extend(tags.iter().map(|(key, value)| ec2::TagDescription {
+            key: Some(key.clone()),
+            value: Some(value.clone()),
+            resource_id: Some(id.to_owned()),
+            resource_type: Some(kind.to_owned()),
+        }));
+    };
+    macro_rules! each {
+        ($($row:ty: $kind:literal),* $(,)?) => {
+            $(view.scan::<$row>(scope).for_each(|row| tell($kind, row.id.as_str(), &row.tags));)*
+        };
+    }
+    each! {
+        Address: "elastic-ip", DhcpOptions: "dhcp-options", InternetGateway: "internet-gateway",
+        NatGateway: "natgateway", NetworkAcl: "network-acl", NetworkInterface: "network-interface",
+        RouteTable: "route-table", SecurityGroup: "security-group", Subnet: "subnet", Vpc: "vpc",
+        VpcEndpoint: "vpc-endpoint",
+    }
+    for group in view.scan::<SecurityGroup>(scope) {
+        group.rules.iter().for_each(|rule| tell("security-group-rule", rule.id.as_str(), &rule.tags));
+    }
+    found.sort_by(|a, b| (&a.resource_id, &a.key).cmp(&(&b.resource_id, &b.key)));
+    found
+}
+
+pub(crate) fn describe(_: &Ec2, cx: &mut Context, input: ec2::DescribeTagsRequest) -> Result<ec2::DescribeTagsResult, ApiError> {
+    begin(cx, input.dry_run)?;
+    let scope = cx.scope.clone();
+    let mut kept = Vec::new();
+    for tag in all(cx.view(), &scope) {
+        let mut fits = true;
+        for filter in input.filters.iter().flatten() {
+            let name = filter.name.as_deref().unwrap_or_default();
+            let value = match name {
+                "key" => tag.key.clone(),
+                "resource-id" => tag.resource_id.clone(),
+                "resource-type" => tag.resource_type.clone(),
+                "value" => tag.value.clone(),
+                _ => match name.strip_prefix("tag:") {
+                    Some(key) => tag.value.clone().filter(|_| tag.key.as_deref() == Some(key)),
+                    None => return Err(texts::invalid_filter(name)),
+                },
+            };
+            let wanted = filter.values.as_deref().unwrap_or_default();
+            fits &= value.is_some_and(|value| wanted.iter().any(|pattern| describe::wildcard(pattern, &value)));
+        }
+        if fits {
+            kept.push(tag);
+        }
+    }
+    let key = |tag: &ec2::TagDescription| {
+        format!("{}\n{}", tag.resource_id.as_deref().unwrap_or_default(), tag.key.as_deref().unwrap_or_default())
+    };
+    let (tags, next_token) = describe::page(kept, input.max_results, input.next_token.as_deref(), key)?;
+    Ok(ec2::DescribeTagsResult { tags: Some(tags), next_token })
+}

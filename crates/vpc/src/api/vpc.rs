@@ -1,0 +1,304 @@
+//! VPCs, their attributes, and the DHCP options of a region.
+
+use super::describe::{self, Kind, Selection, maybe, one};
+use super::{Ec2, begin, refuse, subnet, tags};
+use crate::rows::{
+    AclEntry, AclTraffic, DhcpOptions, InternetGateway, NatGateway, NatGatewayState, NetworkAcl, NetworkInterface, Peer,
+    Route, RouteTable, Rule, SecurityGroup, Subnet, Tags, Target, Vpc, VpcEndpoint,
+};
+use crate::texts;
+use gateway::Context;
+use ipnet::Ipv4Net;
+use model::ec2;
+use store::{Tx, View};
+use types::id::{
+    DhcpOptionsId, InternetGatewayId, NetworkAclId, RouteTableAssociationId, RouteTableId, SecurityGroupId,
+    SecurityGroupRuleId, VpcCidrAssociationId, VpcId,
+};
+use types::{ApiError, Region, Scope};
+use wire::Unit;
+
+/// The sizes that a VPC may have. Source: VPC user guide, "VPC CIDR blocks".
+const SIZES: std::ops::RangeInclusive<u8> = 16..=28;
+
+/// The block of a default VPC.
+const DEFAULT_BLOCK: &str = "172.31.0.0/16";
+
+/// Gives the region its default DHCP options and default VPC when it is used for the first time.
+pub(crate) fn ensure_region(cx: &mut Context) {
+    let scope = cx.scope.clone();
+    if cx.view().scan::<DhcpOptions>(&scope).next().is_some() {
+        return;
+    }
+    let tx = cx.tx();
+    // Another call may have been first between the look and the transaction.
+    if tx.scan::<DhcpOptions>(&scope).next().is_some() {
+        return;
+    }
+    let domain = if scope.region.as_str() == Region::DEFAULT {
+        "ec2.internal".to_owned()
+    } else {
+        format!("{}.compute.internal", scope.region)
+    };
+    let options = vec![
+        ("domain-name".to_owned(), vec![domain]),
+        ("domain-name-servers".to_owned(), vec!["AmazonProvidedDNS".to_owned()]),
+    ];
+    tx.put(&scope, DhcpOptions { id: DhcpOptionsId::generate(), options, tags: Tags::new() });
+    let Ok(block) = DEFAULT_BLOCK.parse::<Ipv4Net>() else { return };
+    let vpc = make(tx, &scope, block, "default", true, Tags::new());
+    let gateway = InternetGateway { id: InternetGatewayId::generate(), vpc: Some(vpc.id.clone()), tags: Tags::new() };
+    let everywhere = Route { destination: Ok(Ipv4Net::default()), target: Target::InternetGateway(gateway.id.clone()) };
+    tx.put(&scope, gateway);
+    tx.update::<RouteTable>(&scope, vpc.main_route_table.as_str(), |table| table.routes.push(everywhere));
+    let blocks = block.subnets(20).into_iter().flatten();
+    for (zone, block) in scope.region.zones().into_iter().zip(blocks) {
+        let subnet = Subnet { default_for_zone: true, map_public_ip_on_launch: true, ..subnet::row(&vpc, block, zone, Tags::new()) };
+        tx.put(&scope, subnet);
+    }
+}
+
+/// Makes a VPC with its main route table, default network ACL and default security group.
+fn make(tx: &mut Tx, scope: &Scope, cidr: Ipv4Net, tenancy: &str, is_default: bool, tags: Tags) -> Vpc {
+    let vpc = Vpc {
+        id: VpcId::generate(),
+        cidr,
+        cidr_association: VpcCidrAssociationId::generate(),
+        instance_tenancy: tenancy.to_owned(),
+        is_default,
+        dns_support: true,
+        dns_hostnames: is_default,
+        usage_metrics: false,
+        dhcp_options: tx.scan::<DhcpOptions>(scope).next().map(|options| options.id.clone()),
+        main_route_table: RouteTableId::generate(),
+        default_network_acl: NetworkAclId::generate(),
+        default_security_group: SecurityGroupId::generate(),
+        tags,
+    };
+    tx.put(
+        scope,
+        RouteTable {
+            id: vpc.main_route_table.clone(),
+            vpc: vpc.id.clone(),
+            main_association: Some(RouteTableAssociationId::generate()),
+            routes: Vec::new(),
+            associations: Vec::new(),
+            tags: Tags::new(),
+        },
+    );
+    let allow_all = |egress| AclEntry {
+        number: 100,
+        egress,
+        allow: true,
+        protocol: "-1".to_owned(),
+        traffic: AclTraffic::All,
+        cidr: "0.0.0.0/0".to_owned(),
+    };
+    tx.put(
+        scope,
+        NetworkAcl {
+            id: vpc.default_network_acl.clone(),
+            vpc: vpc.id.clone(),
+            is_default: true,
+            entries: vec![allow_all(true), allow_all(false)],
+            tags: Tags::new(),
+        },
+    );
+    let everything = |egress, peer| Rule {
+        id: SecurityGroupRuleId::generate(),
+        egress,
+        protocol: "-1".to_owned(),
+        from_port: -1,
+        to_port: -1,
+        peer,
+        description: None,
+        tags: Tags::new(),
+    };
+    tx.put(
+        scope,
+        SecurityGroup {
+            id: vpc.default_security_group.clone(),
+            vpc: vpc.id.clone(),
+            name: "default".to_owned(),
+            description: "default VPC security group".to_owned(),
+            rules: vec![
+                everything(false, Peer::Group(vpc.default_security_group.clone())),
+                everything(true, Peer::Ipv4("0.0.0.0/0".to_owned())),
+            ],
+            tags: Tags::new(),
+        },
+    );
+    (*tx.put(scope, vpc)).clone()
+}
+
+pub(crate) fn create(_: &Ec2, cx: &mut Context, input: ec2::CreateVpcRequest) -> Result<ec2::CreateVpcResult, ApiError> {
+    refuse(input.amazon_provided_ipv6_cidr_block == Some(true) || input.ipv6_cidr_block.is_some() || input.ipv6_pool.is_some(), "IPv6 blocks of VPCs")?;
+    refuse(input.ipv4_ipam_pool_id.is_some() || input.ipv6_ipam_pool_id.is_some(), "IPAM pools")?;
+    refuse(input.vpc_encryption_control.is_some(), "VPC encryption control")?;
+    let text = input.cidr_block.as_deref().ok_or_else(|| texts::missing("cidrBlock"))?;
+    let cidr = block(text)?;
+    if !SIZES.contains(&cidr.prefix_len()) {
+        return Err(texts::vpc_range(text));
+    }
+    let tenancy = input.instance_tenancy.as_deref().unwrap_or("default");
+    refuse(tenancy == "dedicated", "dedicated tenancy")?;
+    let tags = tags::at_creation(input.tag_specifications, "vpc")?;
+    begin(cx, input.dry_run)?;
+    let scope = cx.scope.clone();
+    let vpc = make(cx.tx(), &scope, cidr, tenancy, false, tags);
+    let mut shown = show(&scope, &vpc);
+    shown.state = Some("pending".to_owned());
+    Ok(ec2::CreateVpcResult { vpc: Some(shown) })
+}
+
+/// An IPv4 block, made canonical as AWS does: `100.68.0.18/18` is `100.68.0.0/18`.
+pub(crate) fn block(text: &str) -> Result<Ipv4Net, ApiError> {
+    text.parse::<Ipv4Net>().map(|net| net.trunc()).map_err(|_| texts::bad_cidr(text))
+}
+
+fn show(scope: &Scope, vpc: &Vpc) -> ec2::Vpc {
+    ec2::Vpc {
+        vpc_id: Some(vpc.id.to_string()),
+        owner_id: Some(scope.account.to_string()),
+        state: Some("available".to_owned()),
+        cidr_block: Some(vpc.cidr.to_string()),
+        cidr_block_association_set: Some(vec![ec2::VpcCidrBlockAssociation {
+            association_id: Some(vpc.cidr_association.to_string()),
+            cidr_block: Some(vpc.cidr.to_string()),
+            cidr_block_state: Some(ec2::VpcCidrBlockState { state: Some("associated".to_owned()), status_message: None }),
+        }]),
+        dhcp_options_id: Some(vpc.dhcp_options.as_ref().map_or_else(|| "default".to_owned(), ToString::to_string)),
+        instance_tenancy: Some(vpc.instance_tenancy.clone()),
+        is_default: Some(vpc.is_default),
+        tags: tags::shown(&vpc.tags),
+        ..ec2::Vpc::default()
+    }
+}
+
+const KIND: Kind<Vpc> = Kind { not_found: texts::vpc_not_found, tags: |vpc| &vpc.tags, filter };
+
+fn filter(_: &View, scope: &Scope, vpc: &Vpc, name: &str) -> Option<Vec<String>> {
+    Some(match name {
+        "cidr" | "cidr-block-association.cidr-block" | "cidrBlock" => one(vpc.cidr),
+        "cidr-block-association.association-id" => one(&vpc.cidr_association),
+        "cidr-block-association.state" => one("associated"),
+        "dhcp-options-id" => maybe(vpc.dhcp_options.as_ref()),
+        "is-default" | "isDefault" => one(vpc.is_default),
+        "owner-id" => one(&scope.account),
+        "state" => one("available"),
+        "vpc-id" => one(&vpc.id),
+        _ => return None,
+    })
+}
+
+pub(crate) fn describe(_: &Ec2, cx: &mut Context, input: ec2::DescribeVpcsRequest) -> Result<ec2::DescribeVpcsResult, ApiError> {
+    begin(cx, input.dry_run)?;
+    let (max_results, next_token) = (input.max_results, input.next_token);
+    let selection = Selection { ids: input.vpc_ids, filters: input.filters, max_results, next_token };
+    let (rows, next_token) = describe::rows(cx, &KIND, selection)?;
+    Ok(ec2::DescribeVpcsResult { vpcs: Some(rows.iter().map(|vpc| show(&cx.scope, vpc)).collect()), next_token })
+}
+
+pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteVpcRequest) -> Result<Unit, ApiError> {
+    begin(cx, input.dry_run)?;
+    let scope = cx.scope.clone();
+    let tx = cx.tx();
+    let id = &input.vpc_id;
+    let vpc = tx.get::<Vpc>(&scope, id).ok_or_else(|| texts::vpc_not_found(id))?;
+    let used = tx.by_index(&Subnet::BY_VPC, &scope, id).next().is_some()
+        || tx.by_index(&InternetGateway::BY_VPC, &scope, id).next().is_some()
+        || tx.by_index(&NetworkInterface::BY_VPC, &scope, id).next().is_some()
+        || tx.by_index(&VpcEndpoint::BY_VPC, &scope, id).next().is_some()
+        || tx.by_index(&NatGateway::BY_VPC, &scope, id).any(|nat| nat.state != NatGatewayState::Deleted)
+        || tx.by_index(&RouteTable::BY_VPC, &scope, id).any(|table| table.id != vpc.main_route_table)
+        || tx.by_index(&NetworkAcl::BY_VPC, &scope, id).any(|acl| !acl.is_default)
+        || tx.by_index(&SecurityGroup::BY_VPC, &scope, id).any(|group| group.id != vpc.default_security_group);
+    if used {
+        return Err(texts::dependency("vpc", id));
+    }
+    tx.delete::<RouteTable>(&scope, vpc.main_route_table.as_str());
+    tx.delete::<NetworkAcl>(&scope, vpc.default_network_acl.as_str());
+    tx.delete::<SecurityGroup>(&scope, vpc.default_security_group.as_str());
+    tx.delete::<Vpc>(&scope, id);
+    Ok(Unit)
+}
+
+pub(crate) fn describe_attribute(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::DescribeVpcAttributeRequest,
+) -> Result<ec2::DescribeVpcAttributeResult, ApiError> {
+    begin(cx, input.dry_run)?;
+    let scope = cx.scope.clone();
+    let vpc = cx.view().get::<Vpc>(&scope, &input.vpc_id).ok_or_else(|| texts::vpc_not_found(&input.vpc_id))?;
+    let mut result = ec2::DescribeVpcAttributeResult { vpc_id: Some(input.vpc_id), ..Default::default() };
+    let value = |value| Some(ec2::AttributeBooleanValue { value: Some(value) });
+    match input.attribute.as_str() {
+        "enableDnsSupport" => result.enable_dns_support = value(vpc.dns_support),
+        "enableDnsHostnames" => result.enable_dns_hostnames = value(vpc.dns_hostnames),
+        "enableNetworkAddressUsageMetrics" => result.enable_network_address_usage_metrics = value(vpc.usage_metrics),
+        other => return Err(texts::invalid_value(other, "attribute", "Unknown VPC attribute.")),
+    }
+    Ok(result)
+}
+
+pub(crate) fn modify_attribute(_: &Ec2, cx: &mut Context, input: ec2::ModifyVpcAttributeRequest) -> Result<Unit, ApiError> {
+    begin(cx, None)?;
+    let given = |value: Option<ec2::AttributeBooleanValue>| value.and_then(|value| value.value);
+    let (support, hostnames, metrics) = (
+        given(input.enable_dns_support),
+        given(input.enable_dns_hostnames),
+        given(input.enable_network_address_usage_metrics),
+    );
+    if [support, hostnames, metrics].iter().flatten().count() != 1 {
+        return Err(texts::invalid_combination("Exactly one attribute must be specified"));
+    }
+    let scope = cx.scope.clone();
+    let updated = cx.tx().update::<Vpc>(&scope, &input.vpc_id, |vpc| {
+        vpc.dns_support = support.unwrap_or(vpc.dns_support);
+        vpc.dns_hostnames = hostnames.unwrap_or(vpc.dns_hostnames);
+        vpc.usage_metrics = metrics.unwrap_or(vpc.usage_metrics);
+    });
+    updated.map(|_| Unit).ok_or_else(|| texts::vpc_not_found(&input.vpc_id))
+}
+
+const DHCP_KIND: Kind<DhcpOptions> =
+    Kind { not_found: texts::dhcp_options_not_found, tags: |options| &options.tags, filter: dhcp_filter };
+
+fn dhcp_filter(_: &View, scope: &Scope, options: &DhcpOptions, name: &str) -> Option<Vec<String>> {
+    Some(match name {
+        "dhcp-options-id" => one(&options.id),
+        "key" => options.options.iter().map(|(key, _)| key.clone()).collect(),
+        "value" => options.options.iter().flat_map(|(_, values)| values.clone()).collect(),
+        "owner-id" => one(&scope.account),
+        _ => return None,
+    })
+}
+
+pub(crate) fn describe_dhcp_options(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::DescribeDhcpOptionsRequest,
+) -> Result<ec2::DescribeDhcpOptionsResult, ApiError> {
+    begin(cx, input.dry_run)?;
+    let (max_results, next_token) = (input.max_results, input.next_token);
+    let selection = Selection { ids: input.dhcp_options_ids, filters: input.filters, max_results, next_token };
+    let (rows, next_token) = describe::rows(cx, &DHCP_KIND, selection)?;
+    let owner = cx.scope.account.to_string();
+    let show = |options: &DhcpOptions| ec2::DhcpOptions {
+        owner_id: Some(owner.clone()),
+        tags: tags::shown(&options.tags),
+        dhcp_options_id: Some(options.id.to_string()),
+        dhcp_configurations: Some(
+            options
+                .options
+                .iter()
+                .map(|(key, values)| ec2::DhcpConfiguration {
+                    key: Some(key.clone()),
+                    values: Some(values.iter().map(|value| ec2::AttributeValue { value: Some(value.clone()) }).collect()),
+                })
+                .collect(),
+        ),
+    };
+    Ok(ec2::DescribeDhcpOptionsResult { dhcp_options: Some(rows.iter().map(|row| show(row)).collect()), next_token })
+}
