@@ -66,17 +66,14 @@ pub fn create_interface(
     now: Timestamp,
     new: NewInterface,
 ) -> Result<Arc<NetworkInterface>, ApiError> {
-    let subnet = tx.get::<Subnet>(scope, new.subnet.as_str()).ok_or_else(|| texts::subnet_not_found(new.subnet.as_str()))?;
+    let subnet =
+        tx.get::<Subnet>(scope, new.subnet.as_str()).ok_or_else(|| texts::subnet_not_found(new.subnet.as_str()))?;
     let groups = groups(tx, scope, &subnet, new.groups)?;
     let private_ip = free_private_ip(tx, scope, &subnet, new.private_ip)?;
     let auto_public_ip = if new.public_ip { Some(pool.free(tx)?) } else { None };
     let id = EniId::generate();
-    let attachment = new.attach.map(|(owner, namespace)| Attachment {
-        id: AttachmentId::generate(),
-        owner,
-        namespace,
-        at: now,
-    });
+    let attachment =
+        new.attach.map(|(owner, namespace)| Attachment { id: AttachmentId::generate(), owner, namespace, at: now });
     let interface = NetworkInterface {
         mac: mac(&id),
         id,
@@ -108,7 +105,12 @@ pub fn delete_interface(tx: &mut Tx, scope: &Scope, id: &EniId) {
 }
 
 /// The groups asked for, or the VPC's default one; all must be of the subnet's VPC.
-fn groups(view: &View, scope: &Scope, subnet: &Subnet, asked: Vec<SecurityGroupId>) -> Result<Vec<SecurityGroupId>, ApiError> {
+fn groups(
+    view: &View,
+    scope: &Scope,
+    subnet: &Subnet,
+    asked: Vec<SecurityGroupId>,
+) -> Result<Vec<SecurityGroupId>, ApiError> {
     if asked.is_empty() {
         let vpc = view.get::<Vpc>(scope, subnet.vpc.as_str());
         return Ok(vpc.map(|vpc| vpc.default_security_group.clone()).into_iter().collect());
@@ -117,8 +119,7 @@ fn groups(view: &View, scope: &Scope, subnet: &Subnet, asked: Vec<SecurityGroupI
         return Err(texts::too_many_groups());
     }
     for id in &asked {
-        let group =
-            view.get::<SecurityGroup>(scope, id.as_str()).ok_or_else(|| texts::group_not_found(id.as_str()))?;
+        let group = view.get::<SecurityGroup>(scope, id.as_str()).ok_or_else(|| texts::group_not_found(id.as_str()))?;
         if group.vpc != subnet.vpc {
             return Err(texts::group_of_other_vpc(id.as_str(), subnet.id.as_str()));
         }
@@ -126,7 +127,12 @@ fn groups(view: &View, scope: &Scope, subnet: &Subnet, asked: Vec<SecurityGroupI
     Ok(asked)
 }
 
-fn free_private_ip(view: &View, scope: &Scope, subnet: &Subnet, wanted: Option<Ipv4Addr>) -> Result<Ipv4Addr, ApiError> {
+fn free_private_ip(
+    view: &View,
+    scope: &Scope,
+    subnet: &Subnet,
+    wanted: Option<Ipv4Addr>,
+) -> Result<Ipv4Addr, ApiError> {
     let used: HashSet<Ipv4Addr> = view
         .by_index(&NetworkInterface::BY_SUBNET, scope, subnet.id.as_str())
         .flat_map(|interface| interface.private_ips.iter().copied())
@@ -140,7 +146,9 @@ fn free_private_ip(view: &View, scope: &Scope, subnet: &Subnet, wanted: Option<I
             "InvalidParameterValue",
             format!("Address {ip} does not fall within the subnet's address range"),
         )),
-        Some(ip) if used.contains(&ip) => Err(ApiError::new("InvalidIPAddress.InUse", format!("Address {ip} is in use."))),
+        Some(ip) if used.contains(&ip) => {
+            Err(ApiError::new("InvalidIPAddress.InUse", format!("Address {ip} is in use.")))
+        }
         Some(ip) => Ok(ip),
     }
 }

@@ -4,8 +4,8 @@ use crate::rows::{Address, NetworkInterface, RouteTable, SecurityGroup, Subnet, 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use store::View;
-use types::{Region, Scope};
 use types::id::{SubnetId, VpcId};
+use types::{Region, Scope};
 
 /// The subnet of that id.
 pub fn subnet(view: &View, scope: &Scope, id: &str) -> Option<Arc<Subnet>> {

@@ -13,7 +13,11 @@ use types::id::{AllocationId, AssociationId};
 use types::{ApiError, Scope};
 use wire::Unit;
 
-pub(crate) fn allocate(service: &Ec2, cx: &mut Context, input: ec2::AllocateAddressRequest) -> Result<ec2::AllocateAddressResult, ApiError> {
+pub(crate) fn allocate(
+    service: &Ec2,
+    cx: &mut Context,
+    input: ec2::AllocateAddressRequest,
+) -> Result<ec2::AllocateAddressResult, ApiError> {
     refuse(input.public_ipv4_pool.as_deref().is_some_and(|pool| pool != "amazon"), "address pools of your own")?;
     refuse(input.customer_owned_ipv4_pool.is_some(), "customer-owned addresses")?;
     refuse(input.ipam_pool_id.is_some(), "IPAM pools")?;
@@ -84,7 +88,11 @@ fn by_public_ip(view: &View, scope: &Scope, ip: &str) -> Result<Arc<Address>, Ap
     view.by_index(&Address::BY_PUBLIC_IP, scope, ip).next().cloned().ok_or_else(|| texts::address_not_found(ip))
 }
 
-pub(crate) fn describe(_: &Ec2, cx: &mut Context, input: ec2::DescribeAddressesRequest) -> Result<ec2::DescribeAddressesResult, ApiError> {
+pub(crate) fn describe(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::DescribeAddressesRequest,
+) -> Result<ec2::DescribeAddressesResult, ApiError> {
     begin(cx, input.dry_run)?;
     let scope = cx.scope.clone();
     let mut ids = input.allocation_ids.unwrap_or_default();
@@ -115,7 +123,11 @@ pub(crate) fn describe_attribute(
     Ok(ec2::DescribeAddressesAttributeResult { addresses: Some(rows.iter().map(show).collect()), next_token })
 }
 
-pub(crate) fn associate(_: &Ec2, cx: &mut Context, input: ec2::AssociateAddressRequest) -> Result<ec2::AssociateAddressResult, ApiError> {
+pub(crate) fn associate(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::AssociateAddressRequest,
+) -> Result<ec2::AssociateAddressResult, ApiError> {
     refuse(input.instance_id.is_some(), "associating addresses with instances")?;
     begin(cx, input.dry_run)?;
     let scope = cx.scope.clone();
@@ -128,15 +140,24 @@ pub(crate) fn associate(_: &Ec2, cx: &mut Context, input: ec2::AssociateAddressR
     let id = input.network_interface_id.ok_or_else(|| texts::missing("NetworkInterfaceId"))?;
     let interface = tx.get::<NetworkInterface>(&scope, &id).ok_or_else(|| texts::interface_not_found(&id))?;
     let private: Ipv4Addr = match &input.private_ip_address {
-        Some(text) => text.parse().ok().filter(|ip| interface.private_ips.contains(ip)).ok_or_else(|| {
-            texts::invalid_value(text, "privateIpAddress", "The interface has no such address.")
-        })?,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|ip| interface.private_ips.contains(ip))
+            .ok_or_else(|| texts::invalid_value(text, "privateIpAddress", "The interface has no such address."))?,
         None => interface.private_ip().ok_or_else(|| texts::interface_not_found(&id))?,
     };
     let allowed = input.allow_reassociation.unwrap_or(true);
     let taken = address.association.as_ref().is_some_and(|(_, held, ip)| *held != interface.id || *ip != private);
     if taken && (!allowed || managed(tx, &scope, &address)) {
-        return Err(ApiError::new("Resource.AlreadyAssociated", format!("resource {} is already associated with associate-id {}", address.id, maybe(address.association.as_ref().map(|(id, ..)| id)).concat())));
+        return Err(ApiError::new(
+            "Resource.AlreadyAssociated",
+            format!(
+                "resource {} is already associated with associate-id {}",
+                address.id,
+                maybe(address.association.as_ref().map(|(id, ..)| id)).concat()
+            ),
+        ));
     }
     // The interface's address lets go of the public address that it had.
     let before: Vec<Arc<Address>> = tx.by_index(&Address::BY_INTERFACE, &scope, &id).cloned().collect();
@@ -151,7 +172,11 @@ pub(crate) fn associate(_: &Ec2, cx: &mut Context, input: ec2::AssociateAddressR
     Ok(ec2::AssociateAddressResult { association_id })
 }
 
-pub(crate) fn disassociate(_: &Ec2, cx: &mut Context, input: ec2::DisassociateAddressRequest) -> Result<Unit, ApiError> {
+pub(crate) fn disassociate(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::DisassociateAddressRequest,
+) -> Result<Unit, ApiError> {
     begin(cx, input.dry_run)?;
     let scope = cx.scope.clone();
     let tx = cx.tx();

@@ -15,8 +15,18 @@ use types::{ApiError, Region, Scope};
 
 /// The services that have interface endpoints here.
 const INTERFACE_SERVICES: [&str; 12] = [
-    "application-autoscaling", "ec2", "ecr.api", "ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "elasticloadbalancing",
-    "logs", "monitoring", "secretsmanager", "ssm",
+    "application-autoscaling",
+    "ec2",
+    "ecr.api",
+    "ecr.dkr",
+    "ecs",
+    "ecs-agent",
+    "ecs-telemetry",
+    "elasticloadbalancing",
+    "logs",
+    "monitoring",
+    "secretsmanager",
+    "ssm",
 ];
 /// The services that have gateway endpoints.
 const GATEWAY_SERVICES: [&str; 2] = ["dynamodb", "s3"];
@@ -38,7 +48,6 @@ fn groups(view: &View, scope: &Scope, vpc: &Vpc, asked: &[String]) -> Result<Vec
 }
 
 /// One interface in each subnet; two subnets of one zone are an error.
-#[allow(clippy::too_many_arguments)] // all parts of one endpoint
 fn attach(
     service: &Ec2,
     tx: &mut Tx,
@@ -50,14 +59,19 @@ fn attach(
     standing: &[(SubnetId, EniId)],
     subnets: &[String],
 ) -> Result<Vec<(SubnetId, EniId)>, ApiError> {
-    let mut zones: Vec<String> =
-        standing.iter().filter_map(|(subnet, _)| Some(tx.get::<Subnet>(scope, subnet.as_str())?.zone.clone())).collect();
+    let mut zones: Vec<String> = standing
+        .iter()
+        .filter_map(|(subnet, _)| Some(tx.get::<Subnet>(scope, subnet.as_str())?.zone.clone()))
+        .collect();
     let mut made = Vec::new();
     for subnet_id in subnets {
         let subnet = tx.get::<Subnet>(scope, subnet_id).filter(|subnet| subnet.vpc == vpc.id);
         let subnet = subnet.ok_or_else(|| texts::subnet_not_found(subnet_id))?;
         if zones.contains(&subnet.zone) {
-            return Err(ApiError::new("DuplicateSubnetsInSameZone", format!("Found another VPC endpoint subnet in the availability zone of {subnet_id}")));
+            return Err(ApiError::new(
+                "DuplicateSubnetsInSameZone",
+                format!("Found another VPC endpoint subnet in the availability zone of {subnet_id}"),
+            ));
         }
         zones.push(subnet.zone.clone());
         let new = NewInterface {
@@ -78,13 +92,23 @@ fn attach(
 }
 
 /// Adds or takes away a gateway endpoint's route in each table.
-fn route(tx: &mut Tx, scope: &Scope, endpoint: &VpcEndpointId, service: &str, add: &[String], remove: &[String]) -> Result<(), ApiError> {
+fn route(
+    tx: &mut Tx,
+    scope: &Scope,
+    endpoint: &VpcEndpointId,
+    service: &str,
+    add: &[String],
+    remove: &[String],
+) -> Result<(), ApiError> {
     let list = query::prefix_lists(&scope.region).into_iter().find(|list| list.name == service);
     let Some(list) = list else { return Ok(()) };
     for id in add {
         let table = tx.get::<RouteTable>(scope, id).ok_or_else(|| texts::route_table_not_found(id))?;
         if table.routes.iter().any(|route| route.destination == Err(list.id.clone())) {
-            return Err(ApiError::new("RouteAlreadyExists", format!("route table {id} already has a route with destination-prefix-list-id {}", list.id)));
+            return Err(ApiError::new(
+                "RouteAlreadyExists",
+                format!("route table {id} already has a route with destination-prefix-list-id {}", list.id),
+            ));
         }
         let route = Route { destination: Err(list.id.clone()), target: Target::Endpoint(endpoint.clone()) };
         tx.update::<RouteTable>(scope, id, |table| table.routes.push(route));
@@ -97,7 +121,11 @@ fn route(tx: &mut Tx, scope: &Scope, endpoint: &VpcEndpointId, service: &str, ad
     Ok(())
 }
 
-pub(crate) fn create(service: &Ec2, cx: &mut Context, input: ec2::CreateVpcEndpointRequest) -> Result<ec2::CreateVpcEndpointResult, ApiError> {
+pub(crate) fn create(
+    service: &Ec2,
+    cx: &mut Context,
+    input: ec2::CreateVpcEndpointRequest,
+) -> Result<ec2::CreateVpcEndpointResult, ApiError> {
     refuse(input.service_network_arn.is_some() || input.resource_configuration_arn.is_some(), "VPC Lattice endpoints")?;
     refuse(input.ip_address_type.as_deref().is_some_and(|kind| kind != "ipv4"), "IPv6 endpoints")?;
     refuse(input.subnet_configurations.is_some(), "chosen addresses of endpoints")?;
@@ -155,11 +183,20 @@ pub(crate) fn create(service: &Ec2, cx: &mut Context, input: ec2::CreateVpcEndpo
 }
 
 /// Private DNS needs both DNS attributes of the VPC, and one endpoint alone may have a service's name.
-fn private_dns_possible(view: &View, scope: &Scope, vpc: &Vpc, service: &str, but: Option<&VpcEndpointId>) -> Result<(), ApiError> {
+fn private_dns_possible(
+    view: &View,
+    scope: &Scope,
+    vpc: &Vpc,
+    service: &str,
+    but: Option<&VpcEndpointId>,
+) -> Result<(), ApiError> {
     if !vpc.dns_support || !vpc.dns_hostnames {
         return Err(ApiError::new(
             "InvalidParameter",
-            format!("Enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC attributes set to true for {}", vpc.id),
+            format!(
+                "Enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC attributes set to true for {}",
+                vpc.id
+            ),
         ));
     }
     let taken = view
@@ -168,7 +205,10 @@ fn private_dns_possible(view: &View, scope: &Scope, vpc: &Vpc, service: &str, bu
     if taken {
         return Err(ApiError::new(
             "InvalidParameter",
-            format!("private-dns-enabled cannot be set because there is already a conflicting DNS domain for {service} in the VPC {}", vpc.id),
+            format!(
+                "private-dns-enabled cannot be set because there is already a conflicting DNS domain for {service} in the VPC {}",
+                vpc.id
+            ),
         ));
     }
     Ok(())
@@ -183,10 +223,6 @@ fn show(view: &View, scope: &Scope, endpoint: &VpcEndpoint) -> ec2::VpcEndpoint 
         group_id: Some(id.to_string()),
         group_name: view.get::<SecurityGroup>(scope, id.as_str()).map(|group| group.name.clone()),
     });
-    let attached = endpoint.interfaces.iter().all(|(_, id)| {
-        let row = query::interface(view, scope, id.as_str());
-        row.is_some_and(|row| row.state == crate::rows::InterfaceState::Attached)
-    });
     ec2::VpcEndpoint {
         vpc_endpoint_id: Some(endpoint.id.to_string()),
         vpc_endpoint_type: Some(endpoint.kind.clone()),
@@ -194,14 +230,15 @@ fn show(view: &View, scope: &Scope, endpoint: &VpcEndpoint) -> ec2::VpcEndpoint 
         owner_id: Some(scope.account.to_string()),
         service_name: Some(endpoint.service.clone()),
         service_region: interface.then(|| scope.region.to_string()),
-        state: Some(if attached { "available" } else { "pending" }.to_owned()),
+        state: Some("available".to_owned()),
         policy_document: Some(endpoint.policy.clone().unwrap_or_else(|| FULL_ACCESS.to_owned())),
         route_table_ids: Some(endpoint.route_tables.iter().map(ToString::to_string).collect()),
         subnet_ids: Some(endpoint.interfaces.iter().map(|(subnet, _)| subnet.to_string()).collect()),
         network_interface_ids: Some(endpoint.interfaces.iter().map(|(_, id)| id.to_string()).collect()),
         groups: Some(groups.collect()),
         ip_address_type: interface.then(|| "ipv4".to_owned()),
-        dns_options: interface.then(|| ec2::DnsOptions { dns_record_ip_type: Some("ipv4".to_owned()), ..Default::default() }),
+        dns_options: interface
+            .then(|| ec2::DnsOptions { dns_record_ip_type: Some("ipv4".to_owned()), ..Default::default() }),
         private_dns_enabled: Some(endpoint.private_dns),
         requester_managed: Some(false),
         // Names come with the VPC's resolver.
@@ -226,17 +263,28 @@ fn filter(view: &View, scope: &Scope, endpoint: &VpcEndpoint, name: &str) -> Opt
     })
 }
 
-pub(crate) fn describe(_: &Ec2, cx: &mut Context, input: ec2::DescribeVpcEndpointsRequest) -> Result<ec2::DescribeVpcEndpointsResult, ApiError> {
+pub(crate) fn describe(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::DescribeVpcEndpointsRequest,
+) -> Result<ec2::DescribeVpcEndpointsResult, ApiError> {
     begin(cx, input.dry_run)?;
     let (max_results, next_token) = (input.max_results, input.next_token);
     let selection = Selection { ids: input.vpc_endpoint_ids, filters: input.filters, max_results, next_token };
     let (rows, next_token) = describe::rows(cx, &KIND, selection)?;
     let scope = cx.scope.clone();
     let view = cx.view();
-    Ok(ec2::DescribeVpcEndpointsResult { vpc_endpoints: Some(rows.iter().map(|row| show(view, &scope, row)).collect()), next_token })
+    Ok(ec2::DescribeVpcEndpointsResult {
+        vpc_endpoints: Some(rows.iter().map(|row| show(view, &scope, row)).collect()),
+        next_token,
+    })
 }
 
-pub(crate) fn modify(service: &Ec2, cx: &mut Context, input: ec2::ModifyVpcEndpointRequest) -> Result<ec2::ModifyVpcEndpointResult, ApiError> {
+pub(crate) fn modify(
+    service: &Ec2,
+    cx: &mut Context,
+    input: ec2::ModifyVpcEndpointRequest,
+) -> Result<ec2::ModifyVpcEndpointResult, ApiError> {
     refuse(input.ip_address_type.as_deref().is_some_and(|kind| kind != "ipv4"), "IPv6 endpoints")?;
     refuse(input.subnet_configurations.is_some(), "chosen addresses of endpoints")?;
     begin(cx, input.dry_run)?;
@@ -244,7 +292,8 @@ pub(crate) fn modify(service: &Ec2, cx: &mut Context, input: ec2::ModifyVpcEndpo
     let tx = cx.tx();
     let id = &input.vpc_endpoint_id;
     let endpoint: Arc<VpcEndpoint> = tx.get(&scope, id).ok_or_else(|| texts::endpoint_not_found(id))?;
-    let vpc = tx.get::<Vpc>(&scope, endpoint.vpc.as_str()).ok_or_else(|| texts::vpc_not_found(endpoint.vpc.as_str()))?;
+    let vpc =
+        tx.get::<Vpc>(&scope, endpoint.vpc.as_str()).ok_or_else(|| texts::vpc_not_found(endpoint.vpc.as_str()))?;
     let mut changed = (*endpoint).clone();
     if input.reset_policy == Some(true) {
         changed.policy = None;
@@ -252,7 +301,8 @@ pub(crate) fn modify(service: &Ec2, cx: &mut Context, input: ec2::ModifyVpcEndpo
         changed.policy = Some(policy);
     }
     if changed.kind == "Gateway" {
-        let (add, remove) = (input.add_route_table_ids.unwrap_or_default(), input.remove_route_table_ids.unwrap_or_default());
+        let (add, remove) =
+            (input.add_route_table_ids.unwrap_or_default(), input.remove_route_table_ids.unwrap_or_default());
         route(tx, &scope, &changed.id, &changed.service, &add, &remove)?;
         changed.route_tables.retain(|table| !remove.iter().any(|id| id == table.as_str()));
         changed.route_tables.extend(add.iter().filter_map(|id| RouteTableId::parse(id)));
@@ -270,22 +320,30 @@ pub(crate) fn modify(service: &Ec2, cx: &mut Context, input: ec2::ModifyVpcEndpo
             changed.security_groups.extend(groups(tx, &scope, &vpc, &add)?);
         }
         let remove = input.remove_subnet_ids.unwrap_or_default();
-        let (gone, kept) = changed.interfaces.into_iter().partition(|(subnet, _)| remove.iter().any(|id| id == subnet.as_str()));
+        let (gone, kept) =
+            changed.interfaces.into_iter().partition(|(subnet, _)| remove.iter().any(|id| id == subnet.as_str()));
         changed.interfaces = kept;
         let gone: Vec<(SubnetId, EniId)> = gone;
         gone.iter().for_each(|(_, interface)| intent::delete_interface(tx, &scope, interface));
         for (_, interface) in &changed.interfaces {
-            tx.update::<crate::rows::NetworkInterface>(&scope, interface.as_str(), |row| row.groups.clone_from(&changed.security_groups));
+            tx.update::<crate::rows::NetworkInterface>(&scope, interface.as_str(), |row| {
+                row.groups.clone_from(&changed.security_groups)
+            });
         }
         let add = input.add_subnet_ids.unwrap_or_default();
-        let made = attach(service, tx, &scope, now, &changed.id, &vpc, &changed.security_groups, &changed.interfaces, &add)?;
+        let made =
+            attach(service, tx, &scope, now, &changed.id, &vpc, &changed.security_groups, &changed.interfaces, &add)?;
         changed.interfaces.extend(made);
     }
     tx.put(&scope, changed);
     Ok(ec2::ModifyVpcEndpointResult { return_: Some(true) })
 }
 
-pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteVpcEndpointsRequest) -> Result<ec2::DeleteVpcEndpointsResult, ApiError> {
+pub(crate) fn delete(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::DeleteVpcEndpointsRequest,
+) -> Result<ec2::DeleteVpcEndpointsResult, ApiError> {
     begin(cx, input.dry_run)?;
     let scope = cx.scope.clone();
     let tx = cx.tx();
@@ -395,5 +453,9 @@ pub(crate) fn describe_services(
         return Err(texts::service_not_found(name));
     }
     let service_names = details.iter().filter_map(|detail| detail.service_name.clone()).collect();
-    Ok(ec2::DescribeVpcEndpointServicesResult { service_names: Some(service_names), service_details: Some(details), next_token: None })
+    Ok(ec2::DescribeVpcEndpointServicesResult {
+        service_names: Some(service_names),
+        service_details: Some(details),
+        next_token: None,
+    })
 }

@@ -21,7 +21,10 @@ pub(crate) fn create(
 ) -> Result<ec2::CreateNetworkInterfaceResult, ApiError> {
     refuse(input.ipv6_addresses.is_some() || input.ipv6_address_count.is_some(), "IPv6 addresses of interfaces")?;
     refuse(
-        input.ipv4_prefixes.is_some() || input.ipv4_prefix_count.is_some() || input.ipv6_prefixes.is_some() || input.ipv6_prefix_count.is_some(),
+        input.ipv4_prefixes.is_some()
+            || input.ipv4_prefix_count.is_some()
+            || input.ipv6_prefixes.is_some()
+            || input.ipv6_prefix_count.is_some(),
         "prefixes of interfaces",
     )?;
     refuse(input.interface_type.as_deref().is_some_and(|kind| kind != "interface"), "interfaces of other types")?;
@@ -31,7 +34,9 @@ pub(crate) fn create(
     refuse(listed.len() > 1, "secondary private addresses")?;
     let wanted = input.private_ip_address.or_else(|| listed.into_iter().next().and_then(|one| one.private_ip_address));
     let private_ip: Option<Ipv4Addr> = match wanted {
-        Some(text) => Some(text.parse().map_err(|_| texts::invalid_value(&text, "privateIpAddress", "Not an IPv4 address."))?),
+        Some(text) => {
+            Some(text.parse().map_err(|_| texts::invalid_value(&text, "privateIpAddress", "Not an IPv4 address."))?)
+        }
         None => None,
     };
     let tags = tags::at_creation(input.tag_specifications, "network-interface")?;
@@ -41,7 +46,8 @@ pub(crate) fn create(
     let subnet = tx.get::<Subnet>(&scope, &input.subnet_id).ok_or_else(|| texts::subnet_not_found(&input.subnet_id))?;
     let groups: Option<Vec<SecurityGroupId>> =
         input.groups.unwrap_or_default().iter().map(|id| SecurityGroupId::parse(id)).collect();
-    let groups = groups.ok_or_else(|| ApiError::new("InvalidGroupId.Malformed", "Invalid id (expecting \"sg-...\")"))?;
+    let groups =
+        groups.ok_or_else(|| ApiError::new("InvalidGroupId.Malformed", "Invalid id (expecting \"sg-...\")"))?;
     let interface = intent::create_interface(
         tx,
         &scope,
@@ -78,17 +84,28 @@ fn private_name(region: &Region, ip: Ipv4Addr) -> String {
 fn public_name(view: &View, scope: &Scope, interface: &NetworkInterface, ip: Ipv4Addr) -> Option<String> {
     let vpc = view.get::<Vpc>(scope, interface.vpc.as_str())?;
     let dashed = ip.to_string().replace('.', "-");
-    let domain = if scope.region.as_str() == Region::DEFAULT { "compute-1".to_owned() } else { format!("{}.compute", scope.region) };
+    let domain = if scope.region.as_str() == Region::DEFAULT {
+        "compute-1".to_owned()
+    } else {
+        format!("{}.compute", scope.region)
+    };
     vpc.dns_hostnames.then(|| format!("ec2-{dashed}.{domain}.amazonaws.com"))
 }
 
-fn association(view: &View, scope: &Scope, interface: &NetworkInterface, private: Ipv4Addr) -> Option<ec2::NetworkInterfaceAssociation> {
+fn association(
+    view: &View,
+    scope: &Scope,
+    interface: &NetworkInterface,
+    private: Ipv4Addr,
+) -> Option<ec2::NetworkInterfaceAssociation> {
     let elastic = view
         .by_index(&Address::BY_INTERFACE, scope, interface.id.as_str())
         .find(|address| address.association.as_ref().is_some_and(|(_, _, ip)| *ip == private));
     let (public, owner) = match elastic {
         Some(address) => (address.public_ip, scope.account.to_string()),
-        None if interface.private_ip() == Some(private) => (interface.auto_public_ip?, interface.requester.clone().unwrap_or_else(|| "amazon".to_owned())),
+        None if interface.private_ip() == Some(private) => {
+            (interface.auto_public_ip?, interface.requester.clone().unwrap_or_else(|| "amazon".to_owned()))
+        }
         None => return None,
     };
     Some(ec2::NetworkInterfaceAssociation {
@@ -150,7 +167,8 @@ fn show(view: &View, scope: &Scope, interface: &NetworkInterface) -> ec2::Networ
     }
 }
 
-const KIND: Kind<NetworkInterface> = Kind { not_found: texts::interface_not_found, tags: |interface| &interface.tags, filter };
+const KIND: Kind<NetworkInterface> =
+    Kind { not_found: texts::interface_not_found, tags: |interface| &interface.tags, filter };
 
 fn filter(view: &View, scope: &Scope, interface: &NetworkInterface, name: &str) -> Option<Vec<String>> {
     let attachment = interface.attachment.as_ref();
@@ -159,9 +177,13 @@ fn filter(view: &View, scope: &Scope, interface: &NetworkInterface, name: &str) 
     Some(match name {
         "addresses.association.public-ip" | "association.public-ip" => maybe(query::public_ip(view, scope, interface)),
         "addresses.private-ip-address" => ips(),
-        "addresses.primary" => interface.private_ips.iter().map(|ip| (Some(*ip) == interface.private_ip()).to_string()).collect(),
+        "addresses.primary" => {
+            interface.private_ips.iter().map(|ip| (Some(*ip) == interface.private_ip()).to_string()).collect()
+        }
         "association.allocation-id" => elastic().map(|address| address.id.to_string()).collect(),
-        "association.association-id" => elastic().filter_map(|address| Some(address.association.as_ref()?.0.to_string())).collect(),
+        "association.association-id" => {
+            elastic().filter_map(|address| Some(address.association.as_ref()?.0.to_string())).collect()
+        }
         "attachment.attachment-id" => maybe(attachment.map(|attachment| &attachment.id)),
         "attachment.instance-id" => Vec::new(),
         "attachment.instance-owner-id" => maybe(attachment.map(|attachment| &attachment.owner)),
@@ -212,10 +234,16 @@ pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteNetworkInterfa
     let id = &input.network_interface_id;
     let interface = tx.get::<NetworkInterface>(&scope, id).ok_or_else(|| texts::interface_not_found(id))?;
     if interface.requester.is_some() {
-        return Err(ApiError::new("OperationNotPermitted", format!("You are not allowed to manage '{}' attachments.", interface.kind.as_str())));
+        return Err(ApiError::new(
+            "OperationNotPermitted",
+            format!("You are not allowed to manage '{}' attachments.", interface.kind.as_str()),
+        ));
     }
     if interface.attachment.is_some() {
-        return Err(ApiError::new("InvalidNetworkInterface.InUse", format!("Network interface '{id}' is currently in use.")));
+        return Err(ApiError::new(
+            "InvalidNetworkInterface.InUse",
+            format!("Network interface '{id}' is currently in use."),
+        ));
     }
     intent::delete_interface(tx, &scope, &interface.id);
     Ok(Unit)

@@ -45,10 +45,16 @@ pub(crate) fn attach(_: &Ec2, cx: &mut Context, input: ec2::AttachInternetGatewa
     let gateway = tx.get::<InternetGateway>(&scope, id).ok_or_else(|| texts::internet_gateway_not_found(id))?;
     let vpc = tx.get::<Vpc>(&scope, &input.vpc_id).ok_or_else(|| texts::vpc_not_found(&input.vpc_id))?;
     if gateway.vpc.is_some() {
-        return Err(ApiError::new("Resource.AlreadyAssociated", format!("resource {id} is already attached to network {}", maybe(gateway.vpc.as_ref()).concat())));
+        return Err(ApiError::new(
+            "Resource.AlreadyAssociated",
+            format!("resource {id} is already attached to network {}", maybe(gateway.vpc.as_ref()).concat()),
+        ));
     }
     if tx.by_index(&InternetGateway::BY_VPC, &scope, vpc.id.as_str()).next().is_some() {
-        return Err(ApiError::new("InvalidParameterValue", format!("Network {} already has an internet gateway attached", vpc.id)));
+        return Err(ApiError::new(
+            "InvalidParameterValue",
+            format!("Network {} already has an internet gateway attached", vpc.id),
+        ));
     }
     tx.update::<InternetGateway>(&scope, id, |gateway| gateway.vpc = Some(vpc.id.clone()));
     Ok(Unit)
@@ -61,7 +67,10 @@ pub(crate) fn detach(_: &Ec2, cx: &mut Context, input: ec2::DetachInternetGatewa
     let id = &input.internet_gateway_id;
     let gateway = tx.get::<InternetGateway>(&scope, id).ok_or_else(|| texts::internet_gateway_not_found(id))?;
     if gateway.vpc.as_ref().is_none_or(|vpc| vpc.as_str() != input.vpc_id) {
-        return Err(ApiError::new("Gateway.NotAttached", format!("resource {id} is not attached to network {}", input.vpc_id)));
+        return Err(ApiError::new(
+            "Gateway.NotAttached",
+            format!("resource {id} is not attached to network {}", input.vpc_id),
+        ));
     }
     // Public addresses in use keep the gateway.
     let mapped = tx
@@ -70,7 +79,10 @@ pub(crate) fn detach(_: &Ec2, cx: &mut Context, input: ec2::DetachInternetGatewa
     if mapped {
         return Err(ApiError::new(
             "DependencyViolation",
-            format!("Network {} has some mapped public address(es). Please unmap those public address(es) before detaching the gateway.", input.vpc_id),
+            format!(
+                "Network {} has some mapped public address(es). Please unmap those public address(es) before detaching the gateway.",
+                input.vpc_id
+            ),
         ));
     }
     tx.update::<InternetGateway>(&scope, id, |gateway| gateway.vpc = None);

@@ -16,6 +16,8 @@ mod subnet;
 mod tags;
 mod vpc;
 
+pub(crate) use route::leads;
+
 use crate::intent::PublicPool;
 use crate::texts;
 use gateway::Context;

@@ -11,7 +11,11 @@ use store::View;
 use types::id::{AssociationId, NatGatewayId};
 use types::{ApiError, Scope};
 
-pub(crate) fn create(ec2_: &Ec2, cx: &mut Context, input: ec2::CreateNatGatewayRequest) -> Result<ec2::CreateNatGatewayResult, ApiError> {
+pub(crate) fn create(
+    ec2_: &Ec2,
+    cx: &mut Context,
+    input: ec2::CreateNatGatewayRequest,
+) -> Result<ec2::CreateNatGatewayResult, ApiError> {
     refuse(input.connectivity_type.as_deref() == Some("private"), "private NAT gateways")?;
     refuse(input.availability_mode.as_deref() == Some("regional"), "regional NAT gateways")?;
     refuse(
@@ -24,13 +28,17 @@ pub(crate) fn create(ec2_: &Ec2, cx: &mut Context, input: ec2::CreateNatGatewayR
     let subnet_id = input.subnet_id.ok_or_else(|| texts::missing("SubnetId"))?;
     let allocation = input.allocation_id.ok_or_else(|| texts::missing("AllocationId"))?;
     let private_ip = match &input.private_ip_address {
-        Some(text) => Some(text.parse().map_err(|_| texts::invalid_value(text, "privateIpAddress", "Not an IPv4 address."))?),
+        Some(text) => {
+            Some(text.parse().map_err(|_| texts::invalid_value(text, "privateIpAddress", "Not an IPv4 address."))?)
+        }
         None => None,
     };
     begin(cx, input.dry_run)?;
     let (scope, now) = (cx.scope.clone(), cx.now);
     let tx = cx.tx();
-    let subnet = tx.get::<Subnet>(&scope, &subnet_id).ok_or_else(|| ApiError::new("InvalidSubnet", format!("The subnet ID '{subnet_id}' does not exist")))?;
+    let subnet = tx
+        .get::<Subnet>(&scope, &subnet_id)
+        .ok_or_else(|| ApiError::new("InvalidSubnet", format!("The subnet ID '{subnet_id}' does not exist")))?;
     let address = tx.get::<Address>(&scope, &allocation).ok_or_else(|| texts::allocation_not_found(&allocation))?;
     let id = NatGatewayId::generate();
     let interface = intent::create_interface(
@@ -138,7 +146,11 @@ fn filter(_: &View, _: &Scope, gateway: &NatGateway, name: &str) -> Option<Vec<S
     })
 }
 
-pub(crate) fn describe(_: &Ec2, cx: &mut Context, input: ec2::DescribeNatGatewaysRequest) -> Result<ec2::DescribeNatGatewaysResult, ApiError> {
+pub(crate) fn describe(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::DescribeNatGatewaysRequest,
+) -> Result<ec2::DescribeNatGatewaysResult, ApiError> {
     begin(cx, input.dry_run)?;
     let (max_results, next_token) = (input.max_results, input.next_token);
     let selection = Selection { ids: input.nat_gateway_ids, filters: input.filter, max_results, next_token };
@@ -146,7 +158,11 @@ pub(crate) fn describe(_: &Ec2, cx: &mut Context, input: ec2::DescribeNatGateway
     Ok(ec2::DescribeNatGatewaysResult { nat_gateways: Some(rows.iter().map(|row| show(row)).collect()), next_token })
 }
 
-pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteNatGatewayRequest) -> Result<ec2::DeleteNatGatewayResult, ApiError> {
+pub(crate) fn delete(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::DeleteNatGatewayRequest,
+) -> Result<ec2::DeleteNatGatewayResult, ApiError> {
     begin(cx, input.dry_run)?;
     let (scope, now) = (cx.scope.clone(), cx.now);
     let tx = cx.tx();

@@ -17,7 +17,11 @@ const LAST: i32 = 32767;
 /// How many entries an ACL may have in one direction. Source: VPC user guide, "Amazon VPC quotas".
 const MAX_ENTRIES: usize = 20;
 
-pub(crate) fn create(_: &Ec2, cx: &mut Context, input: ec2::CreateNetworkAclRequest) -> Result<ec2::CreateNetworkAclResult, ApiError> {
+pub(crate) fn create(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::CreateNetworkAclRequest,
+) -> Result<ec2::CreateNetworkAclResult, ApiError> {
     let tags = tags::at_creation(input.tag_specifications, "network-acl")?;
     begin(cx, input.dry_run)?;
     let scope = cx.scope.clone();
@@ -29,11 +33,12 @@ pub(crate) fn create(_: &Ec2, cx: &mut Context, input: ec2::CreateNetworkAclRequ
 }
 
 fn show(view: &View, scope: &Scope, acl: &NetworkAcl) -> ec2::NetworkAcl {
-    let associations = view.by_index(&Subnet::BY_NETWORK_ACL, scope, acl.id.as_str()).map(|subnet| ec2::NetworkAclAssociation {
-        network_acl_association_id: Some(subnet.network_acl_association.to_string()),
-        network_acl_id: Some(acl.id.to_string()),
-        subnet_id: Some(subnet.id.to_string()),
-    });
+    let associations =
+        view.by_index(&Subnet::BY_NETWORK_ACL, scope, acl.id.as_str()).map(|subnet| ec2::NetworkAclAssociation {
+            network_acl_association_id: Some(subnet.network_acl_association.to_string()),
+            network_acl_id: Some(acl.id.to_string()),
+            subnet_id: Some(subnet.id.to_string()),
+        });
     ec2::NetworkAcl {
         network_acl_id: Some(acl.id.to_string()),
         vpc_id: Some(acl.vpc.to_string()),
@@ -95,7 +100,9 @@ fn filter(view: &View, scope: &Scope, acl: &NetworkAcl, name: &str) -> Option<Ve
         "entry.cidr" => entries(acl).into_iter().map(|entry| entry.cidr).collect(),
         "entry.egress" => entries(acl).iter().map(|entry| entry.egress.to_string()).collect(),
         "entry.protocol" => entries(acl).into_iter().map(|entry| entry.protocol).collect(),
-        "entry.rule-action" => entries(acl).iter().map(|entry| if entry.allow { "allow" } else { "deny" }.to_owned()).collect(),
+        "entry.rule-action" => {
+            entries(acl).iter().map(|entry| if entry.allow { "allow" } else { "deny" }.to_owned()).collect()
+        }
         "entry.rule-number" => entries(acl).iter().map(|entry| entry.number.to_string()).collect(),
         "owner-id" => one(&scope.account),
         "vpc-id" => one(&acl.vpc),
@@ -103,14 +110,21 @@ fn filter(view: &View, scope: &Scope, acl: &NetworkAcl, name: &str) -> Option<Ve
     })
 }
 
-pub(crate) fn describe(_: &Ec2, cx: &mut Context, input: ec2::DescribeNetworkAclsRequest) -> Result<ec2::DescribeNetworkAclsResult, ApiError> {
+pub(crate) fn describe(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::DescribeNetworkAclsRequest,
+) -> Result<ec2::DescribeNetworkAclsResult, ApiError> {
     begin(cx, input.dry_run)?;
     let (max_results, next_token) = (input.max_results, input.next_token);
     let selection = Selection { ids: input.network_acl_ids, filters: input.filters, max_results, next_token };
     let (rows, next_token) = describe::rows(cx, &KIND, selection)?;
     let scope = cx.scope.clone();
     let view = cx.view();
-    Ok(ec2::DescribeNetworkAclsResult { network_acls: Some(rows.iter().map(|row| show(view, &scope, row)).collect()), next_token })
+    Ok(ec2::DescribeNetworkAclsResult {
+        network_acls: Some(rows.iter().map(|row| show(view, &scope, row)).collect()),
+        next_token,
+    })
 }
 
 pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteNetworkAclRequest) -> Result<Unit, ApiError> {
@@ -130,7 +144,6 @@ pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteNetworkAclRequ
 }
 
 /// An entry out of a request's members.
-#[allow(clippy::too_many_arguments)] // they are the members of two requests
 fn entry(
     number: i32,
     egress: bool,
@@ -151,19 +164,30 @@ fn entry(
         "icmpv6" => "58".to_owned(),
         "all" | "-1" => "-1".to_owned(),
         number if number.parse::<u8>().is_ok() => number.to_owned(),
-        _ => return Err(ApiError::new("InvalidParameterValue", format!("Invalid value '{protocol}' for IP protocol. Unknown protocol."))),
+        _ => {
+            return Err(ApiError::new(
+                "InvalidParameterValue",
+                format!("Invalid value '{protocol}' for IP protocol. Unknown protocol."),
+            ));
+        }
     };
     let traffic = match protocol.as_str() {
         "6" | "17" => {
-            let range = ports.and_then(|range| Some((range.from?, range.to?))).ok_or_else(|| texts::missing("portRange"))?;
+            let range =
+                ports.and_then(|range| Some((range.from?, range.to?))).ok_or_else(|| texts::missing("portRange"))?;
             let valid = |port: i32| (0..=65535).contains(&port);
             if !valid(range.0) || !valid(range.1) || range.0 > range.1 {
-                return Err(ApiError::new("InvalidParameterValue", format!("Invalid TCP/UDP port range ({}:{})", range.0, range.1)));
+                return Err(ApiError::new(
+                    "InvalidParameterValue",
+                    format!("Invalid TCP/UDP port range ({}:{})", range.0, range.1),
+                ));
             }
             AclTraffic::Ports(range.0, range.1)
         }
         "1" | "58" => {
-            let (kind, code) = icmp.and_then(|icmp| Some((icmp.type_?, icmp.code?))).ok_or_else(|| texts::missing("icmpTypeCode.code"))?;
+            let (kind, code) = icmp
+                .and_then(|icmp| Some((icmp.type_?, icmp.code?)))
+                .ok_or_else(|| texts::missing("icmpTypeCode.code"))?;
             AclTraffic::Icmp(kind, code)
         }
         _ => AclTraffic::All,
@@ -172,7 +196,9 @@ fn entry(
         (Some(text), None) => text.parse::<Ipv4Net>().map_err(|_| texts::bad_cidr(text))?.trunc().to_string(),
         (None, Some(text)) => text.parse::<Ipv6Net>().map_err(|_| texts::bad_cidr(text))?.trunc().to_string(),
         (None, None) => return Err(texts::missing("cidrBlock")),
-        (Some(_), Some(_)) => return Err(texts::invalid_combination("Only one of cidrBlock and ipv6CidrBlock may be specified")),
+        (Some(_), Some(_)) => {
+            return Err(texts::invalid_combination("Only one of cidrBlock and ipv6CidrBlock may be specified"));
+        }
     };
     Ok(AclEntry { number, egress, allow: action == "allow", protocol, traffic, cidr })
 }
@@ -192,7 +218,11 @@ macro_rules! entry_of {
     };
 }
 
-pub(crate) fn create_entry(_: &Ec2, cx: &mut Context, input: ec2::CreateNetworkAclEntryRequest) -> Result<Unit, ApiError> {
+pub(crate) fn create_entry(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::CreateNetworkAclEntryRequest,
+) -> Result<Unit, ApiError> {
     let entry = entry_of!(input)?;
     begin(cx, input.dry_run)?;
     let scope = cx.scope.clone();
@@ -207,17 +237,27 @@ pub(crate) fn create_entry(_: &Ec2, cx: &mut Context, input: ec2::CreateNetworkA
         ));
     }
     if same_way.by_ref().count() >= MAX_ENTRIES {
-        return Err(ApiError::new("NetworkAclEntryLimitExceeded", "The maximum number of network acl entries has been reached."));
+        return Err(ApiError::new(
+            "NetworkAclEntryLimitExceeded",
+            "The maximum number of network acl entries has been reached.",
+        ));
     }
     tx.update::<NetworkAcl>(&scope, id, |acl| acl.entries.push(entry));
     Ok(Unit)
 }
 
 fn no_entry(number: i32) -> ApiError {
-    ApiError::new("InvalidNetworkAclEntry.NotFound", format!("The network acl entry identified by {number} does not exist."))
+    ApiError::new(
+        "InvalidNetworkAclEntry.NotFound",
+        format!("The network acl entry identified by {number} does not exist."),
+    )
 }
 
-pub(crate) fn replace_entry(_: &Ec2, cx: &mut Context, input: ec2::ReplaceNetworkAclEntryRequest) -> Result<Unit, ApiError> {
+pub(crate) fn replace_entry(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::ReplaceNetworkAclEntryRequest,
+) -> Result<Unit, ApiError> {
     let entry = entry_of!(input)?;
     begin(cx, input.dry_run)?;
     let scope = cx.scope.clone();
@@ -230,7 +270,11 @@ pub(crate) fn replace_entry(_: &Ec2, cx: &mut Context, input: ec2::ReplaceNetwor
     Ok(Unit)
 }
 
-pub(crate) fn delete_entry(_: &Ec2, cx: &mut Context, input: ec2::DeleteNetworkAclEntryRequest) -> Result<Unit, ApiError> {
+pub(crate) fn delete_entry(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::DeleteNetworkAclEntryRequest,
+) -> Result<Unit, ApiError> {
     begin(cx, input.dry_run)?;
     let scope = cx.scope.clone();
     let tx = cx.tx();
@@ -254,10 +298,16 @@ pub(crate) fn replace_association(
     let tx = cx.tx();
     let id = &input.network_acl_id;
     let acl = tx.get::<NetworkAcl>(&scope, id).ok_or_else(|| texts::network_acl_not_found(id))?;
-    let subnet = tx.scan::<Subnet>(&scope).find(|subnet| subnet.network_acl_association.as_str() == input.association_id).cloned();
+    let subnet = tx
+        .scan::<Subnet>(&scope)
+        .find(|subnet| subnet.network_acl_association.as_str() == input.association_id)
+        .cloned();
     let subnet = subnet.ok_or_else(|| texts::association_not_found(&input.association_id))?;
     if subnet.vpc != acl.vpc {
-        return Err(ApiError::new("InvalidParameterValue", format!("Network ACL {id} and subnet {} belong to different networks", subnet.id)));
+        return Err(ApiError::new(
+            "InvalidParameterValue",
+            format!("Network ACL {id} and subnet {} belong to different networks", subnet.id),
+        ));
     }
     let fresh = NetworkAclAssociationId::generate();
     let new_association_id = Some(fresh.to_string());

@@ -9,8 +9,22 @@ use types::ApiError;
 
 /// The regions that every account has without opting in. Source: AWS, "AWS Regions".
 const REGIONS: [&str; 17] = [
-    "ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-southeast-1", "ap-southeast-2", "ca-central-1",
-    "eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3", "sa-east-1", "us-east-1", "us-east-2", "us-west-1",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-northeast-3",
+    "ap-south-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ca-central-1",
+    "eu-central-1",
+    "eu-north-1",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "sa-east-1",
+    "us-east-1",
+    "us-east-2",
+    "us-west-1",
     "us-west-2",
 ];
 
@@ -74,7 +88,11 @@ pub(crate) fn availability_zones(
     Ok(ec2::DescribeAvailabilityZonesResult { availability_zones: Some(shown) })
 }
 
-pub(crate) fn regions(_: &Ec2, cx: &mut Context, input: ec2::DescribeRegionsRequest) -> Result<ec2::DescribeRegionsResult, ApiError> {
+pub(crate) fn regions(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::DescribeRegionsRequest,
+) -> Result<ec2::DescribeRegionsResult, ApiError> {
     begin(cx, input.dry_run)?;
     if let Some(name) = input.region_names.iter().flatten().find(|name| !REGIONS.contains(&name.as_str())) {
         return Err(ApiError::new("InvalidParameterValue", format!("Invalid region provided: '{name}'")));
@@ -90,7 +108,8 @@ pub(crate) fn regions(_: &Ec2, cx: &mut Context, input: ec2::DescribeRegionsRequ
                 _ => return None,
             })
         };
-        let named = input.region_names.as_ref().is_none_or(|names| names.is_empty() || names.iter().any(|name| name == region));
+        let named =
+            input.region_names.as_ref().is_none_or(|names| names.is_empty() || names.iter().any(|name| name == region));
         if fits(input.filters.as_ref(), value)? && named {
             shown.push(ec2::Region {
                 opt_in_status: Some("opt-in-not-required".to_owned()),
@@ -110,7 +129,8 @@ pub(crate) fn account_attributes(
 ) -> Result<ec2::DescribeAccountAttributesResult, ApiError> {
     begin(cx, input.dry_run)?;
     let scope = cx.scope.clone();
-    let default = cx.view().scan::<Vpc>(&scope).find(|vpc| vpc.is_default).map_or("none".to_owned(), |vpc| vpc.id.to_string());
+    let default =
+        cx.view().scan::<Vpc>(&scope).find(|vpc| vpc.is_default).map_or("none".to_owned(), |vpc| vpc.id.to_string());
     let known = [
         ("supported-platforms", "VPC".to_owned()),
         ("default-vpc", default),

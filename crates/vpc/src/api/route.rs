@@ -1,7 +1,9 @@
 //! Routes within a route table.
 
 use super::{Ec2, begin, refuse, vpc};
-use crate::rows::{InternetGateway, NatGateway, NatGatewayState, NetworkInterface, Route, RouteTable, Target, Vpc, VpcEndpoint};
+use crate::rows::{
+    InternetGateway, NatGateway, NatGatewayState, NetworkInterface, Route, RouteTable, Target, Vpc, VpcEndpoint,
+};
 use crate::texts;
 use gateway::Context;
 use ipnet::Ipv4Net;
@@ -44,9 +46,9 @@ fn show(view: &View, scope: &Scope, table: &RouteTable, route: &Route) -> ec2::R
 /// Whether what a route points at is there and can take its packets; else it is a black hole.
 pub(crate) fn leads(view: &View, scope: &Scope, table: &RouteTable, target: &Target) -> bool {
     match target {
-        Target::InternetGateway(id) => {
-            view.get::<InternetGateway>(scope, id.as_str()).is_some_and(|gateway| gateway.vpc.as_ref() == Some(&table.vpc))
-        }
+        Target::InternetGateway(id) => view
+            .get::<InternetGateway>(scope, id.as_str())
+            .is_some_and(|gateway| gateway.vpc.as_ref() == Some(&table.vpc)),
         Target::NatGateway(id) => view
             .get::<NatGateway>(scope, id.as_str())
             .is_some_and(|gateway| !matches!(gateway.state, NatGatewayState::Deleted | NatGatewayState::Failed)),
@@ -83,7 +85,9 @@ impl Wanted {
         interface: Option<&str>,
     ) -> Result<Target, ApiError> {
         match (gateway, nat, interface) {
-            (Some(id), None, None) if id.starts_with("vgw-") => Err(ApiError::not_implemented("virtual private gateways")),
+            (Some(id), None, None) if id.starts_with("vgw-") => {
+                Err(ApiError::not_implemented("virtual private gateways"))
+            }
             (Some("local"), None, None) => {
                 Err(ApiError::new("InvalidParameterValue", "local is a valid target only for the VPC's own block"))
             }
@@ -100,7 +104,9 @@ impl Wanted {
             }
             (None, Some(id), None) => {
                 let nat = view.get::<NatGateway>(scope, id).filter(|nat| nat.state != NatGatewayState::Deleted);
-                let nat = nat.ok_or_else(|| ApiError::new("InvalidNatGatewayID.NotFound", format!("The natGateway ID '{id}' does not exist")))?;
+                let nat = nat.ok_or_else(|| {
+                    ApiError::new("InvalidNatGatewayID.NotFound", format!("The natGateway ID '{id}' does not exist"))
+                })?;
                 if nat.vpc != table.vpc {
                     return Err(ApiError::new(
                         "InvalidParameterValue",
@@ -110,7 +116,8 @@ impl Wanted {
                 Ok(Target::NatGateway(nat.id.clone()))
             }
             (None, None, Some(id)) => {
-                let interface = view.get::<NetworkInterface>(scope, id).ok_or_else(|| texts::interface_not_found(id))?;
+                let interface =
+                    view.get::<NetworkInterface>(scope, id).ok_or_else(|| texts::interface_not_found(id))?;
                 Ok(Target::NetworkInterface(interface.id.clone()))
             }
             (None, None, None) => Err(texts::missing("gatewayId")),
@@ -119,10 +126,7 @@ impl Wanted {
     }
 }
 
-fn not_here(
-    ipv6: Option<&String>,
-    others: [(Option<&String>, &'static str); 8],
-) -> Result<(), ApiError> {
+fn not_here(ipv6: Option<&String>, others: [(Option<&String>, &'static str); 8]) -> Result<(), ApiError> {
     refuse(ipv6.is_some(), "IPv6 routes")?;
     others.into_iter().try_for_each(|(given, what)| refuse(given.is_some(), what))
 }
@@ -164,7 +168,11 @@ macro_rules! wanted {
     };
 }
 
-pub(crate) fn create(_: &Ec2, cx: &mut Context, input: ec2::CreateRouteRequest) -> Result<ec2::CreateRouteResult, ApiError> {
+pub(crate) fn create(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::CreateRouteRequest,
+) -> Result<ec2::CreateRouteResult, ApiError> {
     not_here!(input)?;
     begin(cx, input.dry_run)?;
     let scope = cx.scope.clone();
@@ -200,7 +208,10 @@ fn no_route(destination: &Result<Ipv4Net, String>, table: &str) -> ApiError {
         Ok(block) => block.to_string(),
         Err(list) => list.clone(),
     };
-    ApiError::new("InvalidRoute.NotFound", format!("no route with destination-cidr-block {named} in route table {table}"))
+    ApiError::new(
+        "InvalidRoute.NotFound",
+        format!("no route with destination-cidr-block {named} in route table {table}"),
+    )
 }
 
 pub(crate) fn replace(_: &Ec2, cx: &mut Context, input: ec2::ReplaceRouteRequest) -> Result<Unit, ApiError> {
@@ -216,7 +227,11 @@ pub(crate) fn replace(_: &Ec2, cx: &mut Context, input: ec2::ReplaceRouteRequest
         return Err(no_route(&destination, id));
     }
     tx.update::<RouteTable>(&scope, id, |table| {
-        table.routes.iter_mut().filter(|route| route.destination == destination).for_each(|route| route.target = target.clone());
+        table
+            .routes
+            .iter_mut()
+            .filter(|route| route.destination == destination)
+            .for_each(|route| route.target = target.clone());
     });
     Ok(Unit)
 }
@@ -228,11 +243,15 @@ pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteRouteRequest) 
     let tx = cx.tx();
     let id = &input.route_table_id;
     let table = tx.get::<RouteTable>(&scope, id).ok_or_else(|| texts::route_table_not_found(id))?;
-    let destination = Wanted::destination(input.destination_cidr_block.as_deref(), input.destination_prefix_list_id.as_deref())?;
+    let destination =
+        Wanted::destination(input.destination_cidr_block.as_deref(), input.destination_prefix_list_id.as_deref())?;
     if let (Ok(block), Some(vpc)) = (&destination, tx.get::<Vpc>(&scope, table.vpc.as_str()))
         && vpc.cidr == *block
     {
-        return Err(ApiError::new("InvalidParameterValue", format!("cannot remove local route {block} in route table {id}")));
+        return Err(ApiError::new(
+            "InvalidParameterValue",
+            format!("cannot remove local route {block} in route table {id}"),
+        ));
     }
     if !table.routes.iter().any(|route| route.destination == destination) {
         return Err(no_route(&destination, id));

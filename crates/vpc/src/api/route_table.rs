@@ -12,7 +12,11 @@ use types::id::{RouteTableAssociationId, RouteTableId};
 use types::{ApiError, Scope};
 use wire::Unit;
 
-pub(crate) fn create(_: &Ec2, cx: &mut Context, input: ec2::CreateRouteTableRequest) -> Result<ec2::CreateRouteTableResult, ApiError> {
+pub(crate) fn create(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::CreateRouteTableRequest,
+) -> Result<ec2::CreateRouteTableResult, ApiError> {
     let tags = tags::at_creation(input.tag_specifications, "route-table")?;
     begin(cx, input.dry_run)?;
     let scope = cx.scope.clone();
@@ -77,10 +81,16 @@ fn filter(view: &View, scope: &Scope, table: &RouteTable, name: &str) -> Option<
             explicit.chain(table.main_association.iter().map(ToString::to_string)).collect()
         }
         "association.route-table-id" | "route-table-id" => one(&table.id),
-        "association.subnet-id" => table.associations.iter().map(|association| association.subnet.to_string()).collect(),
+        "association.subnet-id" => {
+            table.associations.iter().map(|association| association.subnet.to_string()).collect()
+        }
         "owner-id" => one(&scope.account),
-        "route.destination-cidr-block" => routes().into_iter().filter_map(|route| route.destination_cidr_block).collect(),
-        "route.destination-prefix-list-id" => routes().into_iter().filter_map(|route| route.destination_prefix_list_id).collect(),
+        "route.destination-cidr-block" => {
+            routes().into_iter().filter_map(|route| route.destination_cidr_block).collect()
+        }
+        "route.destination-prefix-list-id" => {
+            routes().into_iter().filter_map(|route| route.destination_prefix_list_id).collect()
+        }
         "route.gateway-id" => routes().into_iter().filter_map(|route| route.gateway_id).collect(),
         "route.nat-gateway-id" => routes().into_iter().filter_map(|route| route.nat_gateway_id).collect(),
         "route.origin" => routes().into_iter().filter_map(|route| route.origin).collect(),
@@ -90,14 +100,21 @@ fn filter(view: &View, scope: &Scope, table: &RouteTable, name: &str) -> Option<
     })
 }
 
-pub(crate) fn describe(_: &Ec2, cx: &mut Context, input: ec2::DescribeRouteTablesRequest) -> Result<ec2::DescribeRouteTablesResult, ApiError> {
+pub(crate) fn describe(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::DescribeRouteTablesRequest,
+) -> Result<ec2::DescribeRouteTablesResult, ApiError> {
     begin(cx, input.dry_run)?;
     let (max_results, next_token) = (input.max_results, input.next_token);
     let selection = Selection { ids: input.route_table_ids, filters: input.filters, max_results, next_token };
     let (rows, next_token) = describe::rows(cx, &KIND, selection)?;
     let scope = cx.scope.clone();
     let view = cx.view();
-    Ok(ec2::DescribeRouteTablesResult { route_tables: Some(rows.iter().map(|row| show(view, &scope, row)).collect()), next_token })
+    Ok(ec2::DescribeRouteTablesResult {
+        route_tables: Some(rows.iter().map(|row| show(view, &scope, row)).collect()),
+        next_token,
+    })
 }
 
 pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteRouteTableRequest) -> Result<Unit, ApiError> {
@@ -127,13 +144,19 @@ pub(crate) fn associate(
     let table = tx.get::<RouteTable>(&scope, id).ok_or_else(|| texts::route_table_not_found(id))?;
     let subnet = tx.get::<Subnet>(&scope, &subnet_id).ok_or_else(|| texts::subnet_not_found(&subnet_id))?;
     if subnet.vpc != table.vpc {
-        return Err(ApiError::new("InvalidParameterValue", format!("Route table {id} and subnet {subnet_id} belong to different networks")));
+        return Err(ApiError::new(
+            "InvalidParameterValue",
+            format!("Route table {id} and subnet {subnet_id} belong to different networks"),
+        ));
     }
     if let Some(other) = tx.by_index(&RouteTable::BY_SUBNET, &scope, &subnet_id).next() {
         let held = other.associations.iter().find(|association| association.subnet == subnet.id);
         if other.id == table.id {
             // AWS answers the association that stands.
-            return Ok(ec2::AssociateRouteTableResult { association_id: held.map(|association| association.id.to_string()), association_state: associated() });
+            return Ok(ec2::AssociateRouteTableResult {
+                association_id: held.map(|association| association.id.to_string()),
+                association_state: associated(),
+            });
         }
         return Err(ApiError::new(
             "Resource.AlreadyAssociated",
@@ -147,16 +170,26 @@ pub(crate) fn associate(
 }
 
 fn by_association(view: &View, scope: &Scope, id: &str) -> Result<Arc<RouteTable>, ApiError> {
-    view.by_index(&RouteTable::BY_ASSOCIATION, scope, id).next().cloned().ok_or_else(|| texts::association_not_found(id))
+    view.by_index(&RouteTable::BY_ASSOCIATION, scope, id)
+        .next()
+        .cloned()
+        .ok_or_else(|| texts::association_not_found(id))
 }
 
-pub(crate) fn disassociate(_: &Ec2, cx: &mut Context, input: ec2::DisassociateRouteTableRequest) -> Result<Unit, ApiError> {
+pub(crate) fn disassociate(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::DisassociateRouteTableRequest,
+) -> Result<Unit, ApiError> {
     begin(cx, input.dry_run)?;
     let scope = cx.scope.clone();
     let tx = cx.tx();
     let table = by_association(tx, &scope, &input.association_id)?;
     if table.main_association.as_ref().is_some_and(|main| main.as_str() == input.association_id) {
-        return Err(ApiError::new("InvalidParameterValue", format!("cannot disassociate the main route table association {}", input.association_id)));
+        return Err(ApiError::new(
+            "InvalidParameterValue",
+            format!("cannot disassociate the main route table association {}", input.association_id),
+        ));
     }
     tx.update::<RouteTable>(&scope, table.id.as_str(), |table| {
         table.associations.retain(|association| association.id.as_str() != input.association_id);
@@ -184,7 +217,9 @@ pub(crate) fn replace_association(
     if let Some(association) = subnet {
         let subnet = association.subnet.clone();
         tx.update::<RouteTable>(&scope, old.id.as_str(), |table| table.associations.retain(|of| of.subnet != subnet));
-        tx.update::<RouteTable>(&scope, id, |table| table.associations.push(RouteTableAssociation { id: fresh, subnet }));
+        tx.update::<RouteTable>(&scope, id, |table| {
+            table.associations.push(RouteTableAssociation { id: fresh, subnet })
+        });
     } else {
         // The main association moves: the new table becomes the VPC's main one.
         tx.update::<RouteTable>(&scope, old.id.as_str(), |table| table.main_association = None);
@@ -193,4 +228,3 @@ pub(crate) fn replace_association(
     }
     Ok(ec2::ReplaceRouteTableAssociationResult { new_association_id, association_state: associated() })
 }
-

@@ -21,7 +21,9 @@ pub(crate) fn permissions(scope: &Scope, group: &SecurityGroup, egress: bool) ->
     for rule in group.rules.iter().filter(|rule| rule.egress == egress) {
         let (from, to) = shown_ports(rule);
         let same = |permission: &ec2::IpPermission| {
-            permission.ip_protocol.as_deref() == Some(&rule.protocol) && permission.from_port == from && permission.to_port == to
+            permission.ip_protocol.as_deref() == Some(&rule.protocol)
+                && permission.from_port == from
+                && permission.to_port == to
         };
         let at = gathered.iter().position(same).unwrap_or(gathered.len());
         if at == gathered.len() {
@@ -39,10 +41,16 @@ pub(crate) fn permissions(scope: &Scope, group: &SecurityGroup, egress: bool) ->
         let description = rule.description.clone();
         match &rule.peer {
             Peer::Ipv4(cidr) => {
-                permission.ip_ranges.get_or_insert_default().push(ec2::IpRange { description, cidr_ip: Some(cidr.clone()) });
+                permission
+                    .ip_ranges
+                    .get_or_insert_default()
+                    .push(ec2::IpRange { description, cidr_ip: Some(cidr.clone()) });
             }
             Peer::Ipv6(cidr) => {
-                permission.ipv6_ranges.get_or_insert_default().push(ec2::Ipv6Range { description, cidr_ipv6: Some(cidr.clone()) });
+                permission
+                    .ipv6_ranges
+                    .get_or_insert_default()
+                    .push(ec2::Ipv6Range { description, cidr_ipv6: Some(cidr.clone()) });
             }
             Peer::PrefixList(id) => permission
                 .prefix_list_ids
@@ -138,7 +146,13 @@ impl Flat {
 }
 
 /// The rules that permissions stand for, checked.
-fn rules(view: &View, scope: &Scope, group: &SecurityGroup, egress: bool, permissions: Vec<ec2::IpPermission>) -> Result<Vec<Rule>, ApiError> {
+fn rules(
+    view: &View,
+    scope: &Scope,
+    group: &SecurityGroup,
+    egress: bool,
+    permissions: Vec<ec2::IpPermission>,
+) -> Result<Vec<Rule>, ApiError> {
     let mut rules = Vec::new();
     for permission in permissions {
         let named = permission.ip_protocol.as_deref().ok_or_else(|| texts::missing("ipProtocol"))?;
@@ -148,7 +162,16 @@ fn rules(view: &View, scope: &Scope, group: &SecurityGroup, egress: bool, permis
             let id = SecurityGroupRuleId::generate();
             // AWS takes an empty description for none.
             let description = description.filter(|text| !text.is_empty());
-            rules.push(Rule { id, egress, protocol: protocol.clone(), from_port, to_port, peer, description, tags: Tags::new() });
+            rules.push(Rule {
+                id,
+                egress,
+                protocol: protocol.clone(),
+                from_port,
+                to_port,
+                peer,
+                description,
+                tags: Tags::new(),
+            });
         };
         for range in permission.ip_ranges.unwrap_or_default() {
             let text = range.cidr_ip.unwrap_or_default();
@@ -206,7 +229,12 @@ fn protocol(named: &str) -> Result<String, ApiError> {
         "icmpv6" | "58" => "icmpv6",
         "-1" | "all" => "-1",
         other if other.parse::<u8>().is_ok() => other,
-        _ => return Err(ApiError::new("InvalidPermission.Malformed", format!("Unsupported IP protocol \"{named}\" - supported: [udp, icmpv6, icmp, tcp, -1]"))),
+        _ => {
+            return Err(ApiError::new(
+                "InvalidPermission.Malformed",
+                format!("Unsupported IP protocol \"{named}\" - supported: [udp, icmpv6, icmp, tcp, -1]"),
+            ));
+        }
     };
     Ok(known.to_owned())
 }
@@ -218,13 +246,19 @@ fn ports(protocol: &str, from: Option<i32>, to: Option<i32>) -> Result<(i32, i32
             (Some(-1) | None, Some(-1) | None) if from.is_some() || to.is_some() => Ok((0, 65535)),
             (Some(from), Some(to)) if !(0..=65535).contains(&from) || !(0..=65535).contains(&to) => Err(ApiError::new(
                 "InvalidParameterValue",
-                format!("Invalid value '{}' for portRange. Must specify both from and to ports with TCP/UDP.", if (0..=65535).contains(&from) { to } else { from }),
+                format!(
+                    "Invalid value '{}' for portRange. Must specify both from and to ports with TCP/UDP.",
+                    if (0..=65535).contains(&from) { to } else { from }
+                ),
             )),
             (Some(from), Some(to)) if from > to => {
                 Err(ApiError::new("InvalidParameterValue", format!("Invalid TCP/UDP port range ({from}:{to})")))
             }
             (Some(from), Some(to)) => Ok((from, to)),
-            _ => Err(ApiError::new("InvalidParameterValue", "Invalid value 'Must specify both from and to ports with TCP/UDP.' for portRange.")),
+            _ => Err(ApiError::new(
+                "InvalidParameterValue",
+                "Invalid value 'Must specify both from and to ports with TCP/UDP.' for portRange.",
+            )),
         },
         "icmp" | "icmpv6" => {
             let (kind, code) = (from.unwrap_or(-1), to.unwrap_or(-1));
@@ -257,7 +291,10 @@ fn authorize(
         }
     }
     if group.rules.iter().filter(|rule| rule.egress == egress).count() + new.len() > MAX_RULES {
-        return Err(ApiError::new("RulesPerSecurityGroupLimitExceeded", "The maximum number of rules per security group has been reached."));
+        return Err(ApiError::new(
+            "RulesPerSecurityGroupLimitExceeded",
+            "The maximum number of rules per security group has been reached.",
+        ));
     }
     new.iter_mut().for_each(|rule| rule.tags = tags.clone());
     let shown = new.iter().map(|rule| show(tx, &scope, &group, rule)).collect();
@@ -274,8 +311,18 @@ fn in_words(rule: &Rule) -> String {
     };
     match rule.protocol.as_str() {
         "-1" => format!("peer: {peer}, ALL, ALLOW"),
-        "icmp" | "icmpv6" => format!("peer: {peer}, {}, type: {}, code: {}, ALLOW", rule.protocol.to_ascii_uppercase(), rule.from_port, rule.to_port),
-        other => format!("peer: {peer}, {}, from port: {}, to port: {}, ALLOW", other.to_ascii_uppercase(), rule.from_port, rule.to_port),
+        "icmp" | "icmpv6" => format!(
+            "peer: {peer}, {}, type: {}, code: {}, ALLOW",
+            rule.protocol.to_ascii_uppercase(),
+            rule.from_port,
+            rule.to_port
+        ),
+        other => format!(
+            "peer: {peer}, {}, from port: {}, to port: {}, ALLOW",
+            other.to_ascii_uppercase(),
+            rule.from_port,
+            rule.to_port
+        ),
     }
 }
 
@@ -358,7 +405,11 @@ pub(crate) fn revoke_ingress(
     let permissions = flat!(input).and(input.ip_permissions.take());
     let ids = input.security_group_rule_ids.take();
     let revoked = revoke(cx, (input.group_id.as_deref(), input.group_name.as_deref()), false, ids, permissions)?;
-    Ok(ec2::RevokeSecurityGroupIngressResult { return_: Some(true), unknown_ip_permissions: None, revoked_security_group_rules: Some(revoked) })
+    Ok(ec2::RevokeSecurityGroupIngressResult {
+        return_: Some(true),
+        unknown_ip_permissions: None,
+        revoked_security_group_rules: Some(revoked),
+    })
 }
 
 pub(crate) fn revoke_egress(
@@ -370,7 +421,11 @@ pub(crate) fn revoke_egress(
     let permissions = flat!(input).and(input.ip_permissions.take());
     let ids = input.security_group_rule_ids.take();
     let revoked = revoke(cx, (Some(&input.group_id), None), true, ids, permissions)?;
-    Ok(ec2::RevokeSecurityGroupEgressResult { return_: Some(true), unknown_ip_permissions: None, revoked_security_group_rules: Some(revoked) })
+    Ok(ec2::RevokeSecurityGroupEgressResult {
+        return_: Some(true),
+        unknown_ip_permissions: None,
+        revoked_security_group_rules: Some(revoked),
+    })
 }
 
 pub(crate) fn describe(

@@ -17,10 +17,19 @@ fn allowed(text: &str) -> bool {
     text.chars().all(|c| c.is_ascii_alphanumeric() || " ._-:/()#,@[]+=&;{}!$*".contains(c))
 }
 
-pub(crate) fn create(_: &Ec2, cx: &mut Context, input: ec2::CreateSecurityGroupRequest) -> Result<ec2::CreateSecurityGroupResult, ApiError> {
+pub(crate) fn create(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::CreateSecurityGroupRequest,
+) -> Result<ec2::CreateSecurityGroupResult, ApiError> {
     let (name, description) = (input.group_name, input.description);
     if name.is_empty() || name.len() > 255 || !allowed(&name) {
-        return Err(ApiError::new("InvalidParameterValue", format!("Value ({name}) for parameter groupName is invalid. Character sets beyond ASCII are not supported.")));
+        return Err(ApiError::new(
+            "InvalidParameterValue",
+            format!(
+                "Value ({name}) for parameter groupName is invalid. Character sets beyond ASCII are not supported."
+            ),
+        ));
     }
     if name.starts_with("sg-") {
         return Err(ApiError::new("InvalidParameterValue", "Group names may not be in the format sg-*."));
@@ -29,7 +38,12 @@ pub(crate) fn create(_: &Ec2, cx: &mut Context, input: ec2::CreateSecurityGroupR
         return Err(texts::missing("GroupDescription"));
     }
     if description.len() > 255 || !allowed(&description) {
-        return Err(ApiError::new("InvalidParameterValue", format!("Value ({description}) for parameter GroupDescription is invalid. Character sets beyond ASCII are not supported.")));
+        return Err(ApiError::new(
+            "InvalidParameterValue",
+            format!(
+                "Value ({description}) for parameter GroupDescription is invalid. Character sets beyond ASCII are not supported."
+            ),
+        ));
     }
     let tags = tags::at_creation(input.tag_specifications, "security-group")?;
     begin(cx, input.dry_run)?;
@@ -37,9 +51,11 @@ pub(crate) fn create(_: &Ec2, cx: &mut Context, input: ec2::CreateSecurityGroupR
     let tx = cx.tx();
     let vpc = match &input.vpc_id {
         Some(id) => tx.get::<Vpc>(&scope, id).ok_or_else(|| texts::vpc_not_found(id))?,
-        None => tx.scan::<Vpc>(&scope).find(|vpc| vpc.is_default).cloned().ok_or_else(|| {
-            ApiError::new("VPCIdNotSpecified", "No default VPC for this user")
-        })?,
+        None => tx
+            .scan::<Vpc>(&scope)
+            .find(|vpc| vpc.is_default)
+            .cloned()
+            .ok_or_else(|| ApiError::new("VPCIdNotSpecified", "No default VPC for this user"))?,
     };
     if tx.by_index(&SecurityGroup::BY_VPC, &scope, vpc.id.as_str()).any(|group| group.name == name) {
         return Err(ApiError::new(
@@ -59,7 +75,14 @@ pub(crate) fn create(_: &Ec2, cx: &mut Context, input: ec2::CreateSecurityGroupR
     };
     let group = tx.put(
         &scope,
-        SecurityGroup { id: SecurityGroupId::generate(), vpc: vpc.id.clone(), name, description, rules: vec![everything_out], tags },
+        SecurityGroup {
+            id: SecurityGroupId::generate(),
+            vpc: vpc.id.clone(),
+            name,
+            description,
+            rules: vec![everything_out],
+            tags,
+        },
     );
     Ok(ec2::CreateSecurityGroupResult {
         group_id: Some(group.id.to_string()),
@@ -95,7 +118,10 @@ fn filter(_: &View, scope: &Scope, group: &SecurityGroup, name: &str) -> Option<
     };
     if let Some(key) = key {
         let rules = group.rules.iter().filter(|rule| rule.egress == egress);
-        return rules.map(|rule| rule_value(rule, key)).collect::<Option<Vec<_>>>().map(|found| found.into_iter().flatten().collect());
+        return rules
+            .map(|rule| rule_value(rule, key))
+            .collect::<Option<Vec<_>>>()
+            .map(|found| found.into_iter().flatten().collect());
     }
     Some(match name {
         "description" => one(&group.description),
@@ -120,7 +146,11 @@ fn rule_value(rule: &Rule, key: &str) -> Option<Option<String>> {
     })
 }
 
-pub(crate) fn describe(_: &Ec2, cx: &mut Context, input: ec2::DescribeSecurityGroupsRequest) -> Result<ec2::DescribeSecurityGroupsResult, ApiError> {
+pub(crate) fn describe(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::DescribeSecurityGroupsRequest,
+) -> Result<ec2::DescribeSecurityGroupsResult, ApiError> {
     begin(cx, input.dry_run)?;
     let (max_results, next_token) = (input.max_results, input.next_token);
     let scope = cx.scope.clone();
@@ -130,11 +160,19 @@ pub(crate) fn describe(_: &Ec2, cx: &mut Context, input: ec2::DescribeSecurityGr
     }
     let selection = Selection { ids: Some(ids), filters: input.filters, max_results, next_token };
     let (rows, next_token) = describe::rows(cx, &KIND, selection)?;
-    Ok(ec2::DescribeSecurityGroupsResult { security_groups: Some(rows.iter().map(|row| show(&scope, row)).collect()), next_token })
+    Ok(ec2::DescribeSecurityGroupsResult {
+        security_groups: Some(rows.iter().map(|row| show(&scope, row)).collect()),
+        next_token,
+    })
 }
 
 /// The group of that id, or of that name in the default VPC.
-pub(crate) fn find(view: &View, scope: &Scope, id: Option<&str>, name: Option<&str>) -> Result<Arc<SecurityGroup>, ApiError> {
+pub(crate) fn find(
+    view: &View,
+    scope: &Scope,
+    id: Option<&str>,
+    name: Option<&str>,
+) -> Result<Arc<SecurityGroup>, ApiError> {
     match (id, name) {
         (Some(id), _) => view.get(scope, id).ok_or_else(|| texts::group_not_found(id)),
         (None, Some(name)) => {
@@ -144,22 +182,33 @@ pub(crate) fn find(view: &View, scope: &Scope, id: Option<&str>, name: Option<&s
             });
             group.ok_or_else(|| texts::group_not_found(name))
         }
-        (None, None) => Err(ApiError::new("MissingParameter", "The request must contain the parameter groupName or groupId")),
+        (None, None) => {
+            Err(ApiError::new("MissingParameter", "The request must contain the parameter groupName or groupId"))
+        }
     }
 }
 
-pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteSecurityGroupRequest) -> Result<ec2::DeleteSecurityGroupResult, ApiError> {
+pub(crate) fn delete(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::DeleteSecurityGroupRequest,
+) -> Result<ec2::DeleteSecurityGroupResult, ApiError> {
     begin(cx, input.dry_run)?;
     let scope = cx.scope.clone();
     let tx = cx.tx();
     let group = find(tx, &scope, input.group_id.as_deref(), input.group_name.as_deref())?;
     let id = group.id.as_str();
     if group.name == "default" {
-        return Err(ApiError::new("CannotDelete", format!("the specified group: \"{id}\" name: \"default\" cannot be deleted by a user")));
+        return Err(ApiError::new(
+            "CannotDelete",
+            format!("the specified group: \"{id}\" name: \"default\" cannot be deleted by a user"),
+        ));
     }
     let used = tx.by_index(&NetworkInterface::BY_GROUP, &scope, id).next().is_some()
         || tx.by_index(&SecurityGroup::BY_REFERENCE, &scope, id).any(|other| other.id != group.id)
-        || tx.by_index(&VpcEndpoint::BY_VPC, &scope, group.vpc.as_str()).any(|endpoint| endpoint.security_groups.contains(&group.id));
+        || tx
+            .by_index(&VpcEndpoint::BY_VPC, &scope, group.vpc.as_str())
+            .any(|endpoint| endpoint.security_groups.contains(&group.id));
     if used {
         return Err(texts::group_in_use(id));
     }

@@ -34,7 +34,11 @@ pub(crate) fn row(vpc: &Vpc, cidr: Ipv4Net, zone: String, tags: Tags) -> Subnet 
     }
 }
 
-pub(crate) fn create(_: &Ec2, cx: &mut Context, input: ec2::CreateSubnetRequest) -> Result<ec2::CreateSubnetResult, ApiError> {
+pub(crate) fn create(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::CreateSubnetRequest,
+) -> Result<ec2::CreateSubnetResult, ApiError> {
     refuse(input.ipv6_cidr_block.is_some() || input.ipv6_native == Some(true), "IPv6 blocks of subnets")?;
     refuse(input.outpost_arn.is_some(), "Outposts")?;
     refuse(input.ipv4_ipam_pool_id.is_some() || input.ipv6_ipam_pool_id.is_some(), "IPAM pools")?;
@@ -141,14 +145,21 @@ fn filter(view: &View, scope: &Scope, subnet: &Subnet, name: &str) -> Option<Vec
     })
 }
 
-pub(crate) fn describe(_: &Ec2, cx: &mut Context, input: ec2::DescribeSubnetsRequest) -> Result<ec2::DescribeSubnetsResult, ApiError> {
+pub(crate) fn describe(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::DescribeSubnetsRequest,
+) -> Result<ec2::DescribeSubnetsResult, ApiError> {
     begin(cx, input.dry_run)?;
     let (max_results, next_token) = (input.max_results, input.next_token);
     let selection = Selection { ids: input.subnet_ids, filters: input.filters, max_results, next_token };
     let (rows, next_token) = describe::rows(cx, &KIND, selection)?;
     let scope = cx.scope.clone();
     let view = cx.view();
-    Ok(ec2::DescribeSubnetsResult { subnets: Some(rows.iter().map(|row| show(view, &scope, row)).collect()), next_token })
+    Ok(ec2::DescribeSubnetsResult {
+        subnets: Some(rows.iter().map(|row| show(view, &scope, row)).collect()),
+        next_token,
+    })
 }
 
 pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteSubnetRequest) -> Result<Unit, ApiError> {
@@ -158,9 +169,9 @@ pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteSubnetRequest)
     let id = &input.subnet_id;
     let subnet = tx.get::<Subnet>(&scope, id).ok_or_else(|| texts::subnet_not_found(id))?;
     let used = tx.by_index(&NetworkInterface::BY_SUBNET, &scope, id).next().is_some()
-        || tx.by_index(&NatGateway::BY_VPC, &scope, subnet.vpc.as_str()).any(|nat| {
-            nat.subnet == subnet.id && nat.state != NatGatewayState::Deleted
-        });
+        || tx
+            .by_index(&NatGateway::BY_VPC, &scope, subnet.vpc.as_str())
+            .any(|nat| nat.subnet == subnet.id && nat.state != NatGatewayState::Deleted);
     if used {
         return Err(texts::dependency("subnet", id));
     }
@@ -172,20 +183,35 @@ pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteSubnetRequest)
     Ok(Unit)
 }
 
-pub(crate) fn modify_attribute(_: &Ec2, cx: &mut Context, input: ec2::ModifySubnetAttributeRequest) -> Result<Unit, ApiError> {
+pub(crate) fn modify_attribute(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::ModifySubnetAttributeRequest,
+) -> Result<Unit, ApiError> {
     let given = |value: &Option<ec2::AttributeBooleanValue>| value.as_ref().and_then(|value| value.value);
     let on = |value: &Option<ec2::AttributeBooleanValue>| given(value) == Some(true);
     refuse(on(&input.assign_ipv6_address_on_creation) || on(&input.enable_dns64), "IPv6 in subnets")?;
     refuse(on(&input.enable_resource_name_dns_aaaa_record_on_launch), "AAAA records of resource names")?;
-    refuse(on(&input.map_customer_owned_ip_on_launch) || input.customer_owned_ipv4_pool.is_some(), "customer-owned addresses")?;
-    refuse(input.enable_lni_at_device_index.is_some() || on(&input.disable_lni_at_device_index), "local network interfaces")?;
+    refuse(
+        on(&input.map_customer_owned_ip_on_launch) || input.customer_owned_ipv4_pool.is_some(),
+        "customer-owned addresses",
+    )?;
+    refuse(
+        input.enable_lni_at_device_index.is_some() || on(&input.disable_lni_at_device_index),
+        "local network interfaces",
+    )?;
     begin(cx, None)?;
     if let Some(kind) = &input.private_dns_hostname_type_on_launch
         && !matches!(kind.as_str(), "ip-name" | "resource-name")
     {
-        return Err(texts::invalid_value(kind, "PrivateDnsHostnameTypeOnLaunch", "Expecting ip-name or resource-name."));
+        return Err(texts::invalid_value(
+            kind,
+            "PrivateDnsHostnameTypeOnLaunch",
+            "Expecting ip-name or resource-name.",
+        ));
     }
-    let (public, a_record) = (given(&input.map_public_ip_on_launch), given(&input.enable_resource_name_dns_a_record_on_launch));
+    let (public, a_record) =
+        (given(&input.map_public_ip_on_launch), given(&input.enable_resource_name_dns_a_record_on_launch));
     let hostname_type = input.private_dns_hostname_type_on_launch;
     let scope = cx.scope.clone();
     let updated = cx.tx().update::<Subnet>(&scope, &input.subnet_id, |subnet| {

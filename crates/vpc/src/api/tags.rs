@@ -35,19 +35,31 @@ fn add(tags: &mut Tags, new: Vec<ec2::Tag>) -> Result<(), ApiError> {
     for tag in new {
         let key = tag.key.unwrap_or_default();
         if key.is_empty() || key.chars().count() > 128 {
-            return Err(ApiError::new("InvalidParameterValue", format!("Tag key exceeds the maximum length of 128 characters or is empty: '{key}'")));
+            return Err(ApiError::new(
+                "InvalidParameterValue",
+                format!("Tag key exceeds the maximum length of 128 characters or is empty: '{key}'"),
+            ));
         }
         if key.starts_with("aws:") {
-            return Err(ApiError::new("InvalidParameterValue", format!("Tag keys starting with 'aws:' are reserved for internal use: '{key}'")));
+            return Err(ApiError::new(
+                "InvalidParameterValue",
+                format!("Tag keys starting with 'aws:' are reserved for internal use: '{key}'"),
+            ));
         }
         let value = tag.value.unwrap_or_default();
         if value.chars().count() > 256 {
-            return Err(ApiError::new("InvalidParameterValue", "Tag value exceeds the maximum length of 256 characters"));
+            return Err(ApiError::new(
+                "InvalidParameterValue",
+                "Tag value exceeds the maximum length of 256 characters",
+            ));
         }
         tags.insert(key, value);
     }
     if tags.len() > MAX_TAGS {
-        return Err(ApiError::new("TagLimitExceeded", format!("The maximum number of tags for a resource is {MAX_TAGS}.")));
+        return Err(ApiError::new(
+            "TagLimitExceeded",
+            format!("The maximum number of tags for a resource is {MAX_TAGS}."),
+        ));
     }
     Ok(())
 }
@@ -160,7 +172,11 @@ fn all(view: &View, scope: &Scope) -> Vec<ec2::TagDescription> {
     found
 }
 
-pub(crate) fn describe(_: &Ec2, cx: &mut Context, input: ec2::DescribeTagsRequest) -> Result<ec2::DescribeTagsResult, ApiError> {
+pub(crate) fn describe(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::DescribeTagsRequest,
+) -> Result<ec2::DescribeTagsResult, ApiError> {
     begin(cx, input.dry_run)?;
     let scope = cx.scope.clone();
     let mut kept = Vec::new();

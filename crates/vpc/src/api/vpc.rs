@@ -3,8 +3,8 @@
 use super::describe::{self, Kind, Selection, maybe, one};
 use super::{Ec2, begin, refuse, subnet, tags};
 use crate::rows::{
-    AclEntry, AclTraffic, DhcpOptions, InternetGateway, NatGateway, NatGatewayState, NetworkAcl, NetworkInterface, Peer,
-    Route, RouteTable, Rule, SecurityGroup, Subnet, Tags, Target, Vpc, VpcEndpoint,
+    AclEntry, AclTraffic, DhcpOptions, InternetGateway, NatGateway, NatGatewayState, NetworkAcl, NetworkInterface,
+    Peer, Route, RouteTable, Rule, SecurityGroup, Subnet, Tags, Target, Vpc, VpcEndpoint,
 };
 use crate::texts;
 use gateway::Context;
@@ -53,7 +53,11 @@ pub(crate) fn ensure_region(cx: &mut Context) {
     tx.update::<RouteTable>(&scope, vpc.main_route_table.as_str(), |table| table.routes.push(everywhere));
     let blocks = block.subnets(20).into_iter().flatten();
     for (zone, block) in scope.region.zones().into_iter().zip(blocks) {
-        let subnet = Subnet { default_for_zone: true, map_public_ip_on_launch: true, ..subnet::row(&vpc, block, zone, Tags::new()) };
+        let subnet = Subnet {
+            default_for_zone: true,
+            map_public_ip_on_launch: true,
+            ..subnet::row(&vpc, block, zone, Tags::new())
+        };
         tx.put(&scope, subnet);
     }
 }
@@ -131,8 +135,17 @@ fn make(tx: &mut Tx, scope: &Scope, cidr: Ipv4Net, tenancy: &str, is_default: bo
     (*tx.put(scope, vpc)).clone()
 }
 
-pub(crate) fn create(_: &Ec2, cx: &mut Context, input: ec2::CreateVpcRequest) -> Result<ec2::CreateVpcResult, ApiError> {
-    refuse(input.amazon_provided_ipv6_cidr_block == Some(true) || input.ipv6_cidr_block.is_some() || input.ipv6_pool.is_some(), "IPv6 blocks of VPCs")?;
+pub(crate) fn create(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::CreateVpcRequest,
+) -> Result<ec2::CreateVpcResult, ApiError> {
+    refuse(
+        input.amazon_provided_ipv6_cidr_block == Some(true)
+            || input.ipv6_cidr_block.is_some()
+            || input.ipv6_pool.is_some(),
+        "IPv6 blocks of VPCs",
+    )?;
     refuse(input.ipv4_ipam_pool_id.is_some() || input.ipv6_ipam_pool_id.is_some(), "IPAM pools")?;
     refuse(input.vpc_encryption_control.is_some(), "VPC encryption control")?;
     let text = input.cidr_block.as_deref().ok_or_else(|| texts::missing("cidrBlock"))?;
@@ -165,7 +178,10 @@ fn show(scope: &Scope, vpc: &Vpc) -> ec2::Vpc {
         cidr_block_association_set: Some(vec![ec2::VpcCidrBlockAssociation {
             association_id: Some(vpc.cidr_association.to_string()),
             cidr_block: Some(vpc.cidr.to_string()),
-            cidr_block_state: Some(ec2::VpcCidrBlockState { state: Some("associated".to_owned()), status_message: None }),
+            cidr_block_state: Some(ec2::VpcCidrBlockState {
+                state: Some("associated".to_owned()),
+                status_message: None,
+            }),
         }]),
         dhcp_options_id: Some(vpc.dhcp_options.as_ref().map_or_else(|| "default".to_owned(), ToString::to_string)),
         instance_tenancy: Some(vpc.instance_tenancy.clone()),
@@ -191,7 +207,11 @@ fn filter(_: &View, scope: &Scope, vpc: &Vpc, name: &str) -> Option<Vec<String>>
     })
 }
 
-pub(crate) fn describe(_: &Ec2, cx: &mut Context, input: ec2::DescribeVpcsRequest) -> Result<ec2::DescribeVpcsResult, ApiError> {
+pub(crate) fn describe(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::DescribeVpcsRequest,
+) -> Result<ec2::DescribeVpcsResult, ApiError> {
     begin(cx, input.dry_run)?;
     let (max_results, next_token) = (input.max_results, input.next_token);
     let selection = Selection { ids: input.vpc_ids, filters: input.filters, max_results, next_token };
@@ -242,7 +262,11 @@ pub(crate) fn describe_attribute(
     Ok(result)
 }
 
-pub(crate) fn modify_attribute(_: &Ec2, cx: &mut Context, input: ec2::ModifyVpcAttributeRequest) -> Result<Unit, ApiError> {
+pub(crate) fn modify_attribute(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::ModifyVpcAttributeRequest,
+) -> Result<Unit, ApiError> {
     begin(cx, None)?;
     let given = |value: Option<ec2::AttributeBooleanValue>| value.and_then(|value| value.value);
     let (support, hostnames, metrics) = (
@@ -295,7 +319,9 @@ pub(crate) fn describe_dhcp_options(
                 .iter()
                 .map(|(key, values)| ec2::DhcpConfiguration {
                     key: Some(key.clone()),
-                    values: Some(values.iter().map(|value| ec2::AttributeValue { value: Some(value.clone()) }).collect()),
+                    values: Some(
+                        values.iter().map(|value| ec2::AttributeValue { value: Some(value.clone()) }).collect(),
+                    ),
                 })
                 .collect(),
         ),

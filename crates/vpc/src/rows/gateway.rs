@@ -4,7 +4,9 @@ use super::{Tags, row};
 use serde::{Deserialize, Serialize};
 use store::Index;
 use types::Timestamp;
-use types::id::{EniId, InternetGatewayId, NatGatewayId, RouteTableId, SecurityGroupId, SubnetId, VpcEndpointId, VpcId};
+use types::id::{
+    EniId, InternetGatewayId, NatGatewayId, RouteTableId, SecurityGroupId, SubnetId, VpcEndpointId, VpcId,
+};
 
 /// An internet gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,9 @@ use super::{Tags, row};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use store::Index;
-use types::id::{EniId, InternetGatewayId, NatGatewayId, RouteTableAssociationId, RouteTableId, SubnetId, VpcEndpointId, VpcId};
+use types::id::{
+    EniId, InternetGatewayId, NatGatewayId, RouteTableAssociationId, RouteTableId, SubnetId, VpcEndpointId, VpcId,
+};
 
 /// A route table. The local route always holds and is not stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,8 +72,9 @@ impl RouteTable {
     /// Route tables by VPC.
     pub const BY_VPC: Index<Self> = Index::new("vpc", |table| vec![table.vpc.to_string()]);
     /// Route tables by associated subnet.
-    pub const BY_SUBNET: Index<Self> =
-        Index::new("subnet", |table| table.associations.iter().map(|association| association.subnet.to_string()).collect());
+    pub const BY_SUBNET: Index<Self> = Index::new("subnet", |table| {
+        table.associations.iter().map(|association| association.subnet.to_string()).collect()
+    });
     /// Route tables by what their routes point at.
     pub const BY_TARGET: Index<Self> =
         Index::new("target", |table| table.routes.iter().map(|route| route.target.id().to_owned()).collect());

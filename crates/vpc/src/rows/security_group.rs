@@ -76,7 +76,8 @@ impl SecurityGroup {
         referred.collect()
     });
     /// Groups by their rules' ids.
-    pub const BY_RULE: Index<Self> = Index::new("rule", |group| group.rules.iter().map(|rule| rule.id.to_string()).collect());
+    pub const BY_RULE: Index<Self> =
+        Index::new("rule", |group| group.rules.iter().map(|rule| rule.id.to_string()).collect());
 }
 
 row!(SecurityGroup, "vpc.security_group", id, BY_VPC, BY_REFERENCE, BY_RULE);

@@ -1,0 +1,309 @@
+//! Makes the kernel's network agree with the rows, and writes back what became of interfaces and NAT gateways.
+//!
+//! There is one key: the whole network is compiled and applied at once, for rules refer to each other across resources.
+//! The fabric applies only what differs from what it applied before. What is woken while an apply runs is one more apply.
+
+use crate::intent;
+use crate::query;
+use crate::rows::{
+    AclTraffic, Address, InterfaceState, InternetGateway, NatGateway, NatGatewayState, NetworkAcl, NetworkInterface,
+    Peer, RouteTable, Rule, SecurityGroup, Subnet, Target, Vpc, VpcEndpoint,
+};
+use async_trait::async_trait;
+use controller::{Controller, Failure, Key, Next};
+use netplan::{FabricPlan, Ground, NetworkState, Traffic};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Change, Row, Store, View};
+use types::id::EniId;
+use types::{Clock, Scope};
+
+/// What carries a plan out: the kernel's fabric, or a simulated one.
+pub trait Fabric: Send + Sync + 'static {
+    /// Where it stands.
+    fn ground(&self) -> &Ground;
+    /// Makes the network what `plan` says. May block.
+    fn apply(&self, plan: &FabricPlan) -> Result<(), String>;
+}
+
+impl Fabric for fabric::Fabric {
+    fn ground(&self) -> &Ground {
+        fabric::Fabric::ground(self)
+    }
+
+    fn apply(&self, plan: &FabricPlan) -> Result<(), String> {
+        fabric::Fabric::apply(self, plan).map(|_| ()).map_err(|error| error.to_string())
+    }
+}
+
+/// The controller of the network.
+pub struct Network {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    fabric: Arc<dyn Fabric>,
+}
+
+/// How long a deleted NAT gateway is still shown. Source: EC2 API reference, DescribeNatGateways.
+const SHOWN: Duration = Duration::from_secs(3600);
+
+impl Network {
+    /// The controller that drives `fabric`.
+    pub fn new(store: Store, clock: Arc<dyn Clock>, fabric: Arc<dyn Fabric>) -> Self {
+        Self { store, clock, fabric }
+    }
+
+    /// Writes what the apply of `view`'s network came to.
+    async fn write_back(&self, view: &View, attached: &BTreeSet<EniId>, failure: Option<&str>) -> Result<(), Failure> {
+        let now = self.clock.now();
+        let state = |interface: &NetworkInterface| match failure {
+            None if attached.contains(&interface.id) => InterfaceState::Attached,
+            None => InterfaceState::Pending,
+            // What works goes on working: a failed apply changes nothing of it.
+            Some(_) if interface.state == InterfaceState::Attached => InterfaceState::Attached,
+            Some(text) => InterfaceState::Failed(text.to_owned()),
+        };
+        let interfaces: Vec<(Scope, Arc<NetworkInterface>)> = view
+            .scan_all::<NetworkInterface>()
+            .filter(|(_, interface)| state(interface) != interface.state)
+            .map(|(scope, interface)| (scope.clone(), interface.clone()))
+            .collect();
+        let nats: Vec<(Scope, Arc<NatGateway>)> = view
+            .scan_all::<NatGateway>()
+            .filter(|(_, nat)| nat_state(nat, attached, failure.is_some()) != nat.state || expired(nat, now))
+            .map(|(scope, nat)| (scope.clone(), nat.clone()))
+            .collect();
+        if interfaces.is_empty() && nats.is_empty() {
+            return Ok(());
+        }
+        let ticket = {
+            let mut tx = self.store.begin();
+            for (scope, interface) in interfaces {
+                let state = state(&interface);
+                tx.update::<NetworkInterface>(&scope, interface.id.as_str(), |row| row.state = state);
+            }
+            for (scope, nat) in nats {
+                if expired(&nat, now) {
+                    tx.delete::<NatGateway>(&scope, nat.id.as_str());
+                    continue;
+                }
+                let state = nat_state(&nat, attached, failure.is_some());
+                if state == NatGatewayState::Deleted {
+                    intent::delete_interface(&mut tx, &scope, &nat.interface);
+                }
+                tx.update::<NatGateway>(&scope, nat.id.as_str(), |row| row.state = state);
+            }
+            tx.commit()
+        };
+        ticket.wait().await?;
+        Ok(())
+    }
+}
+
+fn nat_state(nat: &NatGateway, attached: &BTreeSet<EniId>, failed: bool) -> NatGatewayState {
+    match nat.state {
+        NatGatewayState::Pending if attached.contains(&nat.interface) && !failed => NatGatewayState::Available,
+        NatGatewayState::Deleting if !failed => NatGatewayState::Deleted,
+        other => other,
+    }
+}
+
+fn expired(nat: &NatGateway, now: types::Timestamp) -> bool {
+    nat.state == NatGatewayState::Deleted && nat.deleted.is_some_and(|at| now.since(at) >= SHOWN)
+}
+
+#[async_trait]
+impl Controller for Network {
+    fn name(&self) -> &'static str {
+        "vpc.network"
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        &[
+            Vpc::TABLE,
+            Subnet::TABLE,
+            RouteTable::TABLE,
+            InternetGateway::TABLE,
+            NatGateway::TABLE,
+            Address::TABLE,
+            SecurityGroup::TABLE,
+            NetworkAcl::TABLE,
+            NetworkInterface::TABLE,
+            VpcEndpoint::TABLE,
+        ]
+    }
+
+    fn keys(&self, view: &View, _: &Change) -> Vec<Key> {
+        self.all_keys(view)
+    }
+
+    fn all_keys(&self, _: &View) -> Vec<Key> {
+        vec![Key::new(&Scope::default(), "network")]
+    }
+
+    async fn reconcile(&self, _: &Key) -> Result<Next, Failure> {
+        let view = self.store.view();
+        let fabric = self.fabric.clone();
+        let seen = view.clone();
+        // Netlink blocks; the runtime's own threads must not.
+        let (attached, outcome) = tokio::task::spawn_blocking(move || {
+            let state = network_state(&seen, fabric.ground());
+            let attached: BTreeSet<EniId> =
+                state.network_interfaces.iter().filter(|row| held(row, &state)).map(|row| row.id.clone()).collect();
+            let plan = netplan::compile(&state);
+            for omitted in &plan.omitted {
+                tracing::warn!(%omitted, "left out of the network");
+            }
+            (attached, fabric.apply(&plan))
+        })
+        .await?;
+        self.write_back(&view, &attached, outcome.as_ref().err().map(String::as_str)).await?;
+        outcome.map_err(Failure::new)?;
+        // Deleted NAT gateways are forgotten after an hour.
+        let ages = view.scan_all::<NatGateway>().any(|(_, nat)| nat.state == NatGatewayState::Deleted);
+        Ok(if ages { Next::After(SHOWN) } else { Next::Done })
+    }
+}
+
+/// Whether the kernel holds the interface: in a namespace of its own, or in the router as a NAT gateway's.
+fn held(interface: &netplan::NetworkInterface, state: &NetworkState) -> bool {
+    interface.attachment.is_some() || state.nat_gateways.iter().any(|nat| nat.interface == interface.id)
+}
+
+/// The rows of all accounts and regions in the compiler's terms. VPCs in which nothing is attached are left out: they
+/// need no namespace.
+pub fn network_state(view: &View, ground: &Ground) -> NetworkState {
+    let mut state = NetworkState::new(ground.clone());
+    let mut used = BTreeSet::new();
+    let mut public: HashMap<(Scope, EniId, std::net::Ipv4Addr), std::net::Ipv4Addr> = HashMap::new();
+    for (scope, address) in view.scan_all::<Address>() {
+        if let Some((_, interface, private)) = &address.association {
+            public.insert((scope.clone(), interface.clone(), *private), address.public_ip);
+        }
+    }
+    for (scope, interface) in view.scan_all::<NetworkInterface>() {
+        let Some(attachment) = &interface.attachment else { continue };
+        used.insert(interface.vpc.clone());
+        let addresses = interface.private_ips.iter().map(|ip| netplan::InterfaceAddress {
+            private: *ip,
+            public: public
+                .get(&(scope.clone(), interface.id.clone(), *ip))
+                .copied()
+                .or(interface.auto_public_ip.filter(|_| interface.private_ip() == Some(*ip))),
+        });
+        state.network_interfaces.push(netplan::NetworkInterface {
+            id: interface.id.clone(),
+            subnet: interface.subnet.clone(),
+            mac: netplan::MacAddress(interface.mac),
+            addresses: addresses.collect(),
+            groups: interface.groups.clone(),
+            source_dest_check: interface.source_dest_check,
+            attachment: attachment
+                .namespace
+                .as_ref()
+                .map(|netns| netplan::Attachment { netns: netns.clone(), device_index: 0 }),
+        });
+    }
+    for (_, vpc) in view.scan_all::<Vpc>().filter(|(_, vpc)| used.contains(&vpc.id)) {
+        state.vpcs.push(netplan::Vpc { id: vpc.id.clone(), cidrs: vec![vpc.cidr] });
+    }
+    for (scope, subnet) in view.scan_all::<Subnet>().filter(|(_, subnet)| used.contains(&subnet.vpc)) {
+        let Some(table) = query::route_table(view, scope, subnet) else { continue };
+        state.subnets.push(netplan::Subnet {
+            id: subnet.id.clone(),
+            vpc: subnet.vpc.clone(),
+            cidr: subnet.cidr,
+            zone: subnet.zone.clone(),
+            route_table: table.id.clone(),
+            network_acl: subnet.network_acl.clone(),
+        });
+    }
+    for (scope, table) in view.scan_all::<RouteTable>().filter(|(_, table)| used.contains(&table.vpc)) {
+        let routes = table.routes.iter().map(|route| netplan::RouteEntry {
+            destination: match &route.destination {
+                Ok(block) => netplan::Destination::Cidr((*block).into()),
+                Err(list) => netplan::Destination::PrefixList(list.clone()),
+            },
+            target: target(view, scope, table, &route.target),
+        });
+        state.route_tables.push(netplan::RouteTable {
+            id: table.id.clone(),
+            vpc: table.vpc.clone(),
+            routes: routes.collect(),
+        });
+    }
+    for (_, group) in view.scan_all::<SecurityGroup>().filter(|(_, group)| used.contains(&group.vpc)) {
+        let rules =
+            |egress| group.rules.iter().filter(move |rule| rule.egress == egress).filter_map(group_rule).collect();
+        state.security_groups.push(netplan::SecurityGroup {
+            id: group.id.clone(),
+            vpc: group.vpc.clone(),
+            ingress: rules(false),
+            egress: rules(true),
+        });
+    }
+    for (_, acl) in view.scan_all::<NetworkAcl>().filter(|(_, acl)| used.contains(&acl.vpc)) {
+        let entries = |egress| {
+            let mut entries: Vec<_> =
+                acl.entries.iter().filter(|entry| entry.egress == egress).filter_map(acl_entry).collect();
+            entries.sort_by_key(|entry| entry.number);
+            entries
+        };
+        state.network_acls.push(netplan::NetworkAcl {
+            id: acl.id.clone(),
+            vpc: acl.vpc.clone(),
+            ingress: entries(false),
+            egress: entries(true),
+        });
+    }
+    for (_, gateway) in view.scan_all::<InternetGateway>() {
+        if let Some(vpc) = gateway.vpc.as_ref().filter(|vpc| used.contains(vpc)) {
+            state.internet_gateways.push(netplan::InternetGateway { id: gateway.id.clone(), vpc: vpc.clone() });
+        }
+    }
+    for (_, nat) in view.scan_all::<NatGateway>() {
+        if matches!(nat.state, NatGatewayState::Pending | NatGatewayState::Available) {
+            state.nat_gateways.push(netplan::NatGateway { id: nat.id.clone(), interface: nat.interface.clone() });
+        }
+    }
+    let regions: BTreeSet<_> = view.scan_all::<Vpc>().map(|(scope, _)| scope.region.clone()).collect();
+    for list in regions.iter().flat_map(query::prefix_lists) {
+        state.prefix_lists.insert(list.id, vec![ipnet::Ipv4Net::from(ground.gateway_endpoint_address()).into()]);
+    }
+    state
+}
+
+fn target(view: &View, scope: &Scope, table: &RouteTable, target: &Target) -> netplan::RouteTarget {
+    if !crate::api::leads(view, scope, table, target) {
+        return netplan::RouteTarget::Blackhole;
+    }
+    match target {
+        Target::InternetGateway(id) => netplan::RouteTarget::InternetGateway(id.clone()),
+        Target::NatGateway(id) => netplan::RouteTarget::NatGateway(id.clone()),
+        Target::NetworkInterface(id) => netplan::RouteTarget::NetworkInterface(id.clone()),
+        Target::Endpoint(id) => netplan::RouteTarget::GatewayEndpoint(id.clone()),
+    }
+}
+
+fn group_rule(rule: &Rule) -> Option<netplan::GroupRule> {
+    let traffic = Traffic::from_ec2(&rule.protocol, Some(rule.from_port), Some(rule.to_port))?;
+    let peer = match &rule.peer {
+        Peer::Ipv4(cidr) | Peer::Ipv6(cidr) => netplan::Peer::Cidr(cidr.parse().ok()?),
+        Peer::Group(id) => netplan::Peer::Group(id.clone()),
+        Peer::PrefixList(id) => netplan::Peer::PrefixList(id.clone()),
+    };
+    Some(netplan::GroupRule { traffic, peer })
+}
+
+fn acl_entry(entry: &crate::rows::AclEntry) -> Option<netplan::AclEntry> {
+    let (from, to) = match entry.traffic {
+        AclTraffic::All => (None, None),
+        AclTraffic::Ports(from, to) | AclTraffic::Icmp(from, to) => (Some(from), Some(to)),
+    };
+    Some(netplan::AclEntry {
+        number: u16::try_from(entry.number).ok()?,
+        allow: entry.allow,
+        traffic: Traffic::from_ec2(&entry.protocol, from, to)?,
+        cidr: entry.cidr.parse().ok()?,
+    })
+}
