@@ -45,8 +45,8 @@ pub struct Policies<'a> {
     pub resource_is_trust: bool,
     /// The permissions boundary of the user or role.
     pub boundary: Option<Named<'a>>,
-    /// The policy given when the role was assumed.
-    pub session: Option<Named<'a>>,
+    /// The policies given when the role was assumed, if any were: one of them must allow.
+    pub session: Option<&'a [Named<'a>]>,
 }
 
 /// What comes of it.
@@ -122,7 +122,7 @@ fn evaluate_one(
         .iter()
         .map(|named| (Layer::Identity, named))
         .chain(policies.boundary.iter().map(|named| (Layer::Boundary, named)))
-        .chain(policies.session.iter().map(|named| (Layer::Session, named)))
+        .chain(policies.session.unwrap_or_default().iter().map(|named| (Layer::Session, named)))
     {
         if let Some(statement) = of_caller(named, Effect::Deny) {
             return Err(Reason::Explicit(layer, statement));
@@ -160,15 +160,11 @@ fn evaluate_one(
     let by_resource = if crossing { None } else { named_itself };
     let allowed = by_identity.or(by_resource).ok_or(Reason::Implicit(Layer::Identity))?;
     // 5. and 6.
-    for (layer, named) in policies
-        .boundary
-        .iter()
-        .map(|named| (Layer::Boundary, named))
-        .chain(policies.session.iter().map(|named| (Layer::Session, named)))
-    {
-        if of_caller(named, Effect::Allow).is_none() {
-            return Err(Reason::Implicit(layer));
-        }
+    if policies.boundary.is_some_and(|named| of_caller(&named, Effect::Allow).is_none()) {
+        return Err(Reason::Implicit(Layer::Boundary));
+    }
+    if policies.session.is_some_and(|all| !all.iter().any(|named| of_caller(named, Effect::Allow).is_some())) {
+        return Err(Reason::Implicit(Layer::Session));
     }
     Ok(Some(allowed))
 }

@@ -85,11 +85,11 @@ fn a_deny_beats_every_allow() {
 #[test]
 fn boundary_and_session_policy_limit_what_identity_allows() {
     let (all, ecs, ecr) = (allow("*", "*"), allow("ecs:*", "*"), allow("ecr:*", "*"));
-    let identity = [named(&all)];
+    let (identity, session_policies) = ([named(&all)], [named(&ecr)]);
     let policies = Policies {
         identity: &identity,
         boundary: Some(named(&ecs)),
-        session: Some(named(&ecr)),
+        session: Some(&session_policies),
         ..Policies::default()
     };
     let tail = |action: &str| ask(&session(), action, "*", &policies).unwrap_err();

@@ -1,0 +1,95 @@
+//! What other services may ask of IAM.
+
+use crate::Iam;
+use crate::auth::{Subject, global_keys};
+use crate::credentials::{self, Credentials, Extras};
+use crate::rows::{self, Entity, Role};
+use gateway::Principal;
+use policy::{Caller, Denial};
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Tx, View};
+use types::arn::Arn;
+use types::{AccountId, Timestamp};
+
+/// Why a service cannot have a role.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such role.
+    #[error("the role {0} does not exist")]
+    NoSuchRole(String),
+    /// Its trust policy does not name the service.
+    #[error("{0}")]
+    NotTrusted(Box<Denial>),
+}
+
+/// The role with that ARN, and its account.
+pub fn role(view: &View, role_arn: &str) -> Option<(AccountId, Arc<Role>)> {
+    let arn: Arn = role_arn.parse().ok().filter(|arn: &Arn| arn.service == "iam")?;
+    let account: AccountId = arn.account.parse().ok()?;
+    let path = arn.resource.strip_prefix("role/")?;
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+    let role = view.get::<Role>(&rows::scope(&account), name)?;
+    (role.arn(&account) == role_arn).then_some((account, role))
+}
+
+/// Whether the service (`ecs-tasks.amazonaws.com`) may assume the role.
+pub fn trusts_service(view: &View, role_arn: &str, service: &str, now: Timestamp) -> Result<(), Refusal> {
+    let (_, role) = role(view, role_arn).ok_or_else(|| Refusal::NoSuchRole(role_arn.to_owned()))?;
+    let subject = Subject::bare(Caller::Service { name: service.to_owned() });
+    subject.may("sts:AssumeRole", &[role_arn], global_keys(now), Some(&role)).map_err(Refusal::NotTrusted)
+}
+
+/// Credentials of a role for a task: what the ECS agent gets for execution and task roles. `session` is the task's id.
+pub fn assume_for_task(
+    iam: &Iam,
+    tx: &mut Tx,
+    role_arn: &str,
+    service: &str,
+    session: &str,
+    (now, lasting): (Timestamp, Duration),
+) -> Result<Credentials, Refusal> {
+    trusts_service(tx, role_arn, service, now)?;
+    let (account, role) = role(tx, role_arn).ok_or_else(|| Refusal::NoSuchRole(role_arn.to_owned()))?;
+    Ok(credentials::issue(&iam.vault, tx, &account, &role, session, Extras::default(), (now, lasting)))
+}
+
+/// Whether a session of the role may do `action` on `resources` (none: on `*`). The denial's text is AWS's. For what the agent
+/// does as the execution role: pulling, creating log streams, reading secrets.
+pub fn role_may(
+    view: &View,
+    role_arn: &str,
+    session: &str,
+    action: &str,
+    resources: &[&str],
+    now: Timestamp,
+) -> Result<(), RoleDenied> {
+    let (account, role) = role(view, role_arn).ok_or(RoleDenied::NoSuchRole)?;
+    let subject = Subject::of_session(view, &account, &role, session).ok_or(RoleDenied::NoSuchRole)?;
+    subject.may(action, resources, global_keys(now), None).map_err(RoleDenied::Denied)
+}
+
+/// Why a role's session may not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RoleDenied {
+    /// The role is gone.
+    #[error("The security token included in the request is invalid.")]
+    NoSuchRole,
+    /// Its policies do not allow it.
+    #[error("{0}")]
+    Denied(Box<Denial>),
+}
+
+/// Whether `principal` may hand the role to `service`: `iam:PassRole`.
+pub fn may_pass(
+    view: &View,
+    principal: &Principal,
+    role_arn: &str,
+    service: &str,
+    now: Timestamp,
+) -> Result<(), Box<Denial>> {
+    let context = global_keys(now).with("iam:PassedToService", service);
+    // A principal that is gone has no policies that allow.
+    let subject = Subject::of(view, principal).unwrap_or_else(|| Subject::bare(Caller::Anonymous));
+    subject.may("iam:PassRole", &[role_arn], context, None)
+}
