@@ -5,27 +5,44 @@
 //! [`Native`], which runs real containers, and [`Sim`], which plays scripts on a clock and touches nothing.
 //!
 //! How a native task comes to be:
-//! 1. [`Runtime::prepare`] unpacks the image's layers from a [`LayerSource`], each once ([`layers`]).
+//! 1. [`Runtime::prepare`] unpacks the image's layers from a [`LayerSource`], each once (`layers`, [`unpack`]).
 //! 2. The daemon passes the task's spec in an anonymous file to the *launcher* ([`launcher`]), a small single-threaded
 //!    process, which forks a *shim* for the task. Forking the daemon itself would copy its page tables: a hundred times
 //!    dearer with a gigabyte resident.
-//! 3. The shim ([`shim`]) clones each container's first process into new namespaces, reaps it, keeps its exit code in
+//! 3. The shim (`shim`) clones each container's first process into new namespaces, reaps it, keeps its exit code in
 //!    a state file and its output in a log on disk. It outlives the daemon; a later daemon adopts it over its socket.
 //!
 //! Invariants: the daemon never forks; nothing is mounted in the host's mount namespace (each container's overlay lives in the
 //! container's own and ends with it); what a task left is found by its id alone, under the run directory, the data
 //! directory and the cgroup tree.
 
+mod capability;
+mod cgroup;
+mod container;
 mod error;
 mod event;
 mod image;
+pub mod launcher;
+mod layers;
+mod log;
+mod native;
+mod paths;
+mod protocol;
+mod reset;
+mod seccomp;
+mod shim;
 mod sim;
 mod spec;
 mod status;
+mod sys;
+pub mod unpack;
+mod user;
 
 pub use error::{PrepareError, RuntimeError, StartError};
 pub use event::{LogChunk, LogRecord, LogStream, TaskEvent, TaskEventKind};
 pub use image::{ImageConfig, ImageError, ImageSnapshot, LayerRef, LayerSource};
+pub use native::{Native, NativeConfig};
+pub use reset::reset_host;
 pub use sim::{Sim, SimScript};
 pub use spec::{
     Capabilities, ContainerSpec, CpuLimit, ExecSpec, HostEntry, InvalidSpec, Limits, LogBuffer, Mount, MountSource,

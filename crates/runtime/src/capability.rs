@@ -1,0 +1,86 @@
+//! The capabilities of a container: Docker's default set, changed by what the task definition adds and drops.
+
+use crate::spec::Capabilities;
+use rustix::thread::CapabilitySets;
+pub(crate) use rustix::thread::CapabilitySet;
+use std::io;
+
+/// Docker's defaults.
+pub(crate) const DEFAULT: CapabilitySet = CapabilitySet::CHOWN
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::FSETID)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::MKNOD)
+    .union(CapabilitySet::NET_RAW)
+    .union(CapabilitySet::SETGID)
+    .union(CapabilitySet::SETUID)
+    .union(CapabilitySet::SETFCAP)
+    .union(CapabilitySet::SETPCAP)
+    .union(CapabilitySet::NET_BIND_SERVICE)
+    .union(CapabilitySet::SYS_CHROOT)
+    .union(CapabilitySet::KILL)
+    .union(CapabilitySet::AUDIT_WRITE);
+
+/// The set that a container gets. `ALL` comes first, so that `drop ALL, add NET_BIND_SERVICE` leaves one.
+pub(crate) fn resolve(changes: &Capabilities) -> Result<CapabilitySet, String> {
+    let mut set = DEFAULT;
+    for (names, add) in [(&changes.add, true), (&changes.drop, false)] {
+        if names.iter().any(|n| n.eq_ignore_ascii_case("ALL")) {
+            set = if add { CapabilitySet::all() } else { CapabilitySet::empty() };
+        }
+    }
+    for (names, add) in [(&changes.drop, false), (&changes.add, true)] {
+        for name in names.iter().filter(|n| !n.eq_ignore_ascii_case("ALL")) {
+            set.set(parse(name).ok_or_else(|| format!("invalid capability: {name:?}"))?, add);
+        }
+    }
+    Ok(set)
+}
+
+fn parse(name: &str) -> Option<CapabilitySet> {
+    let upper = name.to_ascii_uppercase();
+    CapabilitySet::from_name(upper.strip_prefix("CAP_").unwrap_or(&upper))
+}
+
+/// Gives up for good what is not in `keep`: no program can bring it back.
+pub(crate) fn bound(keep: CapabilitySet) -> io::Result<()> {
+    for capability in CapabilitySet::all().iter() {
+        if !keep.contains(capability)
+            && rustix::thread::capability_is_in_bounding_set(capability).unwrap_or(false)
+        {
+            rustix::thread::remove_capability_from_bounding_set(capability)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sets the calling process's capabilities. What the host itself does not have is left out.
+pub(crate) fn set(keep: CapabilitySet) -> io::Result<()> {
+    let keep = keep & rustix::thread::capabilities(None)?.permitted;
+    let sets = CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
+    rustix::thread::clear_ambient_capability_set()?;
+    Ok(rustix::thread::set_capabilities(None, sets)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changes(add: &[&str], drop: &[&str]) -> Capabilities {
+        let own = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
+        Capabilities { add: own(add), drop: own(drop) }
+    }
+
+    #[test]
+    fn dropping_all_leaves_what_is_added() {
+        let set = resolve(&changes(&["NET_BIND_SERVICE"], &["ALL"])).unwrap();
+        assert_eq!(set, CapabilitySet::NET_BIND_SERVICE);
+    }
+
+    #[test]
+    fn there_are_14_defaults() {
+        assert_eq!(resolve(&changes(&[], &[])).unwrap().iter().count(), 14);
+        assert_eq!(resolve(&changes(&["SYS_PTRACE"], &["CAP_MKNOD"])).unwrap().iter().count(), 14);
+        assert!(resolve(&changes(&["FLY"], &[])).is_err());
+    }
+}

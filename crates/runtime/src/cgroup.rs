@@ -1,0 +1,351 @@
+//! Limits and accounting by control groups, of version 1 (each controller its own tree) and version 2 (one tree).
+//!
+//! A task's groups are `windtunnel/<instance>/<task>/<container>` below each tree's root, and
+//! `windtunnel/<instance>/shims` holds the launcher and the shims, whose memory is not the tasks'. The names alone tell what to remove.
+//! Where no tree can be written (no root, no delegation) limits are not enforced, which [`Cgroups::discover`] logs.
+
+use crate::spec::Limits;
+use crate::status::ContainerUsage;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The group of launcher and shims.
+pub(crate) const SHIMS: &str = "shims";
+/// The period over which a hard CPU limit counts, in microseconds; the kernel's default.
+const PERIOD: u64 = 100_000;
+/// A container may keep this many processes and threads where nothing else is said: enough for any server, too few for a fork bomb.
+const DEFAULT_PIDS: u64 = 32_768;
+
+/// The trees of this host, and the instance's place in them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Cgroups {
+    trees: Vec<Tree>,
+}
+
+/// One mounted hierarchy.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Tree {
+    /// The directory of the instance.
+    base: PathBuf,
+    /// Its controllers; of version 2 if there are none.
+    controllers: Vec<String>,
+}
+
+/// Which group of a task.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Group<'a> {
+    Task(&'a str),
+    Container(&'a str, &'a str),
+    Shims,
+}
+
+impl Group<'_> {
+    fn below(self, base: &Path) -> PathBuf {
+        match self {
+            Self::Task(task) => base.join(task),
+            Self::Container(task, name) => base.join(task).join(name),
+            Self::Shims => base.join(SHIMS),
+        }
+    }
+}
+
+impl Cgroups {
+    /// Finds the mounted trees whose controllers matter here.
+    pub(crate) fn discover(instance: &str) -> io::Result<Self> {
+        let mut trees = Self::from_mounts(&fs::read_to_string("/proc/self/mounts")?, instance);
+        trees.trees.retain(|tree| {
+            let usable = make(&tree.base).is_ok() && (!tree.is_v2() || tree.delegate(&tree.base).is_ok());
+            if !usable {
+                tracing::warn!(path = %tree.base.display(), "limits of this control group tree are not enforced");
+            }
+            usable
+        });
+        Ok(trees)
+    }
+
+    fn from_mounts(mounts: &str, instance: &str) -> Self {
+        const WANTED: [&str; 4] = ["cpu", "cpuacct", "memory", "pids"];
+        let mut v1 = Vec::new();
+        let mut v2 = Vec::new();
+        for line in mounts.lines() {
+            let mut fields = line.split(' ').skip(1);
+            let (Some(path), Some(kind), Some(options)) = (fields.next(), fields.next(), fields.next()) else {
+                continue;
+            };
+            let base = Path::new(path).join("windtunnel").join(instance);
+            let controllers: Vec<String> =
+                options.split(',').filter(|o| WANTED.contains(o)).map(str::to_owned).collect();
+            match kind {
+                "cgroup" if !controllers.is_empty() => v1.push(Tree { base, controllers }),
+                "cgroup2" => v2.push(Tree { base, controllers: Vec::new() }),
+                _ => {}
+            }
+        }
+        // A hybrid host has the controllers in version 1's trees and an idle tree of version 2 beside them.
+        Self { trees: if v1.is_empty() { v2.into_iter().take(1).collect() } else { v1 } }
+    }
+
+    /// Makes a group with its limits. It may exist.
+    pub(crate) fn create(&self, group: Group<'_>, limits: &Limits) -> io::Result<()> {
+        for tree in &self.trees {
+            let path = group.below(&tree.base);
+            make(&path)?;
+            if tree.is_v2() && !matches!(group, Group::Container(..)) {
+                tree.delegate(&path)?;
+            }
+            tree.limit(&path, limits, matches!(group, Group::Container(..)))?;
+        }
+        Ok(())
+    }
+
+    /// Moves the calling process.
+    pub(crate) fn join(&self, group: Group<'_>) -> io::Result<()> {
+        self.trees.iter().try_for_each(|tree| fs::write(group.below(&tree.base).join("cgroup.procs"), "0"))
+    }
+
+    /// How often the kernel has killed a process of the group for want of memory.
+    pub(crate) fn oom_kills(&self, group: Group<'_>) -> u64 {
+        let count = |tree: &Tree| {
+            let file = match tree.version_of("memory")? {
+                1 => "memory.oom_control",
+                _ => "memory.events",
+            };
+            field(&group.below(&tree.base).join(file), "oom_kill")
+        };
+        self.trees.iter().find_map(count).unwrap_or(0)
+    }
+
+    /// What the group uses.
+    pub(crate) fn usage(&self, group: Group<'_>, name: &str) -> ContainerUsage {
+        let mut usage = ContainerUsage { name: name.to_owned(), ..ContainerUsage::default() };
+        for tree in &self.trees {
+            let path = group.below(&tree.base);
+            match tree.version_of("cpuacct") {
+                Some(1) => usage.cpu_nanos = number(&path.join("cpuacct.usage")).unwrap_or(0),
+                Some(_) => usage.cpu_nanos = field(&path.join("cpu.stat"), "usage_usec").unwrap_or(0) * 1000,
+                None => {}
+            }
+            let memory = match tree.version_of("memory") {
+                Some(1) => Some(("memory.usage_in_bytes", "total_inactive_file", "memory.limit_in_bytes")),
+                Some(_) => Some(("memory.current", "inactive_file", "memory.max")),
+                None => None,
+            };
+            if let Some((current, droppable, limit)) = memory {
+                let cache = field(&path.join("memory.stat"), droppable).unwrap_or(0);
+                usage.memory_bytes = number(&path.join(current)).unwrap_or(0).saturating_sub(cache);
+                // Version 1 writes "no limit" as the largest number of whole pages.
+                usage.memory_limit_bytes = number(&path.join(limit)).filter(|limit| *limit < 1 << 62);
+            }
+            if tree.version_of("pids").is_some() {
+                usage.pids = number(&path.join("pids.current")).unwrap_or(0);
+            }
+        }
+        usage
+    }
+
+    /// Kills all processes of a group and of those below it.
+    pub(crate) fn kill(&self, group: Group<'_>) {
+        for tree in &self.trees {
+            kill_below(&group.below(&tree.base));
+        }
+    }
+
+    /// Removes a group and those below it, which must have no processes left; [`io::ErrorKind::ResourceBusy`] if one has.
+    pub(crate) fn remove(&self, group: Group<'_>) -> io::Result<()> {
+        self.trees.iter().try_for_each(|tree| remove_below(&group.below(&tree.base)))
+    }
+
+    /// The processes of a group itself.
+    pub(crate) fn processes(&self, group: Group<'_>) -> Vec<i32> {
+        let mut all: Vec<i32> = self.trees.iter().flat_map(|tree| processes(&group.below(&tree.base))).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Kills and removes all groups of the instance but those in `keep`.
+    pub(crate) fn sweep(&self, keep: impl Fn(&str) -> bool) {
+        for tree in &self.trees {
+            for child in directories(&tree.base) {
+                let name = child.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                if name != SHIMS && !keep(&name) {
+                    kill_below(&child);
+                    if let Err(error) = remove_below(&child) {
+                        tracing::debug!(%error, path = %child.display(), "control group not removed yet");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Removes the instance's own directories, as far as they are empty.
+    pub(crate) fn remove_instance(&self) {
+        for tree in &self.trees {
+            let _ = remove_below(&tree.base);
+            // Another instance may be in it, which keeps it.
+            let _ = tree.base.parent().map(fs::remove_dir);
+        }
+    }
+
+    /// Whether nothing of the instance is left.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.trees.iter().all(|tree| !tree.base.exists())
+    }
+
+    /// For mounting into a container: (controllers of a version 1 tree, empty for version 2; the name of its mount point).
+    pub(crate) fn mounts(&self) -> impl Iterator<Item = (&[String], String)> {
+        self.trees.iter().map(|tree| {
+            let name = tree.base.ancestors().nth(2).and_then(Path::file_name).unwrap_or_default();
+            (&tree.controllers[..], name.to_string_lossy().into_owned())
+        })
+    }
+}
+
+impl Tree {
+    fn is_v2(&self) -> bool {
+        self.controllers.is_empty()
+    }
+
+    /// The version by which this tree has the controller; cpu accounting is not apart from cpu in version 2.
+    fn version_of(&self, controller: &str) -> Option<u8> {
+        if self.is_v2() {
+            return Some(2);
+        }
+        self.controllers.iter().any(|c| c == controller).then_some(1)
+    }
+
+    /// Lets the groups below `path` have controllers.
+    fn delegate(&self, path: &Path) -> io::Result<()> {
+        let mut chain: Vec<&Path> = path.ancestors().take_while(|p| *p != self.base.parent().unwrap_or(p)).collect();
+        // From the mount point down, each must pass its controllers on.
+        chain.extend(self.base.ancestors().skip(1).take(2));
+        for directory in chain.into_iter().rev() {
+            fs::write(directory.join("cgroup.subtree_control"), "+cpu +memory +pids")?;
+        }
+        Ok(())
+    }
+
+    fn limit(&self, path: &Path, limits: &Limits, container: bool) -> io::Result<()> {
+        let set = |file: &str, value: u64| fs::write(path.join(file), value.to_string());
+        let v2 = self.is_v2();
+        if self.version_of("cpu").is_some()
+            && let Some(cpu) = limits.cpu
+        {
+            let units = u64::from(cpu.units.max(2));
+            // Quotas below a millisecond are refused.
+            let quota = (units * PERIOD / 1024).max(1000);
+            if v2 {
+                // 2..=262144 shares onto 1..=10000, as the container runtimes do it.
+                set("cpu.weight", 1 + (units.min(262_144) - 2) * 9999 / 262_142)?;
+                if cpu.hard {
+                    fs::write(path.join("cpu.max"), format!("{quota} {PERIOD}"))?;
+                }
+            } else {
+                set("cpu.shares", units)?;
+                if cpu.hard {
+                    set("cpu.cfs_period_us", PERIOD)?;
+                    set("cpu.cfs_quota_us", quota)?;
+                }
+            }
+        }
+        if self.version_of("memory").is_some() {
+            if let Some(bytes) = limits.memory_bytes {
+                set(if v2 { "memory.max" } else { "memory.limit_in_bytes" }, bytes)?;
+                // No swap on top: Fargate has none. Absent where the kernel does not account for swap.
+                let swap = if v2 { ("memory.swap.max", 0) } else { ("memory.memsw.limit_in_bytes", bytes) };
+                if path.join(swap.0).exists() {
+                    set(swap.0, swap.1)?;
+                }
+            }
+            if let Some(bytes) = limits.memory_reservation_bytes {
+                set(if v2 { "memory.low" } else { "memory.soft_limit_in_bytes" }, bytes)?;
+            }
+        }
+        if self.version_of("pids").is_some() && (container || limits.pids.is_some()) {
+            set("pids.max", limits.pids.unwrap_or(DEFAULT_PIDS))?;
+        }
+        Ok(())
+    }
+}
+
+fn make(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)
+}
+
+fn directories(path: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
+    let is_directory = |e: &fs::DirEntry| e.file_type().is_ok_and(|t| t.is_dir());
+    entries.flatten().filter(is_directory).map(|e| e.path()).collect()
+}
+
+fn processes(path: &Path) -> Vec<i32> {
+    let text = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+    text.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+fn kill_below(path: &Path) {
+    if fs::write(path.join("cgroup.kill"), "1").is_ok() {
+        return;
+    }
+    directories(path).iter().for_each(|child| kill_below(child));
+    // Version 1 cannot kill a group at once. Containers have process namespaces of their own, so the death of their
+    // first process is that of all; what was being forked meanwhile is caught in the next round.
+    for _ in 0..16 {
+        let found = processes(path);
+        if found.is_empty() {
+            return;
+        }
+        for pid in found {
+            if pid > 1 {
+                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+            }
+        }
+    }
+}
+
+fn remove_below(path: &Path) -> io::Result<()> {
+    for child in directories(path) {
+        remove_below(&child)?;
+    }
+    match fs::remove_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn number(path: &Path) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+fn field(path: &Path, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(path).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hybrid_hosts_idle_version_2_tree_is_not_used() {
+        let mounts = "\
+cgroup /sys/fs/cgroup/cpu,cpuacct cgroup rw,cpu,cpuacct 0 0
+cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0
+cgroup /sys/fs/cgroup/blkio cgroup rw,blkio 0 0
+cgroup2 /sys/fs/cgroup/unified cgroup2 rw,relatime 0 0
+";
+        let found = Cgroups::from_mounts(mounts, "0011aabb");
+        let names: Vec<_> = found.mounts().map(|(c, name)| (c.join("+"), name)).collect();
+        assert_eq!(names, [("cpu+cpuacct".into(), "cpu,cpuacct".into()), ("memory".to_owned(), "memory".to_owned())]);
+    }
+
+    #[test]
+    fn a_version_2_host_has_one_tree() {
+        let found = Cgroups::from_mounts("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", "0011aabb");
+        assert_eq!(found.trees.len(), 1);
+        assert_eq!(found.trees[0].base, Path::new("/sys/fs/cgroup/windtunnel/0011aabb"));
+        assert_eq!(found.trees[0].version_of("memory"), Some(2));
+    }
+}

@@ -1,0 +1,328 @@
+//! What a container sees as its files. Runs in the container's own mount namespace, so all of it ends with the container.
+//!
+//! Sources on the host are opened before the root is exchanged, targets are looked up after: then no link in the image or in a volume can
+//! lead out of the container. Every mount is `nodev`; devices are single bind mounts of the host's nodes. So a device
+//! node that a container makes cannot be opened, without a device controller.
+
+use super::{Order, files};
+use crate::spec::{ContainerSpec, MountSource, Tmpfs};
+use crate::sys;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+use std::fmt::Write;
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+const MASKED: [&str; 13] = [
+    "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+    "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap",
+    "/sys/firmware", "/sys/kernel/debug",
+];
+const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+const RDONLY: u64 = 0x1;
+const NOSUID: u64 = 0x2;
+const NODEV: u64 = 0x4;
+const NOEXEC: u64 = 0x8;
+
+type Step = Result<(), String>;
+
+/// A mount that waits for its place.
+struct Detached {
+    tree: OwnedFd,
+    target: PathBuf,
+    directory: bool,
+    /// A task's volume that nobody has used yet takes the owner and mode of what it covers.
+    fresh: bool,
+}
+
+/// Builds the container's file system and makes it the root.
+pub(super) fn enter(order: &Order, index: usize) -> Step {
+    let container = order.container(index);
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+        .map_err(|e| format!("making the mounts private: {e}"))?;
+    let detached = detach_sources(order, index)?;
+    let devices: Vec<_> = DEVICES.iter().map(|d| bind(Path::new("/dev").join(d), NOSUID | NOEXEC)).collect();
+    overlay(order, index)?;
+    nix::unistd::pivot_root(".", ".").map_err(|e| format!("pivot_root: {e}"))?;
+    umount2(".", MntFlags::MNT_DETACH).map_err(|e| format!("leaving the host's files: {e}"))?;
+    std::env::set_current_dir("/").map_err(|e| format!("chdir /: {e}"))?;
+
+    let base = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    file_system("proc", "/proc", base, "")?;
+    dev(container, devices)?;
+    file_system("sysfs", "/sys", base | MsFlags::MS_RDONLY, "")?;
+    cgroups(order);
+    sysctls(order, container)?;
+    let mut rest: Vec<Place> = detached.into_iter().map(Place::Bind).collect();
+    rest.extend(container.tmpfs.iter().map(Place::Tmpfs));
+    // Outer ones first, so that none covers another.
+    rest.sort_by_key(|place| place.target().components().count());
+    for place in rest {
+        place.put().map_err(|(target, e)| format!("error mounting to rootfs at {:?}: {e}", target.display()))?;
+    }
+    protect()?;
+    if container.readonly_rootfs {
+        let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | MsFlags::MS_NODEV;
+        mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)
+            .map_err(|e| format!("making the root read-only: {e}"))?;
+    }
+    Ok(())
+}
+
+/// Mounts the layers with a writable one on top and goes there.
+///
+/// The directories are named by open descriptors: 127 paths would not fit into the page that the kernel takes, and a path may have a colon in it.
+fn overlay(order: &Order, index: usize) -> Step {
+    let container = order.container(index);
+    let home = order.paths.container(&order.spec.id, &container.name);
+    let open = |path: &Path| {
+        rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|e| format!("opening a layer: {e}"))
+    };
+    let mut kept = Vec::new();
+    let mut options = String::from("lowerdir=");
+    for (place, layer) in order.layers[index].iter().rev().enumerate() {
+        let fd = open(layer)?;
+        let _ = write!(options, "{}/proc/self/fd/{}", if place > 0 { ":" } else { "" }, fd.as_raw_fd());
+        kept.push(fd);
+    }
+    for (name, directory) in [("upperdir", "upper"), ("workdir", "work")] {
+        let path = home.join(directory);
+        fs::create_dir_all(&path).map_err(|e| format!("making the writable layer: {e}"))?;
+        if directory == "upper" {
+            // The root directory's mode is the uppermost layer's.
+            let mode = order.layers[index].last().and_then(|l| fs::metadata(l).ok()).map_or(0o755, |m| m.mode());
+            let _ = fs::set_permissions(&path, fs::Permissions::from_mode(mode & 0o7777));
+        }
+        let fd = open(&path)?;
+        let _ = write!(options, ",{name}=/proc/self/fd/{}", fd.as_raw_fd());
+        kept.push(fd);
+    }
+    let root = home.join("root");
+    fs::create_dir_all(&root).map_err(|e| format!("making the mount point: {e}"))?;
+    mount(Some("overlay"), &root, Some("overlay"), MsFlags::MS_NODEV, Some(options.as_str()))
+        .map_err(|e| format!("stacking the layers: {e}"))?;
+    std::env::set_current_dir(&root).map_err(|e| format!("entering the root: {e}"))
+}
+
+fn detach_sources(order: &Order, index: usize) -> Result<Vec<Detached>, String> {
+    let container = order.container(index);
+    let mut all = Vec::new();
+    for (path, target) in files::write(order, index).map_err(|e| format!("writing the container's files: {e}"))? {
+        let tree = bind(&path, NOSUID | NODEV).map_err(|e| format!("{target}: {e}"))?;
+        all.push(Detached { tree, target: target.into(), directory: false, fresh: false });
+    }
+    for wanted in &container.mounts {
+        let failed = |e: io::Error| format!("error mounting volume to rootfs at {:?}: {e}", wanted.target);
+        let (source, fresh) = match &wanted.source {
+            MountSource::TaskVolume(name) => {
+                let path = order.paths.volume(&order.spec.id, name);
+                let new = !path.exists();
+                fs::create_dir_all(&path).map_err(failed)?;
+                (path, new)
+            }
+            MountSource::HostPath(path) => {
+                if !path.exists() {
+                    fs::create_dir_all(path).map_err(failed)?;
+                }
+                (path.clone(), false)
+            }
+        };
+        let directory = fs::metadata(&source).map_err(failed)?.is_dir();
+        let tree = bind(&source, NODEV | if wanted.read_only { RDONLY } else { 0 }).map_err(failed)?;
+        all.push(Detached { tree, target: wanted.target.clone().into(), directory, fresh });
+    }
+    Ok(all)
+}
+
+/// A detached copy of what is mounted at `path`.
+fn bind(path: impl AsRef<Path>, attributes: u64) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = open_tree(CWD, path.as_ref(), flags)?;
+    sys::set_mount_attributes(&tree, attributes)?;
+    Ok(tree)
+}
+
+fn attach(tree: &OwnedFd, target: &Path) -> io::Result<()> {
+    Ok(move_mount(tree, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+}
+
+/// Mounts a kernel file system on a directory of the image, which must not be a link.
+fn file_system(kind: &str, target: &str, flags: MsFlags, data: &str) -> Step {
+    let failed = |e: io::Error| format!("error mounting {kind:?} to rootfs at {target:?}: {e}");
+    match fs::symlink_metadata(target) {
+        Ok(found) if found.is_dir() => {}
+        Ok(_) => return Err(format!("error mounting {kind:?} to rootfs at {target:?}: not a directory")),
+        Err(_) => fs::create_dir_all(target).map_err(failed)?,
+    }
+    mount(Some(kind), target, Some(kind), flags, Some(data)).map_err(|e| failed(e.into()))
+}
+
+fn dev(container: &ContainerSpec, devices: Vec<io::Result<OwnedFd>>) -> Step {
+    let failed = |what: &str, e: io::Error| format!("error creating device nodes: {what}: {e}");
+    let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    file_system("tmpfs", "/dev", MsFlags::MS_NOSUID | MsFlags::MS_NODEV, "mode=755,size=65536k")?;
+    for (name, tree) in DEVICES.iter().zip(devices) {
+        let path = Path::new("/dev").join(name);
+        fs::write(&path, "").and_then(|()| attach(&tree?, &path)).map_err(|e| failed(name, e))?;
+    }
+    let pts = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+    // Where the group tty has no number in the user namespace, the file system goes without.
+    file_system("devpts", "/dev/pts", pts, "newinstance,ptmxmode=0666,mode=0620,gid=5")
+        .or_else(|_| file_system("devpts", "/dev/pts", pts, "newinstance,ptmxmode=0666,mode=0620"))?;
+    file_system("tmpfs", "/dev/shm", quiet, &format!("mode=1777,size={}", container.shm_bytes))?;
+    // Absent from some kernels, and rarely used.
+    let _ = file_system("mqueue", "/dev/mqueue", quiet, "");
+    let links = [
+        ("pts/ptmx", "ptmx"),
+        ("/proc/self/fd", "fd"),
+        ("/proc/self/fd/0", "stdin"),
+        ("/proc/self/fd/1", "stdout"),
+        ("/proc/self/fd/2", "stderr"),
+    ];
+    links.iter().try_for_each(|(to, name)| symlink(to, Path::new("/dev").join(name)).map_err(|e| failed(name, e)))
+}
+
+/// Shows the container its own limits, read-only, as language runtimes size themselves by them. It works without as well.
+fn cgroups(order: &Order) {
+    let base = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let place = "/sys/fs/cgroup";
+    for (controllers, name) in order.cgroups.mounts() {
+        if controllers.is_empty() {
+            let _ = mount(Some("cgroup"), place, Some("cgroup2"), base | MsFlags::MS_RDONLY, None::<&str>);
+            return;
+        }
+        if fs::symlink_metadata(format!("{place}/{name}")).is_err() {
+            let _ = mount(Some("tmpfs"), place, Some("tmpfs"), base, Some("mode=755,size=64k"));
+            for (_, name) in order.cgroups.mounts() {
+                let _ = fs::create_dir(format!("{place}/{name}"));
+            }
+        }
+        let (target, options) = (format!("{place}/{name}"), controllers.join(","));
+        let flags = base | MsFlags::MS_RDONLY;
+        let _ = mount(Some("cgroup"), target.as_str(), Some("cgroup"), flags, Some(options.as_str()));
+    }
+    let flags = base | MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+    let _ = mount(None::<&str>, place, None::<&str>, flags, None::<&str>);
+}
+
+fn sysctls(order: &Order, container: &ContainerSpec) -> Step {
+    if order.spec.network != crate::spec::Network::Host {
+        // Docker's default: any user may bind any port of the container's own network.
+        let _ = fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+    }
+    const KERNEL: [&str; 8] =
+        ["msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced"];
+    for (name, value) in &container.sysctls {
+        let own = name.starts_with("net.")
+            || name.starts_with("fs.mqueue.")
+            || name.strip_prefix("kernel.").is_some_and(|rest| KERNEL.contains(&rest));
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) && !name.contains("..");
+        if !own || !plain {
+            return Err(format!("sysctl {name:?} is not in a separate kernel namespace"));
+        }
+        let path = Path::new("/proc/sys").join(name.replace('.', "/"));
+        fs::write(path, value).map_err(|e| format!("sysctl {name}: {e}"))?;
+    }
+    Ok(())
+}
+
+enum Place<'a> {
+    Bind(Detached),
+    Tmpfs(&'a Tmpfs),
+}
+
+impl Place<'_> {
+    fn target(&self) -> &Path {
+        match self {
+            Self::Bind(detached) => &detached.target,
+            Self::Tmpfs(tmpfs) => Path::new(&tmpfs.target),
+        }
+    }
+
+    fn put(self) -> Result<(), (PathBuf, io::Error)> {
+        let target = self.target().to_owned();
+        match self {
+            Self::Bind(detached) => put_bind(&detached),
+            Self::Tmpfs(tmpfs) => put_tmpfs(tmpfs),
+        }
+        .map_err(|e| (target, e))
+    }
+}
+
+fn put_bind(detached: &Detached) -> io::Result<()> {
+    let target = &detached.target;
+    if detached.directory {
+        fs::create_dir_all(target)?;
+    } else {
+        if let Some(parent) = target.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        if !target.exists() {
+            fs::write(target, "")?;
+        }
+    }
+    if detached.fresh {
+        let covered = fs::metadata(target)?;
+        let (uid, gid) = (Uid::from_raw(covered.uid()), Gid::from_raw(covered.gid()));
+        rustix::fs::chownat(&detached.tree, "", Some(uid), Some(gid), rustix::fs::AtFlags::EMPTY_PATH)?;
+        let mode = fs::Permissions::from_mode(covered.mode() & 0o7777);
+        fs::set_permissions(format!("/proc/self/fd/{}", detached.tree.as_raw_fd()), mode)?;
+    }
+    attach(&detached.tree, target)
+}
+
+fn put_tmpfs(tmpfs: &Tmpfs) -> io::Result<()> {
+    fs::create_dir_all(&tmpfs.target)?;
+    let mut flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let mut data = format!("size={}", tmpfs.bytes);
+    for option in &tmpfs.options {
+        match option.as_str() {
+            "defaults" | "rw" | "nodev" => {}
+            "ro" => flags.insert(MsFlags::MS_RDONLY),
+            "exec" => flags.remove(MsFlags::MS_NOEXEC),
+            "noexec" => flags.insert(MsFlags::MS_NOEXEC),
+            "suid" => flags.remove(MsFlags::MS_NOSUID),
+            "nosuid" => flags.insert(MsFlags::MS_NOSUID),
+            "sync" => flags.insert(MsFlags::MS_SYNCHRONOUS),
+            "noatime" => flags.insert(MsFlags::MS_NOATIME),
+            "nodiratime" => flags.insert(MsFlags::MS_NODIRATIME),
+            "relatime" => flags.insert(MsFlags::MS_RELATIME),
+            "strictatime" => flags.insert(MsFlags::MS_STRICTATIME),
+            other => {
+                let key = other.split('=').next().unwrap_or_default();
+                if !matches!(key, "mode" | "uid" | "gid" | "nr_inodes" | "nr_blocks" | "size") || other.contains(',') {
+                    return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("tmpfs option {other:?}")));
+                }
+                let _ = write!(data, ",{other}");
+            }
+        }
+    }
+    Ok(mount(Some("tmpfs"), tmpfs.target.as_str(), Some("tmpfs"), flags, Some(data.as_str()))?)
+}
+
+/// Hides what tells of the host and fixes what would change it.
+fn protect() -> Step {
+    for path in MASKED {
+        let Ok(found) = fs::symlink_metadata(path) else { continue };
+        let done = if found.is_dir() {
+            let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+            mount(Some("tmpfs"), path, Some("tmpfs"), flags, Some("size=0k,nr_inodes=2")).map_err(io::Error::from)
+        } else {
+            bind("/dev/null", RDONLY | NOSUID | NOEXEC).and_then(|tree| attach(&tree, Path::new(path)))
+        };
+        done.map_err(|e| format!("masking {path}: {e}"))?;
+    }
+    for path in READ_ONLY.iter().filter(|path| Path::new(path).exists()) {
+        bind(path, RDONLY | NOSUID | NODEV | NOEXEC)
+            .and_then(|tree| attach(&tree, Path::new(path)))
+            .map_err(|e| format!("protecting {path}: {e}"))?;
+    }
+    Ok(())
+}

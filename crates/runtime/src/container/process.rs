@@ -1,0 +1,296 @@
+//! From a fork of the shim to the container's program. Each step of the child is in the order that the kernel's rules ask for.
+
+use super::{Order, mounts, program};
+use crate::cgroup::Group;
+use crate::spec::{ContainerSpec, Network, Resource};
+use crate::sys::{self, Cloned};
+use crate::{capability, seccomp, user};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Gid, Pid, Uid, pipe2};
+use rustix::process::{Resource as Rlimit, getrlimit, setrlimit};
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// A container's first process, running its program.
+pub(crate) struct Launched {
+    pub(crate) pid: Pid,
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: OwnedFd,
+}
+
+/// A further process in a container.
+pub(crate) struct Attach<'a> {
+    /// The container's first process.
+    pub(crate) init: Pid,
+    pub(crate) argv: &'a [String],
+}
+
+/// What a container's failed start is called on Fargate.
+fn failure(reason: &str) -> String {
+    format!(
+        "ResourceInitializationError: failed to create new container runtime task: failed to create shim task: OCI \
+         runtime create failed: runc create failed: unable to start container process: {reason}: unknown"
+    )
+}
+
+/// Starts the container's first process. Returns once its program runs; an error is fit for the task's owner.
+pub(crate) fn launch(order: &Order, index: usize) -> Result<Launched, String> {
+    let mut namespaces = CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWUTS
+        | CloneFlags::CLONE_NEWIPC;
+    let network = match &order.spec.network {
+        Network::Namespace(path) => {
+            Some(File::open(path).map_err(|e| failure(&format!("opening the network namespace: {e}")))?)
+        }
+        Network::Isolated => {
+            namespaces |= CloneFlags::CLONE_NEWNET;
+            None
+        }
+        Network::Host => None,
+    };
+    let started = in_child(namespaces, |stdout, stderr| {
+        let container = order.container(index);
+        join_cgroup(order, container)?;
+        // After joining, so that the container's group is the root that it sees.
+        let _ = unshare(CloneFlags::CLONE_NEWCGROUP);
+        if let Some(network) = &network {
+            setns(network, CloneFlags::CLONE_NEWNET).map_err(|e| format!("joining the network namespace: {e}"))?;
+        }
+        let _ = nix::unistd::setsid();
+        stdio(stdout, stderr)?;
+        nix::unistd::sethostname(order.hostname(index)).map_err(|e| format!("sethostname: {e}"))?;
+        mounts::enter(order, index)?;
+        Ok(Program { container, argv: container.argv(), init: container.init })
+    });
+    let (pid, stdout, stderr) = started.map_err(|reason| failure(&reason))?;
+    Ok(Launched { pid, stdout, stderr })
+}
+
+/// Starts one more process in a running container. Its output comes through one pipe.
+pub(crate) fn attach(order: &Order, index: usize, what: &Attach<'_>) -> Result<(Pid, OwnedFd), String> {
+    let container = order.container(index);
+    let init = File::open(format!("/proc/{}/ns/pid", what.init)).map_err(|e| format!("the container is gone: {e}"))?;
+    let own = File::open("/proc/self/ns/pid").map_err(|e| e.to_string())?;
+    let rest = ["mnt", "uts", "ipc", "net", "cgroup"].map(|ns| File::open(format!("/proc/{}/ns/{ns}", what.init)));
+    // Children are born into the namespace that is set here; this process itself stays where it is.
+    setns(&init, CloneFlags::CLONE_NEWPID).map_err(|e| format!("joining the process namespace: {e}"))?;
+    let started = in_child(CloneFlags::empty(), |stdout, _| {
+        join_cgroup(order, container)?;
+        let _ = nix::unistd::setsid();
+        stdio(stdout, stdout)?;
+        // The mount namespace last: the others are opened already, but joining it changes the root.
+        for namespace in rest.into_iter().rev() {
+            let namespace = namespace.map_err(|e| format!("the container is gone: {e}"))?;
+            setns(&namespace, CloneFlags::empty()).map_err(|e| format!("joining a namespace: {e}"))?;
+        }
+        Ok(Program { container, argv: what.argv.to_vec(), init: false })
+    });
+    setns(&own, CloneFlags::CLONE_NEWPID).map_err(|e| format!("returning to the process namespace: {e}"))?;
+    let (pid, output, _) = started?;
+    Ok((pid, output))
+}
+
+struct Program<'a> {
+    container: &'a ContainerSpec,
+    argv: Vec<String>,
+    init: bool,
+}
+
+/// Clones, runs `prepare` and then the program in the child, and waits until the program runs or a step has failed.
+fn in_child<'a>(
+    namespaces: CloneFlags,
+    prepare: impl FnOnce(&OwnedFd, &OwnedFd) -> Result<Program<'a>, String>,
+) -> Result<(Pid, OwnedFd, OwnedFd), String> {
+    let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(|e| format!("pipe: {e}"));
+    let ((out_read, out_write), (err_read, err_write), (fail_read, fail_write)) = (pipe()?, pipe()?, pipe()?);
+    match sys::clone_process(namespaces).map_err(|e| format!("clone: {e}"))? {
+        Cloned::Child => {
+            drop((out_read, err_read, fail_read));
+            sys::reset_signals();
+            let reason = match prepare(&out_write, &err_write).and_then(|program| become_program(&program)) {
+                Ok(never) => match never {},
+                Err(reason) => reason,
+            };
+            let _ = File::from(fail_write).write_all(reason.as_bytes());
+            sys::exit_now(255)
+        }
+        Cloned::Parent(pid) => {
+            drop((out_write, err_write, fail_write));
+            // Closed by exec or by the end of the child, whichever comes.
+            let mut reason = String::new();
+            let _ = File::from(fail_read).take(4096).read_to_string(&mut reason);
+            if reason.is_empty() {
+                return Ok((pid, out_read, err_read));
+            }
+            let _ = waitpid(pid, None);
+            Err(reason)
+        }
+    }
+}
+
+fn join_cgroup(order: &Order, container: &ContainerSpec) -> Result<(), String> {
+    let group = Group::Container(order.spec.id.as_str(), &container.name);
+    order.cgroups.join(group).map_err(|e| format!("joining the control group: {e}"))?;
+    // The shim's score is not the container's.
+    let _ = fs::write("/proc/self/oom_score_adj", "0");
+    Ok(())
+}
+
+fn stdio(stdout: &OwnedFd, stderr: &OwnedFd) -> Result<(), String> {
+    let failed = |e: &dyn std::fmt::Display| format!("standard streams: {e}");
+    let null = File::open("/dev/null").map_err(|e| failed(&e))?;
+    nix::unistd::dup2_stdin(&null).map_err(|e| failed(&e))?;
+    nix::unistd::dup2_stdout(stdout).map_err(|e| failed(&e))?;
+    nix::unistd::dup2_stderr(stderr).map_err(|e| failed(&e))
+}
+
+/// In the container's root and namespaces, with all of the host's rights: gives them up and becomes the program.
+fn become_program(program: &Program<'_>) -> Result<std::convert::Infallible, String> {
+    let container = program.container;
+    let Some(name) = program.argv.first() else { return Err("no command specified".to_owned()) };
+    let wanted = container.user.as_deref().unwrap_or(&container.image.config.user);
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let user = user::resolve(wanted, &read("/etc/passwd"), &read("/etc/group"))?;
+    let directory = container.working_dir.as_deref().unwrap_or(&container.image.config.working_dir);
+    let directory = if directory.is_empty() { "/" } else { directory };
+    limits(container)?;
+    own_streams(&user);
+    let _ = fs::create_dir_all(directory);
+    let keep = capability::resolve(&container.capabilities)?;
+    let filters = seccomp::Filters::new(keep).map_err(|e| format!("seccomp: {e}"))?;
+    if container.no_new_privileges {
+        rustix::thread::set_no_new_privs(true).map_err(|e| format!("no_new_privs: {e}"))?;
+    } else {
+        // Without no_new_privs only CAP_SYS_ADMIN may install a filter, and that is about to go.
+        filters.install().map_err(|e| format!("seccomp: {e}"))?;
+    }
+    capability::bound(keep).map_err(|e| format!("capabilities: {e}"))?;
+    let groups: Vec<Gid> = user.groups.iter().map(|g| Gid::from_raw(*g)).collect();
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    nix::unistd::setgroups(&groups).map_err(|e| format!("setgroups: {e}"))?;
+    nix::unistd::setresgid(gid, gid, gid).map_err(|e| format!("setgid: {e}"))?;
+    nix::unistd::setresuid(uid, uid, uid).map_err(|e| format!("setuid: {e}"))?;
+    if uid.is_root() {
+        capability::set(keep).map_err(|e| format!("capabilities: {e}"))?;
+    }
+    nix::unistd::chdir(directory)
+        .map_err(|e| format!("chdir to cwd ({directory:?}) set in config.json failed: {}", program::text(e)))?;
+    // Changing the user has cleared it. A container does not outlive its shim.
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    let mut environment = container.environment();
+    if !environment.iter().any(|line| line.starts_with("HOME=")) {
+        environment.push(format!("HOME={}", user.home));
+    }
+    if !environment.iter().any(|line| line.starts_with("HOSTNAME=")) {
+        let hostname = nix::unistd::gethostname().unwrap_or_default();
+        environment.push(format!("HOSTNAME={}", hostname.to_string_lossy()));
+    }
+    let path = environment.iter().find_map(|line| line.strip_prefix("PATH=")).unwrap_or_default();
+    let file = program::find(name, path)?;
+    let strings = |all: &[String]| {
+        let converted: Result<Vec<_>, _> = all.iter().map(|text| CString::new(text.as_str())).collect();
+        converted.map_err(|_| "a NUL byte in the command or environment".to_owned())
+    };
+    let (argv, environment) = (strings(&program.argv)?, strings(&environment)?);
+    if container.no_new_privileges {
+        filters.install().map_err(|e| format!("seccomp: {e}"))?;
+    }
+    sys::close_from_on_exec(3);
+    if program.init {
+        as_init(|| execute(&file, &argv, &environment));
+    }
+    execute(&file, &argv, &environment)
+}
+
+/// Replaces the process. What fails now is the program's own: it is told on its standard error, as runc does.
+fn execute(file: &CString, argv: &[CString], environment: &[CString]) -> ! {
+    let error = match nix::unistd::execve(file, argv, environment) {
+        Ok(never) => match never {},
+        Err(error) => error,
+    };
+    let _ = writeln!(io::stderr(), "exec {}: {}", file.to_string_lossy(), program::text(error));
+    sys::exit_now(255)
+}
+
+/// The first process of a container which only passes signals on and reaps; the program is its child.
+fn as_init(program: impl FnOnce()) {
+    let all = SigSet::all();
+    let _ = all.thread_block();
+    let child = match sys::fork_process() {
+        Ok(Cloned::Child) => {
+            let _ = SigSet::empty().thread_set_mask();
+            program();
+            sys::exit_now(255)
+        }
+        Ok(Cloned::Parent(child)) => child,
+        Err(_) => sys::exit_now(255),
+    };
+    sys::hide_memory();
+    // The pipe that tells of failures would otherwise stay open: nothing is executed in this process.
+    sys::close_from(3);
+    loop {
+        match all.wait() {
+            Ok(Signal::SIGCHLD) => loop {
+                match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                    Ok(WaitStatus::Exited(pid, code)) if pid == child => sys::exit_now(code),
+                    Ok(WaitStatus::Signaled(pid, signal, _)) if pid == child => sys::exit_now(128 + signal as i32),
+                    Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => break,
+                    Ok(_) | Err(_) => {}
+                }
+            },
+            Ok(signal) => {
+                let _ = nix::sys::signal::kill(child, signal);
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// The program opens /dev/stdout by its path, whoever it runs as.
+fn own_streams(user: &user::User) {
+    for stream in [io::stdout().as_fd(), io::stderr().as_fd()] {
+        let _ = nix::unistd::fchown(stream, Some(Uid::from_raw(user.uid)), Some(Gid::from_raw(user.gid)));
+    }
+}
+
+fn limits(container: &ContainerSpec) -> Result<(), String> {
+    for limit in &container.ulimits {
+        let resource = rlimit(limit.resource);
+        let mut wanted = rustix::process::Rlimit { current: Some(limit.soft), maximum: Some(limit.hard) };
+        if setrlimit(resource, wanted).is_err() {
+            // More than this host may give: as much as it may.
+            let most = getrlimit(resource).maximum;
+            let least = |value: u64| Some(most.map_or(value, |m| m.min(value)));
+            wanted = rustix::process::Rlimit { current: least(limit.soft), maximum: least(limit.hard) };
+            setrlimit(resource, wanted).map_err(|e| format!("error setting rlimit {:?}: {e}", limit.resource))?;
+        }
+    }
+    Ok(())
+}
+
+fn rlimit(resource: Resource) -> Rlimit {
+    match resource {
+        Resource::Core => Rlimit::Core,
+        Resource::Cpu => Rlimit::Cpu,
+        Resource::Data => Rlimit::Data,
+        Resource::Fsize => Rlimit::Fsize,
+        Resource::Locks => Rlimit::Locks,
+        Resource::Memlock => Rlimit::Memlock,
+        Resource::Msgqueue => Rlimit::Msgqueue,
+        Resource::Nice => Rlimit::Nice,
+        Resource::Nofile => Rlimit::Nofile,
+        Resource::Nproc => Rlimit::Nproc,
+        Resource::Rss => Rlimit::Rss,
+        Resource::Rtprio => Rlimit::Rtprio,
+        Resource::Rttime => Rlimit::Rttime,
+        Resource::Sigpending => Rlimit::Sigpending,
+        Resource::Stack => Rlimit::Stack,
+    }
+}

@@ -1,0 +1,68 @@
+//! What daemon and shim say to each other: one JSON document a line, over a stream socket.
+//!
+//! The shim sends its whole state at the beginning of a connection and after each change, so that it does not matter what an earlier daemon has heard.
+
+use crate::spec::ExecSpec;
+use crate::status::{ContainerState, ExecOutcome, TaskStatus};
+use serde::{Deserialize, Serialize};
+
+/// The longest line that either takes.
+pub(crate) const MAX_LINE: usize = 1 << 20;
+
+/// From the daemon.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Request {
+    /// Start a container; answered by [`Report::Started`] with the same number.
+    Start { number: u64, container: String },
+    /// The stop signal to one container or all, and SIGKILL after the grace.
+    Stop { container: Option<String>, grace_millis: Option<u64> },
+    /// SIGKILL to all.
+    Kill,
+    /// One more process; answered by [`Report::Executed`] with the same number.
+    Execute { number: u64, container: String, spec: ExecSpec },
+    /// Kill all, and end.
+    End,
+}
+
+/// From the shim.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Report {
+    State(ShimState),
+    /// New output of a container.
+    Log(String),
+    Started { number: u64, result: Result<ContainerState, Refusal> },
+    Executed { number: u64, result: Result<ExecOutcome, Refusal> },
+    /// The task cannot be made; the shim ends.
+    Fatal(String),
+}
+
+/// Why a request was not done.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Refusal {
+    NoContainer,
+    WrongState(String),
+    Failed(String),
+}
+
+/// What the shim knows; its state file holds the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ShimState {
+    /// The shim's process and when the kernel started it, in ticks: a number that is used again is not mistaken for it.
+    pub(crate) pid: i32,
+    pub(crate) born: u64,
+    pub(crate) status: TaskStatus,
+}
+
+/// When the process was started, in ticks since the start of the machine.
+pub(crate) fn birth(pid: i32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may have anything in it.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+}
+
+impl ShimState {
+    /// Whether the shim that wrote this lives.
+    pub(crate) fn is_alive(&self) -> bool {
+        birth(self.pid) == Some(self.born)
+    }
+}

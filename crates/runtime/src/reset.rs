@@ -1,0 +1,46 @@
+//! Clearing a host of what a dead instance left, without its daemon's state.
+
+use crate::cgroup::{Cgroups, Group};
+use crate::paths::{Paths, remove_all};
+use crate::protocol::ShimState;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// Kills the launcher, shims and containers of the instance whose run directory this is, and removes their control groups and states.
+/// Nothing of it is mounted in the host's namespace. Blocks for a moment. Not while a daemon of the instance runs.
+pub fn reset_host(run_dir: &Path, instance: &str) -> io::Result<()> {
+    let paths = Paths { run: run_dir.to_owned(), data: run_dir.to_owned() };
+    // Shims first: they take their containers along. The states name them where control groups cannot.
+    for entry in fs::read_dir(paths.run_tasks()).into_iter().flatten().flatten() {
+        let state = fs::read(entry.path().join("state.json")).ok();
+        let state: Option<ShimState> = state.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        if let Some(state) = state.filter(ShimState::is_alive) {
+            let _ = kill(Pid::from_raw(state.pid), Signal::SIGKILL);
+        }
+    }
+    let cgroups = Cgroups::discover(instance)?;
+    cgroups.kill(Group::Shims);
+    cgroups.sweep(|_| false);
+    wait_until_removed(&cgroups)?;
+    remove_all(&paths.run_tasks())
+}
+
+/// The kernel needs a moment to bury the dead.
+#[expect(clippy::disallowed_methods, reason = "a command for a host without a daemon, hence without a clock")]
+fn wait_until_removed(cgroups: &Cgroups) -> io::Result<()> {
+    let mut last = Ok(());
+    for _ in 0..200 {
+        cgroups.sweep(|_| false);
+        cgroups.kill(Group::Shims);
+        cgroups.remove_instance();
+        last = if cgroups.is_gone() { Ok(()) } else { Err(io::ErrorKind::ResourceBusy.into()) };
+        if last.is_ok() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    last
+}

@@ -1,0 +1,462 @@
+//! The shim's loop: containers' ends, their output, deadlines, and what daemons ask.
+
+use super::connection::Connection;
+use super::{now, own_state, read_order, save_state, ticks};
+use crate::cgroup::{Cgroups, Group};
+use crate::container::{Attach, Order, attach, launch};
+use crate::event::LogStream;
+use crate::log::LogWriter;
+use crate::paths::Paths;
+use crate::protocol::{Refusal, Report, Request, ShimState};
+use crate::sim::never_started;
+use crate::spec::{ContainerSpec, ExecSpec, LogBuffer, StartWhen, TaskId};
+use crate::status::{ContainerState, ContainerStatus, ExecOutcome, Exit, TaskStatus};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+
+/// How often a container whose output is not shipped is looked at again.
+const BACKPRESSURE_MILLIS: u64 = 50;
+/// Daemons at a time: the present one and one that is about to die.
+const MAX_CONNECTIONS: usize = 8;
+/// As much of an extra process's output as ECS keeps of a health check's.
+const EXEC_OUTPUT: usize = 4096;
+/// Extra processes at a time.
+const MAX_EXECS: usize = 32;
+
+pub(super) struct Supervisor {
+    order_file: File,
+    id: TaskId,
+    paths: Paths,
+    cgroups: Cgroups,
+    containers: Vec<Container>,
+    execs: Vec<Exec>,
+    signals: SignalFd,
+    ending: bool,
+}
+
+struct Container {
+    name: String,
+    state: ContainerState,
+    start: StartWhen,
+    stop_signal: i32,
+    stop_millis: u64,
+    buffer: LogBuffer,
+    pid: Option<Pid>,
+    streams: Vec<(LogStream, OwnedFd)>,
+    log: Option<LogWriter>,
+    /// When to kill it.
+    deadline: Option<u64>,
+    /// Kills for want of memory before this start.
+    ooms: u64,
+    news: bool,
+}
+
+struct Exec {
+    number: u64,
+    pid: Pid,
+    output: Option<OwnedFd>,
+    bytes: Vec<u8>,
+    deadline: u64,
+    timed_out: bool,
+}
+
+impl Supervisor {
+    pub(super) fn new(order_file: File, order: &Order) -> io::Result<Self> {
+        let signals = SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        let containers = order.spec.containers.iter().map(Container::new).collect();
+        Ok(Self {
+            order_file,
+            id: order.spec.id.clone(),
+            paths: order.paths.clone(),
+            cgroups: order.cgroups.clone(),
+            containers,
+            execs: Vec::new(),
+            signals,
+            ending: false,
+        })
+    }
+
+    pub(super) fn save(&self) -> io::Result<()> {
+        save_state(&self.paths.state(&self.id), &self.state())
+    }
+
+    pub(super) fn start_all(&mut self) {
+        for index in 0..self.containers.len() {
+            if self.containers[index].start == StartWhen::Now {
+                self.start(index);
+            }
+        }
+        let _ = self.save();
+    }
+
+    /// Until there is nothing more to do.
+    pub(super) fn serve(&mut self, daemon: Connection, listener: &UnixListener) {
+        let mut daemons = vec![daemon];
+        let mut told = self.state();
+        tell(&mut daemons, &Report::State(told.clone()));
+        loop {
+            self.wait(&mut daemons, listener);
+            while let Ok((stream, _)) = listener.accept() {
+                let mut daemon = Connection::new(stream);
+                daemon.send(&Report::State(told.clone()));
+                daemons.push(daemon);
+            }
+            if daemons.len() > MAX_CONNECTIONS {
+                daemons.remove(0);
+            }
+            for index in 0..daemons.len() {
+                for request in daemons[index].requests() {
+                    if let Some(answer) = self.handle(request) {
+                        self.publish(&mut told, &mut daemons);
+                        daemons[index].send(&answer);
+                    }
+                }
+            }
+            while let Ok(Some(_)) = self.signals.read_signal() {}
+            self.copy_output();
+            let ended = self.reap();
+            self.expire();
+            for container in &mut self.containers {
+                if std::mem::take(&mut container.news) {
+                    tell(&mut daemons, &Report::Log(container.name.clone()));
+                }
+            }
+            self.publish(&mut told, &mut daemons);
+            ended.iter().for_each(|report| tell(&mut daemons, report));
+            daemons.iter_mut().for_each(Connection::flush);
+            daemons.retain_mut(|daemon| !daemon.is_closed());
+            let over = self.containers.iter().all(|c| c.state.is_over()) && self.execs.is_empty();
+            if over && (self.ending || daemons.is_empty()) {
+                self.clean();
+                return;
+            }
+        }
+    }
+
+    /// Writes a new state down before telling anyone.
+    fn publish(&self, told: &mut ShimState, daemons: &mut [Connection]) {
+        let state = self.state();
+        if state != *told {
+            let _ = self.save();
+            tell(daemons, &Report::State(state.clone()));
+            *told = state;
+        }
+    }
+
+    fn state(&self) -> ShimState {
+        let of = |c: &Container| ContainerStatus { name: c.name.clone(), state: c.state.clone() };
+        own_state(TaskStatus { task: self.id.clone(), containers: self.containers.iter().map(of).collect() })
+    }
+
+    fn wait(&mut self, daemons: &mut [Connection], listener: &UnixListener) {
+        let mut blocked = false;
+        let deadlines = self.containers.iter().filter_map(|c| c.deadline);
+        let soonest = deadlines.chain(self.execs.iter().filter(|e| !e.timed_out).map(|e| e.deadline)).min();
+        let mut fds = vec![
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(listener.as_fd(), PollFlags::POLLIN),
+        ];
+        for daemon in daemons.iter() {
+            let room = if daemon.has_backlog() { PollFlags::POLLOUT } else { PollFlags::empty() };
+            fds.push(PollFd::new(daemon.fd(), PollFlags::POLLIN | room));
+        }
+        for container in &mut self.containers {
+            let full = container.log.as_mut().is_some_and(LogWriter::is_full);
+            blocked |= full && !container.streams.is_empty();
+            if !full {
+                fds.extend(container.streams.iter().map(|(_, fd)| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
+            }
+        }
+        let outputs = self.execs.iter().filter_map(|e| e.output.as_ref());
+        fds.extend(outputs.map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
+        let mut wait = soonest.map(|at| at.saturating_sub(ticks()));
+        if blocked {
+            wait = Some(wait.map_or(BACKPRESSURE_MILLIS, |w| w.min(BACKPRESSURE_MILLIS)));
+        }
+        let timeout = wait.map_or(PollTimeout::NONE, |w| {
+            PollTimeout::try_from(w.min(1 << 30)).unwrap_or(PollTimeout::MAX)
+        });
+        let _ = poll(&mut fds, timeout);
+    }
+
+    fn handle(&mut self, request: Request) -> Option<Report> {
+        match request {
+            Request::Start { number, container } => {
+                let result = match self.index(&container) {
+                    None => Err(Refusal::NoContainer),
+                    Some(index) if self.containers[index].pid.is_some() => {
+                        Err(Refusal::WrongState(self.containers[index].state.word().to_owned()))
+                    }
+                    Some(index) => {
+                        self.start(index);
+                        Ok(self.containers[index].state.clone())
+                    }
+                };
+                Some(Report::Started { number, result })
+            }
+            Request::Stop { container, grace_millis } => {
+                for index in 0..self.containers.len() {
+                    if container.as_ref().is_none_or(|name| *name == self.containers[index].name) {
+                        self.containers[index].stop(grace_millis);
+                    }
+                }
+                None
+            }
+            Request::Kill => {
+                self.containers.iter_mut().for_each(|c| c.stop(Some(0)));
+                None
+            }
+            Request::End => {
+                self.ending = true;
+                self.containers.iter_mut().for_each(|c| c.stop(Some(0)));
+                None
+            }
+            Request::Execute { number, container, spec } => match self.execute(number, &container, &spec) {
+                Ok(()) => None,
+                Err(refusal) => Some(Report::Executed { number, result: Err(refusal) }),
+            },
+        }
+    }
+
+    fn index(&self, name: &str) -> Option<usize> {
+        self.containers.iter().position(|c| c.name == name)
+    }
+
+    fn start(&mut self, index: usize) {
+        let done = self.try_start(index);
+        let container = &mut self.containers[index];
+        container.deadline = None;
+        container.state = match done {
+            Ok(pid) => ContainerState::Running { pid: pid.as_raw() as u32, started_at: now() },
+            Err(reason) => ContainerState::Failed { reason, at: now() },
+        };
+    }
+
+    fn try_start(&mut self, index: usize) -> Result<Pid, String> {
+        let order = read_order(&self.order_file).map_err(|e| format!("reading the task's spec: {e}"))?;
+        let name = self.containers[index].name.clone();
+        let ooms = self.cgroups.oom_kills(Group::Container(self.id.as_str(), &name));
+        let logs = self.paths.logs(&self.id, &name);
+        let log = LogWriter::open(logs, self.containers[index].buffer).map_err(|e| format!("opening the log: {e}"))?;
+        let launched = launch(&order, index)?;
+        let container = &mut self.containers[index];
+        container.pid = Some(launched.pid);
+        container.streams = vec![(LogStream::Stdout, launched.stdout), (LogStream::Stderr, launched.stderr)];
+        for (_, stream) in &container.streams {
+            let _ = nix::fcntl::fcntl(stream, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK));
+        }
+        container.log = Some(log);
+        container.ooms = ooms;
+        Ok(launched.pid)
+    }
+
+    fn execute(&mut self, number: u64, name: &str, spec: &ExecSpec) -> Result<(), Refusal> {
+        let index = self.index(name).ok_or(Refusal::NoContainer)?;
+        let word = self.containers[index].state.word().to_owned();
+        let init = self.containers[index].pid.ok_or(Refusal::WrongState(word))?;
+        if self.execs.len() >= MAX_EXECS {
+            return Err(Refusal::Failed("too many processes are being executed".to_owned()));
+        }
+        let order = read_order(&self.order_file).map_err(|e| Refusal::Failed(e.to_string()))?;
+        let (pid, output) = attach(&order, index, &Attach { init, argv: &spec.argv }).map_err(Refusal::Failed)?;
+        let _ = nix::fcntl::fcntl(&output, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK));
+        let deadline = ticks().saturating_add(u64::try_from(spec.timeout.as_millis()).unwrap_or(u64::MAX));
+        self.execs.push(Exec { number, pid, output: Some(output), bytes: Vec::new(), deadline, timed_out: false });
+        Ok(())
+    }
+
+    fn copy_output(&mut self) {
+        for container in &mut self.containers {
+            if !container.log.as_mut().is_some_and(LogWriter::is_full) {
+                container.copy(1);
+            }
+        }
+        self.execs.iter_mut().for_each(Exec::copy);
+    }
+
+    /// Takes note of what has ended.
+    fn reap(&mut self) -> Vec<Report> {
+        let mut reports = Vec::new();
+        loop {
+            let (pid, code, signal) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, code)) => (pid, code, None),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, 128 + signal as i32, Some(signal as i32)),
+                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return reports,
+                Ok(_) | Err(_) => continue,
+            };
+            if let Some(index) = self.containers.iter().position(|c| c.pid == Some(pid)) {
+                let group = Group::Container(self.id.as_str(), &self.containers[index].name);
+                let ooms = self.cgroups.oom_kills(group);
+                self.containers[index].ended(code, signal, ooms);
+            }
+            if let Some(at) = self.execs.iter().position(|e| e.pid == pid) {
+                let mut exec = self.execs.swap_remove(at);
+                exec.copy();
+                let code = (!exec.timed_out).then_some(code);
+                let result = Ok(ExecOutcome { code, output: exec.bytes });
+                reports.push(Report::Executed { number: exec.number, result });
+            }
+        }
+    }
+
+    /// Kills what has had its time.
+    fn expire(&mut self) {
+        let now = ticks();
+        for container in &mut self.containers {
+            if container.deadline.is_some_and(|at| at <= now) {
+                container.deadline = None;
+                container.signal(Signal::SIGKILL as i32);
+            }
+        }
+        for exec in self.execs.iter_mut().filter(|e| e.deadline <= now && !e.timed_out) {
+            exec.timed_out = true;
+            let _ = kill(exec.pid, Signal::SIGKILL);
+        }
+    }
+
+    /// The groups are empty now; whoever removes the task does not have to wait for that.
+    fn clean(&self) {
+        let _ = self.save();
+        let _ = self.cgroups.remove(Group::Task(self.id.as_str()));
+        let _ = std::fs::remove_file(self.paths.control(&self.id));
+    }
+}
+
+impl Container {
+    fn new(spec: &ContainerSpec) -> Self {
+        Self {
+            name: spec.name.clone(),
+            state: ContainerState::Created,
+            start: spec.start,
+            stop_signal: stop_signal(spec.image.config.stop_signal.as_deref()),
+            stop_millis: u64::try_from(spec.stop_timeout.as_millis()).unwrap_or(u64::MAX),
+            buffer: spec.log_buffer,
+            pid: None,
+            streams: Vec::new(),
+            log: None,
+            deadline: None,
+            ooms: 0,
+            news: false,
+        }
+    }
+
+    fn stop(&mut self, grace_millis: Option<u64>) {
+        if matches!(self.state, ContainerState::Created) {
+            self.state = ContainerState::Exited(never_started(now()));
+        }
+        if self.pid.is_none() {
+            return;
+        }
+        let grace = grace_millis.unwrap_or(self.stop_millis);
+        if grace == 0 {
+            return self.signal(Signal::SIGKILL as i32);
+        }
+        let deadline = ticks().saturating_add(grace);
+        // Asked again: an earlier end counts, the signal is not repeated.
+        if self.deadline.is_none() {
+            self.signal(self.stop_signal);
+        }
+        self.deadline = Some(self.deadline.map_or(deadline, |d| d.min(deadline)));
+    }
+
+    fn signal(&self, signal: i32) {
+        if let Some(pid) = self.pid {
+            match Signal::try_from(signal) {
+                Ok(signal) => drop(kill(pid, signal)),
+                Err(_) => drop(kill(pid, Signal::SIGTERM)),
+            }
+        }
+    }
+
+    /// Moves output from the pipes to the log, at most `rounds` buffers of each.
+    fn copy(&mut self, rounds: usize) {
+        let Some(log) = &mut self.log else { return };
+        let mut buffer = [0; 16 << 10];
+        let news = &mut self.news;
+        self.streams.retain(|(stream, fd)| {
+            for _ in 0..rounds {
+                match nix::unistd::read(fd, &mut buffer) {
+                    Ok(0) => return false,
+                    // A disk that is full loses lines; the container goes on.
+                    Ok(n) => *news |= log.feed(*stream, &buffer[..n], now()).unwrap_or(false),
+                    Err(Errno::EAGAIN) => return true,
+                    Err(Errno::EINTR) => {}
+                    Err(_) => return false,
+                }
+            }
+            true
+        });
+    }
+
+    fn ended(&mut self, code: i32, signal: Option<i32>, ooms: u64) {
+        // All its processes are dead: what the pipes still hold is the rest. A pipe that went to another container may stay open.
+        self.copy(1 << 10);
+        self.streams.clear();
+        if let Some(mut log) = self.log.take() {
+            self.news |= log.finish(now()).unwrap_or(false);
+        }
+        let started_at = match self.state {
+            ContainerState::Running { started_at, .. } => Some(started_at),
+            _ => None,
+        };
+        let oom = ooms > self.ooms;
+        self.state = ContainerState::Exited(Exit { code, signal, oom, started_at, at: now(), reason: None });
+        self.pid = None;
+        self.deadline = None;
+    }
+}
+
+impl Exec {
+    fn copy(&mut self) {
+        let Some(output) = &self.output else { return };
+        let mut buffer = [0; 4096];
+        loop {
+            match nix::unistd::read(output, &mut buffer) {
+                Ok(0) => break,
+                Ok(n) => {
+                    let room = EXEC_OUTPUT.saturating_sub(self.bytes.len());
+                    self.bytes.extend_from_slice(&buffer[..n.min(room)]);
+                }
+                Err(Errno::EAGAIN) => return,
+                Err(Errno::EINTR) => {}
+                Err(_) => break,
+            }
+        }
+        self.output = None;
+    }
+}
+
+fn tell(daemons: &mut [Connection], report: &Report) {
+    daemons.iter_mut().for_each(|daemon| daemon.send(report));
+}
+
+/// An image's stop signal, by name or number.
+fn stop_signal(wanted: Option<&str>) -> i32 {
+    let Some(wanted) = wanted else { return Signal::SIGTERM as i32 };
+    if let Ok(number) = wanted.parse() {
+        return number;
+    }
+    let name = wanted.to_ascii_uppercase();
+    let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
+    name.parse::<Signal>().map_or(Signal::SIGTERM as i32, |signal| signal as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stop_signals_have_names_and_numbers() {
+        let of = |text| stop_signal(Some(text));
+        assert_eq!((of("SIGQUIT"), of("quit"), of("3"), of("nonsense")), (3, 3, 3, 15));
+        assert_eq!(stop_signal(None), 15);
+    }
+}
