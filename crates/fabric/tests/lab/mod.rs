@@ -191,6 +191,11 @@ impl Lab {
         self.fabric = Some(open(&self.instance));
     }
 
+    /// The daemon dies, and nobody comes back.
+    pub(crate) fn abandon(&mut self) {
+        drop(self.fabric.take());
+    }
+
     pub(crate) fn destroy(mut self) {
         self.fabric.take().unwrap().destroy().unwrap();
     }
