@@ -19,7 +19,7 @@ pub(crate) struct Traffic {
 pub(crate) async fn build(clients: &Clients, network: &Network, progress: &mut dyn Progress) -> Result<Traffic, Failure> {
     let elb = &clients.elb;
     progress.begin("Request a certificate");
-    let asked = call!("request a certificate", clients.acm.request_certificate().domain_name("demo.windtunnel.internal"))?;
+    let asked = call!("request a certificate", clients.acm.request_certificate().domain_name(super::DOMAIN))?;
     let certificate = present(asked.certificate_arn, "the certificate's ARN")?;
     wait_for_certificate(clients, &certificate).await?;
     progress.done(&certificate);
