@@ -97,7 +97,7 @@ impl Daemon {
             .map_err(|error| format!("cannot open the data directory {}: {error}", paths.data.display()))?;
         make_private(&paths.run)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let vault = Vault::open(&paths.data.join("keys")).map_err(|error| format!("cannot open the key file: {error}"))?;
+        let vault = Vault::open(&paths.data).map_err(|error| format!("cannot open the key file: {error}"))?;
         let blobs = BlobStore::open(&paths.data, clock.clone()).map_err(|error| format!("cannot open the blobs: {error}"))?;
         let blobs = Arc::new(blobs);
         let fabric = Fabric::open(FabricConfig { instance: paths.instance.clone(), run_root: RUN_ROOT.into() })
