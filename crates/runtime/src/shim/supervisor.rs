@@ -132,7 +132,7 @@ impl Supervisor {
             self.publish(&mut told, &mut daemons);
             ended.iter().for_each(|report| tell(&mut daemons, report));
             daemons.iter_mut().for_each(Connection::flush);
-            daemons.retain_mut(|daemon| !daemon.is_closed());
+            daemons.retain(|daemon| !daemon.is_closed());
             let over = self.containers.iter().all(|c| c.state.is_over()) && self.execs.is_empty();
             if over && (self.ending || daemons.is_empty()) {
                 self.clean();

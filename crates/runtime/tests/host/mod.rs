@@ -82,7 +82,7 @@ impl Host {
                 if entry.file_type().is_ok_and(|t| t.is_dir()) {
                     if entry.file_name() == self.instance.as_str() {
                         found.push(entry.path());
-                    } else if entry.path().components().count() < 6 {
+                    } else if entry.path().components().count() < 7 {
                         stack.push(entry.path());
                     }
                 }
