@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The layers of one data directory.
-pub struct LayerStore {
+pub(crate) struct LayerStore {
     root: PathBuf,
     source: Arc<dyn LayerSource>,
     limits: UnpackLimits,
@@ -29,7 +29,7 @@ pub struct LayerStore {
 
 impl LayerStore {
     /// Opens the store in `data`, dropping what a crash of the machine or of an unpacking daemon left.
-    pub fn open(data: &Path, source: Arc<dyn LayerSource>, limits: UnpackLimits) -> io::Result<Self> {
+    pub(crate) fn open(data: &Path, source: Arc<dyn LayerSource>, limits: UnpackLimits) -> io::Result<Self> {
         let root = data.join("layers");
         crate::paths::make_private(&root)?;
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
@@ -49,12 +49,12 @@ impl LayerStore {
     }
 
     /// Where the layer's files are, or will be.
-    pub fn path(&self, layer: &LayerRef) -> PathBuf {
+    pub(crate) fn path(&self, layer: &LayerRef) -> PathBuf {
         self.root.join(layer.diff_id.trim_start_matches("sha256:"))
     }
 
     /// Unpacks the layer if it is not there. Blocks.
-    pub fn ensure(&self, layer: &LayerRef) -> Result<(), PrepareError> {
+    pub(crate) fn ensure(&self, layer: &LayerRef) -> Result<(), PrepareError> {
         if !is_sha256(&layer.digest) || !is_sha256(&layer.diff_id) {
             let reason = format!("unsupported digest {:?}", layer.diff_id);
             return Err(PrepareError::Corrupt { digest: layer.digest.clone(), reason });
@@ -77,7 +77,7 @@ impl LayerStore {
     }
 
     /// Removes the layers that are not in `keep` (diff ids). Only with no start under way; returns how many went.
-    pub fn prune(&self, keep: &HashSet<String>) -> io::Result<usize> {
+    pub(crate) fn prune(&self, keep: &HashSet<String>) -> io::Result<usize> {
         let mut removed = 0;
         for entry in fs::read_dir(&self.root)? {
             let entry = entry?;
@@ -346,7 +346,14 @@ mod tests {
             return;
         }
         let case = unpack(&[("file", FILE, "x")]);
-        let reopen = || LayerStore::open(case.dir.path(), Arc::new(|_: &str| Err(io::ErrorKind::NotFound.into())), UnpackLimits::default()).unwrap();
+        let reopen = || {
+            LayerStore::open(
+                case.dir.path(),
+                Arc::new(|_: &str| Err(io::ErrorKind::NotFound.into())),
+                UnpackLimits::default(),
+            )
+            .unwrap()
+        };
         let store = reopen();
         assert!(store.path(&case.layer).exists(), "a restart of the daemon alone drops layers");
         fs::write(case.dir.path().join("layers/boot-id"), "another").unwrap();
