@@ -65,7 +65,7 @@ fn main() {
         println!("{what}: {:.1} ms, resident {} MiB", start.elapsed().as_secs_f64() * 1e3, resident_mib());
         store
     };
-    let store = open("open, empty");
+    let store = open("open");
     for writers in [1, 64] {
         let rate = commits_per_second(&store, writers, Duration::from_secs(3));
         println!("durable commits, {writers} writers: {rate:.0}/s");
