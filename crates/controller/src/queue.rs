@@ -23,7 +23,7 @@ impl Pauses {
     pub(crate) fn after(self, failures: u32, salt: &str) -> Duration {
         let doubled = self.first.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(self.longest);
         let share = hash(salt, failures) % 1024;
-        doubled - doubled.mul_f64(share as f64 / 4096.0)
+        doubled.saturating_sub(doubled.mul_f64(share as f64 / 4096.0))
     }
 }
 

@@ -185,7 +185,7 @@ async fn failures_and_panics_are_retried_with_growing_pauses_that_repeat_exactly
 
 #[tokio::test]
 async fn a_key_comes_back_after_the_time_it_asked_for_or_sooner_if_touched() {
-    let minute = Duration::from_secs(60);
+    let minute = Duration::from_mins(1);
     let bench = Bench::new([Act::Next(Next::After(minute)), Act::Next(Next::After(minute))]);
     bench.put("a");
     let runner = bench.start(Limits::default());

@@ -1,1 +1,42 @@
-//! `ecs`.
+//! Amazon ECS: clusters, task definitions, tasks and services on Fargate.
+//!
+//! A request's handler ([`handlers`]) checks it in AWS's words and writes intent. Two controllers turn intent into
+//! effect: [`ServiceController`] keeps each service's tasks as [`rollout::decide`] says, writing task rows; [`TaskController`],
+//! the agent, takes each task from PROVISIONING to STOPPED through the ports ([`Ports`]) and the [`runtime::Runtime`].
+//! [`LogShipper`] moves the containers' output to their log streams, [`HealthChecker`] runs their health checks, and
+//! [`endpoint`] answers the applications' questions for credentials and metadata.
+//!
+//! What this is not: it knows nothing of the kernel, and reaches other services only through its ports; [`rollout`] holds
+//! the decisions. Every step of a controller is idempotent: whatever is killed, the rows tell where to go on.
+
+mod api;
+mod control;
+pub mod endpoint;
+mod launch;
+pub mod names;
+pub mod ports;
+pub mod rows;
+mod spec;
+pub mod texts;
+
+pub use api::handlers;
+pub use control::health::HealthChecker;
+pub use control::logs::LogShipper;
+pub use control::service::ServiceController;
+pub use control::task::TaskController;
+pub use control::{Control, pump};
+pub use ports::Ports;
+pub use rows::tables;
+
+/// The service's state: what its handlers need besides the store.
+#[derive(Clone)]
+pub struct Ecs {
+    ports: Ports,
+}
+
+impl Ecs {
+    /// The service, with its view of the others.
+    pub fn new(ports: Ports) -> Self {
+        Self { ports }
+    }
+}

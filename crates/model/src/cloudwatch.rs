@@ -60,11 +60,11 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "PutMetricData", input: &S_PutMetricDataInput, output: &wire::schema::UNIT, wrapper: "" },
     ],
     errors: &[
-        wire::ErrorInfo { name: "InternalServiceFault", code: "InternalServiceError", status: 500, fault: types::Fault::Receiver },
-        wire::ErrorInfo { name: "InvalidNextToken", code: "InvalidNextToken", status: 400, fault: types::Fault::Sender },
-        wire::ErrorInfo { name: "InvalidParameterCombinationException", code: "InvalidParameterCombination", status: 400, fault: types::Fault::Sender },
-        wire::ErrorInfo { name: "InvalidParameterValueException", code: "InvalidParameterValue", status: 400, fault: types::Fault::Sender },
-        wire::ErrorInfo { name: "MissingRequiredParameterException", code: "MissingParameter", status: 400, fault: types::Fault::Sender },
+        wire::ErrorInfo { name: "InternalServiceFault", code: "InternalServiceError", message: "Message", status: 500, fault: types::Fault::Receiver },
+        wire::ErrorInfo { name: "InvalidNextToken", code: "InvalidNextToken", message: "message", status: 400, fault: types::Fault::Sender },
+        wire::ErrorInfo { name: "InvalidParameterCombinationException", code: "InvalidParameterCombination", message: "message", status: 400, fault: types::Fault::Sender },
+        wire::ErrorInfo { name: "InvalidParameterValueException", code: "InvalidParameterValue", message: "message", status: 400, fault: types::Fault::Sender },
+        wire::ErrorInfo { name: "MissingRequiredParameterException", code: "MissingParameter", message: "message", status: 400, fault: types::Fault::Sender },
     ],
 };
 

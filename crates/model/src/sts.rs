@@ -57,10 +57,10 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "GetCallerIdentity", input: &S_GetCallerIdentityRequest, output: &S_GetCallerIdentityResponse, wrapper: "GetCallerIdentityResult" },
     ],
     errors: &[
-        wire::ErrorInfo { name: "ExpiredTokenException", code: "ExpiredTokenException", status: 400, fault: types::Fault::Sender },
-        wire::ErrorInfo { name: "MalformedPolicyDocumentException", code: "MalformedPolicyDocument", status: 400, fault: types::Fault::Sender },
-        wire::ErrorInfo { name: "PackedPolicyTooLargeException", code: "PackedPolicyTooLarge", status: 400, fault: types::Fault::Sender },
-        wire::ErrorInfo { name: "RegionDisabledException", code: "RegionDisabledException", status: 403, fault: types::Fault::Sender },
+        wire::ErrorInfo { name: "ExpiredTokenException", code: "ExpiredTokenException", message: "message", status: 400, fault: types::Fault::Sender },
+        wire::ErrorInfo { name: "MalformedPolicyDocumentException", code: "MalformedPolicyDocument", message: "message", status: 400, fault: types::Fault::Sender },
+        wire::ErrorInfo { name: "PackedPolicyTooLargeException", code: "PackedPolicyTooLarge", message: "message", status: 400, fault: types::Fault::Sender },
+        wire::ErrorInfo { name: "RegionDisabledException", code: "RegionDisabledException", message: "message", status: 403, fault: types::Fault::Sender },
     ],
 };
 

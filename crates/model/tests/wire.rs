@@ -1,9 +1,9 @@
 //! The generated tables under the codecs of `wire`.
 
-use model::{SERVICES, Stored, Unit, acm, ec2, ecs, elbv2, iam};
+use model::{SERVICES, Stored, Unit, acm, ec2, ecr, ecs, elbv2, iam, logs};
 use types::{ApiError, Timestamp};
 use wire::schema::{Kind, Schema};
-use wire::{Output, Protocol, Service, Shape, Value, decode, encode, validate};
+use wire::{Output, Protocol, Service, Shape, decode, encode, validate};
 
 /// Calls `each` on every schema that the operations reach.
 fn every_schema(each: &mut dyn FnMut(&'static str, &'static Schema)) {
@@ -94,8 +94,8 @@ fn a_json_request_decodes_and_a_wrong_kind_is_told() {
     assert_eq!(request.cpu, None);
     let schema = ecs::RegisterTaskDefinitionRequest::SCHEMA;
     for (text, wanted) in [
-        (r#"{"cpu":256}"#, "NUMBER_VALUE can not be converted to a String"),
-        (r#"{"containerDefinitions":[{"cpu":"10"}]}"#, "STRING_VALUE can not be converted to an Integer"),
+        (r#"{"cpu":256}"#, "NUMBER_VALUE cannot be converted to String"),
+        (r#"{"containerDefinitions":[{"cpu":"10"}]}"#, "STRING_VALUE cannot be converted to Integer"),
         (r#"{"containerDefinitions":"#, ""),
     ] {
         let error = ApiError::from(decode(Protocol::Json11, schema, text.as_bytes()).expect_err(text));
@@ -103,21 +103,40 @@ fn a_json_request_decodes_and_a_wrong_kind_is_told() {
     }
 }
 
+/// What the service says to the JSON `text` as the input `T`.
+fn refusal<T: Shape>(service: &wire::ServiceInfo, text: &str) -> String {
+    let value = decode(Protocol::Json11, T::SCHEMA, text.as_bytes()).expect("decodes");
+    let error = validate(service, service.protocols[0], T::SCHEMA, &value).expect_err("is invalid");
+    format!("{}: {}", error.code, error.message)
+}
+
 #[test]
 fn violations_are_told_in_awss_words() {
-    let info = &ecs::SERVICE;
-    let value = decode(Protocol::Json11, ecs::RunTaskRequest::SCHEMA, br#"{"launchType":"FARGAT"}"#).expect("decodes");
-    let error = validate(info, Protocol::Json11, ecs::RunTaskRequest::SCHEMA, &value).expect_err("is invalid");
     assert_eq!(
-        error.message,
-        "2 validation errors detected: Value 'FARGAT' at 'launchType' failed to satisfy constraint: Member must satisfy \
-         enum value set: [EC2, FARGATE, EXTERNAL, MANAGED_INSTANCES]; Value null at 'taskDefinition' failed to satisfy \
-         constraint: Member must not be null"
+        refusal::<ecs::RunTaskRequest>(&ecs::SERVICE, r#"{"launchType":"FARGAT","taskDefinition":"t"}"#),
+        "InvalidParameterException: 1 validation error detected: Value 'FARGAT' at 'launchType' failed to satisfy constraint: \
+         Member must satisfy enum value set: [EC2, FARGATE, EXTERNAL, MANAGED_INSTANCES]"
     );
-    let error =
-        validate(&ec2::SERVICE, Protocol::Ec2, ec2::DeleteVpcRequest::SCHEMA, &Value::EMPTY).expect_err("is invalid");
-    assert_eq!(error.code, "MissingParameter");
-    assert_eq!(error.message, "The request must contain the parameter VpcId");
+    assert_eq!(
+        refusal::<ec2::DeleteVpcRequest>(&ec2::SERVICE, "{}"),
+        "MissingParameter: The request must contain the parameter VpcId"
+    );
+    assert_eq!(
+        refusal::<elbv2::CreateTargetGroupInput>(&elbv2::SERVICE, r#"{"Name":"n","Port":0}"#),
+        "ValidationError: 1 validation error detected: Value '0' at 'port' failed to satisfy constraint: Member must have \
+         value greater than or equal to 1"
+    );
+    assert_eq!(
+        refusal::<logs::DescribeLogGroupsRequest>(&logs::SERVICE, r#"{"logGroupNamePrefix":""}"#),
+        "InvalidParameterException: 2 validation errors detected: Value '' at 'logGroupNamePrefix' failed to satisfy \
+         constraint: Member must satisfy regular expression pattern: [\\.\\-_/#A-Za-z0-9]+; Value '' at \
+         'logGroupNamePrefix' failed to satisfy constraint: Member must have length greater than or equal to 1"
+    );
+    assert_eq!(
+        refusal::<ecr::CreateRepositoryRequest>(&ecr::SERVICE, r#"{"repositoryName":"Org/repo"}"#),
+        "InvalidParameterException: Invalid parameter at 'repositoryName' failed to satisfy constraint: 'must satisfy regular \
+         expression '[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(\\/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*''"
+    );
 }
 
 fn text(protocol: Protocol, service: &wire::ServiceInfo, name: &str, output: &dyn Output) -> String {

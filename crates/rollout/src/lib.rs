@@ -15,7 +15,7 @@ pub mod lifecycle;
 mod state;
 
 pub use breaker::{CircuitBreaker, Threshold};
-pub use decide::{Decision, Event, Plan, decide};
+pub use decide::{Decision, Event, Plan, StopReason, decide};
 pub use health::{ContainerHealth, TargetHealth, Verdict};
 pub use lifecycle::{DesiredStatus, StopCode, TaskStatus};
 pub use state::{Deployment, DeploymentStatus, Marks, Placement, RolloutState, ServiceState, Task, Timing};

@@ -1,8 +1,8 @@
 //! The capabilities of a container: Docker's default set, changed by what the task definition adds and drops.
 
 use crate::spec::Capabilities;
-use rustix::thread::CapabilitySets;
 pub(crate) use rustix::thread::CapabilitySet;
+use rustix::thread::CapabilitySets;
 use std::io;
 
 /// Docker's defaults.
@@ -45,9 +45,7 @@ fn parse(name: &str) -> Option<CapabilitySet> {
 /// Gives up for good what is not in `keep`: no program can bring it back.
 pub(crate) fn bound(keep: CapabilitySet) -> io::Result<()> {
     for capability in CapabilitySet::all().iter() {
-        if !keep.contains(capability)
-            && rustix::thread::capability_is_in_bounding_set(capability).unwrap_or(false)
-        {
+        if !keep.contains(capability) && rustix::thread::capability_is_in_bounding_set(capability).unwrap_or(false) {
             rustix::thread::remove_capability_from_bounding_set(capability)?;
         }
     }

@@ -289,7 +289,9 @@ fn kill_below(path: &Path) {
     if fs::write(path.join("cgroup.kill"), "1").is_ok() {
         return;
     }
-    directories(path).iter().for_each(|child| kill_below(child));
+    for child in directories(path) {
+        kill_below(&child);
+    }
     // Version 1 cannot kill a group at once. Containers have process namespaces of their own, so the death of their
     // first process is that of all; what was being forked meanwhile is caught in the next round.
     for _ in 0..16 {

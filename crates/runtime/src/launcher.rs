@@ -5,13 +5,11 @@
 //! connection, is it. When the daemon's end closes, the launcher ends; its shims go on.
 
 use crate::cgroup::{Cgroups, Group};
-use crate::sys::{self, Cloned};
 use crate::shim;
+use crate::sys::{self, Cloned};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::Signal;
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair,
-};
+use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, IoSlice, Write};
@@ -48,7 +46,8 @@ fn serve(args: impl IntoIterator<Item = OsString>) -> io::Result<()> {
     if let Some(instance) = instance.to_str().filter(|i| !i.is_empty()) {
         // Every shim is born into this group.
         let cgroups = Cgroups::discover(instance)?;
-        let joined = cgroups.create(Group::Shims, &crate::spec::Limits::default()).and_then(|()| cgroups.join(Group::Shims));
+        let joined =
+            cgroups.create(Group::Shims, &crate::spec::Limits::default()).and_then(|()| cgroups.join(Group::Shims));
         if let Err(error) = joined {
             let _ = writeln!(io::stderr(), "launcher: no control group for shims: {error}");
         }
@@ -85,8 +84,7 @@ impl Launcher {
     /// Starts one: `program` with [`SUBCOMMAND`]. The standard library starts it without copying the daemon's memory.
     #[expect(clippy::disallowed_methods, reason = "this is the one place that starts a process")]
     pub(crate) fn spawn(program: &OsStr, instance: &str) -> io::Result<Self> {
-        let (ours, theirs) =
-            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
         let mut command = Command::new(program);
         command.arg(SUBCOMMAND).arg(instance).stdin(Stdio::from(theirs)).stdout(Stdio::null());
         Ok(Self { socket: ours, child: command.spawn()? })

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The layers of one data directory.
-pub struct LayerStore {
+pub(crate) struct LayerStore {
     root: PathBuf,
     source: Arc<dyn LayerSource>,
     limits: UnpackLimits,
@@ -29,7 +29,7 @@ pub struct LayerStore {
 
 impl LayerStore {
     /// Opens the store in `data`, dropping what a crash of the machine or of an unpacking daemon left.
-    pub fn open(data: &Path, source: Arc<dyn LayerSource>, limits: UnpackLimits) -> io::Result<Self> {
+    pub(crate) fn open(data: &Path, source: Arc<dyn LayerSource>, limits: UnpackLimits) -> io::Result<Self> {
         let root = data.join("layers");
         crate::paths::make_private(&root)?;
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
@@ -49,12 +49,12 @@ impl LayerStore {
     }
 
     /// Where the layer's files are, or will be.
-    pub fn path(&self, layer: &LayerRef) -> PathBuf {
+    pub(crate) fn path(&self, layer: &LayerRef) -> PathBuf {
         self.root.join(layer.diff_id.trim_start_matches("sha256:"))
     }
 
     /// Unpacks the layer if it is not there. Blocks.
-    pub fn ensure(&self, layer: &LayerRef) -> Result<(), PrepareError> {
+    pub(crate) fn ensure(&self, layer: &LayerRef) -> Result<(), PrepareError> {
         if !is_sha256(&layer.digest) || !is_sha256(&layer.diff_id) {
             let reason = format!("unsupported digest {:?}", layer.diff_id);
             return Err(PrepareError::Corrupt { digest: layer.digest.clone(), reason });
@@ -77,7 +77,7 @@ impl LayerStore {
     }
 
     /// Removes the layers that are not in `keep` (diff ids). Only with no start under way; returns how many went.
-    pub fn prune(&self, keep: &HashSet<String>) -> io::Result<usize> {
+    pub(crate) fn prune(&self, keep: &HashSet<String>) -> io::Result<usize> {
         let mut removed = 0;
         for entry in fs::read_dir(&self.root)? {
             let entry = entry?;
@@ -131,5 +131,234 @@ impl LayerStore {
             return Err(PrepareError::Corrupt { digest: digest(), reason });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sha2::{Digest, Sha256};
+    use std::io::{Cursor, Write};
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+    use tar::EntryType;
+
+    /// (path, type, link or content)
+    type Parts<'a> = &'a [(&'a str, EntryType, &'a str)];
+
+    fn archive(parts: Parts<'_>) -> Vec<u8> {
+        let mut tar = tar::Builder::new(Vec::new());
+        for (path, kind, text) in parts {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(*kind);
+            header.set_mode(0o644);
+            header.set_uid(7);
+            header.set_gid(8);
+            header.set_mtime(1_600_000_000);
+            // Raw, as the builder refuses the names that matter here.
+            header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
+            let linked = matches!(kind, EntryType::Symlink | EntryType::Link);
+            if linked {
+                header.as_old_mut().linkname[..text.len()].copy_from_slice(text.as_bytes());
+            }
+            let content = if linked { "" } else { text };
+            header.set_size(content.len() as u64);
+            header.set_cksum();
+            tar.append(&header, content.as_bytes()).unwrap();
+        }
+        tar.into_inner().unwrap()
+    }
+
+    struct Case {
+        dir: tempfile::TempDir,
+        layer: LayerRef,
+        result: Result<(), PrepareError>,
+        files: PathBuf,
+    }
+
+    fn sha(bytes: &[u8]) -> String {
+        format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
+    }
+
+    fn unpack_blob(blob: Vec<u8>, diff_id: String, limits: UnpackLimits) -> Case {
+        let dir = tempfile::tempdir().unwrap();
+        let layer = LayerRef { digest: sha(&blob), diff_id };
+        let source = move |_: &str| Ok(Box::new(Cursor::new(blob.clone())) as Box<dyn Read + Send>);
+        let store = LayerStore::open(dir.path(), Arc::new(source), limits).unwrap();
+        let result = store.ensure(&layer);
+        Case { files: store.path(&layer), dir, layer, result }
+    }
+
+    fn unpack(parts: Parts<'_>) -> Case {
+        let tar = archive(parts);
+        let diff_id = sha(&tar);
+        unpack_blob(tar, diff_id, UnpackLimits::default())
+    }
+
+    impl Case {
+        fn assert_refused(&self, why: &str) {
+            let Err(PrepareError::Corrupt { reason, .. }) = &self.result else { panic!("{:?}", self.result) };
+            assert!(reason.contains(why), "{reason:?} does not say {why:?}");
+            let left = fs::read_dir(self.dir.path().join("layers")).unwrap().count();
+            assert_eq!(left, 1, "more than the boot's mark is left of {}", self.layer.digest);
+        }
+    }
+
+    const FILE: EntryType = EntryType::Regular;
+    const DIR: EntryType = EntryType::Directory;
+
+    fn is_root() -> bool {
+        let root = nix::unistd::geteuid().is_root();
+        if !root {
+            println!("SKIPPED: needs root");
+        }
+        root
+    }
+
+    #[test]
+    fn files_keep_their_owner_time_and_links() {
+        if !is_root() {
+            return;
+        }
+        let case = unpack(&[
+            ("a/", DIR, ""),
+            ("a/file", FILE, "hello"),
+            ("a/hard", EntryType::Link, "a/file"),
+            ("a/soft", EntryType::Symlink, "../../../etc/shadow"),
+            ("missing/parents/file", FILE, "x"),
+        ]);
+        case.result.as_ref().unwrap();
+        let file = fs::metadata(case.files.join("a/file")).unwrap();
+        assert_eq!((file.uid(), file.gid(), file.mtime(), file.nlink()), (7, 8, 1_600_000_000, 2));
+        assert_eq!(fs::read_to_string(case.files.join("a/hard")).unwrap(), "hello");
+        assert_eq!(fs::metadata(case.files.join("a")).unwrap().mtime(), 1_600_000_000, "filling it changed its time");
+        assert_eq!(fs::read_link(case.files.join("a/soft")).unwrap(), Path::new("../../../etc/shadow"));
+        assert!(case.files.join("missing/parents/file").exists());
+    }
+
+    #[test]
+    fn whiteouts_become_overlayfs_own() {
+        if !is_root() {
+            return;
+        }
+        let case = unpack(&[
+            (".wh.gone", FILE, ""),
+            ("kept/", DIR, ""),
+            ("kept/new", FILE, "x"),
+            ("kept/.wh..wh..opq", FILE, ""),
+            (".wh.again", FILE, ""),
+            ("again/", DIR, ""),
+        ]);
+        case.result.as_ref().unwrap();
+        let gone = fs::symlink_metadata(case.files.join("gone")).unwrap();
+        assert!(gone.file_type().is_char_device() && gone.rdev() == 0, "not a whiteout");
+        for directory in ["kept", "again"] {
+            let mut value = [0; 1];
+            let path = case.files.join(directory);
+            rustix::fs::getxattr(&path, "trusted.overlay.opaque", &mut value).unwrap();
+            assert_eq!(&value, b"y", "{directory} does not hide what is below");
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_outside() {
+        if !is_root() {
+            return;
+        }
+        let outside = tempfile::tempdir().unwrap();
+        let target = outside.path().to_str().unwrap();
+        let case = unpack(&[("link", EntryType::Symlink, target), ("link/evil", FILE, "x")]);
+        assert!(!outside.path().join("evil").exists(), "a symlink led out of the layer");
+        // The link is resolved below the layer's root, as a container would.
+        case.result.as_ref().unwrap();
+        let climbing = unpack(&[("up", EntryType::Symlink, "../../../.."), ("up/tmp/wt-evil", FILE, "x")]);
+        climbing.result.as_ref().unwrap();
+        assert!(!Path::new("/tmp/wt-evil").exists() && climbing.files.join("tmp/wt-evil").exists());
+    }
+
+    #[test]
+    fn hostile_archives_are_refused_and_leave_nothing() {
+        if !is_root() {
+            return;
+        }
+        unpack(&[("../evil", FILE, "x")]).assert_refused("leads out");
+        unpack(&[("/evil", FILE, "x")]).assert_refused("absolute");
+        unpack(&[("dev/sda", EntryType::Block, "")]).assert_refused("device node");
+        unpack(&[("dev/null", EntryType::Char, "")]).assert_refused("device node");
+        unpack(&[("hard", EntryType::Link, "../../etc/passwd")]).assert_refused("leads out");
+        unpack(&[("hard", EntryType::Link, "etc/passwd")]).assert_refused("not in the layer");
+        unpack(&[("a", EntryType::Symlink, "b"), ("b", EntryType::Symlink, "a"), ("a/x", FILE, "")])
+            .assert_refused("loop");
+        unpack(&[("a/", DIR, ""), ("b", EntryType::Link, "a")]).assert_refused("not a file");
+        unpack(&[(".wh...", FILE, "")]).assert_refused("whiteout");
+        let tar = archive(&[("file", FILE, "x")]);
+        let wrong = unpack_blob(tar.clone(), sha(b"other"), UnpackLimits::default());
+        wrong.assert_refused("wrong diff id");
+        unpack_blob(tar[..700].to_vec(), sha(&tar), UnpackLimits::default()).assert_refused("");
+        unpack_blob(b"garbage".repeat(200), sha(b""), UnpackLimits::default()).assert_refused("");
+    }
+
+    #[test]
+    fn bombs_are_stopped_at_the_limit() {
+        if !is_root() {
+            return;
+        }
+        let content = "0".repeat(4 << 20);
+        let tar = archive(&[("zeros", FILE, &content)]);
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        gzip.write_all(&tar).unwrap();
+        let small = gzip.finish().unwrap();
+        let limits = UnpackLimits { bytes: 1 << 20, entries: 10 };
+        unpack_blob(small.clone(), sha(&tar), limits).assert_refused("larger than");
+        unpack_blob(small, sha(&tar), UnpackLimits::default()).result.unwrap();
+        let zstd = zstd::encode_all(&tar[..], 3).unwrap();
+        unpack_blob(zstd.clone(), sha(&tar), limits).assert_refused("larger than");
+        unpack_blob(zstd, sha(&tar), UnpackLimits::default()).result.unwrap();
+        let many: Vec<_> = (0..11).map(|i| format!("f{i}")).collect();
+        let many: Vec<_> = many.iter().map(|name| (name.as_str(), FILE, "")).collect();
+        let tar = archive(&many);
+        unpack_blob(tar.clone(), sha(&tar), limits).assert_refused("entries");
+    }
+
+    #[test]
+    fn a_later_entry_replaces_an_earlier_one() {
+        if !is_root() {
+            return;
+        }
+        let case = unpack(&[
+            ("a/", DIR, ""),
+            ("a/b", FILE, "1"),
+            ("a", FILE, "now a file"),
+            ("c", FILE, "1"),
+            ("c/d", FILE, "now a directory"),
+            ("e", FILE, "first"),
+            ("e", FILE, "second"),
+            ("e", EntryType::Link, "e"),
+        ]);
+        case.result.as_ref().unwrap();
+        assert_eq!(fs::read_to_string(case.files.join("a")).unwrap(), "now a file");
+        assert_eq!(fs::read_to_string(case.files.join("c/d")).unwrap(), "now a directory");
+        assert_eq!(fs::read_to_string(case.files.join("e")).unwrap(), "second");
+    }
+
+    #[test]
+    fn layers_of_an_earlier_boot_are_dropped() {
+        if !is_root() {
+            return;
+        }
+        let case = unpack(&[("file", FILE, "x")]);
+        let reopen = || {
+            LayerStore::open(
+                case.dir.path(),
+                Arc::new(|_: &str| Err(io::ErrorKind::NotFound.into())),
+                UnpackLimits::default(),
+            )
+            .unwrap()
+        };
+        let store = reopen();
+        assert!(store.path(&case.layer).exists(), "a restart of the daemon alone drops layers");
+        fs::write(case.dir.path().join("layers/boot-id"), "another").unwrap();
+        let store = reopen();
+        assert!(!store.path(&case.layer).exists(), "a layer that was perhaps not flushed is used");
+        assert!(matches!(store.ensure(&case.layer), Err(PrepareError::Missing { .. })));
     }
 }

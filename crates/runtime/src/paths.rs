@@ -162,7 +162,7 @@ mod tests {
         let top = dir.path().join("top");
         fs::create_dir(&top).unwrap();
         let mut at = open_directory(rfs::CWD, top.as_os_str()).unwrap();
-        for _ in 0..3000 {
+        for _ in 0..1200 {
             rfs::mkdirat(&at, "d", Mode::RWXU).unwrap();
             rfs::symlinkat("/", &at, "link").unwrap();
             at = open_directory(&at, OsStr::new("d")).unwrap();

@@ -30,8 +30,14 @@ pub(crate) enum Report {
     State(ShimState),
     /// New output of a container.
     Log(String),
-    Started { number: u64, result: Result<ContainerState, Refusal> },
-    Executed { number: u64, result: Result<ExecOutcome, Refusal> },
+    Started {
+        number: u64,
+        result: Result<ContainerState, Refusal>,
+    },
+    Executed {
+        number: u64,
+        result: Result<ExecOutcome, Refusal>,
+    },
     /// The task cannot be made; the shim ends.
     Fatal(String),
 }

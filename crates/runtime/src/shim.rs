@@ -8,9 +8,11 @@ mod supervisor;
 
 use crate::container::Order;
 use crate::protocol::{Report, ShimState, birth};
+use crate::spec::Network;
 use crate::status::TaskStatus;
 use crate::sys;
 use connection::Connection;
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{SigSet, Signal};
 use rustix::time::{ClockId, clock_gettime};
 use std::fs::File;
@@ -29,7 +31,7 @@ pub(crate) fn run(order: OwnedFd, daemon: OwnedFd) {
     match prepare(File::from(order)) {
         Ok((mut supervisor, listener)) => {
             // A daemon that has died since it asked does not know of this task; its successor removes what there is of it.
-            if daemon.is_closed() {
+            if daemon.is_gone() {
                 return;
             }
             supervisor.start_all();
@@ -75,6 +77,11 @@ fn prepare(order_file: File) -> io::Result<(Supervisor, UnixListener)> {
     listener.set_nonblocking(true)?;
     let supervisor = Supervisor::new(order_file, &order)?;
     supervisor.save()?;
+    if order.spec.network == Network::Isolated {
+        // All containers are born into it, and it ends with the last process in it.
+        unshare(CloneFlags::CLONE_NEWNET)?;
+        sys::loopback_up()?;
+    }
     let task = crate::cgroup::Group::Task(id.as_str());
     order.cgroups.create(task, &order.spec.limits)?;
     for container in &order.spec.containers {

@@ -19,7 +19,7 @@ pub(crate) fn resolve(wanted: &str, passwd: &str, group: &str) -> Result<User, S
     let name = if name.is_empty() { "0" } else { name };
     let entries = || passwd.lines().filter_map(passwd_entry);
     // A numeric name is a name first, as in Docker.
-    let number = name.parse::<u32>().ok().filter(|id| *id <= i32::MAX as u32);
+    let number = name.parse::<u32>().ok().filter(|id| i32::try_from(*id).is_ok());
     let found = entries().find(|e| e.name == name).or_else(|| entries().find(|e| Some(e.uid) == number));
     let uid = match (&found, number) {
         (Some(entry), _) => entry.uid,
@@ -29,7 +29,7 @@ pub(crate) fn resolve(wanted: &str, passwd: &str, group: &str) -> Result<User, S
     let home = found.as_ref().map_or("/", |e| e.home).to_owned();
     let groups = || group.lines().filter_map(group_entry);
     if let Some(wanted) = group_name {
-        let number = wanted.parse::<u32>().ok().filter(|id| *id <= i32::MAX as u32);
+        let number = wanted.parse::<u32>().ok().filter(|id| i32::try_from(*id).is_ok());
         let entry = groups().find(|g| g.name == wanted).or_else(|| groups().find(|g| Some(g.gid) == number));
         let gid = entry.map(|g| g.gid).or(number);
         let missing = || format!("unable to find group {wanted}: no matching entries in group file");

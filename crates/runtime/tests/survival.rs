@@ -10,8 +10,10 @@ use nix::unistd::Pid;
 use runtime::{ContainerState, Runtime, TaskStatus, reset_host};
 use std::time::Duration;
 
+/// Dead is also what only waits for its parent to take note.
 fn is_alive(pid: u32) -> bool {
-    std::path::Path::new(&format!("/proc/{pid}")).exists()
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
 }
 
 fn pid_of(status: &TaskStatus) -> u32 {

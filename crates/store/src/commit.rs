@@ -96,6 +96,9 @@ impl Queue {
 
     /// The thread's life: take all, write, publish, answer; until closed.
     pub(crate) fn run(&self, disk: &Disk, public: &Public) {
+        if let Err(why) = disk.create() {
+            return self.fail(&why, Vec::new());
+        }
         loop {
             let idle = |state: &mut State| state.waiting.is_empty() && !state.closing;
             let mut state = self.work.wait_while(self.state(), idle).unwrap_or_else(PoisonError::into_inner);
@@ -105,28 +108,36 @@ impl Queue {
             let Some(last) = batch.last() else { return };
             let (view, sequence) = (last.view.clone(), last.commit.sequence);
             let written = disk.write(batch.iter().map(|waiting| &waiting.record));
-            if written.is_ok() {
-                public.publish(view, batch.iter().map(|waiting| waiting.commit.clone()));
+            if let Err(why) = written {
+                return self.fail(&why, batch);
             }
-            let mut tickets: Vec<_> = batch.into_iter().map(|w| (w.commit.sequence, w.ticket)).collect();
+            public.publish(view, batch.iter().map(|waiting| waiting.commit.clone()));
+            let mut answers: Vec<_> =
+                batch.into_iter().map(|waiting| (waiting.commit.sequence, waiting.ticket)).collect();
             {
                 let mut state = self.state();
-                match &written {
-                    Ok(()) => {
-                        state.durable = sequence;
-                        tickets.extend(state.barriers.extract_if(.., |(upto, _)| *upto <= sequence));
-                    }
-                    Err(why) => {
-                        tracing::error!(%why, "the state cannot be written any more");
-                        state.failed = Some(why.clone());
-                        tickets.append(&mut state.barriers);
-                        tickets.extend(state.waiting.drain(..).map(|w| (w.commit.sequence, w.ticket)));
-                    }
-                }
+                state.durable = sequence;
+                answers.extend(state.barriers.extract_if(.., |(upto, _)| *upto <= sequence));
             }
-            for (sequence, ticket) in tickets {
-                ticket.answer(written.clone().map(|()| sequence));
+            for (sequence, ticket) in answers {
+                ticket.answer(Ok(sequence));
             }
+        }
+    }
+
+    /// Refuses everything queued, and everything from now on: what reached the disk is not known any more.
+    fn fail(&self, why: &Error, mut waiting: Vec<Waiting>) {
+        tracing::error!(%why, "the state cannot be written any more");
+        let barriers = {
+            let mut state = self.state();
+            state.failed = Some(why.clone());
+            waiting.append(&mut state.waiting);
+            std::mem::take(&mut state.barriers)
+        };
+        self.room.notify_all();
+        let tickets = waiting.into_iter().map(|waiting| waiting.ticket);
+        for ticket in tickets.chain(barriers.into_iter().map(|(_, ticket)| ticket)) {
+            ticket.answer(Err(why.clone()));
         }
     }
 

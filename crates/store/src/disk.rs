@@ -8,8 +8,8 @@ use crate::feed::{Change, Commit, Op, WINDOW};
 use crate::view::Schema;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use types::Scope;
 
 const ROWS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("rows");
@@ -32,22 +32,48 @@ pub(crate) struct Record {
 }
 
 /// The file.
-pub(crate) struct Disk(Database);
+pub(crate) struct Disk {
+    path: PathBuf,
+    /// Unset for a new directory, until the writer creates it: that takes several syncs, which opening does not wait for.
+    file: OnceLock<Database>,
+    /// Versions of tables that have no rows yet. They go with the first commit, so that opening an empty directory costs no sync.
+    unwritten: Mutex<Vec<(&'static str, u32)>>,
+}
 
 impl Disk {
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(Error::disk)?;
-        Ok(Self(database))
+        let disk = Self { path: path.to_owned(), file: OnceLock::new(), unwritten: Mutex::default() };
+        if path.exists() {
+            disk.create()?;
+        }
+        Ok(disk)
+    }
+
+    /// Creates the file if it is not there yet.
+    pub(crate) fn create(&self) -> Result<&Database, Error> {
+        if let Some(file) = self.file.get() {
+            return Ok(file);
+        }
+        let file = open_or_create(&self.path, CACHE_BYTES)?;
+        Ok(self.file.get_or_init(|| file))
+    }
+
+    /// Has the tables' versions written with the next commit.
+    pub(crate) fn write_later(&self, versions: Vec<(&'static str, u32)>) {
+        *self.unwritten.lock().unwrap_or_else(PoisonError::into_inner) = versions;
     }
 
     /// Makes the records durable, all or none, in order.
     pub(crate) fn write<'a>(&self, records: impl IntoIterator<Item = &'a Record>) -> Result<(), Error> {
-        self.try_write(records).map_err(Error::disk)
+        let file = self.create()?;
+        self.try_write(file, records).map_err(Error::disk)
     }
 
-    fn try_write<'a>(&self, records: impl IntoIterator<Item = &'a Record>) -> Result<(), redb::Error> {
-        let write = self.0.begin_write()?;
+    fn try_write<'a>(&self, file: &Database, records: impl IntoIterator<Item = &'a Record>) -> Result<(), redb::Error> {
+        let write = file.begin_write()?;
         {
+            let unwritten = std::mem::take(&mut *self.unwritten.lock().unwrap_or_else(PoisonError::into_inner));
+            write_versions(&write, &unwritten)?;
             let mut rows = write.open_table(ROWS)?;
             let mut feed = write.open_table(FEED)?;
             for record in records {
@@ -69,12 +95,7 @@ impl Disk {
                         cursors.insert(name.as_str(), sequence)?;
                     }
                 }
-                if !record.versions.is_empty() {
-                    let mut versions = write.open_table(VERSIONS)?;
-                    for (table, version) in &record.versions {
-                        versions.insert(*table, version)?;
-                    }
-                }
+                write_versions(&write, &record.versions)?;
             }
         }
         write.commit()?;
@@ -121,7 +142,8 @@ impl Disk {
         table: TableDefinition<'_, K, V>,
         mut visit: impl FnMut(K::SelfType<'_>, V::SelfType<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let read = self.0.begin_read().map_err(Error::disk)?;
+        let Some(file) = self.file.get() else { return Ok(()) };
+        let read = file.begin_read().map_err(Error::disk)?;
         let table = match read.open_table(table) {
             Ok(table) => table,
             Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
@@ -133,6 +155,37 @@ impl Disk {
         }
         Ok(())
     }
+}
+
+/// Opens a redb file. A new one is made under another name first and its directory synced, so that no crash leaves half a file,
+/// nor a durable commit in a file whose name is not durable.
+pub(crate) fn open_or_create(path: &Path, cache_bytes: usize) -> Result<Database, Error> {
+    let mut builder = Database::builder();
+    builder.set_cache_size(cache_bytes);
+    if path.exists() {
+        return builder.open(path).map_err(Error::disk);
+    }
+    let fresh = path.with_extension("new");
+    let failed = |why: std::io::Error| Error::disk(format_args!("{}: {why}", fresh.display()));
+    if fresh.exists() {
+        std::fs::remove_file(&fresh).map_err(failed)?;
+    }
+    let file = builder.create(&fresh).map_err(Error::disk)?;
+    std::fs::rename(&fresh, path).map_err(failed)?;
+    let directory = path.parent().map_or_else(|| std::fs::File::open("."), std::fs::File::open);
+    directory.and_then(|directory| directory.sync_all()).map_err(failed)?;
+    Ok(file)
+}
+
+fn write_versions(write: &redb::WriteTransaction, versions: &[(&'static str, u32)]) -> Result<(), redb::Error> {
+    if versions.is_empty() {
+        return Ok(());
+    }
+    let mut table = write.open_table(VERSIONS)?;
+    for (name, version) in versions {
+        table.insert(*name, version)?;
+    }
+    Ok(())
 }
 
 /// The key of a row on disk.

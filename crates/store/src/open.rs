@@ -32,7 +32,9 @@ pub(crate) fn open(directory: &Path, tables: Vec<TableDef>) -> Result<Opened, Er
     let window = Window::new(view.sequence, feed);
     let changed = |table: &&TableDef| versions.get(table.name) != Some(&table.version);
     record.versions = schema.tables.iter().filter(changed).map(|table| (table.name, table.version)).collect();
-    if !record.versions.is_empty() {
+    if record.rows.is_empty() {
+        disk.write_later(record.versions);
+    } else {
         disk.write([&record])?;
     }
     Ok(Opened { lock, disk, view, window })

@@ -36,7 +36,7 @@ impl Seed {
             _ => match found {
                 "START_OBJECT" => "Start of structure or map found where not expected.".to_owned(),
                 "START_ARRAY" => "Start of list found where not expected".to_owned(),
-                _ => format!("{found} can not be converted to {}", wanted(&self.0.kind)),
+                _ => format!("{found} cannot be converted to {}", wanted(&self.0.kind)),
             },
         };
         E::custom(text)
@@ -57,13 +57,13 @@ impl Seed {
 
 fn wanted(kind: &Kind) -> &'static str {
     match kind {
-        Kind::Boolean => "a Boolean",
-        Kind::Integer => "an Integer",
-        Kind::Long => "a Long",
-        Kind::Double => "a Double",
-        Kind::Blob => "a Blob",
-        Kind::Timestamp => "a Timestamp",
-        _ => "a String",
+        Kind::Boolean => "Boolean",
+        Kind::Integer => "Integer",
+        Kind::Long => "Long",
+        Kind::Double => "Double",
+        Kind::Blob => "Blob",
+        Kind::Timestamp => "Timestamp",
+        _ => "String",
     }
 }
 

@@ -71,6 +71,8 @@ pub struct ErrorInfo {
     pub name: &'static str,
     /// The code in XML documents.
     pub code: &'static str,
+    /// The key of its text in JSON and CBOR: `message` or `Message`.
+    pub message: &'static str,
     /// HTTP status.
     pub status: u16,
     /// Who is to blame.

@@ -1,7 +1,7 @@
 //! The model's constraints, checked before any handler runs, with AWS's texts.
 //!
 //! All violations are reported at once: `2 validation errors detected: Value null at 'taskDefinition' failed to satisfy
-//! constraint: Member must not be null; Value …`. EC2 reports the first missing parameter alone.
+//! constraint: Member must not be null; Value …`. Some services differ, see [`Manner`].
 
 use crate::schema::{Kind, Schema, Traits};
 use crate::service::{Protocol, ServiceInfo};
@@ -10,15 +10,33 @@ use types::ApiError;
 
 /// How many violations are told; AWS cuts its list as well.
 const MAX_VIOLATIONS: usize = 10;
-/// The code of each service where it is not `ValidationException`.
-const CODES: &[(&str, &str)] = &[
-    ("ecr", "InvalidParameterException"),
-    ("ecs", "InvalidParameterException"),
-    ("logs", "InvalidParameterException"),
-    ("iam", "ValidationError"),
-    ("sts", "ValidationError"),
-    ("elbv2", "ValidationError"),
-];
+
+/// How a service tells violations.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// `N validation errors detected: …` under this code.
+    List(&'static str),
+    /// `Invalid parameter at 'repositoryName' failed to satisfy constraint: 'must …'`, the first alone.
+    Ecr,
+    /// Constraints as with [`Manner::List`], but what is absent counts as blank, of which the handlers tell: `Family can
+    /// not be blank.`
+    Ecs,
+    /// The first missing parameter alone. All else is told by the handlers.
+    Ec2,
+}
+
+impl Manner {
+    fn of(service: &ServiceInfo, protocol: Protocol) -> Self {
+        match service.name {
+            _ if protocol == Protocol::Ec2 => Self::Ec2,
+            "ecr" => Self::Ecr,
+            "ecs" => Self::Ecs,
+            "logs" => Self::List("InvalidParameterException"),
+            "iam" | "sts" | "elbv2" | "cloudwatch" => Self::List("ValidationError"),
+            _ => Self::List("ValidationException"),
+        }
+    }
+}
 
 /// Checks `input`, which was decoded by `schema`, against the constraints of `schema`.
 pub fn validate(
@@ -27,38 +45,35 @@ pub fn validate(
     schema: &'static Schema,
     input: &Value,
 ) -> Result<(), ApiError> {
-    let mut check =
-        Check { ec2: protocol == Protocol::Ec2, path: String::new(), violations: Vec::new(), missing: None };
+    let manner = Manner::of(service, protocol);
+    let mut check = Check { manner, path: String::new(), violations: Vec::new() };
     check.value(schema, input);
-    if let Some(missing) = check.missing {
-        return Err(ApiError::new("MissingParameter", format!("The request must contain the parameter {missing}")));
-    }
-    if check.violations.is_empty() {
-        return Ok(());
-    }
+    let Some(first) = check.violations.first() else { return Ok(()) };
+    let code = match manner {
+        Manner::Ec2 => return Err(ApiError::new("MissingParameter", first)),
+        Manner::Ecr => return Err(ApiError::new("InvalidParameterException", first)),
+        Manner::Ecs => "InvalidParameterException",
+        Manner::List(code) => code,
+    };
     let count = check.violations.len();
     let noun = if count == 1 { "error" } else { "errors" };
     let message = format!("{count} validation {noun} detected: {}", check.violations.join("; "));
-    if check.ec2 {
-        return Err(ApiError::new("InvalidParameterValue", message));
-    }
-    let code = CODES.iter().find(|(name, _)| *name == service.name).map_or("ValidationException", |(_, code)| code);
     Err(ApiError::new(code, message))
 }
 
 struct Check {
-    ec2: bool,
+    manner: Manner,
     path: String,
     violations: Vec<String>,
-    missing: Option<String>,
 }
 
 impl Check {
     fn value(&mut self, schema: &'static Schema, value: &Value) {
-        if self.violations.len() >= MAX_VIOLATIONS || self.missing.is_some() {
+        if self.violations.len() >= MAX_VIOLATIONS {
             return;
         }
-        if !self.ec2 {
+        let ec2 = self.manner == Manner::Ec2;
+        if !ec2 {
             self.own(schema, value);
         }
         match (&schema.kind, value) {
@@ -68,7 +83,7 @@ impl Check {
                     if found.is_none() && !member.required {
                         continue;
                     }
-                    let name = if self.ec2 { member.query.to_owned() } else { lower_first(member.name) };
+                    let name = if ec2 { member.query.to_owned() } else { lower_first(member.name) };
                     self.within(&name, |check| match found {
                         Some((_, value)) => check.value(member.schema, value),
                         None => check.absent(),
@@ -77,7 +92,7 @@ impl Check {
             }
             (Kind::List(list), Value::List(items)) => {
                 for (at, item) in items.iter().enumerate() {
-                    let suffix = if self.ec2 { "" } else { ".member" };
+                    let suffix = if ec2 { "" } else { ".member" };
                     let name = format!("{}{suffix}", at + 1);
                     // What lists hold is told of the whole list, unless it is a structure.
                     if matches!(list.member.kind, Kind::Structure(_) | Kind::List(_) | Kind::Map(_)) {
@@ -107,12 +122,16 @@ impl Check {
     }
 
     fn absent(&mut self) {
-        if self.ec2 {
-            self.missing.get_or_insert_with(|| self.path.clone());
-        } else {
-            let text = format!("Value null at '{}' failed to satisfy constraint: Member must not be null", self.path);
-            self.violations.push(text);
-        }
+        let path = &self.path;
+        let text = match self.manner {
+            Manner::Ecs => return,
+            Manner::Ec2 => format!("The request must contain the parameter {path}"),
+            Manner::Ecr => format!("Invalid parameter at '{path}' failed to satisfy constraint: 'must not be null'"),
+            Manner::List(_) => {
+                format!("Value null at '{path}' failed to satisfy constraint: Member must not be null")
+            }
+        };
+        self.violations.push(text);
     }
 
     fn own(&mut self, schema: &'static Schema, value: &Value) {
@@ -145,8 +164,18 @@ impl Check {
     }
 
     fn tell(&mut self, schema: &'static Schema, value: &Value, constraint: &str) {
-        let shown = if schema.traits.sensitive { "***".to_owned() } else { show(schema, value) };
-        let text = format!("Value '{shown}' at '{}' failed to satisfy constraint: {constraint}", self.path);
+        let path = &self.path;
+        let text = if self.manner == Manner::Ecr {
+            let must = constraint.strip_prefix("Member ").unwrap_or(constraint);
+            let must = match must.strip_prefix("must satisfy regular expression pattern: ") {
+                Some(pattern) => format!("must satisfy regular expression '{pattern}'"),
+                None => must.to_owned(),
+            };
+            format!("Invalid parameter at '{path}' failed to satisfy constraint: '{must}'")
+        } else {
+            let shown = if schema.traits.sensitive { "***".to_owned() } else { show(schema, value) };
+            format!("Value '{shown}' at '{path}' failed to satisfy constraint: {constraint}")
+        };
         self.violations.push(text);
     }
 }
@@ -175,6 +204,9 @@ fn broken(schema: &'static Schema, value: &Value) -> Vec<String> {
         _ => None,
     };
     let mut broken = Vec::new();
+    if let Value::String(text) = value {
+        broken.extend(pattern.iter().filter(|pattern| !pattern.matches(text)).map(|pattern| expression(pattern.text)));
+    }
     if let Some(measure) = measure {
         if max.is_some_and(|max| measure > max) {
             broken.extend(bound(schema, "less", *max));
@@ -184,7 +216,6 @@ fn broken(schema: &'static Schema, value: &Value) -> Vec<String> {
         }
     }
     if let Value::String(text) = value {
-        broken.extend(pattern.iter().filter(|pattern| !pattern.matches(text)).map(|pattern| expression(pattern.text)));
         if !values.is_empty() && !values.contains(&text.as_str()) {
             broken.push(value_set(values));
         }

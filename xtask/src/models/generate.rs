@@ -145,9 +145,12 @@ impl Generator<'_> {
             let status = detail.and_then(|detail| detail.http_status_code).unwrap_or(if fault { 500 } else { 400 });
             let code = detail.and_then(|detail| detail.code.as_deref()).unwrap_or(name);
             let side = if fault { "Receiver" } else { "Sender" };
+            let members = self.members(shape);
+            let message = members.iter().map(|(name, _)| *name).find(|name| name.eq_ignore_ascii_case("message"));
+            let message = message.unwrap_or("message");
             let _ = writeln!(
                 out,
-                "        wire::ErrorInfo {{ name: {name:?}, code: {code:?}, status: {status}, fault: types::Fault::{side} }},"
+                "        wire::ErrorInfo {{ name: {name:?}, code: {code:?}, message: {message:?}, status: {status}, fault: types::Fault::{side} }},"
             );
         }
         out.push_str("    ],\n};\n\n");

@@ -31,7 +31,7 @@ pub(super) fn extract(wheel: &Wheel, service: &Service) -> Outcome<Facts> {
             ahead.extend(references(shape));
         }
     }
-    // Errors stay without their members: handlers say code and message.
+    // Of an error's members only the message stays, for its spelling: handlers say code and message.
     let errors: HashSet<String> = facts
         .operations
         .0
@@ -42,7 +42,8 @@ pub(super) fn extract(wheel: &Wheel, service: &Service) -> Outcome<Facts> {
     facts.shapes.0.retain(|(name, _)| reached.contains(name) || errors.contains(name));
     for (name, shape) in &mut facts.shapes.0 {
         if errors.contains(name) && !reached.contains(name) {
-            shape.members = Some(Pairs::default());
+            let message = |(name, _): &(String, _)| name.eq_ignore_ascii_case("message");
+            shape.members = shape.members.take().map(|members| Pairs(members.0.into_iter().filter(message).collect()));
             shape.required.clear();
         }
     }

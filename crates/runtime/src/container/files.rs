@@ -13,10 +13,8 @@ pub(super) fn write(order: &Order, index: usize) -> io::Result<Vec<(PathBuf, &'s
     let directory = order.paths.container(&order.spec.id, &container.name).join("files");
     fs::create_dir_all(&directory)?;
     let hostname = order.hostname(index);
-    let mut files = vec![
-        ("hosts", "/etc/hosts", hosts(order, index)),
-        ("hostname", "/etc/hostname", format!("{hostname}\n")),
-    ];
+    let mut files =
+        vec![("hosts", "/etc/hosts", hosts(order, index)), ("hostname", "/etc/hostname", format!("{hostname}\n"))];
     let own_resolver = !container.dns_servers.is_empty() || !container.dns_search.is_empty();
     if own_resolver {
         let mut text = String::new();

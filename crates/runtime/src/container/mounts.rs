@@ -19,9 +19,19 @@ use std::path::{Path, PathBuf};
 
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 const MASKED: [&str; 13] = [
-    "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-    "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap",
-    "/sys/firmware", "/sys/kernel/debug",
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+    "/sys/kernel/debug",
 ];
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
@@ -29,6 +39,9 @@ const RDONLY: u64 = 0x1;
 const NOSUID: u64 = 0x2;
 const NODEV: u64 = 0x4;
 const NOEXEC: u64 = 0x8;
+
+/// Settings of the kernel that are each IPC namespace's own.
+const KERNEL: [&str; 8] = ["msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced"];
 
 type Step = Result<(), String>;
 
@@ -217,8 +230,6 @@ fn sysctls(order: &Order, container: &ContainerSpec) -> Step {
         // Docker's default: any user may bind any port of the container's own network.
         let _ = fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
     }
-    const KERNEL: [&str; 8] =
-        ["msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced"];
     for (name, value) in &container.sysctls {
         let own = name.starts_with("net.")
             || name.starts_with("fs.mqueue.")

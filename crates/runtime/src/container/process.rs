@@ -41,19 +41,14 @@ fn failure(reason: &str) -> String {
 
 /// Starts the container's first process. Returns once its program runs; an error is fit for the task's owner.
 pub(crate) fn launch(order: &Order, index: usize) -> Result<Launched, String> {
-    let mut namespaces = CloneFlags::CLONE_NEWNS
-        | CloneFlags::CLONE_NEWPID
-        | CloneFlags::CLONE_NEWUTS
-        | CloneFlags::CLONE_NEWIPC;
+    let namespaces =
+        CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC;
     let network = match &order.spec.network {
         Network::Namespace(path) => {
             Some(File::open(path).map_err(|e| failure(&format!("opening the network namespace: {e}")))?)
         }
-        Network::Isolated => {
-            namespaces |= CloneFlags::CLONE_NEWNET;
-            None
-        }
-        Network::Host => None,
+        // The shim is in it.
+        Network::Isolated | Network::Host => None,
     };
     let started = in_child(namespaces, |stdout, stderr| {
         let container = order.container(index);

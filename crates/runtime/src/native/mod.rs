@@ -8,8 +8,8 @@ mod task;
 
 use crate::cgroup::{Cgroups, Group};
 use crate::container::Order;
-use crate::layers::LayerStore;
 use crate::launcher::Launcher;
+use crate::layers::LayerStore;
 use crate::paths::{Paths, make_private, remove_all};
 use crate::protocol::{Refusal, Report, Request};
 use crate::unpack::UnpackLimits;
@@ -30,7 +30,7 @@ use types::Clock;
 /// Events that a slow receiver may be behind.
 const EVENTS: usize = 4096;
 /// A shim that has not said a word after this long will not.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 /// A shim that was told to end and has not after this long is killed.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -357,9 +357,8 @@ impl Runtime for Native {
         let (status, inner) = (self.task(id)?.status(), Arc::clone(&self.0));
         let used = blocking(move || {
             let running = status.containers.iter().filter(|c| matches!(c.state, ContainerState::Running { .. }));
-            let of = |c: &ContainerStatus| {
-                inner.cgroups.usage(Group::Container(status.task.as_str(), &c.name), &c.name)
-            };
+            let of =
+                |c: &ContainerStatus| inner.cgroups.usage(Group::Container(status.task.as_str(), &c.name), &c.name);
             Ok(running.map(of).collect())
         });
         used.await.map_err(|e| RuntimeError::host("reading usage", e))

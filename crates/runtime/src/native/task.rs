@@ -2,9 +2,7 @@
 
 use super::Native;
 use crate::protocol::{MAX_LINE, Report, Request, ShimState};
-use crate::{
-    ContainerState, ContainerStatus, RuntimeError, TaskEventKind, TaskId, TaskSpec, TaskStatus,
-};
+use crate::{ContainerState, ContainerStatus, RuntimeError, TaskEventKind, TaskId, TaskSpec, TaskStatus};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -69,11 +67,7 @@ impl Task {
     }
 
     /// Talks to the shim from here on. Returns its first word: the state that it begins with.
-    pub(super) async fn connect(
-        self: &Arc<Self>,
-        stream: UnixStream,
-        native: Native,
-    ) -> Result<TaskStatus, String> {
+    pub(super) async fn connect(self: &Arc<Self>, stream: UnixStream, native: Native) -> Result<TaskStatus, String> {
         let (reader, writer) = stream.into_split();
         let mut reader = BufReader::new(reader);
         let state = match next(&mut reader).await {

@@ -30,11 +30,14 @@ impl Connection {
         !self.outgoing.is_empty()
     }
 
-    /// Asks the socket too.
-    pub(super) fn is_closed(&mut self) -> bool {
-        if !self.closed {
-            self.fill();
-        }
+    /// Whether the other end was gone when it was last listened to.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Asks the socket whether the other end is still there. What it has said stays to be read.
+    pub(super) fn is_gone(&mut self) -> bool {
+        self.fill();
         self.closed
     }
 

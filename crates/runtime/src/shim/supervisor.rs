@@ -130,9 +130,11 @@ impl Supervisor {
                 }
             }
             self.publish(&mut told, &mut daemons);
-            ended.iter().for_each(|report| tell(&mut daemons, report));
+            for report in &ended {
+                tell(&mut daemons, report);
+            }
             daemons.iter_mut().for_each(Connection::flush);
-            daemons.retain_mut(|daemon| !daemon.is_closed());
+            daemons.retain(|daemon| !daemon.is_closed());
             let over = self.containers.iter().all(|c| c.state.is_over()) && self.execs.is_empty();
             if over && (self.ending || daemons.is_empty()) {
                 self.clean();
@@ -181,9 +183,8 @@ impl Supervisor {
         if blocked {
             wait = Some(wait.map_or(BACKPRESSURE_MILLIS, |w| w.min(BACKPRESSURE_MILLIS)));
         }
-        let timeout = wait.map_or(PollTimeout::NONE, |w| {
-            PollTimeout::try_from(w.min(1 << 30)).unwrap_or(PollTimeout::MAX)
-        });
+        let timeout =
+            wait.map_or(PollTimeout::NONE, |w| PollTimeout::try_from(w.min(1 << 30)).unwrap_or(PollTimeout::MAX));
         let _ = poll(&mut fds, timeout);
     }
 
@@ -435,7 +436,9 @@ impl Exec {
 }
 
 fn tell(daemons: &mut [Connection], report: &Report) {
-    daemons.iter_mut().for_each(|daemon| daemon.send(report));
+    for daemon in daemons {
+        daemon.send(report);
+    }
 }
 
 /// An image's stop signal, by name or number.

@@ -101,7 +101,9 @@ impl Entry {
         let path = relative(&path_bytes)?;
         let shown = path.display();
         let id = |ext: Option<u64>, own: std::io::Result<u64>| match ext.map_or(own, Ok) {
-            Ok(id) => u32::try_from(id).map_err(|_| UnpackError::archive(format!("owner {id} of {shown} is too large"))),
+            Ok(id) => {
+                u32::try_from(id).map_err(|_| UnpackError::archive(format!("owner {id} of {shown} is too large")))
+            }
             Err(error) => Err(broken(error)),
         };
         if ext.size.is_some_and(|size| size != raw.size()) {

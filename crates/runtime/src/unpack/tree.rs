@@ -1,9 +1,7 @@
 //! The layer's directory while it is being filled. Every path goes through the kernel's resolution inside the root.
 
 use super::{Entry, Kind, UnpackError};
-use rustix::fs::{
-    self, AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags,
-};
+use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::File;

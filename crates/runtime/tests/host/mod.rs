@@ -14,10 +14,10 @@ use std::time::Duration;
 use types::{Clock, Timestamp};
 
 /// How long anything here may take before it counts as never.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The machine's clock.
-pub struct RealClock;
+pub(crate) struct RealClock;
 
 impl Clock for RealClock {
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
@@ -32,14 +32,14 @@ impl Clock for RealClock {
 }
 
 /// A runtime with directories and control groups of its own; both are gone when it is dropped.
-pub struct Host {
-    pub instance: String,
-    pub root: tempfile::TempDir,
+pub(crate) struct Host {
+    pub(crate) instance: String,
+    pub(crate) root: tempfile::TempDir,
 }
 
 impl Host {
     /// None, and a word why, where this process may not do what a runtime does.
-    pub fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         if !nix::unistd::geteuid().is_root() {
             println!("SKIPPED: needs root");
             return None;
@@ -53,15 +53,15 @@ impl Host {
         Some(Self { instance, root })
     }
 
-    pub fn run_dir(&self) -> PathBuf {
+    pub(crate) fn run_dir(&self) -> PathBuf {
         self.root.path().join("run")
     }
 
-    pub fn data_dir(&self) -> PathBuf {
+    pub(crate) fn data_dir(&self) -> PathBuf {
         self.root.path().join("data")
     }
 
-    pub async fn open(&self) -> Native {
+    pub(crate) async fn open(&self) -> Native {
         let config = NativeConfig {
             run_dir: self.run_dir(),
             data_dir: self.data_dir(),
@@ -74,7 +74,7 @@ impl Host {
     }
 
     /// Control groups that carry this instance.
-    pub fn cgroups(&self) -> Vec<PathBuf> {
+    pub(crate) fn cgroups(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         let mut stack = vec![PathBuf::from("/sys/fs/cgroup")];
         while let Some(directory) = stack.pop() {
@@ -82,7 +82,7 @@ impl Host {
                 if entry.file_type().is_ok_and(|t| t.is_dir()) {
                     if entry.file_name() == self.instance.as_str() {
                         found.push(entry.path());
-                    } else if entry.path().components().count() < 6 {
+                    } else if entry.path().components().count() < 7 {
                         stack.push(entry.path());
                     }
                 }
@@ -92,7 +92,7 @@ impl Host {
     }
 
     /// Asserts that the task has left nothing.
-    pub fn assert_gone(&self, id: &TaskId) {
+    pub(crate) fn assert_gone(&self, id: &TaskId) {
         for path in [self.run_dir(), self.data_dir()].map(|d| d.join("tasks").join(id.as_str())) {
             assert!(!path.exists(), "{} was left", path.display());
         }
@@ -144,7 +144,13 @@ fn busybox_layer() -> (Vec<u8>, String) {
     for name in links {
         put(&format!("bin/{name}"), 0o777, tar::EntryType::Symlink, Some("busybox"), b"");
     }
-    put("etc/passwd", 0o644, tar::EntryType::Regular, None, b"root:x:0:0::/root:/bin/sh\nweb:x:101:102::/home/web:/bin/sh\n");
+    put(
+        "etc/passwd",
+        0o644,
+        tar::EntryType::Regular,
+        None,
+        b"root:x:0:0::/root:/bin/sh\nweb:x:101:102::/home/web:/bin/sh\n",
+    );
     put("etc/group", 0o644, tar::EntryType::Regular, None, b"root:x:0:\nweb:x:102:\nextra:x:103:web\n");
     put("bin/notaprogram", 0o755, tar::EntryType::Regular, None, b"\x01\x02\x03garbage");
     let bytes = tar.into_inner().unwrap();
@@ -152,28 +158,28 @@ fn busybox_layer() -> (Vec<u8>, String) {
     (bytes, digest)
 }
 
-pub fn image() -> ImageSnapshot {
+pub(crate) fn image() -> ImageSnapshot {
     let digest = busybox_layer().1;
     let config = ImageConfig { env: vec!["FROM=image".into()], ..ImageConfig::default() };
     ImageSnapshot { digest: digest.clone(), layers: vec![LayerRef { diff_id: digest.clone(), digest }], config }
 }
 
-pub fn container(name: &str, command: &[&str]) -> ContainerSpec {
+pub(crate) fn container(name: &str, command: &[&str]) -> ContainerSpec {
     let mut spec = ContainerSpec::new(name, image());
     spec.command = Some(command.iter().map(|part| (*part).to_owned()).collect());
     spec
 }
 
-pub fn shell(script: &str) -> ContainerSpec {
+pub(crate) fn shell(script: &str) -> ContainerSpec {
     container("app", &["/bin/sh", "-c", script])
 }
 
-pub fn task(containers: Vec<ContainerSpec>) -> TaskSpec {
+pub(crate) fn task(containers: Vec<ContainerSpec>) -> TaskSpec {
     TaskSpec { id: TaskId::generate(), network: Network::Isolated, limits: Limits::default(), containers }
 }
 
 /// Waits until the state of a task is as wanted.
-pub async fn wait_for(native: &Native, id: &TaskId, wanted: impl Fn(&TaskStatus) -> bool) -> TaskStatus {
+pub(crate) async fn wait_for(native: &Native, id: &TaskId, wanted: impl Fn(&TaskStatus) -> bool) -> TaskStatus {
     let until = async {
         let mut events = native.watch();
         loop {
@@ -186,11 +192,11 @@ pub async fn wait_for(native: &Native, id: &TaskId, wanted: impl Fn(&TaskStatus)
     };
     match tokio::time::timeout(PATIENCE, until).await {
         Ok(status) => status,
-        Err(_) => panic!("never came to pass; the task is {:?}", native.status(id).await),
+        Err(elapsed) => panic!("never came to pass ({elapsed}); the task is {:?}", native.status(id).await),
     }
 }
 
-pub async fn wait_for_exit(native: &Native, id: &TaskId) -> Exit {
+pub(crate) async fn wait_for_exit(native: &Native, id: &TaskId) -> Exit {
     let status = wait_for(native, id, TaskStatus::is_over).await;
     match &status.containers[0].state {
         ContainerState::Exited(exit) => exit.clone(),
@@ -199,7 +205,7 @@ pub async fn wait_for_exit(native: &Native, id: &TaskId) -> Exit {
 }
 
 /// All that a container has written, as lines.
-pub async fn output(native: &Native, id: &TaskId, name: &str) -> Vec<String> {
+pub(crate) async fn output(native: &Native, id: &TaskId, name: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut offset = 0;
     loop {
@@ -213,7 +219,7 @@ pub async fn output(native: &Native, id: &TaskId, name: &str) -> Vec<String> {
 }
 
 /// Runs one container to its end.
-pub async fn run(native: &Native, spec: ContainerSpec) -> (Exit, Vec<String>) {
+pub(crate) async fn run(native: &Native, spec: ContainerSpec) -> (Exit, Vec<String>) {
     let spec = task(vec![spec]);
     let id = spec.id.clone();
     let name = spec.containers[0].name.clone();

@@ -5,6 +5,7 @@
 use super::writer::Command;
 use super::{Entry, Home, Position, StreamStats};
 use crate::Error;
+use crate::disk::open_or_create;
 use redb::backends::InMemoryBackend;
 use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
 use serde::{Deserialize, Serialize};
@@ -36,13 +37,12 @@ pub(super) struct File(Database);
 
 impl File {
     pub(super) fn open(home: &Home) -> Result<Self, Error> {
-        let mut builder = Database::builder();
-        builder.set_cache_size(CACHE_BYTES);
-        let database = match home {
-            Home::Directory(directory) => builder.create(directory.join("streams.redb")),
-            Home::Memory => builder.create_with_backend(InMemoryBackend::new()),
-        };
-        database.map(Self).map_err(Error::disk)
+        match home {
+            Home::Directory(directory) => open_or_create(&directory.join("streams.redb"), CACHE_BYTES).map(Self),
+            Home::Memory => {
+                Database::builder().create_with_backend(InMemoryBackend::new()).map(Self).map_err(Error::disk)
+            }
+        }
     }
 
     /// Does all commands in one durable transaction. Returns each one's answer.

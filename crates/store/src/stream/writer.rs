@@ -133,7 +133,9 @@ impl Queue {
         tickets.append(&mut state.tickets);
         drop(state);
         self.room.notify_all();
-        tickets.iter().for_each(|ticket| ticket.answer(Err(why.clone())));
+        for ticket in tickets {
+            ticket.answer(Err(why.clone()));
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,6 +1,7 @@
 //! awsQuery and ec2Query requests: form parameters whose dotted names are paths into the input.
 //!
-//! The names are gathered in a trie first, so that the cost is linear in the form, whatever the order of its parameters.
+//! The names are sorted by their segments, so that whatever belongs together stands together: no tree is built, and
+//! memory stays proportional to the form.
 
 use super::DecodeError;
 use crate::schema::{Kind, Schema};
@@ -11,11 +12,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 /// More parameters than this are refused: the longest legal EC2 request has some thousands.
 const MAX_PARAMETERS: usize = 20_000;
-/// A dotted name with more segments than this fits no shape.
+/// A value nested deeper than this fits no shape.
 const MAX_DEPTH: usize = 64;
 
 /// The decoded parameters of a form, in the request's order.
@@ -48,20 +48,12 @@ impl<'a> Form<'a> {
 
     /// The input that the parameters spell.
     pub fn decode(&self, protocol: Protocol, schema: &'static Schema) -> Result<Value, DecodeError> {
-        let mut root = Node::default();
-        for (name, value) in &self.pairs {
-            if name.split('.').count() > MAX_DEPTH {
-                let message = format!("The parameter {name} is not recognized");
-                return Err(DecodeError::parameter(protocol, name.clone(), message));
-            }
-            let mut node = &mut root;
-            for segment in name.split('.') {
-                node = node.children.entry(segment).or_default();
-            }
-            node.value = Some(value);
-        }
+        let mut entries: Vec<Entry<'_>> = self.pairs.iter().map(|(name, value)| Entry { rest: name, value }).collect();
+        // Sorting by segments puts all parameters of a structure, and of each of its members, side by side. It is
+        // stable: of parameters with the same name, the last holds.
+        entries.sort_by(|a, b| a.rest.split('.').cmp(b.rest.split('.')));
         let mut reader = Reader { protocol, path: Vec::new() };
-        Ok(reader.read(schema, &root)?.unwrap_or(Value::EMPTY))
+        Ok(reader.read(schema, Node::of(&mut entries))?.unwrap_or(Value::EMPTY))
     }
 }
 
@@ -74,20 +66,70 @@ fn unescape(bytes: &[u8]) -> Result<Cow<'_, str>, &'static str> {
     percent_decode(bytes).decode_utf8().map_err(|_| text)
 }
 
-#[derive(Default)]
-struct Node<'a> {
-    value: Option<&'a str>,
-    children: BTreeMap<&'a str, Node<'a>>,
+/// A parameter, and what is left of its name below the node that is being read.
+struct Entry<'a> {
+    rest: &'a str,
+    value: &'a str,
 }
 
-impl Node<'_> {
-    /// The children whose names are numbers, in the numbers' order.
-    fn numbered(&self) -> Vec<(u32, &Self)> {
-        let mut items: Vec<(u32, &Self)> =
-            self.children.iter().filter_map(|(name, node)| Some((name.parse().ok()?, node))).collect();
-        items.sort_unstable_by_key(|(number, _)| *number);
-        items
+/// What stands below one path: its own value, and the sorted parameters with longer names.
+struct Node<'a, 'e> {
+    value: Option<&'a str>,
+    below: &'e mut [Entry<'a>],
+}
+
+impl<'a, 'e> Node<'a, 'e> {
+    /// The node of sorted entries; those with nothing left of their names come first and are the node's own value.
+    fn of(entries: &'e mut [Entry<'a>]) -> Self {
+        let own = entries.iter().take_while(|entry| entry.rest.is_empty()).count();
+        let (own, below) = entries.split_at_mut(own);
+        Self { value: own.last().map(|entry| entry.value), below }
     }
+
+    /// The children in order: the first segment of their names, and what stands below it.
+    fn children(self) -> Vec<(&'a str, Node<'a, 'e>)> {
+        let mut children = Vec::new();
+        let mut ahead = self.below;
+        while let Some(first) = ahead.first() {
+            let segment = head(first.rest);
+            let length = ahead.iter().take_while(|entry| head(entry.rest) == segment).count();
+            let (group, after) = ahead.split_at_mut(length);
+            for entry in group.iter_mut() {
+                entry.rest = entry.rest.get(segment.len() + 1..).unwrap_or_default();
+            }
+            children.push((segment, Node::of(group)));
+            ahead = after;
+        }
+        children
+    }
+
+    /// The children whose names are numbers, in the numbers' order.
+    fn numbered(self) -> Vec<Node<'a, 'e>> {
+        let number = |(name, node): (&str, _)| Some((name.parse::<u32>().ok()?, node));
+        let mut items: Vec<(u32, Node<'a, 'e>)> = self.children().into_iter().filter_map(number).collect();
+        items.sort_by_key(|(number, _)| *number);
+        items.into_iter().map(|(_, node)| node).collect()
+    }
+
+    /// The only child, if it is called `name`; else this node. Lists and maps may have one element around their items.
+    fn inside(self, name: &str) -> Self {
+        let (first, last) = (self.below.first(), self.below.last());
+        let wrapped =
+            first.is_some_and(|entry| head(entry.rest) == name) && last.is_some_and(|entry| head(entry.rest) == name);
+        if !wrapped {
+            return self;
+        }
+        let value = self.value;
+        match self.children().pop() {
+            Some((_, node)) => Self { value: node.value.or(value), below: node.below },
+            None => Self { value, below: &mut [] },
+        }
+    }
+}
+
+/// The first segment of a dotted name.
+fn head(name: &str) -> &str {
+    name.split('.').next().unwrap_or_default()
 }
 
 struct Reader<'a> {
@@ -97,14 +139,18 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// The value of `schema` at `node`; none if nothing of it is there.
-    fn read(&mut self, schema: &'static Schema, node: &Node<'a>) -> Result<Option<Value>, DecodeError> {
+    fn read(&mut self, schema: &'static Schema, node: Node<'a, '_>) -> Result<Option<Value>, DecodeError> {
+        // No schema's recursion is this deep; a form could be.
+        if self.path.len() > MAX_DEPTH {
+            return Ok(None);
+        }
         match &schema.kind {
             Kind::Structure(members) => {
                 let mut found = Vec::new();
-                for (position, member) in members.iter().enumerate() {
-                    let Some((name, child)) = node.children.get_key_value(member.query) else { continue };
+                for (name, child) in node.children() {
+                    let Some(position) = members.iter().position(|member| member.query == name) else { continue };
                     self.path.push(name);
-                    if let Some(value) = self.read(member.schema, child)? {
+                    if let Some(value) = self.read(members[position].schema, child)? {
                         found.push((position, value));
                     }
                     self.path.pop();
@@ -112,25 +158,32 @@ impl<'a> Reader<'a> {
                 Ok(Some(Value::Structure(found)))
             }
             Kind::List(list) => {
+                let empty = node.value.is_some();
                 // EC2's lists are flattened (`Filter.1`), those of other services not (`Names.member.1`); some
                 // clients leave `member` out.
-                let items = node.children.get("member").filter(|_| self.protocol != Protocol::Ec2).unwrap_or(node);
+                let items = if self.protocol == Protocol::Ec2 { node } else { node.inside("member") };
                 let mut values = Vec::new();
-                for (_, item) in items.numbered() {
+                for item in items.numbered() {
                     values.extend(self.read(list.member, item)?);
                 }
-                let present = !values.is_empty() || node.value.is_some();
+                let present = !values.is_empty() || empty;
                 Ok(present.then_some(Value::List(values)))
             }
             Kind::Map(map) => {
-                let entries = node.children.get("entry").unwrap_or(node);
+                let empty = node.value.is_some();
                 let mut values = Vec::new();
-                for (_, entry) in entries.numbered() {
-                    let Some(key) = entry.children.get("key").and_then(|key| key.value) else { continue };
-                    let value = entry.children.get("value").map(|value| self.read(map.value, value)).transpose()?;
-                    values.extend(value.flatten().map(|value| (key.to_owned(), value)));
+                for entry in node.inside("entry").numbered() {
+                    let (mut key, mut value) = (None, None);
+                    for (name, child) in entry.children() {
+                        match name {
+                            "key" => key = child.value,
+                            "value" => value = self.read(map.value, child)?,
+                            _ => {}
+                        }
+                    }
+                    values.extend(key.zip(value).map(|(key, value)| (key.to_owned(), value)));
                 }
-                let present = !values.is_empty() || node.value.is_some();
+                let present = !values.is_empty() || empty;
                 Ok(present.then_some(Value::Map(values)))
             }
             _ => node.value.map(|text| self.scalar(schema, text)).transpose(),

@@ -29,9 +29,9 @@ pub fn error(protocol: Protocol, service: Option<&ServiceInfo>, error: &ApiError
             if service.is_some_and(|service| service.query_compatible) {
                 headers.push(("x-amzn-query-error", format!("{code};{side}")));
             }
-            let message = if capital(name) { "Message" } else { "message" };
+            let message = known.map_or_else(|| framework_key(name), |known| known.message);
             match protocol {
-                Protocol::Cbor => cbor::texts(&[("__type", name), ("message", &error.message)]),
+                Protocol::Cbor => cbor::texts(&[("__type", name), (message, &error.message)]),
                 _ => json_error(name, message, &error.message),
             }
         }
@@ -64,9 +64,12 @@ pub fn error(protocol: Protocol, service: Option<&ServiceInfo>, error: &ApiError
     Encoded { status, content_type: content_type(protocol), headers, body }
 }
 
-/// The framework's own refusals spell `Message`; services' errors spell `message`.
-fn capital(name: &str) -> bool {
-    matches!(name, "SerializationException" | "AccessDeniedException")
+/// Errors that no service's model names come from the framework, some of which spell the key with a capital.
+fn framework_key(name: &str) -> &'static str {
+    match name {
+        "SerializationException" | "AccessDeniedException" => "Message",
+        _ => "message",
+    }
 }
 
 fn json_error(name: &str, key: &str, message: &str) -> Vec<u8> {

@@ -1,0 +1,198 @@
+//! Clusters: CreateCluster, DescribeClusters, ListClusters, DeleteCluster.
+
+use super::{includes, paging, shapes};
+use crate::rows::{ClusterRow, SERVICES_BY_CLUSTER, ServiceStatus, StrategyItem, TASKS_BY_CLUSTER};
+use crate::{Ecs, names, texts};
+use gateway::Context;
+use model::ecs::{
+    Cluster, ClusterServiceConnectDefaults, ClusterSetting, CreateClusterRequest, CreateClusterResponse,
+    DeleteClusterRequest, DeleteClusterResponse, DescribeClustersRequest, DescribeClustersResponse, Failure,
+    KeyValuePair, ListClustersRequest, ListClustersResponse,
+};
+use rollout::TaskStatus;
+use store::View;
+use types::{ApiError, Scope};
+
+const FARGATE_PROVIDERS: [&str; 2] = ["FARGATE", "FARGATE_SPOT"];
+
+pub(super) fn create(
+    _: &Ecs,
+    cx: &mut Context,
+    input: CreateClusterRequest,
+) -> Result<CreateClusterResponse, ApiError> {
+    let name = input.cluster_name.unwrap_or_else(|| "default".to_owned());
+    if !names::is_plain(&name) {
+        return Err(texts::invalid("Cluster name must match ^[a-zA-Z][a-zA-Z0-9_-]{0,254}$"));
+    }
+    let capacity_providers = input.capacity_providers.unwrap_or_default();
+    if let Some(unknown) = capacity_providers.iter().find(|name| !FARGATE_PROVIDERS.contains(&name.as_str())) {
+        return Err(texts::invalid(format!("The specified capacity provider '{unknown}' was not found.")));
+    }
+    let default_strategy =
+        shapes::strategy_rows(input.default_capacity_provider_strategy.as_deref().unwrap_or_default());
+    check_strategy(&default_strategy, &capacity_providers)?;
+    let settings = settings(input.settings.as_deref().unwrap_or_default())?;
+    let tags = shapes::tag_rows(input.tags.as_deref().unwrap_or_default())?;
+    let (scope, now) = (cx.scope.clone(), cx.now);
+    let tx = cx.tx();
+    if let Some(existing) = tx.get::<ClusterRow>(&scope, &name).filter(|row| row.active) {
+        let include = ["SETTINGS".to_owned(), "TAGS".to_owned()];
+        return Ok(CreateClusterResponse { cluster: Some(shape(tx, &scope, &existing, &include)) });
+    }
+    let row = tx.put(
+        &scope,
+        ClusterRow {
+            name,
+            active: true,
+            settings,
+            configuration: input.configuration.map(model::Stored),
+            capacity_providers,
+            default_strategy,
+            service_connect_namespace: input.service_connect_defaults.map(|defaults| defaults.namespace),
+            tags,
+            created_at: now,
+            deleted_at: None,
+        },
+    );
+    let include = ["SETTINGS".to_owned(), "TAGS".to_owned(), "CONFIGURATIONS".to_owned()];
+    Ok(CreateClusterResponse { cluster: Some(shape(tx, &scope, &row, &include)) })
+}
+
+pub(super) fn describe(
+    _: &Ecs,
+    cx: &mut Context,
+    input: DescribeClustersRequest,
+) -> Result<DescribeClustersResponse, ApiError> {
+    let scope = cx.scope.clone();
+    let wanted = input.clusters.filter(|list| !list.is_empty()).unwrap_or_else(|| vec!["default".to_owned()]);
+    if wanted.len() > 100 {
+        return Err(texts::invalid("Clusters cannot have more than 100 elements"));
+    }
+    let include = input.include.unwrap_or_default();
+    let (mut clusters, mut failures) = (Vec::new(), Vec::new());
+    let view = cx.view();
+    for reference in wanted {
+        let name = names::cluster_name(Some(&reference))?;
+        match view.get::<ClusterRow>(&scope, &name) {
+            Some(row) => clusters.push(shape(view, &scope, &row, &include)),
+            None => failures.push(missing(names::cluster_arn(&scope, &name))),
+        }
+    }
+    Ok(DescribeClustersResponse { clusters: Some(clusters), failures: Some(failures) })
+}
+
+pub(super) fn list(_: &Ecs, cx: &mut Context, input: ListClustersRequest) -> Result<ListClustersResponse, ApiError> {
+    let scope = cx.scope.clone();
+    let active = cx.view().scan::<ClusterRow>(&scope).filter(|row| row.active);
+    let items = active.map(|row| (row.name.clone(), names::cluster_arn(&scope, &row.name)));
+    let (arns, next_token) = paging::page(items, input.next_token.as_deref(), input.max_results, 100)?;
+    Ok(ListClustersResponse { cluster_arns: Some(arns), next_token })
+}
+
+pub(super) fn delete(
+    _: &Ecs,
+    cx: &mut Context,
+    input: DeleteClusterRequest,
+) -> Result<DeleteClusterResponse, ApiError> {
+    let (scope, now) = (cx.scope.clone(), cx.now);
+    let name = names::cluster_name(Some(&input.cluster))?;
+    let tx = cx.tx();
+    let row = tx.get::<ClusterRow>(&scope, &name).ok_or_else(texts::cluster_not_found)?;
+    if tx.by_index(&SERVICES_BY_CLUSTER, &scope, &name).any(|service| service.status != ServiceStatus::Inactive) {
+        return Err(texts::cluster_contains_services());
+    }
+    if tx.by_index(&TASKS_BY_CLUSTER, &scope, &name).any(|task| task.last != TaskStatus::Stopped) {
+        return Err(texts::cluster_contains_tasks());
+    }
+    let row = if row.active {
+        tx.put(&scope, ClusterRow { active: false, deleted_at: Some(now), ..ClusterRow::clone(&row) })
+    } else {
+        row
+    };
+    let include = ["SETTINGS".to_owned()];
+    Ok(DeleteClusterResponse { cluster: Some(shape(tx, &scope, &row, &include)) })
+}
+
+fn settings(given: &[ClusterSetting]) -> Result<Vec<(String, String)>, ApiError> {
+    // Container Insights is off unless the account says otherwise.
+    let mut settings = vec![("containerInsights".to_owned(), "disabled".to_owned())];
+    for setting in given {
+        let name = setting.name.clone().unwrap_or_default();
+        let value = setting.value.clone().unwrap_or_default();
+        if name != "containerInsights" || !["enabled", "disabled", "enhanced"].contains(&value.as_str()) {
+            return Err(texts::invalid(format!("Invalid cluster setting value: {value}")));
+        }
+        settings[0].1 = value;
+    }
+    Ok(settings)
+}
+
+/// Refuses a strategy that names a provider which the cluster lacks, or that cannot place anything.
+pub(super) fn check_strategy(strategy: &[StrategyItem], providers: &[String]) -> Result<(), ApiError> {
+    for item in strategy {
+        if !providers.contains(&item.provider) {
+            return Err(texts::invalid(
+                "The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again.",
+            ));
+        }
+        if !(0..=1000).contains(&item.weight) || !(0..=100_000).contains(&item.base) {
+            return Err(texts::invalid("The capacity provider strategy has a weight or base out of range."));
+        }
+    }
+    if !strategy.is_empty() && strategy.iter().all(|item| item.weight == 0) {
+        return Err(texts::invalid("The capacity provider strategy must have at least one weight greater than 0."));
+    }
+    Ok(())
+}
+
+pub(super) fn missing(arn: String) -> Failure {
+    Failure { arn: Some(arn), reason: Some("MISSING".to_owned()), detail: None }
+}
+
+fn shape(view: &View, scope: &Scope, row: &ClusterRow, include: &[String]) -> Cluster {
+    let include = Some(include.to_vec());
+    let with = |what: &str| includes(include.as_ref(), what);
+    let (mut running, mut pending) = (0, 0);
+    for task in view.by_index(&TASKS_BY_CLUSTER, scope, &row.name) {
+        if task.last == TaskStatus::Running {
+            running += 1;
+        } else if task.last.is_pending() && task.desired == rollout::DesiredStatus::Running {
+            pending += 1;
+        }
+    }
+    let services = view.by_index(&SERVICES_BY_CLUSTER, scope, &row.name);
+    let active_services = services.filter(|service| service.status != ServiceStatus::Inactive).count() as i32;
+    let pair = |name: &str, value: i32| KeyValuePair { name: Some(name.to_owned()), value: Some(value.to_string()) };
+    let statistics = vec![
+        pair("runningEC2TasksCount", 0),
+        pair("runningFargateTasksCount", running),
+        pair("pendingEC2TasksCount", 0),
+        pair("pendingFargateTasksCount", pending),
+        pair("activeEC2ServiceCount", 0),
+        pair("activeFargateServiceCount", active_services),
+        pair("drainingEC2ServiceCount", 0),
+        pair("drainingFargateServiceCount", 0),
+    ];
+    let setting =
+        |(name, value): &(String, String)| ClusterSetting { name: Some(name.clone()), value: Some(value.clone()) };
+    Cluster {
+        cluster_arn: Some(names::cluster_arn(scope, &row.name)),
+        cluster_name: Some(row.name.clone()),
+        status: Some(if row.active { "ACTIVE" } else { "INACTIVE" }.to_owned()),
+        registered_container_instances_count: Some(0),
+        running_tasks_count: Some(running),
+        pending_tasks_count: Some(pending),
+        active_services_count: Some(active_services),
+        statistics: Some(if with("STATISTICS") { statistics } else { vec![] }),
+        tags: Some(if with("TAGS") { shapes::tags(&row.tags) } else { vec![] }),
+        settings: Some(if with("SETTINGS") { row.settings.iter().map(setting).collect() } else { vec![] }),
+        configuration: row.configuration.as_ref().filter(|_| with("CONFIGURATIONS")).map(|stored| stored.0.clone()),
+        capacity_providers: Some(row.capacity_providers.clone()),
+        default_capacity_provider_strategy: Some(shapes::strategy(&row.default_strategy)),
+        service_connect_defaults: row
+            .service_connect_namespace
+            .as_ref()
+            .map(|namespace| ClusterServiceConnectDefaults { namespace: Some(namespace.clone()) }),
+        ..Cluster::default()
+    }
+}

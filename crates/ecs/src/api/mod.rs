@@ -1,0 +1,83 @@
+//! The handlers: requests become intent in the store, rows become answers.
+
+mod clusters;
+mod definitions;
+mod paging;
+mod register;
+mod services;
+mod services_write;
+mod shapes;
+mod tags;
+mod tasks;
+
+use crate::Ecs;
+use crate::rows::{ClusterRow, DefinitionRow, FamilyRow};
+use crate::{names, texts};
+use gateway::Context;
+use model::ecs::Handlers;
+use std::sync::Arc;
+use store::View;
+use types::{ApiError, Scope};
+
+/// Every operation.
+pub fn handlers() -> Handlers<Ecs, Context> {
+    Handlers {
+        create_cluster: clusters::create,
+        delete_cluster: clusters::delete,
+        describe_clusters: clusters::describe,
+        list_clusters: clusters::list,
+        register_task_definition: register::register,
+        deregister_task_definition: definitions::deregister,
+        describe_task_definition: definitions::describe,
+        list_task_definitions: definitions::list,
+        list_task_definition_families: definitions::list_families,
+        run_task: tasks::run,
+        stop_task: tasks::stop,
+        describe_tasks: tasks::describe,
+        list_tasks: tasks::list,
+        create_service: services_write::create,
+        update_service: services_write::update,
+        delete_service: services_write::delete,
+        describe_services: services::describe,
+        list_services: services::list,
+        tag_resource: tags::tag,
+        untag_resource: tags::untag,
+        list_tags_for_resource: tags::list,
+    }
+}
+
+/// The active cluster that a request names.
+fn cluster(view: &View, scope: &Scope, reference: Option<&str>) -> Result<Arc<ClusterRow>, ApiError> {
+    let name = names::cluster_name(reference)?;
+    match view.get::<ClusterRow>(scope, &name) {
+        Some(row) if row.active => Ok(row),
+        Some(_) => Err(texts::cluster_inactive()),
+        None => Err(texts::cluster_not_found()),
+    }
+}
+
+/// The revision that a request names; of a family alone the newest active one.
+fn definition(view: &View, scope: &Scope, reference: &str) -> Result<Option<Arc<DefinitionRow>>, ApiError> {
+    let (family, revision) = names::definition(reference)?;
+    if let Some(revision) = revision {
+        return Ok(view.get::<DefinitionRow>(scope, &DefinitionRow::key(&family, revision)));
+    }
+    let Some(latest) = view.get::<FamilyRow>(scope, &family).map(|row| row.latest) else { return Ok(None) };
+    let newest_first = (1..=latest).rev();
+    Ok(newest_first
+        .filter_map(|revision| view.get::<DefinitionRow>(scope, &DefinitionRow::key(&family, revision)))
+        .find(|row| row.active))
+}
+
+/// The revision to be run: it must exist and be active.
+fn runnable(view: &View, scope: &Scope, reference: &str) -> Result<Arc<DefinitionRow>, ApiError> {
+    let row = definition(view, scope, reference)?.ok_or_else(|| texts::client(texts::DEFINITION_NOT_FOUND))?;
+    if row.active { Ok(row) } else { Err(texts::client(texts::DEFINITION_INACTIVE)) }
+}
+
+pub(crate) use shapes::health;
+pub(crate) use tasks::provider;
+
+fn includes(include: Option<&Vec<String>>, what: &str) -> bool {
+    include.is_some_and(|list| list.iter().any(|item| item == what))
+}

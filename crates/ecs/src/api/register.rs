@@ -1,0 +1,366 @@
+//! RegisterTaskDefinition: AWS's checks, in AWS's words, and the defaults that it fills in.
+
+use super::shapes;
+use crate::rows::{DefinitionRow, FamilyRow};
+use crate::{Ecs, names, texts};
+use gateway::Context;
+use model::Stored;
+use model::ecs::{
+    Attribute, ContainerDefinition, RegisterTaskDefinitionRequest, RegisterTaskDefinitionResponse, TaskDefinition,
+};
+use rollout::fargate::{self, Size};
+use std::collections::BTreeSet;
+use types::ApiError;
+
+pub(super) fn register(
+    _: &Ecs,
+    cx: &mut Context,
+    mut input: RegisterTaskDefinitionRequest,
+) -> Result<RegisterTaskDefinitionResponse, ApiError> {
+    if !names::is_plain(&input.family) {
+        return Err(texts::client("Family contains invalid characters."));
+    }
+    let tags = shapes::tag_rows(input.tags.as_deref().unwrap_or_default())?;
+    let fargate_wanted = wants(&input, "FARGATE");
+    let size = check_size(&mut input, fargate_wanted)?;
+    let awsvpc = input.network_mode.as_deref() == Some("awsvpc");
+    if fargate_wanted && !awsvpc {
+        return Err(texts::client(texts::FARGATE_NETWORK_MODE));
+    }
+    check_containers(&mut input, awsvpc)?;
+    if fargate_wanted {
+        check_fargate(&input)?;
+    }
+    if let Some(storage) = &input.ephemeral_storage
+        && !(21..=200).contains(&storage.size_in_gi_b)
+    {
+        return Err(texts::client("EphemeralStorage size should be between 21 and 200 GiB."));
+    }
+
+    let requires_attributes = attributes(&input, awsvpc);
+    let compatibilities = compatibilities(&input, awsvpc, size);
+    let (scope, now) = (cx.scope.clone(), cx.now);
+    let registered_by = cx.principal.arn.clone();
+    let tx = cx.tx();
+    let revision = tx.get::<FamilyRow>(&scope, &input.family).map_or(0, |row| row.latest) + 1;
+    tx.put(&scope, FamilyRow { family: input.family.clone(), latest: revision });
+    let shape = TaskDefinition {
+        task_definition_arn: Some(names::definition_arn(&scope, &input.family, revision)),
+        container_definitions: Some(input.container_definitions),
+        family: Some(input.family.clone()),
+        task_role_arn: input.task_role_arn,
+        execution_role_arn: input.execution_role_arn,
+        network_mode: input.network_mode,
+        revision: i32::try_from(revision).ok(),
+        volumes: Some(input.volumes.unwrap_or_default()),
+        status: Some("ACTIVE".to_owned()),
+        requires_attributes: Some(requires_attributes),
+        placement_constraints: Some(input.placement_constraints.unwrap_or_default()),
+        compatibilities: Some(compatibilities),
+        runtime_platform: input.runtime_platform,
+        requires_compatibilities: input.requires_compatibilities,
+        cpu: input.cpu,
+        memory: input.memory,
+        inference_accelerators: input.inference_accelerators,
+        pid_mode: input.pid_mode,
+        ipc_mode: input.ipc_mode,
+        proxy_configuration: input.proxy_configuration,
+        registered_at: Some(now),
+        registered_by: Some(registered_by),
+        ephemeral_storage: input.ephemeral_storage,
+        enable_fault_injection: Some(input.enable_fault_injection.unwrap_or(false)),
+        trusted_execution_configuration: input.trusted_execution_configuration,
+        ..TaskDefinition::default()
+    };
+    let family = input.family;
+    let row = tx.put(&scope, DefinitionRow { family, revision, active: true, shape: Stored(shape), tags });
+    Ok(RegisterTaskDefinitionResponse {
+        task_definition: Some(row.shape.0.clone()),
+        tags: Some(shapes::tags(&row.tags)),
+    })
+}
+
+fn wants(input: &RegisterTaskDefinitionRequest, what: &str) -> bool {
+    input.requires_compatibilities.as_ref().is_some_and(|list| list.iter().any(|item| item == what))
+}
+
+/// Checks the task's size and writes it as units and MiB.
+fn check_size(input: &mut RegisterTaskDefinitionRequest, fargate_wanted: bool) -> Result<Option<Size>, ApiError> {
+    let error = |error: fargate::SizeError| texts::client(error.to_string());
+    let size = if fargate_wanted {
+        Some(fargate::size(input.cpu.as_deref(), input.memory.as_deref()).map_err(error)?)
+    } else {
+        let cpu = input.cpu.as_deref().map(fargate::parse_cpu).transpose().map_err(error)?;
+        let memory = input.memory.as_deref().map(fargate::parse_memory).transpose().map_err(error)?;
+        if cpu.is_some_and(|units| !(128..=196_608).contains(&units)) {
+            return Err(texts::client(fargate::SizeError::InvalidCpu.to_string()));
+        }
+        input.cpu = cpu.map(|units| units.to_string());
+        input.memory = memory.map(|mib| mib.to_string());
+        cpu.zip(memory).map(|(cpu, memory)| Size { cpu, memory })
+    };
+    if let Some(size) = size {
+        input.cpu = Some(size.cpu.to_string());
+        input.memory = Some(size.memory.to_string());
+    }
+    Ok(size)
+}
+
+fn check_containers(input: &mut RegisterTaskDefinitionRequest, awsvpc: bool) -> Result<(), ApiError> {
+    let task_memory = input.memory.is_some();
+    let volumes: BTreeSet<String> = input.volumes.iter().flatten().filter_map(|volume| volume.name.clone()).collect();
+    let containers = &mut input.container_definitions;
+    if containers.is_empty() {
+        return Err(texts::client(texts::NO_CONTAINERS));
+    }
+    if containers.len() > 10 {
+        return Err(texts::client("Too many containers: a task definition can have at most 10 containers."));
+    }
+    let mut names_seen = BTreeSet::new();
+    for container in containers.iter_mut() {
+        let name = container.name.clone().filter(|name| !name.is_empty());
+        let name = name.ok_or_else(|| texts::client(texts::property_missing("name")))?;
+        if !names::is_plain(&name) {
+            return Err(texts::client("Container name contains invalid characters."));
+        }
+        if container.image.as_ref().is_none_or(String::is_empty) {
+            return Err(texts::client(texts::property_missing("image")));
+        }
+        if !task_memory && container.memory.is_none() && container.memory_reservation.is_none() {
+            return Err(texts::client(texts::memory_missing(&name)));
+        }
+        check_memory(container, &name)?;
+        fill_defaults(container);
+        check_ports(container, awsvpc)?;
+        for mount in container.mount_points.iter().flatten() {
+            let volume = mount.source_volume.clone().unwrap_or_default();
+            if !volumes.contains(&volume) {
+                return Err(texts::client(format!("Unknown volume '{volume}'.")));
+            }
+        }
+        if !names_seen.insert(name.clone()) {
+            return Err(texts::client(format!("Container names should be unique. Duplicate name: {name}.")));
+        }
+    }
+    if !containers.iter().any(|container| container.essential == Some(true)) {
+        return Err(texts::client("Task definition must have at least one essential container."));
+    }
+    check_dependencies(containers)
+}
+
+fn check_memory(container: &ContainerDefinition, name: &str) -> Result<(), ApiError> {
+    let too_small = |mib: Option<i32>| mib.is_some_and(|mib| mib < 4);
+    if too_small(container.memory) || too_small(container.memory_reservation) {
+        return Err(texts::client(format!("Invalid setting for container '{name}'. Memory must be at least 4 MiB.")));
+    }
+    if let (Some(hard), Some(soft)) = (container.memory, container.memory_reservation)
+        && hard < soft
+    {
+        return Err(texts::client(format!(
+            "Invalid setting for container '{name}'. The 'memory' setting must be greater than or equal to 'memoryReservation'."
+        )));
+    }
+    Ok(())
+}
+
+/// What DescribeTaskDefinition shows although nobody said it.
+fn fill_defaults(container: &mut ContainerDefinition) {
+    container.cpu.get_or_insert(0);
+    container.essential.get_or_insert(true);
+    container.environment.get_or_insert_default();
+    container.mount_points.get_or_insert_default();
+    container.volumes_from.get_or_insert_default();
+    container.port_mappings.get_or_insert_default();
+    container.system_controls.get_or_insert_default();
+    if let Some(check) = &mut container.health_check {
+        check.interval.get_or_insert(30);
+        check.timeout.get_or_insert(5);
+        check.retries.get_or_insert(3);
+    }
+}
+
+fn check_ports(container: &mut ContainerDefinition, awsvpc: bool) -> Result<(), ApiError> {
+    for mapping in container.port_mappings.iter_mut().flatten() {
+        mapping.protocol.get_or_insert_with(|| "tcp".to_owned());
+        let Some(port) = mapping.container_port else { continue };
+        if !(1..=65535).contains(&port) {
+            return Err(texts::client(format!("Invalid 'containerPort' setting for container: {port}.")));
+        }
+        if awsvpc {
+            match mapping.host_port {
+                None | Some(0) => mapping.host_port = Some(port),
+                Some(host) if host == port => {}
+                Some(_) => return Err(texts::client(texts::HOST_PORTS_MUST_MATCH)),
+            }
+        } else {
+            mapping.host_port.get_or_insert(0);
+        }
+    }
+    Ok(())
+}
+
+/// Every dependency names another container, and none waits for itself, however long the way round.
+fn check_dependencies(containers: &[ContainerDefinition]) -> Result<(), ApiError> {
+    let name = |container: &ContainerDefinition| container.name.clone().unwrap_or_default();
+    let mut open: Vec<&ContainerDefinition> = containers.iter().collect();
+    let mut done = BTreeSet::new();
+    for container in containers {
+        for dependency in container.depends_on.iter().flatten() {
+            let target = containers.iter().find(|other| name(other) == dependency.container_name);
+            let Some(target) = target.filter(|other| name(other) != name(container)) else {
+                return Err(texts::client(
+                    "Container dependency is invalid: the container does not exist in the task definition.",
+                ));
+            };
+            if dependency.condition == "HEALTHY" && target.health_check.is_none() {
+                return Err(texts::client(format!(
+                    "Container {} has a dependency on the health of container {}, which has no health check.",
+                    name(container),
+                    name(target)
+                )));
+            }
+        }
+    }
+    while !open.is_empty() {
+        let before = open.len();
+        open.retain(|container| {
+            let ready = container.depends_on.iter().flatten().all(|dep| done.contains(&dep.container_name));
+            if ready {
+                done.insert(name(container));
+            }
+            !ready
+        });
+        if open.len() == before {
+            return Err(texts::client("Container dependency contains a cycle."));
+        }
+    }
+    Ok(())
+}
+
+/// What Fargate adds.
+fn check_fargate(input: &RegisterTaskDefinitionRequest) -> Result<(), ApiError> {
+    if input.placement_constraints.as_ref().is_some_and(|list| !list.is_empty()) {
+        return Err(texts::client("Placement constraints are not supported when using Fargate."));
+    }
+    for container in &input.container_definitions {
+        if container.privileged == Some(true) {
+            return Err(texts::client("Privileged container is not supported on Fargate."));
+        }
+        if container.links.as_ref().is_some_and(|links| !links.is_empty()) {
+            return Err(texts::client("Links are not supported when networkMode=awsvpc."));
+        }
+        if let Some(log) = &container.log_configuration {
+            if !["awslogs", "splunk", "awsfirelens"].contains(&log.log_driver.as_str()) {
+                return Err(texts::client("Fargate only supports the log drivers: awslogs, splunk, awsfirelens."));
+            }
+            if input.execution_role_arn.is_none() {
+                return Err(texts::client(texts::fargate_role_for_log_driver(&log.log_driver)));
+            }
+            check_awslogs(log)?;
+        }
+        if input.execution_role_arn.is_none() {
+            if container.image.as_deref().is_some_and(is_ecr_image) {
+                return Err(texts::client(texts::FARGATE_ROLE_FOR_ECR));
+            }
+            if container.secrets.as_ref().is_some_and(|secrets| !secrets.is_empty()) {
+                return Err(texts::client(
+                    "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.",
+                ));
+            }
+        }
+        if container.stop_timeout.is_some_and(|seconds| !(0..=120).contains(&seconds)) {
+            return Err(texts::client("The stopTimeout value must be between 0 and 120 seconds on Fargate."));
+        }
+    }
+    for volume in input.volumes.iter().flatten() {
+        if volume.host.as_ref().is_some_and(|host| host.source_path.as_ref().is_some_and(|path| !path.is_empty())) {
+            return Err(texts::client("Host.sourcePath should not be set for volumes in Fargate."));
+        }
+        if volume.docker_volume_configuration.is_some() {
+            return Err(texts::client("Docker volumes are not supported on Fargate."));
+        }
+    }
+    Ok(())
+}
+
+fn check_awslogs(log: &model::ecs::LogConfiguration) -> Result<(), ApiError> {
+    if log.log_driver != "awslogs" {
+        return Ok(());
+    }
+    let has = |option: &str| log.options.as_ref().is_some_and(|options| options.contains_key(option));
+    for option in ["awslogs-group", "awslogs-region", "awslogs-stream-prefix"] {
+        if !has(option) {
+            return Err(texts::client(format!("Log driver awslogs requires options: {option}")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether Fargate takes the image's name for one of ECR.
+fn is_ecr_image(image: &str) -> bool {
+    image.split('/').next().is_some_and(|host| host.contains(".dkr.ecr."))
+}
+
+fn compatibilities(input: &RegisterTaskDefinitionRequest, awsvpc: bool, size: Option<Size>) -> Vec<String> {
+    let mut list = Vec::new();
+    let fargate = awsvpc && size.is_some_and(fargate::is_offered) && {
+        let without = RegisterTaskDefinitionRequest { ..input.clone() };
+        check_fargate(&without).is_ok()
+    };
+    if !awsvpc {
+        list.push("EXTERNAL".to_owned());
+    }
+    list.push("EC2".to_owned());
+    if fargate {
+        list.push("FARGATE".to_owned());
+    }
+    list
+}
+
+/// What a container instance would need to run this. Source: developer guide, "Container agent attributes".
+fn attributes(input: &RegisterTaskDefinitionRequest, awsvpc: bool) -> Vec<Attribute> {
+    let mut wanted = BTreeSet::new();
+    wanted.insert("com.amazonaws.ecs.capability.docker-remote-api.1.18");
+    for container in &input.container_definitions {
+        if let Some(log) = &container.log_configuration {
+            if log.log_driver == "awslogs" {
+                wanted.insert("com.amazonaws.ecs.capability.logging-driver.awslogs");
+                if input.execution_role_arn.is_some() {
+                    wanted.insert("ecs.capability.execution-role-awslogs");
+                }
+            }
+            wanted.insert("com.amazonaws.ecs.capability.docker-remote-api.1.19");
+        }
+        if container.image.as_deref().is_some_and(is_ecr_image) {
+            wanted.insert("com.amazonaws.ecs.capability.ecr-auth");
+            wanted.insert("com.amazonaws.ecs.capability.docker-remote-api.1.19");
+            if input.execution_role_arn.is_some() {
+                wanted.insert("ecs.capability.execution-role-ecr-pull");
+            }
+        }
+        for secret in container.secrets.iter().flatten() {
+            wanted.insert(if secret.value_from.contains(":secretsmanager:") {
+                "ecs.capability.secrets.asm.environment-variables"
+            } else {
+                "ecs.capability.secrets.ssm.environment-variables"
+            });
+        }
+        if container.health_check.is_some() {
+            wanted.insert("ecs.capability.container-health-check");
+            wanted.insert("com.amazonaws.ecs.capability.docker-remote-api.1.29");
+        }
+        if container.depends_on.as_ref().is_some_and(|list| !list.is_empty()) {
+            wanted.insert("ecs.capability.container-ordering");
+        }
+    }
+    if awsvpc {
+        wanted.insert("ecs.capability.task-eni");
+    }
+    if input.task_role_arn.is_some() {
+        wanted.insert("com.amazonaws.ecs.capability.task-iam-role");
+    }
+    if input.ephemeral_storage.is_some() {
+        wanted.insert("ecs.capability.extensible-ephemeral-storage");
+    }
+    wanted.into_iter().map(|name| Attribute { name: name.to_owned(), ..Attribute::default() }).collect()
+}

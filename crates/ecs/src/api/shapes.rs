@@ -1,0 +1,314 @@
+//! Rows as AWS's shapes.
+
+use crate::rows::{
+    ContainerRow, DeploymentRow, Health, NetworkRow, ServiceRow, StrategyItem, Tag as TagRow, TargetRow, TaskRow,
+};
+use crate::{names, texts};
+use model::ecs::{
+    Attachment, Attribute, AwsVpcConfiguration, CapacityProviderStrategyItem, Container, Deployment,
+    DeploymentController, EphemeralStorage, KeyValuePair, LoadBalancer, NetworkConfiguration, NetworkInterface,
+    Service, ServiceEvent, Tag, Task, TaskEphemeralStorage,
+};
+use rollout::{DesiredStatus, TaskStatus};
+use types::{ApiError, Scope};
+
+/// The newest Fargate platform of Linux tasks.
+pub(crate) const PLATFORM_VERSION: &str = "1.4.0";
+
+pub(super) fn tags(rows: &[TagRow]) -> Vec<Tag> {
+    rows.iter().map(|row| Tag { key: Some(row.key.clone()), value: Some(row.value.clone()) }).collect()
+}
+
+/// Tags as given, checked; a later one with the same key wins.
+pub(super) fn tag_rows(given: &[Tag]) -> Result<Vec<TagRow>, ApiError> {
+    let mut rows: Vec<TagRow> = Vec::with_capacity(given.len());
+    for tag in given {
+        let (key, value) = (tag.key.clone().unwrap_or_default(), tag.value.clone().unwrap_or_default());
+        if key.is_empty() || key.chars().count() > 128 {
+            return Err(texts::invalid(
+                "Tag key must have length greater than or equal to 1 and less than or equal to 128.",
+            ));
+        }
+        if value.chars().count() > 256 {
+            return Err(texts::invalid("Tag value must have length less than or equal to 256."));
+        }
+        if key.to_ascii_lowercase().starts_with("aws:") {
+            return Err(texts::invalid("Tag keys must not start with aws:"));
+        }
+        match rows.iter_mut().find(|row| row.key == key) {
+            Some(row) => row.value = value,
+            None => rows.push(TagRow { key, value }),
+        }
+    }
+    if rows.len() > 50 {
+        return Err(texts::invalid("The number of tags exceeds the maximum of 50."));
+    }
+    Ok(rows)
+}
+
+pub(super) fn strategy(rows: &[StrategyItem]) -> Vec<CapacityProviderStrategyItem> {
+    let item = |row: &StrategyItem| CapacityProviderStrategyItem {
+        capacity_provider: row.provider.clone(),
+        weight: Some(row.weight),
+        base: Some(row.base),
+    };
+    rows.iter().map(item).collect()
+}
+
+pub(super) fn strategy_rows(given: &[CapacityProviderStrategyItem]) -> Vec<StrategyItem> {
+    let row = |item: &CapacityProviderStrategyItem| StrategyItem {
+        provider: item.capacity_provider.clone(),
+        weight: item.weight.unwrap_or(0),
+        base: item.base.unwrap_or(0),
+    };
+    given.iter().map(row).collect()
+}
+
+fn network(row: &NetworkRow) -> NetworkConfiguration {
+    let vpc = AwsVpcConfiguration {
+        subnets: row.places.iter().map(|place| place.subnet.clone()).collect(),
+        security_groups: Some(if row.groups_named { row.security_groups.clone() } else { vec![] }),
+        assign_public_ip: Some(if row.assign_public_ip { "ENABLED" } else { "DISABLED" }.to_owned()),
+    };
+    NetworkConfiguration { awsvpc_configuration: Some(vpc) }
+}
+
+fn load_balancers(rows: &[TargetRow]) -> Vec<LoadBalancer> {
+    let entry = |row: &TargetRow| LoadBalancer {
+        target_group_arn: Some(row.group.clone()),
+        container_name: Some(row.container.clone()),
+        container_port: Some(i32::from(row.port)),
+        ..LoadBalancer::default()
+    };
+    rows.iter().map(entry).collect()
+}
+
+/// A task.
+pub(super) fn task(scope: &Scope, row: &TaskRow, with_tags: bool) -> Task {
+    let connectivity = row
+        .connectivity_at
+        .map(|_| if row.last >= TaskStatus::Deprovisioning { "DISCONNECTED" } else { "CONNECTED" }.to_owned());
+    Task {
+        attachments: Some(vec![attachment(row)]),
+        attributes: Some(vec![Attribute {
+            name: "ecs.cpu-architecture".to_owned(),
+            value: Some("x86_64".to_owned()),
+            ..Attribute::default()
+        }]),
+        availability_zone: Some(row.placement.zone.clone()),
+        capacity_provider_name: row.capacity_provider.clone(),
+        cluster_arn: Some(names::cluster_arn(scope, &row.cluster)),
+        connectivity,
+        connectivity_at: row.connectivity_at,
+        containers: Some(row.containers.iter().map(|container| self::container(scope, row, container)).collect()),
+        cpu: Some(row.cpu.to_string()),
+        created_at: Some(row.created_at),
+        desired_status: Some(row.desired.to_string()),
+        enable_execute_command: Some(row.enable_execute_command),
+        execution_stopped_at: row.execution_stopped_at,
+        group: Some(row.group.clone()),
+        health_status: Some(health(row).as_str().to_owned()),
+        last_status: Some(row.last.to_string()),
+        launch_type: Some(row.launch_type.clone().unwrap_or_else(|| "FARGATE".to_owned())),
+        memory: Some(row.memory.to_string()),
+        overrides: Some(overrides(row)),
+        platform_version: Some(PLATFORM_VERSION.to_owned()),
+        platform_family: Some("Linux".to_owned()),
+        pull_started_at: row.pull_started_at,
+        pull_stopped_at: row.pull_stopped_at,
+        started_at: row.started_at,
+        started_by: row.started_by.clone(),
+        stop_code: row.stop.as_ref().map(|stop| stop.code.to_string()),
+        stopped_reason: row.stop.as_ref().map(|stop| stop.reason.clone()),
+        stopping_at: row.stopping_at,
+        stopped_at: row.stopped_at,
+        tags: Some(if with_tags { tags(&row.tags) } else { vec![] }),
+        task_arn: Some(names::task_arn(scope, &row.cluster, &row.id)),
+        task_definition_arn: Some(row.definition_arn.clone()),
+        version: Some(row.version),
+        inference_accelerators: Some(vec![]),
+        ephemeral_storage: Some(EphemeralStorage { size_in_gi_b: row.storage_gib }),
+        fargate_ephemeral_storage: Some(TaskEphemeralStorage { size_in_gi_b: Some(row.storage_gib), kms_key_id: None }),
+        ..Task::default()
+    }
+}
+
+/// All essential checked containers together.
+pub(crate) fn health(row: &TaskRow) -> Health {
+    let mut checked = row.containers.iter().filter(|container| container.checked && container.essential).peekable();
+    if checked.peek().is_none() {
+        return Health::Unknown;
+    }
+    let mut all = Health::Healthy;
+    for container in checked {
+        match container.health {
+            Health::Unhealthy => return Health::Unhealthy,
+            Health::Unknown => all = Health::Unknown,
+            Health::Healthy => {}
+        }
+    }
+    all
+}
+
+fn overrides(row: &TaskRow) -> model::ecs::TaskOverride {
+    let mut overrides = row.overrides.0.clone();
+    // Every container has an entry in the answer.
+    let entries = overrides.container_overrides.get_or_insert_default();
+    for container in &row.containers {
+        if !entries.iter().any(|entry| entry.name.as_ref() == Some(&container.name)) {
+            entries.push(model::ecs::ContainerOverride { name: Some(container.name.clone()), ..Default::default() });
+        }
+    }
+    overrides.inference_accelerator_overrides.get_or_insert_default();
+    overrides
+}
+
+fn attachment(row: &TaskRow) -> Attachment {
+    let pair = |name: &str, value: String| KeyValuePair { name: Some(name.to_owned()), value: Some(value) };
+    let mut details = vec![pair("subnetId", row.placement.subnet.clone())];
+    if let Some(eni) = &row.eni {
+        details.push(pair("networkInterfaceId", eni.id.clone()));
+        details.push(pair("macAddress", eni.mac.clone()));
+        details.extend(eni.private_dns.clone().map(|name| pair("privateDnsName", name)));
+        details.push(pair("privateIPv4Address", eni.ip.to_string()));
+    }
+    let status = match row.last {
+        TaskStatus::Provisioning if row.eni.is_none() => "PRECREATED",
+        TaskStatus::Provisioning => "ATTACHING",
+        TaskStatus::Stopped | TaskStatus::Deprovisioning => "DELETED",
+        _ => "ATTACHED",
+    };
+    Attachment {
+        id: Some(row.attachment_id.clone()),
+        type_: Some("ElasticNetworkInterface".to_owned()),
+        status: Some(status.to_owned()),
+        details: Some(details),
+    }
+}
+
+fn container(scope: &Scope, task: &TaskRow, row: &ContainerRow) -> Container {
+    let interface = |eni: &crate::rows::EniRow| NetworkInterface {
+        attachment_id: Some(task.attachment_id.clone()),
+        private_ipv4_address: Some(eni.ip.to_string()),
+        ipv6_address: None,
+    };
+    Container {
+        container_arn: Some(names::container_arn(scope, &task.cluster, &task.id, &row.uuid)),
+        task_arn: Some(names::task_arn(scope, &task.cluster, &task.id)),
+        name: Some(row.name.clone()),
+        image: Some(row.image.clone()),
+        image_digest: row.digest.clone(),
+        runtime_id: row.started_at.map(|_| row.runtime_id.clone()),
+        last_status: Some(row.last.to_string()),
+        exit_code: row.exit_code,
+        reason: row.reason.clone(),
+        network_bindings: row.started_at.map(|_| vec![]),
+        network_interfaces: Some(task.eni.iter().map(interface).collect()),
+        health_status: Some(row.health.as_str().to_owned()),
+        cpu: Some(row.cpu.to_string()),
+        memory: row.memory.map(|mib| mib.to_string()),
+        memory_reservation: row.memory_reservation.map(|mib| mib.to_string()),
+        ..Container::default()
+    }
+}
+
+/// How many tasks are where.
+#[derive(Default)]
+pub(super) struct Counts {
+    running: i32,
+    pending: i32,
+}
+
+impl Counts {
+    pub(super) fn of<'a>(tasks: impl Iterator<Item = &'a TaskRow>) -> Self {
+        let mut counts = Self::default();
+        for task in tasks {
+            if task.last == TaskStatus::Running {
+                counts.running += 1;
+            } else if task.last.is_pending() && task.desired == DesiredStatus::Running {
+                counts.pending += 1;
+            }
+        }
+        counts
+    }
+}
+
+fn count(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn deployment(service: &ServiceRow, row: &DeploymentRow, tasks: &[&TaskRow]) -> Deployment {
+    let id = Some(row.state.id.as_str());
+    let counts = Counts::of(tasks.iter().copied().filter(|task| task.started_by.as_deref() == id));
+    let primary = row.state.status == rollout::DeploymentStatus::Primary;
+    Deployment {
+        id: Some(row.state.id.clone()),
+        status: Some(row.state.status.to_string()),
+        task_definition: Some(row.definition_arn.clone()),
+        desired_count: Some(if primary { count(service.desired) } else { 0 }),
+        pending_count: Some(counts.pending),
+        running_count: Some(counts.running),
+        failed_tasks: Some(count(row.state.failed_tasks)),
+        created_at: Some(row.created_at),
+        updated_at: Some(row.updated_at),
+        capacity_provider_strategy: (!service.strategy.is_empty()).then(|| strategy(&service.strategy)),
+        launch_type: service.launch_type.clone(),
+        platform_version: Some(PLATFORM_VERSION.to_owned()),
+        platform_family: Some("Linux".to_owned()),
+        network_configuration: Some(network(&row.network)),
+        rollout_state: Some(row.state.rollout.to_string()),
+        rollout_state_reason: Some(row.reason.clone()),
+        ..Deployment::default()
+    }
+}
+
+/// A service with its tasks and events.
+pub(super) fn service(
+    scope: &Scope,
+    row: &ServiceRow,
+    tasks: &[&TaskRow],
+    events: Vec<ServiceEvent>,
+    with_tags: bool,
+) -> Service {
+    let counts = Counts::of(tasks.iter().copied());
+    let primary = row.primary();
+    let deployments = row.deployments.iter().map(|deployment| self::deployment(row, deployment, tasks)).collect();
+    let inactive = row.status == crate::rows::ServiceStatus::Inactive;
+    Service {
+        service_arn: Some(names::service_arn(scope, &row.cluster, &row.name)),
+        service_name: Some(row.name.clone()),
+        cluster_arn: Some(names::cluster_arn(scope, &row.cluster)),
+        load_balancers: Some(load_balancers(&row.targets)),
+        service_registries: Some(vec![]),
+        status: Some(row.status.as_str().to_owned()),
+        desired_count: Some(count(row.desired)),
+        running_count: Some(counts.running),
+        pending_count: Some(counts.pending),
+        launch_type: row.launch_type.clone(),
+        capacity_provider_strategy: (!row.strategy.is_empty()).then(|| strategy(&row.strategy)),
+        platform_version: primary.map(|deployment| deployment.platform_version.clone()),
+        platform_family: Some("Linux".to_owned()),
+        task_definition: primary.map(|deployment| deployment.definition_arn.clone()),
+        deployment_configuration: Some(row.deployment_configuration.0.clone()),
+        deployments: Some(if inactive { vec![] } else { deployments }),
+        role_arn: Some(format!(
+            "arn:aws:iam::{}:role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS",
+            scope.account
+        )),
+        events: Some(events),
+        created_at: Some(row.created_at),
+        placement_constraints: Some(vec![]),
+        placement_strategy: Some(vec![]),
+        network_configuration: primary.map(|deployment| network(&deployment.network)),
+        health_check_grace_period_seconds: row.grace_seconds.map(count).or((!row.targets.is_empty()).then_some(0)),
+        scheduling_strategy: Some("REPLICA".to_owned()),
+        deployment_controller: Some(DeploymentController { type_: "ECS".to_owned() }),
+        tags: Some(if with_tags { tags(&row.tags) } else { vec![] }),
+        created_by: Some(row.created_by.clone()),
+        enable_ecs_managed_tags: Some(row.managed_tags),
+        propagate_tags: Some(row.propagate_tags.clone().unwrap_or_else(|| "NONE".to_owned())),
+        enable_execute_command: Some(row.enable_execute_command),
+        availability_zone_rebalancing: Some(row.zone_rebalancing.clone()),
+        ..Service::default()
+    }
+}

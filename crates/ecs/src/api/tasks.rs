@@ -1,0 +1,277 @@
+//! Tasks: RunTask, StopTask, DescribeTasks, ListTasks.
+
+use super::clusters::{check_strategy, missing};
+use super::{cluster, includes, paging, runnable, shapes};
+use crate::launch::{self, Birth};
+use crate::rows::{
+    ClusterRow, DefinitionRow, ServiceRow, StrategyItem, TASKS_BY_CLUSTER, TASKS_BY_SERVICE, Tag, TaskRow, TokenRow,
+};
+use crate::{Ecs, names, ports, texts};
+use gateway::Context;
+use model::ecs::{
+    DescribeTasksRequest, DescribeTasksResponse, ListTasksRequest, ListTasksResponse, RunTaskRequest, RunTaskResponse,
+    StopTaskRequest, StopTaskResponse, TaskOverride,
+};
+use rollout::{DesiredStatus, StopCode, TaskStatus};
+use std::sync::Arc;
+use types::ApiError;
+
+/// Where tasks run: a launch type, or a capacity provider in its place.
+pub(super) enum Capacity {
+    Fargate,
+    Strategy(Vec<StrategyItem>),
+    Ec2,
+}
+
+/// What a request says of capacity; without a word the cluster's default strategy, without one EC2, as on AWS.
+pub(super) fn capacity(
+    cluster: &ClusterRow,
+    launch_type: Option<&str>,
+    given: Option<&[model::ecs::CapacityProviderStrategyItem]>,
+) -> Result<Capacity, ApiError> {
+    let strategy = shapes::strategy_rows(given.unwrap_or_default());
+    match launch_type {
+        Some(_) if !strategy.is_empty() => Err(texts::invalid(
+            "Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again.",
+        )),
+        Some("FARGATE") => Ok(Capacity::Fargate),
+        Some(_) => Ok(Capacity::Ec2),
+        None if !strategy.is_empty() => {
+            check_strategy(&strategy, &cluster.capacity_providers)?;
+            Ok(Capacity::Strategy(strategy))
+        }
+        None if !cluster.default_strategy.is_empty() => Ok(Capacity::Strategy(cluster.default_strategy.clone())),
+        None => Ok(Capacity::Ec2),
+    }
+}
+
+/// The provider that takes task number `index` of a strategy: bases first, then in proportion to the weights.
+pub(crate) fn provider(strategy: &[StrategyItem], index: usize) -> Option<String> {
+    let mut before = 0usize;
+    for item in strategy {
+        before += usize::try_from(item.base).unwrap_or(0);
+        if index < before {
+            return Some(item.provider.clone());
+        }
+    }
+    let total: usize = strategy.iter().map(|item| usize::try_from(item.weight).unwrap_or(0)).sum();
+    let mut turn = (index - before).checked_rem(total)?;
+    for item in strategy {
+        let weight = usize::try_from(item.weight).unwrap_or(0);
+        if turn < weight {
+            return Some(item.provider.clone());
+        }
+        turn -= weight;
+    }
+    None
+}
+
+/// The Fargate platform versions that a Linux task may ask for.
+pub(super) fn check_platform(version: Option<&str>) -> Result<String, ApiError> {
+    match version {
+        None | Some("LATEST" | "") => Ok("LATEST".to_owned()),
+        Some("1.4.0") => Ok("1.4.0".to_owned()),
+        Some("1.3.0" | "1.2.0" | "1.1.0" | "1.0.0") => {
+            Err(ApiError::not_implemented("Fargate platform versions before 1.4.0"))
+        }
+        Some(_) => Err(ApiError::new("PlatformUnknownException", "The specified platform does not exist.")),
+    }
+}
+
+pub(super) fn run(ecs: &Ecs, cx: &mut Context, input: RunTaskRequest) -> Result<RunTaskResponse, ApiError> {
+    let (scope, now) = (cx.scope.clone(), cx.now);
+    let count = input.count.unwrap_or(1);
+    if !(1..=10).contains(&count) {
+        return Err(texts::invalid("count should be between 1 and 10."));
+    }
+    let tags = shapes::tag_rows(input.tags.as_deref().unwrap_or_default())?;
+    // The request as text tells a repetition from another request with the same token.
+    let request = format!("{input:?}");
+    let tx = cx.tx();
+    let cluster = cluster(tx, &scope, input.cluster.as_deref())?;
+    let token = input.client_token.filter(|token| !token.is_empty()).map(|token| format!("{}/{token}", cluster.name));
+    if let Some(known) = token.as_ref().and_then(|token| tx.get::<TokenRow>(&scope, token)) {
+        if known.request != request {
+            return Err(ApiError::new(
+                "ConflictException",
+                "The clientToken is already in use with different parameters.",
+            ));
+        }
+        let rows = known.tasks.iter().filter_map(|id| tx.get::<TaskRow>(&scope, id));
+        let tasks = rows.map(|row| shapes::task(&scope, &row, true)).collect();
+        return Ok(RunTaskResponse { tasks: Some(tasks), failures: Some(vec![]) });
+    }
+    let definition = runnable(tx, &scope, &input.task_definition)?;
+    let capacity = capacity(&cluster, input.launch_type.as_deref(), input.capacity_provider_strategy.as_deref())?;
+    if matches!(capacity, Capacity::Ec2) {
+        return Err(texts::invalid(texts::NO_INSTANCES));
+    }
+    let fargate =
+        definition.shape.compatibilities.as_ref().is_some_and(|list| list.iter().any(|item| item == "FARGATE"));
+    if !fargate {
+        return Err(texts::invalid("Task definition does not support launch_type FARGATE."));
+    }
+    check_platform(input.platform_version.as_deref())?;
+    let overrides = input.overrides.unwrap_or_default();
+    check_overrides(&definition, &overrides)?;
+    let size = launch::size(&definition, &overrides)?;
+    let network = ports::resolve_network(&ecs.ports, tx, &scope, input.network_configuration.as_ref())?;
+    launch::check_runnable(&definition)?;
+
+    let mut tags = tags;
+    if input.propagate_tags.as_deref() == Some("TASK_DEFINITION") {
+        inherit(&mut tags, &definition.tags);
+    }
+    if input.enable_ecs_managed_tags == Some(true) {
+        tags.push(Tag { key: "aws:ecs:clusterName".to_owned(), value: cluster.name.clone() });
+    }
+    let mut tasks = Vec::new();
+    let mut ids = Vec::new();
+    for index in 0..count as usize {
+        let strategy = if let Capacity::Strategy(strategy) = &capacity { Some(strategy) } else { None };
+        let birth = Birth {
+            cluster: &cluster.name,
+            definition: &definition,
+            overrides: overrides.clone(),
+            size,
+            service: None,
+            group: input.group.clone().unwrap_or_else(|| format!("family:{}", definition.family)),
+            started_by: input.started_by.clone(),
+            launch_type: strategy.is_none().then(|| "FARGATE".to_owned()),
+            capacity_provider: strategy.and_then(|strategy| provider(strategy, index)),
+            network: &network,
+            placement: network.places[index % network.places.len()].clone(),
+            targets: vec![],
+            enable_execute_command: input.enable_execute_command.unwrap_or(false),
+            tags: tags.clone(),
+            now,
+        };
+        let row = tx.put(&scope, launch::task(&scope, birth));
+        ids.push(row.id.clone());
+        tasks.push(shapes::task(&scope, &row, true));
+    }
+    if let Some(token) = token {
+        tx.put(&scope, TokenRow { token, request, tasks: ids, at: now });
+    }
+    Ok(RunTaskResponse { tasks: Some(tasks), failures: Some(vec![]) })
+}
+
+/// Adds those of `from` whose key is not there yet.
+pub(crate) fn inherit(tags: &mut Vec<Tag>, from: &[Tag]) {
+    for tag in from {
+        if !tags.iter().any(|own| own.key == tag.key) {
+            tags.push(tag.clone());
+        }
+    }
+}
+
+fn check_overrides(definition: &DefinitionRow, overrides: &TaskOverride) -> Result<(), ApiError> {
+    for over in overrides.container_overrides.iter().flatten() {
+        let name = over.name.clone().unwrap_or_default();
+        if !definition.containers().iter().any(|container| container.name.as_ref() == Some(&name)) {
+            return Err(texts::invalid(texts::override_container_missing(&name)));
+        }
+        if over.environment_files.as_ref().is_some_and(|files| !files.is_empty()) {
+            return Err(ApiError::not_implemented("environmentFiles (Amazon S3)"));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn stop(_: &Ecs, cx: &mut Context, input: StopTaskRequest) -> Result<StopTaskResponse, ApiError> {
+    let (scope, now) = (cx.scope.clone(), cx.now);
+    let tx = cx.tx();
+    let cluster = cluster(tx, &scope, input.cluster.as_deref())?;
+    let id = names::in_cluster(&input.task, "task", &cluster.name)?;
+    if id.len() > 36 {
+        return Err(texts::invalid("taskId longer than 36."));
+    }
+    let row = tx.get::<TaskRow>(&scope, &id).filter(|row| row.cluster == cluster.name);
+    let row = row.ok_or_else(|| texts::invalid(texts::TASK_NOT_FOUND))?;
+    let mut row = TaskRow::clone(&row);
+    let reason = input.reason.filter(|reason| !reason.is_empty()).unwrap_or_else(|| texts::STOPPED_BY_USER.to_owned());
+    row.stop(StopCode::UserInitiated, reason, now);
+    let row = tx.put(&scope, row);
+    Ok(StopTaskResponse { task: Some(shapes::task(&scope, &row, true)) })
+}
+
+pub(super) fn describe(
+    _: &Ecs,
+    cx: &mut Context,
+    input: DescribeTasksRequest,
+) -> Result<DescribeTasksResponse, ApiError> {
+    let scope = cx.scope.clone();
+    let view = cx.view();
+    let cluster = cluster(view, &scope, input.cluster.as_deref())?;
+    if input.tasks.is_empty() {
+        return Err(texts::invalid(texts::TASKS_EMPTY));
+    }
+    if input.tasks.len() > 100 {
+        return Err(texts::invalid("Tasks cannot have more than 100 elements"));
+    }
+    let with_tags = includes(input.include.as_ref(), "TAGS");
+    let (mut tasks, mut failures) = (Vec::new(), Vec::new());
+    for reference in &input.tasks {
+        let id = names::in_cluster(reference, "task", &cluster.name)?;
+        if id.len() > 36 {
+            return Err(texts::invalid("taskId longer than 36."));
+        }
+        if !names::is_task_id(&id) {
+            return Err(texts::invalid("taskId is invalid."));
+        }
+        match view.get::<TaskRow>(&scope, &id).filter(|row| row.cluster == cluster.name) {
+            Some(row) => tasks.push(shapes::task(&scope, &row, with_tags)),
+            None => failures.push(missing(names::task_arn(&scope, &cluster.name, &id))),
+        }
+    }
+    Ok(DescribeTasksResponse { tasks: Some(tasks), failures: Some(failures) })
+}
+
+pub(super) fn list(_: &Ecs, cx: &mut Context, input: ListTasksRequest) -> Result<ListTasksResponse, ApiError> {
+    let scope = cx.scope.clone();
+    let view = cx.view();
+    let cluster = cluster(view, &scope, input.cluster.as_deref())?;
+    let rows: Vec<&Arc<TaskRow>> = match input.service_name.as_deref().filter(|name| !name.is_empty()) {
+        Some(reference) => {
+            let name = names::in_cluster(reference, "service", &cluster.name)?;
+            let key = ServiceRow::key(&cluster.name, &name);
+            if view.get::<ServiceRow>(&scope, &key).is_none() {
+                return Err(texts::service_not_found());
+            }
+            view.by_index(&TASKS_BY_SERVICE, &scope, &key).collect()
+        }
+        None => view.by_index(&TASKS_BY_CLUSTER, &scope, &cluster.name).collect(),
+    };
+    let desired = match input.desired_status.as_deref() {
+        None | Some("RUNNING") => Some(DesiredStatus::Running),
+        Some("STOPPED") => Some(DesiredStatus::Stopped),
+        // No task ever has PENDING as its desired status; the service answers an empty list too.
+        Some(_) => None,
+    };
+    let wanted = rows.into_iter().filter(|row| {
+        desired == Some(row.desired)
+            && row.last <= TaskStatus::Stopped
+            && input.family.as_ref().is_none_or(|family| row.family == *family)
+            && input.started_by.as_ref().is_none_or(|by| row.started_by.as_ref() == Some(by))
+            && input.launch_type.as_deref().is_none_or(|launch| launch == "FARGATE")
+            && input.container_instance.is_none()
+            && input.daemon_name.is_none()
+    });
+    let items = wanted.map(|row| (row.id.clone(), names::task_arn(&scope, &row.cluster, &row.id)));
+    let (arns, next_token) = paging::page(items, input.next_token.as_deref(), input.max_results, 100)?;
+    Ok(ListTasksResponse { task_arns: Some(arns), next_token })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strategy_fills_bases_first_and_then_by_weight() {
+        let item = |provider: &str, weight, base| StrategyItem { provider: provider.to_owned(), weight, base };
+        let strategy = [item("FARGATE", 1, 2), item("FARGATE_SPOT", 2, 0)];
+        let given: Vec<_> = (0..5).map(|index| provider(&strategy, index).unwrap()).collect();
+        assert_eq!(given, ["FARGATE", "FARGATE", "FARGATE", "FARGATE_SPOT", "FARGATE_SPOT"]);
+        assert_eq!(provider(&[], 0), None);
+    }
+}

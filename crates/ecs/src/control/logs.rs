@@ -1,0 +1,119 @@
+//! The log shipper: moves what containers write from the runtime's files to their log streams.
+//!
+//! Exactly once: the events go to the stream under the position that they were read from, and the position of the next
+//! read is then stored. After a crash between the two the same events come under the same position, and the stream's owner
+//! ([`crate::ports::Logs::append`]) drops them.
+
+use super::Control;
+use crate::ports::LogEvent;
+use crate::rows::{ShippedRow, TaskRow};
+use async_trait::async_trait;
+use controller::{Controller, Failure, Key, Next};
+use rollout::TaskStatus;
+use runtime::{RuntimeError, TaskId};
+use std::time::Duration;
+use store::{Change, Row, View};
+
+pub(super) const NAME: &str = "ecs-logs";
+
+/// One read's most.
+const CHUNK: usize = 512 << 10;
+/// A look for output in case its announcement was lost.
+const POLL: Duration = Duration::from_secs(10);
+/// At most so many chunks in a row, so that a chatty container does not keep the others waiting.
+const MOST_CHUNKS: usize = 16;
+
+/// Ships logs. Its key is `task/container`.
+pub struct LogShipper {
+    control: Control,
+}
+
+impl LogShipper {
+    /// The shipper.
+    pub fn new(control: Control) -> Self {
+        Self { control }
+    }
+}
+
+fn keys_of(scope: &types::Scope, row: &TaskRow) -> Vec<Key> {
+    if !(TaskStatus::Activating..=TaskStatus::Deprovisioning).contains(&row.last) {
+        return vec![];
+    }
+    let logging = row.containers.iter().filter(|container| container.log.is_some());
+    logging.map(|container| Key::new(scope, ShippedRow::key(&row.id, &container.name))).collect()
+}
+
+#[async_trait]
+impl Controller for LogShipper {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        &[TaskRow::TABLE]
+    }
+
+    fn keys(&self, view: &View, change: &Change) -> Vec<Key> {
+        view.get::<TaskRow>(&change.scope, &change.id).map(|row| keys_of(&change.scope, &row)).unwrap_or_default()
+    }
+
+    fn all_keys(&self, view: &View) -> Vec<Key> {
+        view.scan_all::<TaskRow>().flat_map(|(scope, row)| keys_of(scope, row)).collect()
+    }
+
+    async fn reconcile(&self, key: &Key) -> Result<Next, Failure> {
+        let Some((task, container)) = key.id.split_once('/') else { return Ok(Next::Done) };
+        let Some(id) = TaskId::parse(task) else { return Ok(Next::Done) };
+        for _ in 0..MOST_CHUNKS {
+            let view = self.control.store.view();
+            let Some(row) = view.get::<TaskRow>(&key.scope, task).filter(|row| row.last < TaskStatus::Stopped) else {
+                return Ok(Next::Done);
+            };
+            let state = row.containers.iter().find(|state| state.name == container);
+            let Some(log) = state.and_then(|state| state.log.as_ref()) else { return Ok(Next::Done) };
+            let shipped = view.get::<ShippedRow>(&key.scope, &key.id);
+            if shipped.as_ref().is_some_and(|shipped| shipped.ended) {
+                return Ok(Next::Done);
+            }
+            let offset = shipped.map_or(0, |shipped| shipped.offset);
+            let chunk = match self.control.runtime.read_logs(&id, container, offset, CHUNK).await {
+                Ok(chunk) => chunk,
+                Err(RuntimeError::NoTask(_) | RuntimeError::NoContainer { .. }) => return Ok(Next::Done),
+                Err(why) => return Err(why.into()),
+            };
+            let events: Vec<LogEvent> = chunk
+                .records
+                .iter()
+                .filter(|record| !record.line.is_empty())
+                .map(|record| LogEvent { at: record.at, message: String::from_utf8_lossy(&record.line).into_owned() })
+                .collect();
+            if !events.is_empty() {
+                let appended =
+                    self.control.ports.logs.append(&self.control.store, &key.scope, log, offset, events).await;
+                appended.map_err(Failure::new)?;
+            }
+            if chunk.next == offset && !chunk.ended {
+                return Ok(Next::After(POLL));
+            }
+            let next = ShippedRow {
+                task: task.to_owned(),
+                container: container.to_owned(),
+                offset: chunk.next,
+                ended: chunk.ended,
+            };
+            let ended = next.ended;
+            let ((), ticket) = self.control.write(|tx| {
+                // The task may have been cleaned away meanwhile: leave no row behind it.
+                if tx.get::<TaskRow>(&key.scope, task).is_some_and(|row| row.last < TaskStatus::Stopped) {
+                    tx.put(&key.scope, next);
+                }
+            });
+            ticket.await?;
+            let _ = self.control.runtime.release_logs(&id, container, chunk.next).await;
+            if ended {
+                return Ok(Next::Done);
+            }
+        }
+        Ok(Next::After(Duration::ZERO))
+    }
+}

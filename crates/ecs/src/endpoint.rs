@@ -1,0 +1,309 @@
+//! What 169.254.170.2 answers inside a task: credentials of the task role, and task metadata (versions 3 and 4).
+//! Source: Amazon ECS developer guide, "Task metadata endpoint version 4", "Task IAM role"; errors: the agent's
+//! `v1/credentials_handler.go`.
+//!
+//! [`answer`] is all of it, without HTTP: whoever listens gives the peer's address and the path. A task is told of itself
+//! alone: ids are unguessable, and must belong to the task with the peer's address.
+
+use crate::control::Control;
+use crate::rows::{ClusterRow, ContainerRow, DefinitionRow, TASKS_BY_CREDENTIALS, TaskRow};
+use crate::{names, spec};
+use rollout::TaskStatus;
+use runtime::{ContainerUsage, TaskId};
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeSet, HashMap};
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use store::View;
+use types::{Scope, Timestamp};
+
+/// An answer: HTTP status and JSON body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The body.
+    pub body: String,
+}
+
+impl Answer {
+    fn ok(body: &Value) -> Self {
+        Self { status: 200, body: body.to_string() }
+    }
+}
+
+/// How long before its end a role's session is replaced.
+const RENEW_BEFORE: Duration = Duration::from_mins(15);
+
+/// The endpoint's answers, with the sessions that were handed out, so that each call does not make another.
+pub struct Endpoint {
+    control: Control,
+    sessions: Mutex<HashMap<String, (Timestamp, Value)>>,
+}
+
+impl Endpoint {
+    /// The endpoint.
+    pub fn new(control: Control) -> Self {
+        Self { control, sessions: Mutex::default() }
+    }
+
+    /// The answer to `GET path` (with its query) from the task at `peer`.
+    pub async fn answer(&self, peer: Ipv4Addr, path: &str) -> Answer {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+        match parts[..] {
+            ["v2", "credentials"] => credentials_error(400, "NoIdInRequest", "No Credential ID in the request"),
+            ["v2", "credentials", id] => self.credentials(peer, id).await,
+            ["v1", "credentials"] => match query.split('&').find_map(|pair| pair.strip_prefix("id=")) {
+                Some(id) => self.credentials(peer, id).await,
+                None => credentials_error(400, "NoIdInRequest", "No Credential ID in the request"),
+            },
+            ["v3" | "v4", id, ref rest @ ..] => self.metadata(peer, id, rest).await,
+            _ => Answer { status: 404, body: "404 page not found\n".to_owned() },
+        }
+    }
+
+    async fn credentials(&self, peer: Ipv4Addr, id: &str) -> Answer {
+        let view = self.control.store.view();
+        let found = scopes(&view).into_iter().find_map(|scope| {
+            let row = view.by_index(&TASKS_BY_CREDENTIALS, &scope, id).find(|row| is_at(row, peer))?;
+            Some((scope.clone(), row.clone()))
+        });
+        let Some((scope, row)) = found else {
+            return credentials_error(400, "InvalidIdInRequest", "Credentials not found");
+        };
+        let Some(role) = &row.task_role else {
+            return credentials_error(400, "InvalidIdInRequest", "Credentials not found");
+        };
+        let now = self.control.clock.now();
+        {
+            let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+            sessions.retain(|_, (expires, _)| *expires > now);
+            if let Some((expires, body)) = sessions.get(id)
+                && expires.since(now) > RENEW_BEFORE
+            {
+                return Answer::ok(body);
+            }
+        }
+        let roles = &self.control.ports.roles;
+        let made = {
+            let mut tx = self.control.store.begin();
+            let session = roles.assume(&tx, &scope, role, &row.id);
+            let made = session.and_then(|session| roles.credentials(&mut tx, &scope, &session, now));
+            made.map(|made| (made, tx.commit()))
+        };
+        let uninitialised = || credentials_error(503, "CredentialsUninitialized", "Credentials uninitialized for ID");
+        let Ok((made, ticket)) = made else { return uninitialised() };
+        if ticket.await.is_err() {
+            return uninitialised();
+        }
+        let body = json!({
+            "RoleArn": role,
+            "AccessKeyId": made.access_key_id,
+            "SecretAccessKey": made.secret_access_key,
+            "Token": made.token,
+            "Expiration": made.expires_at.iso8601(),
+        });
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.insert(id.to_owned(), (made.expires_at, body.clone()));
+        Answer::ok(&body)
+    }
+
+    async fn metadata(&self, peer: Ipv4Addr, id: &str, rest: &[&str]) -> Answer {
+        let absent = || Answer {
+            status: 404,
+            body: format!(
+                "V4 container metadata handler: unable to get container ID from request: unable to get docker ID from v3 endpoint ID: {id}"
+            ),
+        };
+        let task = id.split('-').next().unwrap_or_default();
+        let view = self.control.store.view();
+        let found = scopes(&view).into_iter().find_map(|scope| {
+            let row = view.get::<TaskRow>(&scope, task).filter(|row| is_at(row, peer))?;
+            Some((scope, row))
+        });
+        let Some((scope, row)) = found else { return absent() };
+        let Some(container) = row.containers.iter().find(|container| container.runtime_id == id) else {
+            return absent();
+        };
+        let definition = view.get::<DefinitionRow>(&scope, &DefinitionRow::key(&row.family, row.revision));
+        match rest {
+            [] => Answer::ok(&container_body(&scope, &row, container, definition.as_deref())),
+            ["task"] => Answer::ok(&task_body(&scope, &row, definition.as_deref(), false)),
+            ["taskWithTags"] => Answer::ok(&task_body(&scope, &row, definition.as_deref(), true)),
+            ["stats"] => {
+                let usage = self.usage(&row).await;
+                Answer::ok(&stats_body(container, usage.iter().find(|usage| usage.name == container.name)))
+            }
+            ["task", "stats"] => {
+                let usage = self.usage(&row).await;
+                let stats = row.containers.iter().map(|container| {
+                    let usage = usage.iter().find(|usage| usage.name == container.name);
+                    (container.runtime_id.clone(), stats_body(container, usage))
+                });
+                Answer::ok(&Value::Object(stats.collect()))
+            }
+            _ => Answer { status: 404, body: "404 page not found\n".to_owned() },
+        }
+    }
+
+    async fn usage(&self, row: &TaskRow) -> Vec<ContainerUsage> {
+        match TaskId::parse(&row.id) {
+            Some(id) => self.control.runtime.usage(&id).await.unwrap_or_default(),
+            None => vec![],
+        }
+    }
+}
+
+fn is_at(row: &TaskRow, peer: Ipv4Addr) -> bool {
+    row.last < TaskStatus::Stopped && row.eni.as_ref().is_some_and(|eni| eni.ip == peer)
+}
+
+/// The scopes in which there is anything: those that have a cluster.
+fn scopes(view: &View) -> BTreeSet<Scope> {
+    view.scan_all::<ClusterRow>().map(|(scope, _): (&Scope, &Arc<ClusterRow>)| scope.clone()).collect()
+}
+
+fn credentials_error(status: u16, code: &str, message: &str) -> Answer {
+    let body = json!({ "code": code, "message": format!("CredentialsV2Request: {message}"), "HTTPErrorCode": status });
+    Answer { status, body: body.to_string() }
+}
+
+fn instant(body: &mut Map<String, Value>, key: &str, at: Option<Timestamp>) {
+    if let Some(at) = at {
+        body.insert(key.to_owned(), Value::String(at.iso8601()));
+    }
+}
+
+/// `${…}/task`.
+fn task_body(scope: &Scope, row: &TaskRow, definition: Option<&DefinitionRow>, with_tags: bool) -> Value {
+    let containers: Vec<Value> =
+        row.containers.iter().map(|container| container_body(scope, row, container, definition)).collect();
+    let mut body = Map::new();
+    let mut put = |key: &str, value: Value| body.insert(key.to_owned(), value);
+    put("Cluster", json!(names::cluster_arn(scope, &row.cluster)));
+    put("TaskARN", json!(names::task_arn(scope, &row.cluster, &row.id)));
+    put("Family", json!(row.family));
+    put("Revision", json!(row.revision.to_string()));
+    put("DesiredStatus", json!(row.desired.as_str()));
+    put("KnownStatus", json!(row.last.as_str()));
+    put("Limits", json!({ "CPU": f64::from(row.cpu) / 1024.0, "Memory": row.memory }));
+    put("AvailabilityZone", json!(row.placement.zone));
+    put("LaunchType", json!("FARGATE"));
+    if let Some(service) = &row.service {
+        put("ServiceName", json!(service));
+    }
+    if let Some(eni) = &row.eni {
+        put("VPCID", json!(eni.vpc));
+    }
+    put("Containers", Value::Array(containers));
+    put("EphemeralStorageMetrics", json!({ "Utilized": 0, "Reserved": i64::from(row.storage_gib) * 1024 }));
+    put("FaultInjectionEnabled", json!(false));
+    if with_tags {
+        let tags: Map<String, Value> = row.tags.iter().map(|tag| (tag.key.clone(), json!(tag.value))).collect();
+        put("TaskTags", Value::Object(tags));
+    }
+    instant(&mut body, "PullStartedAt", row.pull_started_at);
+    instant(&mut body, "PullStoppedAt", row.pull_stopped_at);
+    Value::Object(body)
+}
+
+/// `${ECS_CONTAINER_METADATA_URI_V4}` itself.
+fn container_body(scope: &Scope, row: &TaskRow, container: &ContainerRow, definition: Option<&DefinitionRow>) -> Value {
+    let arn = names::container_arn(scope, &row.cluster, &row.id, &container.uuid);
+    let task = names::task_arn(scope, &row.cluster, &row.id);
+    let mut labels = Map::new();
+    let named = definition.and_then(|definition| {
+        definition.containers().iter().find(|other| other.name.as_ref() == Some(&container.name))
+    });
+    for (key, value) in named.iter().flat_map(|found| found.docker_labels.iter().flatten()) {
+        labels.insert(key.clone(), json!(value));
+    }
+    let mut label = |key: &str, value: String| labels.insert(format!("com.amazonaws.ecs.{key}"), Value::String(value));
+    label("cluster", names::cluster_arn(scope, &row.cluster));
+    label("container-name", container.name.clone());
+    label("task-arn", task);
+    label("task-definition-family", row.family.clone());
+    label("task-definition-version", row.revision.to_string());
+
+    let mut body = Map::new();
+    let mut put = |key: &str, value: Value| body.insert(key.to_owned(), value);
+    put("DockerId", json!(container.runtime_id));
+    put("Name", json!(container.name));
+    put("DockerName", json!(container.name));
+    put("Image", json!(container.image));
+    put("ImageID", json!(container.digest.clone().unwrap_or_default()));
+    put("Labels", Value::Object(labels));
+    put("DesiredStatus", json!(row.desired.as_str()));
+    put("KnownStatus", json!(container.last.as_str()));
+    put("Limits", json!({ "CPU": container.cpu, "Memory": container.memory.unwrap_or(0) }));
+    put("Type", json!("NORMAL"));
+    put("ContainerARN", json!(arn));
+    put("Snapshotter", json!("overlayfs"));
+    put("RestartCount", json!(0));
+    if let Some(code) = container.exit_code {
+        put("ExitCode", json!(code));
+    }
+    if container.checked {
+        put("Health", json!({ "status": container.health.as_str() }));
+    }
+    if let Some(log) = &container.log {
+        put("LogDriver", json!("awslogs"));
+        let options = json!({ "awslogs-group": log.group, "awslogs-region": log.region, "awslogs-stream": log.stream });
+        put("LogOptions", options);
+    }
+    if let Some(eni) = &row.eni {
+        put(
+            "Networks",
+            json!([{
+                "NetworkMode": "awsvpc",
+                "IPv4Addresses": [eni.ip.to_string()],
+                "AttachmentIndex": 0,
+                "MACAddress": eni.mac,
+                "IPv4SubnetCIDRBlock": eni.subnet_cidr,
+                "DomainNameServers": ["169.254.169.253"],
+                "PrivateDNSName": spec::host_name(scope, eni.ip),
+                "SubnetGatewayIpv4Address": gateway(&eni.subnet_cidr),
+            }]),
+        );
+    }
+    instant(&mut body, "CreatedAt", container.started_at.or(Some(row.created_at)));
+    instant(&mut body, "StartedAt", container.started_at);
+    instant(&mut body, "FinishedAt", container.finished_at);
+    Value::Object(body)
+}
+
+/// `10.0.1.1/24` for `10.0.1.0/24`: the router is a subnet's first address.
+fn gateway(cidr: &str) -> Option<String> {
+    let (base, prefix) = cidr.split_once('/')?;
+    let base: Ipv4Addr = base.parse().ok()?;
+    Some(format!("{}/{prefix}", Ipv4Addr::from(u32::from(base).checked_add(1)?)))
+}
+
+/// Docker's statistics, as far as they are measured.
+fn stats_body(container: &ContainerRow, usage: Option<&ContainerUsage>) -> Value {
+    let Some(usage) = usage else { return Value::Null };
+    let mut memory = json!({ "usage": usage.memory_bytes });
+    if let Some(limit) = usage.memory_limit_bytes {
+        memory["limit"] = json!(limit);
+    }
+    json!({
+        "id": container.runtime_id,
+        "name": container.name,
+        "cpu_stats": { "cpu_usage": { "total_usage": usage.cpu_nanos } },
+        "memory_stats": memory,
+        "pids_stats": { "current": usage.pids },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_router_is_the_subnets_first_address() {
+        assert_eq!(gateway("10.0.1.0/24").as_deref(), Some("10.0.1.1/24"));
+        assert_eq!(gateway("nonsense"), None);
+    }
+}

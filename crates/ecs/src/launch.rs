@@ -1,0 +1,174 @@
+//! The birth of a task: from a definition, overrides and a place to a row in PROVISIONING. The task controller does the rest.
+
+use crate::rows::{ContainerRow, DefinitionRow, Health, LogTarget, NetworkRow, Tag, TargetRow, TaskRow};
+use crate::texts;
+use model::Stored;
+use model::ecs::{ContainerDefinition, TaskOverride};
+use rollout::fargate::{self, Size};
+use rollout::{DesiredStatus, Marks, Placement, TaskStatus};
+use types::{ApiError, Scope, Timestamp};
+
+/// What a new task is made from.
+pub(crate) struct Birth<'a> {
+    pub(crate) cluster: &'a str,
+    pub(crate) definition: &'a DefinitionRow,
+    pub(crate) overrides: TaskOverride,
+    pub(crate) size: Size,
+    pub(crate) service: Option<&'a str>,
+    pub(crate) group: String,
+    pub(crate) started_by: Option<String>,
+    pub(crate) launch_type: Option<String>,
+    pub(crate) capacity_provider: Option<String>,
+    pub(crate) network: &'a NetworkRow,
+    pub(crate) placement: Placement,
+    pub(crate) targets: Vec<TargetRow>,
+    pub(crate) enable_execute_command: bool,
+    pub(crate) tags: Vec<Tag>,
+    pub(crate) now: Timestamp,
+}
+
+/// The size that a task of this definition with these overrides gets on Fargate.
+pub(crate) fn size(definition: &DefinitionRow, overrides: &TaskOverride) -> Result<Size, ApiError> {
+    let cpu = overrides.cpu.as_deref().or(definition.shape.cpu.as_deref());
+    let memory = overrides.memory.as_deref().or(definition.shape.memory.as_deref());
+    fargate::size(cpu, memory).map_err(|error| texts::client(error.to_string()))
+}
+
+/// A new task.
+pub(crate) fn task(scope: &Scope, birth: Birth) -> TaskRow {
+    let id = types::id::random_hex(32);
+    let shape = &birth.definition.shape;
+    let containers = birth.definition.containers().iter().map(|container| {
+        let given = birth.overrides.container_overrides.iter().flatten();
+        let over = given.into_iter().find(|over| over.name == container.name);
+        ContainerRow {
+            name: container.name.clone().unwrap_or_default(),
+            uuid: types::id::random_uuid(),
+            image: container.image.clone().unwrap_or_default(),
+            digest: None,
+            runtime_id: format!("{id}-{}", types::id::random_digits(10)),
+            last: TaskStatus::Pending,
+            exit_code: None,
+            reason: None,
+            essential: container.essential.unwrap_or(true),
+            checked: container.health_check.is_some(),
+            health: Health::Unknown,
+            cpu: over.and_then(|over| over.cpu).or(container.cpu).unwrap_or(0),
+            memory: over.and_then(|over| over.memory).or(container.memory),
+            memory_reservation: over.and_then(|over| over.memory_reservation).or(container.memory_reservation),
+            log: log_target(scope, container, &id),
+            started_at: None,
+            finished_at: None,
+        }
+    });
+    let storage = birth.overrides.ephemeral_storage.as_ref().or(shape.ephemeral_storage.as_ref());
+    TaskRow {
+        containers: containers.collect(),
+        cluster: birth.cluster.to_owned(),
+        family: birth.definition.family.clone(),
+        revision: birth.definition.revision,
+        definition_arn: birth.definition.arn().to_owned(),
+        service: birth.service.map(str::to_owned),
+        group: birth.group,
+        started_by: birth.started_by,
+        launch_type: birth.launch_type,
+        capacity_provider: birth.capacity_provider,
+        cpu: birth.size.cpu,
+        memory: birth.size.memory,
+        storage_gib: storage.map_or(20, |storage| storage.size_in_gi_b),
+        execution_role: birth.overrides.execution_role_arn.clone().or_else(|| shape.execution_role_arn.clone()),
+        task_role: birth.overrides.task_role_arn.clone().or_else(|| shape.task_role_arn.clone()),
+        overrides: Stored(birth.overrides),
+        last: TaskStatus::Provisioning,
+        desired: DesiredStatus::Running,
+        version: 1,
+        stop: None,
+        ended_by_itself: false,
+        marks: Marks::default(),
+        placement: birth.placement,
+        security_groups: birth.network.security_groups.clone(),
+        assign_public_ip: birth.network.assign_public_ip,
+        attachment_id: types::id::random_uuid(),
+        eni: None,
+        targets: birth.targets,
+        registered: false,
+        credentials_id: types::id::random_uuid(),
+        enable_execute_command: birth.enable_execute_command,
+        tags: birth.tags,
+        created_at: birth.now,
+        connectivity_at: None,
+        pull_started_at: None,
+        pull_stopped_at: None,
+        started_at: None,
+        stopping_at: None,
+        execution_stopped_at: None,
+        stopped_at: None,
+        id,
+    }
+}
+
+/// The stream `prefix/container/task` of the awslogs driver.
+fn log_target(scope: &Scope, container: &ContainerDefinition, task: &str) -> Option<LogTarget> {
+    let log = container.log_configuration.as_ref().filter(|log| log.log_driver == "awslogs")?;
+    let option = |name: &str| log.options.as_ref().and_then(|options| options.get(name)).cloned();
+    let name = container.name.as_deref().unwrap_or_default();
+    let stream = match option("awslogs-stream-prefix") {
+        Some(prefix) => format!("{prefix}/{name}/{task}"),
+        None => task.to_owned(),
+    };
+    Some(LogTarget {
+        region: option("awslogs-region").unwrap_or_else(|| scope.region.to_string()),
+        group: option("awslogs-group").unwrap_or_default(),
+        stream,
+        create_group: option("awslogs-create-group").is_some_and(|text| text.eq_ignore_ascii_case("true")),
+    })
+}
+
+/// Refuses by name what a task definition asks for and this version cannot run, so that nothing is silently left out.
+pub(crate) fn check_runnable(definition: &DefinitionRow) -> Result<(), ApiError> {
+    let shape = &definition.shape;
+    let refuse = |what: &str| Err(ApiError::not_implemented(what));
+    if let Some(platform) = &shape.runtime_platform {
+        if platform.operating_system_family.as_deref().is_some_and(|family| family != "LINUX") {
+            return refuse("Windows containers");
+        }
+        let host = if cfg!(target_arch = "aarch64") { "ARM64" } else { "X86_64" };
+        if platform.cpu_architecture.as_deref().is_some_and(|wanted| wanted != host) {
+            return refuse("tasks of another CPU architecture than this machine's");
+        }
+    }
+    if shape.proxy_configuration.is_some() {
+        return refuse("proxyConfiguration (App Mesh)");
+    }
+    for volume in shape.volumes.iter().flatten() {
+        if volume.efs_volume_configuration.is_some()
+            || volume.fsx_windows_file_server_volume_configuration.is_some()
+            || volume.s3files_volume_configuration.is_some()
+            || volume.docker_volume_configuration.is_some()
+            || volume.configured_at_launch == Some(true)
+        {
+            return refuse("volumes other than task storage");
+        }
+    }
+    for container in definition.containers() {
+        if container.firelens_configuration.is_some() {
+            return refuse("FireLens log routing");
+        }
+        if container.log_configuration.as_ref().is_some_and(|log| log.log_driver != "awslogs") {
+            return refuse("log drivers other than awslogs");
+        }
+        if container.environment_files.as_ref().is_some_and(|files| !files.is_empty()) {
+            return refuse("environmentFiles (Amazon S3)");
+        }
+        if container.repository_credentials.is_some() {
+            return refuse("repositoryCredentials (private registries other than Amazon ECR)");
+        }
+        if container.resource_requirements.as_ref().is_some_and(|list| !list.is_empty()) {
+            return refuse("resourceRequirements (GPUs and accelerators)");
+        }
+        if container.restart_policy.as_ref().is_some_and(|policy| policy.enabled) {
+            return refuse("restartPolicy");
+        }
+    }
+    Ok(())
+}

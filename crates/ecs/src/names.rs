@@ -1,0 +1,119 @@
+//! How ECS names things: ARNs made, and references (short name or ARN) taken apart.
+
+use crate::texts;
+use types::arn::Arn;
+use types::{ApiError, Scope};
+
+/// `arn:aws:ecs:…:cluster/<name>`.
+pub fn cluster_arn(scope: &Scope, cluster: &str) -> String {
+    Arn::new("ecs", scope, format!("cluster/{cluster}")).to_string()
+}
+
+/// `arn:aws:ecs:…:service/<cluster>/<name>`.
+pub fn service_arn(scope: &Scope, cluster: &str, name: &str) -> String {
+    Arn::new("ecs", scope, format!("service/{cluster}/{name}")).to_string()
+}
+
+/// `arn:aws:ecs:…:task/<cluster>/<id>`.
+pub fn task_arn(scope: &Scope, cluster: &str, id: &str) -> String {
+    Arn::new("ecs", scope, format!("task/{cluster}/{id}")).to_string()
+}
+
+/// `arn:aws:ecs:…:container/<cluster>/<task>/<uuid>`.
+pub fn container_arn(scope: &Scope, cluster: &str, task: &str, uuid: &str) -> String {
+    Arn::new("ecs", scope, format!("container/{cluster}/{task}/{uuid}")).to_string()
+}
+
+/// `arn:aws:ecs:…:task-definition/<family>:<revision>`.
+pub fn definition_arn(scope: &Scope, family: &str, revision: u32) -> String {
+    Arn::new("ecs", scope, format!("task-definition/{family}:{revision}")).to_string()
+}
+
+/// The cluster that a request names: by name, by ARN, or `default`.
+pub fn cluster_name(reference: Option<&str>) -> Result<String, ApiError> {
+    let Some(reference) = reference.filter(|text| !text.is_empty()) else { return Ok("default".to_owned()) };
+    if !reference.starts_with("arn:") {
+        return Ok(reference.to_owned());
+    }
+    let arn: Arn =
+        reference.parse().map_err(|_| texts::invalid("Invalid identifier: Unexpected number of separators"))?;
+    match arn.resource.strip_prefix("cluster/") {
+        Some(name) if arn.service == "ecs" => Ok(name.to_owned()),
+        _ => Err(texts::invalid(format!("Invalid identifier: Expected cluster but got {}", first_part(&arn.resource)))),
+    }
+}
+
+/// The name of the service or the id of the task that `reference` means in `cluster`; `kind` is `service` or `task`.
+pub fn in_cluster(reference: &str, kind: &str, cluster: &str) -> Result<String, ApiError> {
+    if !reference.starts_with("arn:") {
+        return Ok(reference.to_owned());
+    }
+    let arn: Arn =
+        reference.parse().map_err(|_| texts::invalid("Invalid identifier: Unexpected number of separators"))?;
+    let parts: Vec<&str> = arn.resource.split('/').collect();
+    match parts[..] {
+        [found, name] if found == kind => Ok(name.to_owned()),
+        [found, owner, name] if found == kind => {
+            if owner == cluster {
+                Ok(name.to_owned())
+            } else {
+                Err(texts::invalid(format!(
+                    "Invalid identifier: Identifier is for cluster {owner}. Your cluster is {cluster}"
+                )))
+            }
+        }
+        [found, ..] => Err(texts::invalid(format!("Invalid identifier: Expected {kind} but got {found}"))),
+        [] => Err(texts::invalid(texts::INVALID_ARN)),
+    }
+}
+
+/// The family and, if given, the revision that `reference` means: `family`, `family:1`, or an ARN.
+pub fn definition(reference: &str) -> Result<(String, Option<u32>), ApiError> {
+    let short = match reference.strip_prefix("arn:") {
+        None => reference.to_owned(),
+        Some(_) => {
+            let arn: Arn = reference.parse().map_err(|_| texts::client(texts::INVALID_ARN))?;
+            let name = arn.resource.strip_prefix("task-definition/").map(str::to_owned);
+            name.filter(|_| arn.service == "ecs").ok_or_else(|| texts::client(texts::INVALID_ARN))?
+        }
+    };
+    match short.split_once(':') {
+        None => Ok((short, None)),
+        Some((family, revision)) => match revision.parse::<u32>() {
+            Ok(number) if number > 0 => Ok((family.to_owned(), Some(number))),
+            _ => Err(texts::client(format!("Invalid revision number. Number: {revision}"))),
+        },
+    }
+}
+
+/// Whether `text` is letters, digits, underscores and dashes, at most 255 of them.
+pub fn is_plain(text: &str) -> bool {
+    (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+/// Whether `text` may be a task's id; older ids are UUIDs.
+pub fn is_task_id(text: &str) -> bool {
+    text.len() <= 36 && !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
+}
+
+fn first_part(resource: &str) -> &str {
+    resource.split(['/', ':']).next().unwrap_or(resource)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_may_be_short_or_arns() {
+        let scope = Scope::default();
+        assert_eq!(cluster_name(None).unwrap(), "default");
+        assert_eq!(cluster_name(Some(&cluster_arn(&scope, "c"))).unwrap(), "c");
+        assert!(cluster_name(Some("arn:aws:ecs:us-east-1:123456789012:service/c/s")).is_err());
+        assert_eq!(in_cluster(&service_arn(&scope, "c", "s"), "service", "c").unwrap(), "s");
+        assert!(in_cluster(&service_arn(&scope, "c", "s"), "service", "other").is_err());
+        assert_eq!(definition(&definition_arn(&scope, "f", 3)).unwrap(), ("f".to_owned(), Some(3)));
+        assert_eq!(definition("f").unwrap(), ("f".to_owned(), None));
+        assert!(definition("f:x").is_err() && definition("f:0").is_err());
+    }
+}

@@ -1,0 +1,246 @@
+//! A task as the runtime is to run it: the definition, the overrides, the secrets and the images put together. Pure.
+
+use crate::rows::{DefinitionRow, TaskRow};
+use model::ecs::{ContainerDefinition, ContainerOverride};
+use runtime::{
+    Capabilities, ContainerSpec, CpuLimit, HostEntry, ImageSnapshot, Limits, LogBuffer, Mount, MountSource, Network,
+    Resource, StartWhen, TaskId, TaskSpec, Tmpfs, Ulimit,
+};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+use types::{Pace, Scope};
+
+/// What was found out for one container.
+pub(crate) struct Resolved {
+    pub(crate) image: ImageSnapshot,
+    pub(crate) secrets: Vec<(String, String)>,
+}
+
+/// Where Fargate's tasks find their resolver whatever their VPC's range.
+const RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
+/// The log driver's buffer where the task definition names none.
+const LOG_BUFFER: u64 = 10 << 20;
+/// Fargate's limit of open files.
+const OPEN_FILES: u64 = 65_535;
+
+/// The task for the runtime. `None` if the task's id is not one or a container was not resolved.
+pub(crate) fn task(
+    scope: &Scope,
+    row: &TaskRow,
+    definition: &DefinitionRow,
+    netns: PathBuf,
+    mut resolved: BTreeMap<String, Resolved>,
+    pace: Pace,
+) -> Option<TaskSpec> {
+    let mut containers = Vec::new();
+    for container in definition.containers() {
+        let found = resolved.remove(container.name.as_deref().unwrap_or_default())?;
+        containers.push(self::container(scope, row, definition, container, found, pace)?);
+    }
+    Some(TaskSpec {
+        id: TaskId::parse(&row.id)?,
+        network: Network::Namespace(netns),
+        limits: Limits {
+            cpu: Some(CpuLimit { units: row.cpu, hard: true }),
+            memory_bytes: Some(u64::from(row.memory) << 20),
+            ..Limits::default()
+        },
+        containers,
+    })
+}
+
+fn container(
+    scope: &Scope,
+    row: &TaskRow,
+    definition: &DefinitionRow,
+    container: &ContainerDefinition,
+    resolved: Resolved,
+    pace: Pace,
+) -> Option<ContainerSpec> {
+    let name = container.name.clone().unwrap_or_default();
+    let state = row.containers.iter().find(|state| state.name == name)?;
+    let over = row.overrides.container_overrides.iter().flatten().find(|over| over.name.as_ref() == Some(&name));
+    let linux = container.linux_parameters.clone().unwrap_or_default();
+    let mib = |mib: i32| u64::try_from(mib).unwrap_or(0) << 20;
+    let mut spec = ContainerSpec::new(name, resolved.image);
+    spec.start = if has_dependencies(container) { StartWhen::Asked } else { StartWhen::Now };
+    spec.entrypoint = container.entry_point.clone().filter(|list| !list.is_empty());
+    let command = over.and_then(|over| over.command.clone()).or_else(|| container.command.clone());
+    spec.command = command.filter(|list| !list.is_empty());
+    spec.env = environment(scope, row, &state.runtime_id, container, over, resolved.secrets);
+    spec.user.clone_from(&container.user);
+    spec.working_dir.clone_from(&container.working_directory);
+    spec.readonly_rootfs = container.readonly_root_filesystem.unwrap_or(false);
+    spec.limits = Limits {
+        cpu: u32::try_from(state.cpu).ok().filter(|units| *units > 0).map(|units| CpuLimit { units, hard: false }),
+        memory_bytes: state.memory.map(mib),
+        memory_reservation_bytes: state.memory_reservation.map(mib),
+        pids: None,
+    };
+    let capabilities = linux.capabilities.unwrap_or_default();
+    spec.capabilities =
+        Capabilities { add: capabilities.add.unwrap_or_default(), drop: capabilities.drop.unwrap_or_default() };
+    spec.no_new_privileges = container.docker_security_options.iter().flatten().any(|o| o == "no-new-privileges");
+    spec.ulimits = ulimits(container);
+    spec.tmpfs = linux
+        .tmpfs
+        .unwrap_or_default()
+        .into_iter()
+        .map(|tmpfs| Tmpfs {
+            target: tmpfs.container_path,
+            bytes: mib(tmpfs.size),
+            options: tmpfs.mount_options.unwrap_or_default(),
+        })
+        .collect();
+    spec.mounts = mounts(definition, container);
+    spec.hostname = row.eni.as_ref().map(|eni| host_name(scope, eni.ip));
+    spec.hosts = hosts(scope, row, container);
+    spec.dns_servers = servers(container);
+    spec.dns_search = container.dns_search_domains.clone().unwrap_or_default();
+    let stop = container.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(30);
+    spec.stop_timeout = pace.scale(Duration::from_secs(stop));
+    spec.init = linux.init_process_enabled.unwrap_or(false);
+    if let Some(size) = linux.shared_memory_size.filter(|size| *size > 0) {
+        spec.shm_bytes = mib(size);
+    }
+    spec.sysctls = container
+        .system_controls
+        .iter()
+        .flatten()
+        .filter_map(|control| Some((control.namespace.clone()?, control.value.clone()?)))
+        .collect();
+    spec.log_buffer = log_buffer(container);
+    Some(spec)
+}
+
+/// Whether the container waits for another.
+pub(crate) fn has_dependencies(container: &ContainerDefinition) -> bool {
+    container.depends_on.as_ref().is_some_and(|list| !list.is_empty())
+}
+
+/// What the agent sets, then the definition, the override, the secrets. A later entry wins.
+fn environment(
+    scope: &Scope,
+    row: &TaskRow,
+    runtime_id: &str,
+    container: &ContainerDefinition,
+    over: Option<&ContainerOverride>,
+    secrets: Vec<(String, String)>,
+) -> Vec<(String, String)> {
+    let region = scope.region.to_string();
+    let set = |name: &str, value: String| (name.to_owned(), value);
+    let mut env = vec![
+        set("AWS_EXECUTION_ENV", "AWS_ECS_FARGATE".to_owned()),
+        set("AWS_DEFAULT_REGION", region.clone()),
+        set("AWS_REGION", region),
+        set("ECS_CONTAINER_METADATA_URI", format!("http://169.254.170.2/v3/{runtime_id}")),
+        set("ECS_CONTAINER_METADATA_URI_V4", format!("http://169.254.170.2/v4/{runtime_id}")),
+        set("ECS_AGENT_URI", format!("http://169.254.170.2/api/{runtime_id}")),
+    ];
+    if row.task_role.is_some() {
+        env.push(set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", format!("/v2/credentials/{}", row.credentials_id)));
+    }
+    let pairs = container.environment.iter().flatten();
+    let pairs = pairs.chain(over.iter().flat_map(|over| over.environment.iter().flatten()));
+    env.extend(pairs.filter_map(|pair| Some((pair.name.clone()?, pair.value.clone().unwrap_or_default()))));
+    env.extend(secrets);
+    env
+}
+
+fn ulimits(container: &ContainerDefinition) -> Vec<Ulimit> {
+    let amount = |value: i32| if value < 0 { u64::MAX } else { u64::try_from(value).unwrap_or_default() };
+    let mut limits = vec![Ulimit { resource: Resource::Nofile, soft: OPEN_FILES, hard: OPEN_FILES }];
+    for limit in container.ulimits.iter().flatten() {
+        let Some(resource) = Resource::parse(&limit.name) else { continue };
+        limits.retain(|known| known.resource != resource);
+        limits.push(Ulimit { resource, soft: amount(limit.soft_limit), hard: amount(limit.hard_limit) });
+    }
+    limits
+}
+
+/// The container's own mount points, and those of the containers that it takes volumes from.
+fn mounts(definition: &DefinitionRow, container: &ContainerDefinition) -> Vec<Mount> {
+    let mut mounts = Vec::new();
+    let mut add = |from: &ContainerDefinition, read_only: bool| {
+        for point in from.mount_points.iter().flatten() {
+            let (Some(volume), Some(target)) = (point.source_volume.clone(), point.container_path.clone()) else {
+                continue;
+            };
+            let source = MountSource::TaskVolume(volume);
+            mounts.push(Mount { source, target, read_only: read_only || point.read_only == Some(true) });
+        }
+    };
+    add(container, false);
+    for from in container.volumes_from.iter().flatten() {
+        let found = definition.containers().iter().find(|other| other.name == from.source_container);
+        if let Some(other) = found {
+            add(other, from.read_only == Some(true));
+        }
+    }
+    mounts
+}
+
+/// `ip-10-0-1-5.ec2.internal`, as the task's host is called in its VPC.
+pub(crate) fn host_name(scope: &Scope, ip: Ipv4Addr) -> String {
+    let [a, b, c, d] = ip.octets();
+    let region = scope.region.as_str();
+    let domain = if region == "us-east-1" { "ec2.internal".to_owned() } else { format!("{region}.compute.internal") };
+    format!("ip-{a}-{b}-{c}-{d}.{domain}")
+}
+
+fn hosts(scope: &Scope, row: &TaskRow, container: &ContainerDefinition) -> Vec<HostEntry> {
+    let own =
+        row.eni.iter().map(|eni| HostEntry { address: IpAddr::V4(eni.ip), names: vec![host_name(scope, eni.ip)] });
+    let extra = container.extra_hosts.iter().flatten().filter_map(|entry| {
+        Some(HostEntry { address: entry.ip_address.parse().ok()?, names: vec![entry.hostname.clone()] })
+    });
+    own.chain(extra).collect()
+}
+
+fn servers(container: &ContainerDefinition) -> Vec<IpAddr> {
+    let own: Vec<IpAddr> = container.dns_servers.iter().flatten().filter_map(|text| text.parse().ok()).collect();
+    if own.is_empty() { vec![IpAddr::V4(RESOLVER)] } else { own }
+}
+
+/// The awslogs driver does not block the application unless asked to (the account's default since 2025).
+fn log_buffer(container: &ContainerDefinition) -> LogBuffer {
+    let options = container.log_configuration.as_ref().and_then(|log| log.options.as_ref());
+    let option = |name: &str| options.and_then(|options| options.get(name)).map(String::as_str);
+    if option("mode") == Some("blocking") {
+        return LogBuffer::default();
+    }
+    LogBuffer::Dropping { bytes: option("max-buffer-size").and_then(bytes).unwrap_or(LOG_BUFFER) }
+}
+
+/// `25m` in bytes.
+fn bytes(text: &str) -> Option<u64> {
+    let text = text.trim().to_ascii_lowercase();
+    let text = text.strip_suffix('b').unwrap_or(&text);
+    let (digits, shift) = match text.as_bytes().last()? {
+        b'k' => (&text[..text.len() - 1], 10),
+        b'm' => (&text[..text.len() - 1], 20),
+        b'g' => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    digits.parse::<u64>().ok().filter(|n| *n > 0 && *n < 1 << 24).map(|n| n << shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffer_sizes_have_dockers_units() {
+        assert_eq!(bytes("25m"), Some(25 << 20));
+        assert_eq!(bytes("4096"), Some(4096));
+        assert_eq!(bytes("1KB"), Some(1 << 10));
+        assert_eq!((bytes(""), bytes("m"), bytes("0"), bytes("-1k")), (None, None, None, None));
+    }
+
+    #[test]
+    fn a_tasks_host_has_its_vpcs_name() {
+        assert_eq!(host_name(&Scope::default(), Ipv4Addr::new(10, 0, 1, 5)), "ip-10-0-1-5.ec2.internal");
+    }
+}

@@ -1,0 +1,318 @@
+//! AWS's words, each with where it was seen.
+//!
+//! *doc*: Amazon ECS developer guide or API reference. *seen*: copied from answers of the real service in public reports.
+//! *own*: AWS's wording is not known to us.
+
+use rollout::Placement;
+use types::ApiError;
+
+/// A `ClientException`.
+pub fn client(message: impl Into<String>) -> ApiError {
+    ApiError::new("ClientException", message)
+}
+
+/// An `InvalidParameterException`.
+pub fn invalid(message: impl Into<String>) -> ApiError {
+    ApiError::new("InvalidParameterException", message)
+}
+
+// --- errors: seen ---
+
+/// seen
+pub fn cluster_not_found() -> ApiError {
+    ApiError::new("ClusterNotFoundException", "Cluster not found.")
+}
+
+/// seen
+pub fn service_not_found() -> ApiError {
+    ApiError::new("ServiceNotFoundException", "Service not found.")
+}
+
+/// seen
+pub fn service_not_active() -> ApiError {
+    ApiError::new("ServiceNotActiveException", "Service was not ACTIVE.")
+}
+
+/// seen
+pub fn cluster_inactive() -> ApiError {
+    client("The referenced cluster was inactive.")
+}
+
+/// seen
+pub fn cluster_contains_services() -> ApiError {
+    ApiError::new("ClusterContainsServicesException", "The Cluster cannot be deleted while Services are active.")
+}
+
+/// seen
+pub fn cluster_contains_tasks() -> ApiError {
+    ApiError::new("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
+}
+
+/// seen
+pub const DESCRIBE_DEFINITION: &str = "Unable to describe task definition.";
+/// seen
+pub const DEFINITION_NOT_FOUND: &str = "TaskDefinition not found.";
+/// seen
+pub const DEFINITION_INACTIVE: &str = "TaskDefinition is inactive";
+/// seen
+pub const REVISION_MISSING: &str = "Revision is missing.";
+/// seen
+pub const TASK_NOT_FOUND: &str = "The referenced task was not found.";
+/// seen
+pub const NOT_IDEMPOTENT: &str = "Creation of service was not idempotent.";
+/// seen
+pub const SCALED_ABOVE_ZERO: &str = "The service cannot be stopped while it is scaled above 0.";
+/// seen
+pub const NETWORK_NEEDED: &str = "Network Configuration must be provided when networkMode 'awsvpc' is specified.";
+/// seen
+pub const SUBNETS_EMPTY: &str = "subnets can not be empty.";
+/// seen
+pub const NO_INSTANCES: &str = "No Container Instances were found in your cluster.";
+/// seen
+pub const TASKS_EMPTY: &str = "Tasks cannot be empty.";
+/// seen
+pub const SERVICES_EMPTY: &str = "Services cannot be empty.";
+/// seen, typographic quotes included
+pub const FARGATE_NETWORK_MODE: &str = "Fargate only supports network mode ‘awsvpc’.";
+/// seen
+pub const FARGATE_ROLE_FOR_ECR: &str =
+    "Fargate requires task definition to have execution role ARN to support ECR images.";
+/// seen
+pub const HOST_PORTS_MUST_MATCH: &str =
+    "When networkMode=awsvpc, the host ports and container ports in port mappings must match.";
+/// seen
+pub const NO_CONTAINERS: &str = "Container list cannot be empty.";
+/// seen
+pub const INVALID_ARN: &str = "The ARN provided is invalid.";
+
+/// seen
+pub fn fargate_role_for_log_driver(driver: &str) -> String {
+    format!("Fargate requires task definition to have execution role ARN to support log driver {driver}.")
+}
+
+/// seen
+pub fn target_type(group: &str, kind: &str) -> String {
+    format!(
+        "The provided target group {group} has target type {kind}, which is incompatible with the awsvpc network mode specified in the task definition."
+    )
+}
+
+/// seen
+pub fn no_load_balancer(group: &str) -> String {
+    format!("The target group with targetGroupArn {group} does not have an associated load balancer.")
+}
+
+/// seen
+pub const TARGET_GROUP_UNKNOWN: &str = "Unable to assume role and validate the specified targetGroupArn. Please verify that the ECS service role being passed has the proper permissions.";
+
+/// seen
+pub fn container_missing(container: &str) -> String {
+    format!("The container {container} does not exist in the task definition.")
+}
+
+/// seen
+pub fn container_port_missing(container: &str, port: i32) -> String {
+    format!("The container {container} did not have a container port {port} defined.")
+}
+
+/// seen
+pub fn override_container_missing(container: &str) -> String {
+    format!("Override for container named {container} is not a container in the TaskDefinition.")
+}
+
+/// seen
+pub fn subnet_missing(subnet: &str) -> String {
+    format!(
+        "Error retrieving subnet information for [{subnet}]: The subnet ID '{subnet}' does not exist (ErrorCode: InvalidSubnetID.NotFound)"
+    )
+}
+
+/// seen
+pub fn group_missing(group: &str) -> String {
+    format!(
+        "Error retrieving security group information for [{group}]: The security group '{group}' does not exist (ErrorCode: InvalidGroup.NotFound)"
+    )
+}
+
+/// seen
+pub fn property_missing(property: &str) -> String {
+    format!("Container.{property} should not be null or empty.")
+}
+
+/// seen
+pub fn memory_missing(container: &str) -> String {
+    format!(
+        "Invalid setting for container '{container}'. At least one of 'memory' or 'memoryReservation' must be specified."
+    )
+}
+
+// --- events of a service: the live form is "(service NAME) …" ---
+
+/// seen
+pub fn started(service: &str, tasks: &[String], replaced: usize) -> String {
+    let replaced = match replaced {
+        0 => String::new(),
+        n => format!(" Amazon ECS replaced {n} tasks due to an unhealthy status."),
+    };
+    format!("(service {service}) has started {} tasks: {}.{replaced}", tasks.len(), list(tasks))
+}
+
+/// seen
+pub fn stopped_running(service: &str, tasks: &[String]) -> String {
+    format!("(service {service}) has stopped {} running tasks: {}.", tasks.len(), list(tasks))
+}
+
+/// seen
+pub fn stopped_pending(service: &str, count: usize) -> String {
+    format!("(service {service}) stopped {count} pending tasks.")
+}
+
+/// seen
+pub fn registered(service: &str, count: usize, group: &str) -> String {
+    format!("(service {service}) registered {count} targets in (target-group {group})")
+}
+
+/// seen
+pub fn deregistered(service: &str, count: usize, group: &str) -> String {
+    format!("(service {service}) deregistered {count} targets in (target-group {group})")
+}
+
+/// seen
+pub fn draining(service: &str, deployment: Option<&str>, count: usize) -> String {
+    match deployment {
+        Some(id) => format!("(service {service}, taskSet {id}) has begun draining connections on {count} tasks."),
+        None => format!("(service {service}) has begun draining connections on {count} tasks."),
+    }
+}
+
+/// seen
+pub fn unhealthy(service: &str, task: &str, port: u16, group: &str, reason: &str) -> String {
+    format!(
+        "(service {service}) (task {task}) (port {port}) is unhealthy in (target-group {group}) due to (reason {reason})."
+    )
+}
+
+/// seen
+pub fn completed(service: &str, deployment: &str) -> String {
+    format!("(service {service}) (deployment {deployment}) deployment completed.")
+}
+
+/// seen
+pub fn failed(service: &str, deployment: &str) -> String {
+    format!("(service {service}) (deployment {deployment}) deployment failed: tasks failed to start.")
+}
+
+/// seen
+pub fn rolling_back(service: &str, deployment: &str) -> String {
+    format!("(service {service}) rolling back to deployment {deployment}.")
+}
+
+/// seen
+pub fn steady(service: &str) -> String {
+    format!("(service {service}) has reached a steady state.")
+}
+
+/// seen
+pub fn stuck(service: &str) -> String {
+    format!(
+        "(service {service}) was unable to stop or start tasks during a deployment because of the service deployment configuration. Update the minimumHealthyPercent or maximumPercent value and try again."
+    )
+}
+
+/// seen
+pub fn unable_to_place(service: &str, reason: &str) -> String {
+    let dot = if reason.ends_with('.') { "" } else { "." };
+    format!("(service {service}) was unable to place a task. Reason: {reason}{dot}")
+}
+
+/// seen
+pub fn impaired(service: &str) -> String {
+    format!(
+        "(service {service}) is unable to consistently start tasks successfully. For more information, see the Troubleshooting section."
+    )
+}
+
+fn list(tasks: &[String]) -> String {
+    tasks.iter().map(|task| format!("(task {task})")).collect::<Vec<_>>().join(" ")
+}
+
+// --- rolloutStateReason: seen ---
+
+/// seen
+pub fn rollout_in_progress(deployment: &str) -> String {
+    format!("ECS deployment {deployment} in progress.")
+}
+
+/// seen
+pub fn rollout_completed(deployment: &str) -> String {
+    format!("ECS deployment {deployment} completed.")
+}
+
+/// seen
+pub const ROLLOUT_FAILED: &str = "ECS deployment circuit breaker: tasks failed to start.";
+
+/// seen
+pub fn rollout_back_to(deployment: &str) -> String {
+    format!("ECS deployment circuit breaker: rolling back to deploymentId {deployment}.")
+}
+
+// --- stoppedReason ---
+
+/// seen
+pub const ESSENTIAL_EXITED: &str = "Essential container in task exited";
+/// seen
+pub const STOPPED_BY_USER: &str = "Task stopped by user";
+/// doc
+pub const CONTAINER_CHECKS_FAILED: &str = "Task failed container health checks";
+/// seen
+pub const ENI_TIMEOUT: &str = "Timeout waiting for network interface provisioning to complete.";
+
+/// doc
+pub fn scaling_activity(deployment: &str) -> String {
+    format!("Scaling activity initiated by (deployment {deployment})")
+}
+
+/// doc
+pub fn elb_checks_failed(group: &str) -> String {
+    format!("Task failed ELB health checks in (target-group {group})")
+}
+
+/// seen
+pub fn eni_failed(reason: &str) -> String {
+    format!("Network interface provisioning error: {reason}")
+}
+
+/// The agent's source, `dockerapi/errors.go`.
+pub const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
+
+/// What the EC2 API says of a subnet with no address left (doc: `InsufficientFreeAddressesInSubnet`), as ECS passes it on.
+pub fn subnet_full(placement: &Placement) -> String {
+    eni_failed(&format!(
+        "The specified subnet {} does not have enough free addresses to satisfy the request.",
+        placement.subnet
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_read_as_the_live_service_writes_them() {
+        let tasks = ["0a".to_owned(), "0b".to_owned()];
+        assert_eq!(started("web", &tasks, 0), "(service web) has started 2 tasks: (task 0a) (task 0b).");
+        assert_eq!(
+            started("web", &tasks[..1], 1),
+            "(service web) has started 1 tasks: (task 0a). Amazon ECS replaced 1 tasks due to an unhealthy status."
+        );
+        assert_eq!(
+            draining("web", Some("ecs-svc/1"), 2),
+            "(service web, taskSet ecs-svc/1) has begun draining connections on 2 tasks."
+        );
+        assert_eq!(completed("web", "ecs-svc/1"), "(service web) (deployment ecs-svc/1) deployment completed.");
+        assert_eq!(
+            rollout_back_to("ecs-svc/1"),
+            "ECS deployment circuit breaker: rolling back to deploymentId ecs-svc/1."
+        );
+    }
+}

@@ -1,0 +1,239 @@
+//! The other services, in memory. What they hold survives a "crash" of the controllers, as the real ones' state does.
+
+use async_trait::async_trait;
+use ecs::ports::{
+    Credentials, EniRequest, Images, LogEvent, Logs, Network, Ports, Pull, Pulled, Roles, Secrets, Session, Subnet,
+    Target, TargetGroup, TargetState, Targets,
+};
+use ecs::rows::{EniRow, LogTarget};
+use rollout::TargetHealth;
+use runtime::{ImageConfig, ImageSnapshot, LayerRef};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use store::{Store, Tx, View};
+use types::{Clock, Scope, SimClock, Timestamp};
+
+/// Everything outside.
+pub struct Outside {
+    clock: SimClock,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+pub struct State {
+    /// By namespace: interface and when it was asked for.
+    pub enis: BTreeMap<String, (EniRow, Timestamp)>,
+    pub targets: BTreeMap<(String, Ipv4Addr, u16), Entry>,
+    pub logs: BTreeMap<String, Vec<(u64, Vec<String>)>>,
+    /// Every address whose application never gets healthy.
+    pub sick: Vec<Ipv4Addr>,
+    next: u32,
+}
+
+pub struct Entry {
+    since: Timestamp,
+    draining: Option<Timestamp>,
+}
+
+pub const GROUP: &str = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/web/0123456789abcdef";
+const HEALTHY_AFTER: Duration = Duration::from_secs(5);
+const DRAINED_AFTER: Duration = Duration::from_secs(3);
+
+impl Outside {
+    pub fn new(clock: SimClock) -> Arc<Self> {
+        Arc::new(Self { clock, state: Mutex::default() })
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn ports(self: &Arc<Self>) -> Ports {
+        Ports {
+            network: self.clone(),
+            targets: self.clone(),
+            images: self.clone(),
+            secrets: self.clone(),
+            logs: self.clone(),
+            roles: self.clone(),
+        }
+    }
+
+    /// Targets that are still in the group in any way.
+    pub fn targets_left(&self) -> usize {
+        let now = self.clock.now();
+        let gone = |entry: &Entry| entry.draining.is_some_and(|at| now.since(at) >= DRAINED_AFTER);
+        self.state().targets.values().filter(|entry| !gone(entry)).count()
+    }
+}
+
+impl Network for Outside {
+    fn subnet(&self, _: &View, _: &Scope, id: &str) -> Option<Subnet> {
+        let zone = id.strip_prefix("subnet-")?;
+        Some(Subnet { vpc: "vpc-1".to_owned(), zone: format!("us-east-1{zone}") })
+    }
+
+    fn group_vpc(&self, _: &View, _: &Scope, id: &str) -> Option<String> {
+        (id == "sg-1").then(|| "vpc-1".to_owned())
+    }
+
+    fn default_group(&self, _: &View, _: &Scope, _: &str) -> Option<String> {
+        Some("sg-0".to_owned())
+    }
+
+    fn create(&self, _: &mut Tx, _: &Scope, request: &EniRequest) -> Result<EniRow, String> {
+        let mut state = self.state();
+        if let Some((eni, _)) = state.enis.get(request.netns) {
+            return Ok(eni.clone());
+        }
+        state.next += 1;
+        let eni = EniRow {
+            id: format!("eni-{:017x}", state.next),
+            ip: Ipv4Addr::from(0x0a00_0a04 + state.next),
+            mac: "02:00:00:00:00:01".to_owned(),
+            private_dns: None,
+            vpc: "vpc-1".to_owned(),
+            subnet_cidr: "10.0.10.0/24".to_owned(),
+        };
+        state.enis.insert(request.netns.to_owned(), (eni.clone(), request.now));
+        Ok(eni)
+    }
+
+    fn is_attached(&self, _: &View, _: &Scope, eni: &str) -> bool {
+        let now = self.clock.now();
+        self.state().enis.values().any(|(row, at)| row.id == eni && now.since(*at) >= Duration::from_millis(500))
+    }
+
+    fn delete(&self, _: &mut Tx, _: &Scope, eni: &str) {
+        self.state().enis.retain(|_, (row, _)| row.id != eni);
+    }
+
+    fn netns_path(&self, netns: &str) -> PathBuf {
+        PathBuf::from("/run/netns").join(netns)
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        &[]
+    }
+}
+
+impl Targets for Outside {
+    fn group(&self, _: &View, _: &Scope, arn: &str) -> Option<TargetGroup> {
+        let target_type = if arn.contains("instance") { "instance" } else { "ip" }.to_owned();
+        arn.contains("targetgroup/").then_some(TargetGroup { target_type, has_load_balancer: true })
+    }
+
+    fn register(&self, _: &mut Tx, _: &Scope, group: &str, target: Target, now: Timestamp) {
+        self.state().targets.insert((group.to_owned(), target.ip, target.port), Entry { since: now, draining: None });
+    }
+
+    fn deregister(&self, _: &mut Tx, _: &Scope, group: &str, target: Target, now: Timestamp) {
+        if let Some(entry) = self.state().targets.get_mut(&(group.to_owned(), target.ip, target.port)) {
+            entry.draining.get_or_insert(now);
+        }
+    }
+
+    fn state(&self, _: &View, _: &Scope, group: &str, target: Target) -> TargetState {
+        let now = self.clock.now();
+        let state = Outside::state(self);
+        let Some(entry) = state.targets.get(&(group.to_owned(), target.ip, target.port)) else {
+            return TargetState::Gone;
+        };
+        match entry.draining {
+            Some(at) if now.since(at) >= DRAINED_AFTER => TargetState::Gone,
+            Some(_) => TargetState::Draining,
+            None if now.since(entry.since) < HEALTHY_AFTER => TargetState::Registered(TargetHealth::Initial),
+            None if state.sick.contains(&target.ip) => {
+                TargetState::Registered(TargetHealth::Unhealthy("Request timed out".to_owned()))
+            }
+            None => TargetState::Registered(TargetHealth::Healthy),
+        }
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        &[]
+    }
+}
+
+#[async_trait]
+impl Images for Outside {
+    async fn pull(&self, _: &Scope, pull: Pull<'_>) -> Result<Pulled, String> {
+        // Time for a crash to come.
+        for _ in 0..5 {
+            tokio::task::yield_now().await;
+        }
+        if pull.image.contains("missing") {
+            return Err(format!(
+                "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref {}: not found",
+                pull.image
+            ));
+        }
+        let digest = format!("sha256:{:0>64}", pull.image.len());
+        let layers = vec![LayerRef { digest: digest.clone(), diff_id: digest.clone() }];
+        let snapshot = ImageSnapshot { digest: pull.image.to_owned(), layers, config: ImageConfig::default() };
+        Ok(Pulled { digest, snapshot })
+    }
+}
+
+#[async_trait]
+impl Secrets for Outside {
+    async fn value(&self, _: &Scope, value_from: &str, _: Option<&Session>, _: &str) -> Result<String, String> {
+        tokio::task::yield_now().await;
+        if value_from.contains("denied") {
+            Err("unable to pull secrets or registry auth: denied".to_owned())
+        } else {
+            Ok("s".to_owned())
+        }
+    }
+}
+
+#[async_trait]
+impl Logs for Outside {
+    async fn create_stream(&self, _: &Scope, log: &LogTarget, _: Option<&Session>, _: &str) -> Result<(), String> {
+        tokio::task::yield_now().await;
+        self.state().logs.entry(log.stream.clone()).or_default();
+        Ok(())
+    }
+
+    async fn append(
+        &self,
+        _: &Store,
+        _: &Scope,
+        log: &LogTarget,
+        position: u64,
+        events: Vec<LogEvent>,
+    ) -> Result<(), String> {
+        {
+            let mut state = self.state();
+            let stream = state.logs.entry(log.stream.clone()).or_default();
+            if !stream.iter().any(|(known, _)| *known == position) {
+                stream.push((position, events.into_iter().map(|event| event.message).collect()));
+            }
+        }
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+}
+
+impl Roles for Outside {
+    fn assume(&self, _: &View, scope: &Scope, role_arn: &str, session: &str) -> Result<Session, String> {
+        let name = role_arn.rsplit('/').next().unwrap_or_default();
+        if name == "untrusting" {
+            return Err("AccessDenied".to_owned());
+        }
+        let arn = format!("arn:aws:sts::{}:assumed-role/{name}/{session}", scope.account);
+        Ok(Session { role_arn: role_arn.to_owned(), arn })
+    }
+
+    fn credentials(&self, _: &mut Tx, _: &Scope, _: &Session, now: Timestamp) -> Result<Credentials, String> {
+        Ok(Credentials {
+            access_key_id: "ASIA0".to_owned(),
+            secret_access_key: "secret".to_owned(),
+            token: "token".to_owned(),
+            expires_at: now.plus(Duration::from_hours(6)),
+        })
+    }
+}

@@ -1,0 +1,483 @@
+//! The production controllers on a simulated clock, with a simulated runtime and simulated neighbours: stories that a
+//! user would tell, and crashes at random steps.
+
+mod fakes;
+
+use controller::{Limits, Runner};
+use ecs::endpoint::Endpoint;
+use ecs::rows::{EventsRow, ServiceRow, TaskRow};
+use ecs::{Control, Ecs, HealthChecker, LogShipper, ServiceController, TaskController};
+use fakes::{GROUP, Outside};
+use gateway::{Context, Principal, PrincipalKind};
+use model::ecs as shape;
+use rollout::{DesiredStatus, TaskStatus};
+use runtime::{Sim, SimScript, TaskId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use store::Store;
+use types::{AccountId, ApiError, Clock, Pace, Scope, SimClock, Timestamp};
+
+struct World {
+    clock: SimClock,
+    store: Store,
+    sim: Sim,
+    outside: Arc<Outside>,
+    control: Control,
+    runner: Option<Arc<Runner>>,
+    pump: Option<tokio::task::JoinHandle<()>>,
+    scope: Scope,
+    handlers: shape::Handlers<Ecs, Context>,
+    ecs: Ecs,
+}
+
+impl World {
+    fn new() -> Self {
+        let clock = SimClock::new(Timestamp(1_800_000_000_000));
+        let store = Store::in_memory(ecs::tables());
+        let sim = Sim::new(Arc::new(clock.clone()));
+        let outside = Outside::new(clock.clone());
+        let control = Control {
+            store: store.clone(),
+            clock: Arc::new(clock.clone()),
+            pace: Pace::REAL,
+            runtime: Arc::new(sim.clone()),
+            ports: outside.ports(),
+        };
+        let ecs = Ecs::new(outside.ports());
+        let handlers = ecs::handlers();
+        let scope = Scope::default();
+        let mut world = Self { clock, store, sim, outside, control, runner: None, pump: None, scope, handlers, ecs };
+        world.boot();
+        world
+    }
+
+    /// New controllers, as after a start of the daemon.
+    fn boot(&mut self) {
+        let control = &self.control;
+        let controllers: Vec<Arc<dyn controller::Controller>> = vec![
+            Arc::new(ServiceController::new(control.clone())),
+            Arc::new(TaskController::new(control.clone())),
+            Arc::new(LogShipper::new(control.clone())),
+            Arc::new(HealthChecker::new(control.clone())),
+        ];
+        let runner = Arc::new(Runner::start(&self.store, control.clock.clone(), controllers, Limits::default()));
+        let wake = runner.clone();
+        let pump = ecs::pump(control.clone(), move |name, key| {
+            wake.wake(name, key);
+        });
+        self.pump = Some(tokio::spawn(pump));
+        self.runner = Some(runner);
+    }
+
+    /// Kills the controllers in the middle of whatever they do.
+    async fn crash(&mut self) {
+        if let Some(pump) = self.pump.take() {
+            pump.abort();
+            let _ = pump.await;
+        }
+        if let Some(runner) = self.runner.take().and_then(Arc::into_inner) {
+            let _ = runner.shutdown(Duration::ZERO).await;
+        }
+    }
+
+    fn call<I, O>(&self, handler: fn(&Ecs, &mut Context, I) -> Result<O, ApiError>, input: I) -> Result<O, ApiError> {
+        let principal = Principal {
+            kind: PrincipalKind::Root,
+            account: AccountId::default(),
+            arn: "arn:aws:iam::123456789012:root".to_owned(),
+            user_id: "123456789012".to_owned(),
+            access_key: "test".to_owned(),
+        };
+        let mut cx = Context::new(self.store.clone(), self.scope.clone(), principal, self.clock.now());
+        let answer = handler(&self.ecs, &mut cx, input)?;
+        if let Some(tx) = cx.take_tx() {
+            tx.commit().wait_blocking().expect("the memory store commits");
+        }
+        Ok(answer)
+    }
+
+    /// Lets time pass in steps of half a second, with everything settling in between.
+    async fn pass(&self, seconds: u64) {
+        for _ in 0..seconds * 2 {
+            self.settle().await;
+            self.clock.advance(Duration::from_millis(500));
+        }
+        self.settle().await;
+    }
+
+    async fn settle(&self) {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        if let Some(runner) = &self.runner {
+            runner.idle().await;
+        }
+    }
+
+    fn cluster(&self) {
+        let input = shape::CreateClusterRequest { cluster_name: Some("c".to_owned()), ..Default::default() };
+        self.call(self.handlers.create_cluster, input).expect("a cluster can be made");
+    }
+
+    /// Registers `web` with this image.
+    fn register(&self, image: &str) -> String {
+        let log = shape::LogConfiguration {
+            log_driver: "awslogs".to_owned(),
+            options: Some(
+                [("awslogs-group", "/ecs/web"), ("awslogs-region", "us-east-1"), ("awslogs-stream-prefix", "web")]
+                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                    .into(),
+            ),
+            secret_options: None,
+        };
+        let port = shape::PortMapping { container_port: Some(3000), ..Default::default() };
+        let container = shape::ContainerDefinition {
+            name: Some("web".to_owned()),
+            image: Some(image.to_owned()),
+            port_mappings: Some(vec![port]),
+            log_configuration: Some(log),
+            ..Default::default()
+        };
+        let input = shape::RegisterTaskDefinitionRequest {
+            family: "web".to_owned(),
+            network_mode: Some("awsvpc".to_owned()),
+            requires_compatibilities: Some(vec!["FARGATE".to_owned()]),
+            cpu: Some("256".to_owned()),
+            memory: Some("512".to_owned()),
+            execution_role_arn: Some("arn:aws:iam::123456789012:role/exec".to_owned()),
+            task_role_arn: Some("arn:aws:iam::123456789012:role/task".to_owned()),
+            container_definitions: vec![container],
+            ..Default::default()
+        };
+        let answer = self.call(self.handlers.register_task_definition, input).expect("the definition is valid");
+        answer.task_definition.and_then(|it| it.task_definition_arn).expect("it has an ARN")
+    }
+
+    fn network() -> Option<shape::NetworkConfiguration> {
+        let vpc = shape::AwsVpcConfiguration {
+            subnets: vec!["subnet-a".to_owned(), "subnet-b".to_owned()],
+            security_groups: Some(vec!["sg-1".to_owned()]),
+            assign_public_ip: None,
+        };
+        Some(shape::NetworkConfiguration { awsvpc_configuration: Some(vpc) })
+    }
+
+    fn service_request(desired: i32, breaker: bool) -> shape::CreateServiceRequest {
+        let balancer = shape::LoadBalancer {
+            target_group_arn: Some(GROUP.to_owned()),
+            container_name: Some("web".to_owned()),
+            container_port: Some(3000),
+            ..Default::default()
+        };
+        let breaker =
+            breaker.then(|| shape::DeploymentCircuitBreaker { enable: true, rollback: true, ..Default::default() });
+        shape::CreateServiceRequest {
+            cluster: Some("c".to_owned()),
+            service_name: "web".to_owned(),
+            task_definition: Some("web".to_owned()),
+            desired_count: Some(desired),
+            launch_type: Some("FARGATE".to_owned()),
+            network_configuration: Self::network(),
+            load_balancers: Some(vec![balancer]),
+            deployment_configuration: Some(shape::DeploymentConfiguration {
+                deployment_circuit_breaker: breaker,
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
+    }
+
+    fn update(&self, change: impl FnOnce(&mut shape::UpdateServiceRequest)) {
+        let mut input = shape::UpdateServiceRequest {
+            cluster: Some("c".to_owned()),
+            service: "web".to_owned(),
+            ..Default::default()
+        };
+        change(&mut input);
+        self.call(self.handlers.update_service, input).expect("the service can be updated");
+    }
+
+    fn describe(&self) -> shape::Service {
+        let input = shape::DescribeServicesRequest {
+            cluster: Some("c".to_owned()),
+            services: vec!["web".to_owned()],
+            include: None,
+        };
+        let answer = self.call(self.handlers.describe_services, input).expect("services can be described");
+        answer.services.unwrap_or_default().pop().expect("the service is there")
+    }
+
+    /// The events, oldest first.
+    fn events(&self) -> Vec<String> {
+        let row = self.store.view().get::<EventsRow>(&self.scope, &ServiceRow::key("c", "web"));
+        row.map(|row| row.events.iter().rev().map(|event| event.message.clone()).collect()).unwrap_or_default()
+    }
+
+    fn tasks(&self) -> Vec<Arc<TaskRow>> {
+        self.store.view().scan::<TaskRow>(&self.scope).cloned().collect()
+    }
+
+    fn running(&self) -> Vec<Arc<TaskRow>> {
+        let running = |row: &Arc<TaskRow>| row.last == TaskStatus::Running && row.desired == DesiredStatus::Running;
+        self.tasks().into_iter().filter(running).collect()
+    }
+
+    /// Nothing outside belongs to a task that has stopped.
+    async fn assert_no_leak(&self) {
+        use runtime::Runtime as _;
+        let alive: Vec<_> = self.tasks().into_iter().filter(|row| row.last != TaskStatus::Stopped).collect();
+        let enis = self.outside.state().enis.len();
+        assert_eq!(enis, alive.len(), "each living task has its network interface, and nobody else one");
+        let containers = self.sim.list().await.expect("the simulated runtime lists").len();
+        assert_eq!(containers, alive.len(), "each living task is in the runtime, and nobody else");
+        assert_eq!(self.outside.targets_left(), alive.len(), "each living task is a target, and nobody else");
+    }
+}
+
+#[tokio::test]
+async fn a_service_comes_up_and_reaches_a_steady_state() {
+    let world = World::new();
+    world.cluster();
+    let arn = world.register("app:1");
+    world.sim.script(
+        "app:1",
+        SimScript { output: vec!["hello".to_owned()], on_stop: Some((Duration::ZERO, 0)), ..SimScript::default() },
+    );
+    let answer = world.call(world.handlers.create_service, World::service_request(3, false)).expect("it can be made");
+    let service = answer.service.expect("it is shown");
+    assert_eq!((service.status.as_deref(), service.running_count), (Some("ACTIVE"), Some(0)));
+    world.pass(40).await;
+
+    let service = world.describe();
+    assert_eq!((service.running_count, service.pending_count), (Some(3), Some(0)), "events: {:#?}", world.events());
+    let deployments = service.deployments.expect("deployments are shown");
+    assert_eq!(deployments.len(), 1);
+    assert_eq!(deployments[0].rollout_state.as_deref(), Some("COMPLETED"));
+    assert_eq!(deployments[0].task_definition.as_deref(), Some(arn.as_str()));
+    let events = world.events();
+    assert!(events[0].starts_with("(service web) has started 3 tasks: (task "), "{events:?}");
+    assert_eq!(events.iter().filter(|text| text.contains("registered 1 targets")).count(), 3);
+    assert!(events[events.len() - 2].ends_with("deployment completed."), "{events:?}");
+    assert_eq!(events.last().map(String::as_str), Some("(service web) has reached a steady state."));
+
+    let task = &world.running()[0];
+    let eni = task.eni.as_ref().expect("it has an interface");
+    let input = shape::DescribeTasksRequest {
+        cluster: Some("c".to_owned()),
+        tasks: vec![task.id.clone(), "0".repeat(32)],
+        include: None,
+    };
+    let answer = world.call(world.handlers.describe_tasks, input).expect("tasks can be described");
+    let shown = &answer.tasks.expect("one is there")[0];
+    assert_eq!(shown.connectivity.as_deref(), Some("CONNECTED"));
+    assert_eq!(answer.failures.expect("one is not")[0].reason.as_deref(), Some("MISSING"));
+    let stream = format!("web/web/{}", task.id);
+    assert_eq!(world.outside.state().logs[&stream], [(0, vec!["hello".to_owned()])], "the output was shipped once");
+
+    let endpoint = Endpoint::new(world.control.clone());
+    let credentials = endpoint.answer(eni.ip, &format!("/v2/credentials/{}", task.credentials_id)).await;
+    assert!(credentials.status == 200 && credentials.body.contains("role/task"), "{credentials:?}");
+    let stranger = std::net::Ipv4Addr::new(10, 9, 9, 9);
+    let refused = endpoint.answer(stranger, &format!("/v2/credentials/{}", task.credentials_id)).await;
+    assert!(refused.status == 400 && refused.body.contains("InvalidIdInRequest"), "a stranger gets none: {refused:?}");
+    let metadata = endpoint.answer(eni.ip, &format!("/v4/{}/task", task.containers[0].runtime_id)).await;
+    assert!(metadata.body.contains(&task.id) && metadata.body.contains("\"KnownStatus\":\"RUNNING\""), "{metadata:?}");
+    world.assert_no_leak().await;
+}
+
+#[tokio::test]
+async fn a_crashed_task_is_replaced_and_its_end_recorded() {
+    let world = World::new();
+    world.cluster();
+    world.register("app:1");
+    world.call(world.handlers.create_service, World::service_request(2, false)).expect("it can be made");
+    world.pass(40).await;
+    let victim = world.running()[0].clone();
+    world.sim.crash(&TaskId::parse(&victim.id).expect("an id"), "web", 3);
+    world.pass(40).await;
+
+    let dead = world.store.view().get::<TaskRow>(&world.scope, &victim.id).expect("kept for an hour");
+    assert_eq!(dead.last, TaskStatus::Stopped);
+    let stop = dead.stop.as_ref().expect("it has a reason");
+    assert_eq!(
+        (stop.code.as_str(), stop.reason.as_str()),
+        ("EssentialContainerExited", "Essential container in task exited")
+    );
+    assert_eq!(dead.containers[0].exit_code, Some(3));
+    assert_eq!(world.running().len(), 2);
+    assert_eq!(world.events().iter().filter(|text| text.ends_with("steady state.")).count(), 2, "steady again");
+    world.assert_no_leak().await;
+    world.pass(3700).await;
+    assert!(world.store.view().get::<TaskRow>(&world.scope, &victim.id).is_none(), "forgotten after an hour");
+}
+
+#[tokio::test]
+async fn a_new_revision_rolls_without_a_gap() {
+    let world = World::new();
+    world.cluster();
+    world.register("app:1");
+    world.call(world.handlers.create_service, World::service_request(3, false)).expect("it can be made");
+    world.pass(40).await;
+    let second = world.register("app:2");
+    world.update(|input| input.task_definition = Some(second.clone()));
+    assert_eq!(world.describe().deployments.map(|list| list.len()), Some(2));
+    for _ in 0..90 {
+        world.pass(1).await;
+        assert!(world.running().len() >= 3, "never fewer than the desired count serve");
+    }
+    let service = world.describe();
+    assert_eq!(service.task_definition, Some(second.clone()));
+    assert_eq!(service.deployments.map(|list| list.len()), Some(1));
+    assert!(world.running().iter().all(|task| task.definition_arn == second));
+    let old: Vec<_> = world.tasks().into_iter().filter(|task| task.definition_arn != second).collect();
+    assert!(old.iter().all(|task| {
+        task.stop
+            .as_ref()
+            .is_some_and(|stop| stop.reason.starts_with("Scaling activity initiated by (deployment ecs-svc/"))
+    }));
+    world.assert_no_leak().await;
+
+    world.update(|input| input.desired_count = Some(1));
+    world.pass(40).await;
+    assert_eq!(world.describe().running_count, Some(1));
+    let input =
+        shape::DeleteServiceRequest { cluster: Some("c".to_owned()), service: "web".to_owned(), force: Some(true) };
+    world.call(world.handlers.delete_service, input).expect("it can be deleted");
+    assert_eq!(world.describe().status.as_deref(), Some("DRAINING"));
+    world.pass(40).await;
+    assert_eq!(world.describe().status.as_deref(), Some("INACTIVE"));
+    world.assert_no_leak().await;
+    let input = shape::DeleteClusterRequest { cluster: "c".to_owned() };
+    let deleted = world.call(world.handlers.delete_cluster, input).expect("an empty cluster can be deleted");
+    assert_eq!(deleted.cluster.and_then(|cluster| cluster.status).as_deref(), Some("INACTIVE"));
+}
+
+#[tokio::test]
+async fn a_broken_image_trips_the_breaker_and_rolls_back() {
+    let world = World::new();
+    world.cluster();
+    let first = world.register("app:1");
+    world.call(world.handlers.create_service, World::service_request(2, true)).expect("it can be made");
+    world.pass(40).await;
+    world.register("missing:1");
+    world.update(|input| input.task_definition = Some("web".to_owned()));
+    world.pass(240).await;
+    let service = world.describe();
+    assert_eq!(service.task_definition, Some(first), "{:#?}", world.events());
+    assert_eq!(service.running_count, Some(2));
+    let failed = world.tasks().into_iter().find(|task| task.ended_by_itself).expect("a task failed");
+    let stop = failed.stop.as_ref().expect("it has a reason");
+    assert_eq!(stop.code.as_str(), "TaskFailedToStart");
+    assert!(stop.reason.starts_with("CannotPullContainerError: pull image manifest has been retried 1 time(s)"));
+    let events = world.events();
+    let at = |needle: &str| events.iter().position(|text| text.contains(needle));
+    let (placed, fell, back) = (
+        at("was unable to place a task. Reason: CannotPull"),
+        at("deployment failed: tasks failed to start."),
+        at("rolling back to deployment"),
+    );
+    assert!(placed.is_some() && placed < fell && fell < back, "{events:#?}");
+    world.assert_no_leak().await;
+}
+
+#[tokio::test]
+async fn a_task_run_once_ends_with_its_program() {
+    let world = World::new();
+    world.cluster();
+    world.register("job:1");
+    world.sim.script("job:1", SimScript { exits: Some((Duration::from_secs(4), 0)), ..SimScript::default() });
+    let input = shape::RunTaskRequest {
+        cluster: Some("c".to_owned()),
+        task_definition: "web".to_owned(),
+        launch_type: Some("FARGATE".to_owned()),
+        network_configuration: World::network(),
+        client_token: Some("once".to_owned()),
+        ..Default::default()
+    };
+    let answer = world.call(world.handlers.run_task, input.clone()).expect("it can be run");
+    let again = world.call(world.handlers.run_task, input.clone()).expect("a repetition is answered");
+    let arn = |answer: &shape::RunTaskResponse| answer.tasks.as_ref().map(|tasks| tasks[0].task_arn.clone());
+    assert_eq!(arn(&answer), arn(&again), "the token starts it once");
+    let without = shape::RunTaskRequest { network_configuration: None, client_token: None, ..input };
+    let refused = world.call(world.handlers.run_task, without).expect_err("Fargate needs a network");
+    assert_eq!(refused.message, "Network Configuration must be provided when networkMode 'awsvpc' is specified.");
+    let mut seen = Vec::new();
+    for _ in 0..30 {
+        world.settle().await;
+        let last = world.tasks()[0].last;
+        if seen.last() != Some(&last) {
+            seen.push(last);
+        }
+        world.clock.advance(Duration::from_millis(500));
+    }
+    assert_eq!(world.tasks().len(), 1);
+    assert_eq!(seen, [TaskStatus::Provisioning, TaskStatus::Running, TaskStatus::Stopped], "settled stations");
+    assert_eq!(world.tasks()[0].containers[0].exit_code, Some(0));
+    assert_eq!(world.tasks()[0].group, "family:web");
+}
+
+#[tokio::test]
+async fn crashes_at_any_step_lose_and_leak_nothing() {
+    for seed in 1..=25u64 {
+        let mut die = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut roll = move |sides: u64| {
+            die = die.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (die >> 33) % sides
+        };
+        let mut world = World::new();
+        world.cluster();
+        world.register("app:1");
+        let script = SimScript {
+            output: vec!["one".to_owned(), "two".to_owned()],
+            on_stop: Some((Duration::from_secs(1), 0)),
+            ..SimScript::default()
+        };
+        world.sim.script("app:1", script.clone());
+        world.sim.script("app:2", script);
+        world.call(world.handlers.create_service, World::service_request(3, true)).expect("it can be made");
+        for round in 0..40 {
+            match roll(8) {
+                0 if round > 10 => {
+                    let image = if roll(2) == 0 { "app:2" } else { "app:1" };
+                    world.register(image);
+                    world.update(|input| input.task_definition = Some("web".to_owned()));
+                }
+                1 => world.update(|input| input.desired_count = Some(1 + i32::try_from(roll(4)).unwrap_or(0))),
+                2 => {
+                    if let Some(task) = world.running().first() {
+                        world.sim.crash(&TaskId::parse(&task.id).expect("an id"), "web", 1);
+                    }
+                }
+                _ => {}
+            }
+            // A few steps, then death wherever that is.
+            for _ in 0..roll(60) {
+                tokio::task::yield_now().await;
+            }
+            world.crash().await;
+            world.clock.advance(Duration::from_millis(500 * (1 + roll(4))));
+            world.boot();
+        }
+        world.update(|input| {
+            input.desired_count = Some(3);
+            input.force_new_deployment = Some(true);
+        });
+        world.pass(240).await;
+        let service = world.describe();
+        assert_eq!(
+            (service.running_count, service.deployments.map(|list| list.len())),
+            (Some(3), Some(1)),
+            "seed {seed}: {:#?}",
+            world.events()
+        );
+        world.assert_no_leak().await;
+        for (stream, pieces) in &world.outside.state().logs {
+            let mut positions = BTreeMap::new();
+            for (position, lines) in pieces {
+                assert!(positions.insert(position, lines).is_none(), "seed {seed}: {stream} got a piece twice");
+            }
+        }
+        world.crash().await;
+    }
+}
