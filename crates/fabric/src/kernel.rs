@@ -31,6 +31,9 @@ pub(crate) fn read_alias(alias: &str) -> (&str, bool) {
     alias.strip_suffix(FAR).map_or((alias, false), |name| (name, true))
 }
 
+/// What the kernel says when something to be removed is not there.
+const GONE: &[Errno] = &[Errno::ENODEV, Errno::ESRCH, Errno::ENOENT, Errno::EADDRNOTAVAIL];
+
 /// A namespace that is open, with its sockets.
 struct Space {
     file: File,
@@ -235,17 +238,26 @@ impl Kernel {
 
     fn configure(&mut self, place: &Place, steps: &[Step]) -> Result<(), Error> {
         let mut requests = Vec::new();
+        let removed = steps.iter().filter(|step| matches!(step, Step::RemoveCable(_))).count();
         for step in steps {
             if let Some(request) = self.request(place, step)? {
                 requests.push(request);
             }
+        }
+        let last = steps.iter().rev().find(|step| matches!(step, Step::RemoveCable(_)));
+        if let Some(step) = last.filter(|_| removed > 1) {
+            for request in &mut requests {
+                if let Step::RemoveCable(cable) = request.step {
+                    request.message = route::doom(&cable.near.link);
+                }
+            }
+            requests.push(Request { message: route::remove_doomed(), step, fine: GONE });
         }
         self.send(place, requests)
     }
 
     /// The message for a step on links, addresses or routes; none if what it removes cannot be there.
     fn request<'a>(&mut self, place: &Place, step: &'a Step) -> Result<Option<Request<'a>>, Error> {
-        const GONE: &[Errno] = &[Errno::ENODEV, Errno::ESRCH, Errno::ENOENT, Errno::EADDRNOTAVAIL];
         const THERE: &[Errno] = &[Errno::EEXIST];
         let link = match step {
             Step::RemoveNeighbour(_, neighbour) | Step::AddNeighbour(_, neighbour) => Some(&neighbour.link),

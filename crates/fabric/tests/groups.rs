@@ -1,5 +1,7 @@
 //! Security groups, on real packets.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod lab;
 
 use lab::{Lab, Outcome, accept, from_cidr, from_group, ip, on_a_host, passes, sg, tcp};

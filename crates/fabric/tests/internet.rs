@@ -1,5 +1,7 @@
 //! Internet gateways, public addresses, NAT gateways, route tables and network ACLs, on real packets.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod lab;
 
 use lab::{Lab, Outcome, accept, entry, from_cidr, ip, on_a_host, outcome, tcp};

@@ -1,5 +1,7 @@
 //! Applying again, crashing, and leaving nothing behind.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod lab;
 
 use fabric::{Error, Fabric, FabricConfig, RUN_ROOT};
@@ -170,4 +172,35 @@ fn slots() -> BTreeSet<String> {
         .flatten()
         .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
         .collect()
+}
+
+/// Not a test: what it costs. `cargo nextest run -p fabric --run-ignored all --no-capture costs`.
+#[test]
+#[ignore = "a measurement"]
+#[allow(clippy::disallowed_methods, reason = "it measures")]
+fn costs() {
+    on_a_host(|| {
+        let mut lab = small();
+        lab.apply();
+        let private = lab.private.clone();
+        let timed = |what: &str, work: &mut dyn FnMut()| {
+            let start = std::time::Instant::now();
+            work();
+            println!("{what}: {:?}", start.elapsed());
+        };
+        for n in 20..120 {
+            lab.interface(n, &private, &format!("10.0.1.{n}"), &[2]);
+        }
+        timed("a hundred interfaces", &mut || _ = lab.apply());
+        lab.interface(120, &private, "10.0.1.120", &[2]);
+        timed("one more", &mut || _ = lab.apply());
+        lab.interface_mut(120).groups.push(lab::sg(1));
+        timed("a member more", &mut || _ = lab.apply());
+        timed("nothing", &mut || _ = lab.apply());
+        lab.crash();
+        timed("after a crash", &mut || _ = lab.apply());
+        lab.state.network_interfaces.truncate(3);
+        timed("a hundred interfaces less", &mut || _ = lab.apply());
+        lab.destroy();
+    });
 }

@@ -9,6 +9,9 @@ pub(crate) struct Area {
     pub(crate) ports: (u16, u16),
 }
 
+/// Sorted ranges of ports.
+type Ports = Vec<(u16, u16)>;
+
 /// The same points as `areas`, each in one area only.
 pub(crate) fn disjoint(areas: &[Area]) -> Vec<Area> {
     // Between two neighbouring edges nothing changes, so the ports allowed there are one sorted list.
@@ -16,7 +19,7 @@ pub(crate) fn disjoint(areas: &[Area]) -> Vec<Area> {
         areas.iter().flat_map(|a| [u64::from(a.addresses.0), u64::from(a.addresses.1) + 1]).collect();
     edges.sort_unstable();
     edges.dedup();
-    let mut strips: Vec<((u32, u32), Vec<(u16, u16)>)> = Vec::new();
+    let mut strips: Vec<((u32, u32), Ports)> = Vec::new();
     for pair in edges.windows(2) {
         let (first, last) = (pair[0] as u32, (pair[1] - 1) as u32);
         let ports =
@@ -38,9 +41,9 @@ pub(crate) fn disjoint(areas: &[Area]) -> Vec<Area> {
 }
 
 /// Sorted ranges, none of which touches another.
-fn merge(mut ranges: Vec<(u16, u16)>) -> Vec<(u16, u16)> {
+fn merge(mut ranges: Ports) -> Ports {
     ranges.sort_unstable();
-    let mut merged: Vec<(u16, u16)> = Vec::new();
+    let mut merged: Ports = Vec::new();
     for (from, to) in ranges {
         match merged.last_mut() {
             Some(last) if u32::from(from) <= u32::from(last.1) + 1 => last.1 = last.1.max(to),

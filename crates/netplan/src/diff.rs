@@ -120,9 +120,15 @@ impl FabricPlan {
             let alive = |link: &str| !gone_links.contains(&(&place, link));
             let mut change = Changes { place: &place, remove: &mut steps, add: &mut additions };
             change.of(&new.rules, &old.rules, |_| true, Step::RemoveRule, Step::AddRule);
-            let alive_route = |route: &Route| match &route.action {
-                RouteAction::Link { link, .. } => alive(link),
-                RouteAction::Blackhole => true,
+            // A route that only changes what it does is replaced where it stands, without a gap.
+            let planned: BTreeMap<_, _> = new.routes.iter().map(|r| ((r.table, r.destination), &r.action)).collect();
+            let alive_route = |route: &Route| {
+                let replaced = planned.get(&(route.table, route.destination)).is_some_and(|a| **a != route.action);
+                match &route.action {
+                    _ if replaced => false,
+                    RouteAction::Link { link, .. } => alive(link),
+                    RouteAction::Blackhole => true,
+                }
             };
             change.of(&new.routes, &old.routes, alive_route, Step::RemoveRoute, Step::AddRoute);
             let alive_neighbour = |neighbour: &Neighbour| alive(&neighbour.link);

@@ -39,7 +39,7 @@ impl Message {
     /// An attribute.
     pub(crate) fn put(&mut self, kind: u16, value: &[u8]) -> &mut Self {
         let len = value.len() + 4;
-        debug_assert!(len <= usize::from(u16::MAX), "an attribute's length is sixteen bits");
+        debug_assert!(u16::try_from(len).is_ok(), "an attribute's length is sixteen bits");
         self.bytes.extend_from_slice(&(len as u16).to_ne_bytes());
         self.bytes.extend_from_slice(&kind.to_ne_bytes());
         self.bytes.extend_from_slice(value);
@@ -76,7 +76,7 @@ impl Message {
         self.bytes.extend_from_slice(&kind.to_ne_bytes());
         content(self);
         let len = self.bytes.len() - start;
-        debug_assert!(len <= usize::from(u16::MAX), "an attribute's length is sixteen bits");
+        debug_assert!(u16::try_from(len).is_ok(), "an attribute's length is sixteen bits");
         self.bytes[start..start + 2].copy_from_slice(&(len as u16).to_ne_bytes());
         self
     }

@@ -32,6 +32,9 @@ const IFLA_MTU: u16 = 4;
 const IFLA_LINK: u16 = 5;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
+const IFLA_GROUP: u16 = 27;
+/// The group of devices that are to be removed.
+const DOOMED: u32 = 0x7774_0001;
 const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_NUM_TX_QUEUES: u16 = 31;
 const IFLA_NUM_RX_QUEUES: u16 = 32;
@@ -100,6 +103,20 @@ pub(crate) fn bring_up(link: &str, alias: Option<&str>) -> Message {
 pub(crate) fn remove_link(link: &str) -> Message {
     let mut message = Message::new(DELETE_LINK, 0, &link_header(0, 0));
     message.put_text(IFLA_IFNAME, link);
+    message
+}
+
+/// Marks a device as one of many to be removed.
+pub(crate) fn doom(link: &str) -> Message {
+    let mut message = Message::new(NEW_LINK, 0, &link_header(0, 0));
+    message.put_text(IFLA_IFNAME, link).put_u32(IFLA_GROUP, DOOMED);
+    message
+}
+
+/// Removes all marked devices. The kernel waits once for all of them, not 20 ms for each.
+pub(crate) fn remove_doomed() -> Message {
+    let mut message = Message::new(DELETE_LINK, 0, &link_header(0, 0));
+    message.put_u32(IFLA_GROUP, DOOMED);
     message
 }
 

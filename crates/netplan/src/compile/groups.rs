@@ -12,7 +12,7 @@ use crate::{
     ruleset::{Action, Range, accept},
 };
 use ipnet::{IpNet, Ipv4Net};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use types::id::SecurityGroupId;
 
 /// The map from a device to the chain for what its interface sends.
@@ -201,7 +201,7 @@ impl Blocks {
 
     fn port_set(&self) -> Set {
         let key = vec![Field::Protocol, Field::Address, Field::Port];
-        let mut set = Set { key, interval: true, value: ValueKind::None, elements: Default::default() };
+        let mut set = Set { key, interval: true, value: ValueKind::None, elements: BTreeMap::new() };
         for protocol in [6, 17] {
             let areas: Vec<Area> = self.ports.iter().filter(|(p, _)| *p == protocol).map(|(_, area)| *area).collect();
             for Area { addresses: (first, last), ports: (from, to) } in disjoint(&areas) {

@@ -15,7 +15,10 @@ use crate::{
     NetworkInterface, NetworkState, Place, Route, RouteAction, RouteTable, SecurityGroup, Subnet, Vpc,
 };
 use ipnet::Ipv4Net;
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
 use types::id::{EniId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcId};
 
 /// The largest packet within a VPC, as on AWS.
@@ -65,8 +68,9 @@ fn hash(text: &str) -> u64 {
 
 /// A hardware address of our own making, the same for the same text.
 fn mac_of(text: &str) -> MacAddress {
-    let [a, b, c, d, e, ..] = hash(text).to_be_bytes();
-    MacAddress([0x0e, a, b, c, d, e])
+    let mut bytes = [0x0e; 6];
+    bytes[1..].copy_from_slice(&hash(text).to_be_bytes()[..5]);
+    MacAddress(bytes)
 }
 
 /// An interface that is attached, with all that the plan needs of it.
@@ -102,6 +106,7 @@ impl<'a> Index<'a> {
         let subnets: BTreeMap<_, _> = state.subnets.iter().map(|s| (&s.id, s)).collect();
         let nat_interfaces: BTreeMap<_, _> = state.nat_gateways.iter().map(|n| (&n.interface, n)).collect();
         let mut attached = Vec::new();
+        let mut taken = BTreeSet::new();
         for interface in &state.network_interfaces {
             let nat = nat_interfaces.get(&interface.id);
             let attachment = match nat {
@@ -119,6 +124,20 @@ impl<'a> Index<'a> {
                 plan.omitted.insert(format!("{}: no address, or no good namespace name", interface.id));
                 continue;
             }
+            // What two would share, the second goes without: the kernel would refuse it, and everything with it.
+            let mut shared = vec![
+                format!("{}/{}", attachment.netns, attachment.device_index),
+                format!("{}/{}", subnet.vpc, link_name(&interface.id)),
+            ];
+            for address in &interface.addresses {
+                shared.push(format!("{}/{}", subnet.vpc, address.private));
+                shared.extend(address.public.map(|public| public.to_string()));
+            }
+            if let Some(conflict) = shared.iter().find(|name| taken.contains(*name)) {
+                plan.omitted.insert(format!("{}: {conflict} is another interface's", interface.id));
+                continue;
+            }
+            taken.extend(shared);
             attached.push(Attached {
                 interface,
                 subnet,

@@ -14,7 +14,7 @@ use crate::{
     ruleset::{Action, Range, accept},
 };
 use ipnet::Ipv4Net;
-use std::net::Ipv4Addr;
+use std::{collections::BTreeMap, net::Ipv4Addr};
 
 /// The addresses that answer in every VPC: instance metadata, task credentials and metadata, DNS.
 const SERVICES: [Ipv4Addr; 3] =
@@ -118,7 +118,7 @@ fn frame() -> Ruleset {
     use Selector::{Destination, From, Source, To};
     let mut filter = Ruleset::default();
     let mut declare = |name: &str, key: Vec<Field>, value| {
-        filter.sets.insert(name.to_owned(), Set { key, interval: false, value, elements: Default::default() });
+        filter.sets.insert(name.to_owned(), Set { key, interval: false, value, elements: BTreeMap::new() });
     };
     declare(SOURCES, vec![Field::Link, Field::Address], ValueKind::None);
     declare(UNCHECKED, vec![Field::Link], ValueKind::None);

@@ -1,0 +1,365 @@
+//! Plans of random networks: sound in themselves, and reached from each other by their steps in the order given.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use ipnet::{IpNet, Ipv4Net};
+use netplan::{
+    AclEntry, Action, Attachment, Destination, Element, FabricPlan, FilterChange, Ground, GroupRule, InterfaceAddress,
+    InternetGateway, MacAddress, Match, Namespace, NatGateway, NetworkAcl, NetworkInterface, NetworkState, Peer, Place,
+    PortRange, Range, RouteEntry, RouteTable, RouteTarget, Ruleset, SecurityGroup, Step, Subnet, Traffic, Value,
+    Verdict, Vpc, compile,
+};
+use proptest::prelude::*;
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+fn id<T>(parse: fn(&str) -> Option<T>, prefix: &str, n: u8) -> T {
+    parse(&format!("{prefix}{n:02x}0000000000000{n:02x}")).unwrap()
+}
+
+macro_rules! ids {
+    ($($name:ident: $kind:ident = $prefix:literal;)*) => {$(
+        fn $name(n: u8) -> types::id::$kind {
+            id(types::id::$kind::parse, $prefix, n)
+        }
+    )*};
+}
+
+ids! {
+    vpc: VpcId = "vpc-";
+    subnet: SubnetId = "subnet-";
+    table: RouteTableId = "rtb-";
+    acl: NetworkAclId = "acl-";
+    sg: SecurityGroupId = "sg-";
+    eni: EniId = "eni-";
+    igw: InternetGatewayId = "igw-";
+    nat: NatGatewayId = "nat-";
+}
+
+fn cidr() -> impl Strategy<Value = IpNet> {
+    let text = prop_oneof![
+        Just("0.0.0.0/0"),
+        Just("10.0.0.0/16"),
+        Just("10.0.1.0/24"),
+        Just("10.0.1.128/25"),
+        Just("192.168.0.0/16"),
+        Just("255.255.255.255/32"),
+        Just("::/0"),
+    ];
+    text.prop_map(|text| text.parse().unwrap())
+}
+
+fn traffic() -> impl Strategy<Value = Traffic> {
+    let ports = || (0u16..4, 0u16..4).prop_map(|(a, b)| PortRange { from: a.min(b), to: a.max(b) });
+    prop_oneof![
+        Just(Traffic::All),
+        ports().prop_map(Traffic::Tcp),
+        ports().prop_map(Traffic::Udp),
+        Just(Traffic::Tcp(PortRange::ALL)),
+        Just(Traffic::Icmp { kind: Some(8), code: None }),
+        Just(Traffic::Protocol(50)),
+    ]
+}
+
+fn rules() -> impl Strategy<Value = Vec<GroupRule>> {
+    let peer = prop_oneof![
+        3 => cidr().prop_map(Peer::Cidr),
+        2 => (1u8..5).prop_map(|n| Peer::Group(sg(n))),
+        1 => Just(Peer::PrefixList("pl-1".to_owned())),
+    ];
+    proptest::collection::vec((traffic(), peer).prop_map(|(traffic, peer)| GroupRule { traffic, peer }), 0..5)
+}
+
+fn entries() -> impl Strategy<Value = Vec<AclEntry>> {
+    let entry = (1u16..5, any::<bool>(), traffic(), cidr());
+    proptest::collection::vec(
+        entry.prop_map(|(number, allow, traffic, cidr)| AclEntry { number, allow, traffic, cidr }),
+        0..4,
+    )
+}
+
+fn interface() -> impl Strategy<Value = (u8, NetworkInterface)> {
+    let place = proptest::option::weighted(0.9, (1u8..6, 0u8..2));
+    let groups = proptest::collection::btree_set(1u8..5, 0..4);
+    (1u8..9, 1u8..4, groups, any::<bool>(), any::<bool>(), place).prop_map(|(n, net, groups, public, check, place)| {
+        let interface = NetworkInterface {
+            id: eni(n),
+            subnet: subnet(net),
+            mac: MacAddress([2, 0, 0, 0, 0, n]),
+            addresses: vec![InterfaceAddress {
+                private: Ipv4Addr::new(10, 0, net, n + 10),
+                public: public.then(|| Ipv4Addr::new(198, 18, 0, n + 20)),
+            }],
+            groups: groups.into_iter().map(sg).collect(),
+            source_dest_check: check,
+            // One interface a namespace and index: the API sees to that.
+            attachment: place.map(|(_, index)| Attachment { netns: format!("n{n}"), device_index: index }),
+        };
+        (n, interface)
+    })
+}
+
+fn routes() -> impl Strategy<Value = Vec<RouteEntry>> {
+    let target = prop_oneof![
+        Just(RouteTarget::Local),
+        Just(RouteTarget::Blackhole),
+        Just(RouteTarget::InternetGateway(igw(1))),
+        Just(RouteTarget::NatGateway(nat(1))),
+        (1u8..9).prop_map(|n| RouteTarget::NetworkInterface(eni(n))),
+    ];
+    let route = (cidr(), target);
+    proptest::collection::vec(
+        route.prop_map(|(cidr, target)| RouteEntry { destination: Destination::Cidr(cidr), target }),
+        0..4,
+    )
+}
+
+fn state() -> impl Strategy<Value = NetworkState> {
+    let groups = proptest::collection::btree_map(1u8..5, (rules(), rules()), 0..5);
+    let acls = proptest::collection::btree_map(1u8..3, (entries(), entries()), 0..3);
+    let tables = proptest::collection::btree_map(1u8..4, routes(), 0..4);
+    let interfaces = proptest::collection::vec(interface(), 0..8);
+    (groups, acls, tables, interfaces, any::<bool>(), any::<bool>()).prop_map(
+        |(groups, acls, tables, interfaces, gateway, nats)| {
+            let pool: Ipv4Net = "198.18.0.0/20".parse().unwrap();
+            let mut state = NetworkState::new(Ground { instance: "0123abcd".to_owned(), pool });
+            state.vpcs.push(Vpc { id: vpc(1), cidrs: vec!["10.0.0.0/16".parse().unwrap()] });
+            state.prefix_lists.insert("pl-1".to_owned(), vec!["10.0.1.0/24".parse().unwrap()]);
+            for n in 1..4 {
+                state.subnets.push(Subnet {
+                    id: subnet(n),
+                    vpc: vpc(1),
+                    cidr: Ipv4Net::new(Ipv4Addr::new(10, 0, n, 0), 24).unwrap(),
+                    zone: "us-east-1a".to_owned(),
+                    route_table: table(n),
+                    network_acl: acl(1 + n % 2),
+                });
+            }
+            let groups = groups.into_iter();
+            state.security_groups.extend(groups.map(|(n, (ingress, egress))| SecurityGroup {
+                id: sg(n),
+                vpc: vpc(1),
+                ingress,
+                egress,
+            }));
+            let acls = acls.into_iter();
+            state.network_acls.extend(acls.map(|(n, (ingress, egress))| NetworkAcl {
+                id: acl(n),
+                vpc: vpc(1),
+                ingress,
+                egress,
+            }));
+            let tables = tables.into_iter();
+            state.route_tables.extend(tables.map(|(n, routes)| RouteTable { id: table(n), vpc: vpc(1), routes }));
+            let interfaces: BTreeMap<u8, NetworkInterface> = interfaces.into_iter().collect();
+            state.network_interfaces.extend(interfaces.into_values());
+            if gateway {
+                state.internet_gateways.push(InternetGateway { id: igw(1), vpc: vpc(1) });
+            }
+            if nats {
+                state.nat_gateways.push(NatGateway { id: nat(1), interface: eni(1) });
+            }
+            state
+        },
+    )
+}
+
+/// The chains that a filter's rules and elements lead to, and the sets that its rules look into.
+fn references(filter: &Ruleset) -> (Vec<String>, Vec<String>) {
+    let (mut chains, mut sets) = (Vec::new(), Vec::new());
+    let mut verdict = |verdict: &Verdict| {
+        if let Verdict::Jump(chain) = verdict {
+            chains.push(chain.clone());
+        }
+    };
+    for rule in filter.chains.values().flat_map(|chain| &chain.rules) {
+        sets.extend(rule.when.iter().filter_map(|condition| match condition {
+            Match::In(_, set) => Some(set.clone()),
+            _ => None,
+        }));
+        match &rule.then {
+            Action::Verdict(v) => verdict(v),
+            Action::VerdictOf(_, map)
+            | Action::MarkOf(_, map)
+            | Action::SourceNat(_, map)
+            | Action::DestinationNat(_, map) => sets.push(map.clone()),
+            Action::Masquerade => {}
+        }
+    }
+    for value in filter.sets.values().flat_map(|set| set.elements.values()) {
+        if let Value::Verdict(v) = value {
+            verdict(v);
+        }
+    }
+    (chains, sets)
+}
+
+/// What nf_tables makes of the changes; it refuses what it would refuse.
+fn change(filter: &mut Ruleset, changes: Vec<FilterChange>) {
+    for change in changes {
+        match change {
+            FilterChange::Reset | FilterChange::Remove => *filter = Ruleset::default(),
+            FilterChange::AddSet(name, set) => {
+                assert!(set.elements.is_empty() && filter.sets.insert(name, set).is_none());
+            }
+            FilterChange::AddChain(name, chain) => {
+                assert!(chain.rules.is_empty() && filter.chains.insert(name, chain).is_none());
+            }
+            FilterChange::ReplaceRules(name, rules) => filter.chains.get_mut(&name).unwrap().rules = rules,
+            FilterChange::RemoveElements(name, gone) => {
+                let set = filter.sets.get_mut(&name).unwrap();
+                for key in gone.elements.keys() {
+                    assert!(set.elements.remove(key).is_some(), "an element that is not there is not removed");
+                }
+            }
+            FilterChange::AddElements(name, new) => {
+                let set = filter.sets.get_mut(&name).unwrap();
+                for (key, value) in new.elements {
+                    assert!(set.elements.insert(key, value).is_none(), "an element is not added twice");
+                }
+            }
+            FilterChange::RemoveChain(name) => {
+                assert!(filter.chains[&name].rules.is_empty());
+                assert!(!references(filter).0.contains(&name), "{name} is still led to");
+                filter.chains.remove(&name);
+            }
+            FilterChange::RemoveSet(name) => {
+                assert!(!references(filter).1.contains(&name), "{name} is still looked into");
+                filter.sets.remove(&name);
+            }
+        }
+        let (chains, sets) = references(filter);
+        assert!(chains.iter().all(|chain| filter.chains.contains_key(chain)), "every chain led to is there");
+        assert!(sets.iter().all(|set| filter.sets.contains_key(set)), "every set looked into is there");
+    }
+}
+
+/// What the kernel makes of the steps.
+fn carry_out(plan: &mut FabricPlan, steps: Vec<Step>, target: &FabricPlan) {
+    fn at<'p>(plan: &'p mut FabricPlan, place: &Place) -> &'p mut Namespace {
+        match place {
+            Place::Host => &mut plan.host,
+            Place::Namespace(name) => plan.namespaces.get_mut(name).expect("the namespace is there"),
+        }
+    }
+    for step in steps {
+        match step {
+            Step::CreateNamespace(name) => assert!(plan.namespaces.insert(name, Namespace::default()).is_none()),
+            Step::RemoveNamespace(name) => {
+                assert!(
+                    plan.cables
+                        .values()
+                        .all(|c| [&c.near, &c.far].iter().all(|e| e.place != Place::Namespace(name.clone())))
+                );
+                plan.namespaces.remove(&name).expect("the namespace is there");
+            }
+            Step::Set { place, path, value } => {
+                at(plan, &place).settings.insert(path, value);
+            }
+            Step::Filter { place, changes } => {
+                let mut filter = at(plan, &place).filter.take().unwrap_or_default();
+                let removed = changes.contains(&FilterChange::Remove);
+                change(&mut filter, changes);
+                at(plan, &place).filter = (!removed).then_some(filter);
+            }
+            Step::AddCable(cable) => {
+                let name = target.cables.iter().find(|(_, c)| **c == cable).expect("it is planned").0;
+                assert!(plan.cables.insert(name.clone(), cable).is_none(), "the old link is gone");
+            }
+            Step::RemoveCable(cable) => {
+                plan.cables.retain(|_, c| *c != cable);
+                for end in [&cable.near, &cable.far] {
+                    let namespace = at(plan, &end.place);
+                    namespace.addresses.retain(|a| a.link != end.link);
+                    namespace.neighbours.retain(|n| n.link != end.link);
+                    namespace.routes.retain(|r| match &r.action {
+                        netplan::RouteAction::Link { link, .. } => *link != end.link,
+                        netplan::RouteAction::Blackhole => true,
+                    });
+                }
+            }
+            Step::RemoveRule(place, thing) => assert!(at(plan, &place).rules.remove(&thing)),
+            Step::RemoveRoute(place, thing) => assert!(at(plan, &place).routes.remove(&thing)),
+            Step::RemoveNeighbour(place, thing) => assert!(at(plan, &place).neighbours.remove(&thing)),
+            Step::RemoveAddress(place, thing) => assert!(at(plan, &place).addresses.remove(&thing)),
+            Step::AddRule(place, thing) => assert!(at(plan, &place).rules.insert(thing)),
+            Step::AddRoute(place, thing) => {
+                let routes = &mut at(plan, &place).routes;
+                routes.retain(|r| (r.table, r.destination) != (thing.table, thing.destination));
+                routes.insert(thing);
+            }
+            Step::AddNeighbour(place, thing) => assert!(at(plan, &place).neighbours.insert(thing)),
+            Step::AddAddress(place, thing) => assert!(at(plan, &place).addresses.insert(thing)),
+        }
+    }
+}
+
+fn meets(a: &Range, b: &Range) -> bool {
+    match (a, b) {
+        (Range::Link(a), Range::Link(b)) => a == b,
+        (Range::Address(a, b), Range::Address(c, d)) => a <= d && c <= b,
+        (Range::Protocol(a, b), Range::Protocol(c, d)) => a <= d && c <= b,
+        (Range::Port(a, b), Range::Port(c, d)) => a <= d && c <= b,
+        _ => panic!("fields of one set have one kind"),
+    }
+}
+
+/// Settings stay when a namespace stops being a NAT gateway's; nothing forwards there any more.
+fn without_settings(mut plan: FabricPlan) -> FabricPlan {
+    plan.namespaces.values_mut().for_each(|namespace| namespace.settings.clear());
+    plan
+}
+
+proptest! {
+    #[test]
+    fn a_plan_is_sound(state in state()) {
+        let plan = compile(&state);
+        let mut ends = std::collections::BTreeSet::new();
+        for end in plan.cables.values().flat_map(|cable| [&cable.near, &cable.far]) {
+            prop_assert!(ends.insert((end.place.clone(), end.link.clone())), "{end:?} is there once");
+            prop_assert!(end.link.len() < 16);
+        }
+        for (name, namespace) in &plan.namespaces {
+            let mut destinations = std::collections::BTreeSet::new();
+            for route in &namespace.routes {
+                prop_assert!(destinations.insert((route.table, route.destination)), "one route a destination");
+                if let netplan::RouteAction::Link { link, .. } = &route.action {
+                    prop_assert!(ends.contains(&(Place::Namespace(name.clone()), link.clone())), "{link} is planned");
+                }
+            }
+            let Some(filter) = &namespace.filter else { continue };
+            let (chains, sets) = references(filter);
+            prop_assert!(chains.iter().all(|chain| filter.chains.contains_key(chain)));
+            prop_assert!(sets.iter().all(|set| filter.sets.contains_key(set)));
+            for set in filter.sets.values() {
+                let keys: Vec<&Element> = set.elements.keys().collect();
+                for (n, a) in keys.iter().enumerate() {
+                    for b in &keys[n + 1..] {
+                        let overlap = a.iter().zip(b.iter()).all(|(a, b)| meets(a, b));
+                        prop_assert!(!overlap, "{a:?} and {b:?} overlap");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_steps_lead_from_any_plan_to_any_other(old in state(), new in state()) {
+        let (old, new) = (compile(&old), compile(&new));
+        prop_assert_eq!(new.diff(&new), Vec::new());
+        let mut reached = FabricPlan::default();
+        let steps = old.diff(&reached);
+        carry_out(&mut reached, steps, &old);
+        reached.omitted.clone_from(&old.omitted);
+        prop_assert_eq!(&reached, &old);
+        carry_out(&mut reached, new.diff(&old), &new);
+        reached.omitted.clone_from(&new.omitted);
+        prop_assert_eq!(without_settings(reached), without_settings(new));
+    }
+
+    #[test]
+    fn a_plan_survives_being_written_down(state in state()) {
+        let plan = compile(&state);
+        let text = serde_json::to_string(&plan).unwrap();
+        prop_assert_eq!(serde_json::from_str::<FabricPlan>(&text).unwrap(), plan);
+    }
+}
