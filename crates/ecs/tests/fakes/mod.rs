@@ -225,7 +225,7 @@ impl Roles for Outside {
             return Err("AccessDenied".to_owned());
         }
         let arn = format!("arn:aws:sts::{}:assumed-role/{name}/{session}", scope.account);
-        Ok(Session { role_arn: role_arn.to_owned(), arn })
+        Ok(Session { role_arn: role_arn.to_owned(), name: session.to_owned(), arn })
     }
 
     fn credentials(&self, _: &mut Tx, _: &Scope, _: &Session, now: Timestamp) -> Result<Credentials, String> {
