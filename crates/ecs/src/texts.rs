@@ -289,7 +289,9 @@ pub const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memor
 
 /// seen
 pub fn image_not_found(image: &str) -> String {
-    format!("CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref {image}: not found")
+    format!(
+        "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref {image}: not found"
+    )
 }
 
 /// seen
@@ -301,12 +303,17 @@ pub fn no_platform(architecture: &str) -> String {
 
 /// The frame is seen; the cause is ours.
 pub fn pull_failed(image: &str, why: &str) -> String {
-    format!("CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref {image}: {why}")
+    format!(
+        "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref {image}: {why}"
+    )
 }
 
 /// seen
 pub fn no_basic_auth(image: &str) -> String {
-    pull_failed(image, "pull access denied, repository does not exist or may require authorization: authorization failed: no basic auth credentials")
+    pull_failed(
+        image,
+        "pull access denied, repository does not exist or may require authorization: authorization failed: no basic auth credentials",
+    )
 }
 
 /// seen. Nothing leads from here to other registries, so that is what a task without a way out sees.

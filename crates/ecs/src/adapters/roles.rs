@@ -27,7 +27,8 @@ impl RealRoles {
 
 impl Roles for RealRoles {
     fn assume(&self, view: &View, scope: &Scope, role_arn: &str, session: &str) -> Result<Session, String> {
-        iam::query::trusts_service(view, role_arn, PRINCIPAL, self.clock.now()).map_err(|refusal| refusal.to_string())?;
+        iam::query::trusts_service(view, role_arn, PRINCIPAL, self.clock.now())
+            .map_err(|refusal| refusal.to_string())?;
         let name = role_arn.rsplit('/').next().unwrap_or_default();
         let arn = format!("arn:aws:sts::{}:assumed-role/{name}/{session}", scope.account);
         Ok(Session { role_arn: role_arn.to_owned(), name: session.to_owned(), arn })

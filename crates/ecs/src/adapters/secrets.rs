@@ -30,7 +30,9 @@ impl Secrets for RealSecrets {
         netns: &str,
     ) -> Result<String, String> {
         let Some(reference) = Reference::parse(scope, value_from) else {
-            return Err(texts::secret_failed("unexpected ARN format with parameters when trying to retrieve ASM secret"));
+            return Err(texts::secret_failed(
+                "unexpected ARN format with parameters when trying to retrieve ASM secret",
+            ));
         };
         let Some(session) = session else { return Err(texts::secret_failed("the task has no execution role")) };
         let is_secret = matches!(reference, Reference::Secret { .. });
@@ -56,8 +58,10 @@ impl Secrets for RealSecrets {
                 other => other.to_string(),
             }),
         };
-        found.map_err(|why| {
-            if is_secret { texts::secret_refused(&resource, &why) } else { texts::parameter_refused(&why) }
-        })
+        found.map_err(
+            |why| {
+                if is_secret { texts::secret_refused(&resource, &why) } else { texts::parameter_refused(&why) }
+            },
+        )
     }
 }
