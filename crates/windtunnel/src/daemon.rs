@@ -5,6 +5,7 @@
 
 use crate::admin::Admin;
 use crate::cli::ServeOptions;
+use crate::doors::Doors;
 use crate::paths::{Paths, RUN_ROOT};
 use crate::services::{self, Ground, Layers, Services};
 use blob::BlobStore;
@@ -40,7 +41,8 @@ pub(crate) struct Beacon {
 pub(crate) struct Daemon {
     pub(crate) beacon: Beacon,
     paths: Paths,
-    runner: Runner,
+    runner: Arc<Runner>,
+    pump: JoinHandle<()>,
     runtime: Native,
     fabric: Arc<Fabric>,
     stop: watch::Sender<bool>,
@@ -90,7 +92,10 @@ impl Daemon {
     /// Opens everything. The API answers when this returns.
     pub(crate) async fn start(paths: &Paths, options: &ServeOptions) -> Result<Self, String> {
         let listener = TcpListener::bind(options.listen).await.map_err(|error| {
-            format!("cannot listen on {}: {error}. Stop what listens there, or choose another with --listen.", options.listen)
+            format!(
+                "cannot listen on {}: {error}. Stop what listens there, or choose another with --listen.",
+                options.listen
+            )
         })?;
         let listen = listener.local_addr().map_err(|error| error.to_string())?;
         let store = Store::open(&paths.data.join("store"), services::tables())
@@ -98,7 +103,8 @@ impl Daemon {
         make_private(&paths.run)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let vault = Vault::open(&paths.data).map_err(|error| format!("cannot open the key file: {error}"))?;
-        let blobs = BlobStore::open(&paths.data, clock.clone()).map_err(|error| format!("cannot open the blobs: {error}"))?;
+        let blobs =
+            BlobStore::open(&paths.data, clock.clone()).map_err(|error| format!("cannot open the blobs: {error}"))?;
         let blobs = Arc::new(blobs);
         let fabric = Fabric::open(FabricConfig { instance: paths.instance.clone(), run_root: RUN_ROOT.into() })
             .map_err(|error| format!("cannot set up the network: {error}"))?;
@@ -115,8 +121,17 @@ impl Daemon {
         .await
         .map_err(|error| format!("cannot set up the container runtime: {error}"))?;
 
-        let ground = Ground { store: store.clone(), clock: clock.clone(), blobs, vault, fabric: fabric.clone() };
-        let Services { identity, api, mut extras, controllers } = services::wire(&ground, &paths.data, listen)?;
+        let ground = Ground {
+            store: store.clone(),
+            clock: clock.clone(),
+            blobs,
+            vault,
+            fabric: fabric.clone(),
+            runtime: Arc::new(runtime.clone()),
+            pace: options.pace,
+        };
+        let Services { identity, api, mut extras, mut controllers, control } =
+            services::wire(&ground, &paths.data, listen)?;
         let beacon = Beacon {
             endpoint: format!("http://{listen}"),
             data_dir: paths.data.display().to_string(),
@@ -124,12 +139,21 @@ impl Daemon {
         };
         extras.push(Box::new(Admin::new(beacon.clone(), store.clone())));
         let gateway = Gateway::new(store.clone(), clock.clone(), identity, api, extras);
-        let runner = Runner::start(&store, clock, controllers, Limits::default());
+        let agent = Arc::new(ecs::endpoint::Endpoint::new(control.clone()));
+        controllers.push(Arc::new(Doors::new(store.clone(), fabric.clone(), gateway.clone(), agent)));
+        let runner = Arc::new(Runner::start(&store, clock, controllers, Limits::default()));
+        let pump = tokio::spawn({
+            let runner = runner.clone();
+            ecs::pump(control, move |controller, key| {
+                runner.wake(controller, key);
+            })
+        });
         let (stop, stopped) = watch::channel(false);
         let listeners = vec![tokio::spawn(gateway.serve(listener, stopped))];
         let text = serde_json::to_string(&beacon).map_err(|error| error.to_string())?;
-        fs::write(paths.beacon(), text).map_err(|error| format!("cannot write {}: {error}", paths.beacon().display()))?;
-        Ok(Self { beacon, paths: paths.clone(), runner, runtime, fabric, stop, listeners })
+        fs::write(paths.beacon(), text)
+            .map_err(|error| format!("cannot write {}: {error}", paths.beacon().display()))?;
+        Ok(Self { beacon, paths: paths.clone(), runner, pump, runtime, fabric, stop, listeners })
     }
 
     /// What a person or a script waits for.
@@ -145,7 +169,12 @@ impl Daemon {
         for listener in self.listeners {
             let _ = listener.await;
         }
-        if let Err(unfinished) = self.runner.shutdown(STOP_GRACE).await {
+        // The pump holds a handle of the runner.
+        self.pump.abort();
+        let _ = self.pump.await;
+        if let Ok(runner) = Arc::try_unwrap(self.runner)
+            && let Err(unfinished) = runner.shutdown(STOP_GRACE).await
+        {
             tracing::warn!(%unfinished, "stopped while controllers were at work");
         }
         self.runtime.shutdown().await;

@@ -30,7 +30,10 @@ pub(crate) fn run(paths: &Paths, options: &ServeOptions, once: bool) -> Result<(
         let outcome = match built {
             Ok(()) if once => Ok(()),
             Ok(()) => {
-                println!("\nCtrl-C ends {}.", if own.is_some() { "the demo and its server" } else { "the demo; the server stays" });
+                println!(
+                    "\nCtrl-C ends {}.",
+                    if own.is_some() { "the demo and its server" } else { "the demo; the server stays" }
+                );
                 daemon::wait_for_signal().await
             }
             Err(text) => Err(text),
@@ -53,7 +56,8 @@ async fn show(paths: &Paths, endpoint: &str) -> Result<(), String> {
         }
     };
     let certificate = paths.data.join("demo-ca.pem");
-    fs::write(&certificate, &deployment.certificate).map_err(|error| format!("cannot write {}: {error}", certificate.display()))?;
+    fs::write(&certificate, &deployment.certificate)
+        .map_err(|error| format!("cannot write {}: {error}", certificate.display()))?;
     for service in SERVICES {
         steps.begin(&format!("GET https://{}{}/1", deployment.dns_name, service.path));
         let answer = reference::check(&deployment, service).await.map_err(|failure| failure.to_string())?;

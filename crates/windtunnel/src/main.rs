@@ -4,11 +4,13 @@
 //! sample service inside the demo's containers. Those are told apart by the first argument before anything else happens,
 //! so that they stay small.
 
+mod absent;
 mod admin;
 mod cli;
 mod coverage;
 mod daemon;
 mod demo;
+mod doors;
 mod paths;
 mod reset;
 mod services;

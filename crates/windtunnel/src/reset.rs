@@ -17,7 +17,8 @@ pub(crate) fn host() -> Result<(), String> {
     for instance in dead {
         let run = root.join(&instance);
         end_proxy(&run);
-        runtime::reset_host(&run, &instance).map_err(|error| format!("cannot clear the tasks of {instance}: {error}"))?;
+        runtime::reset_host(&run, &instance)
+            .map_err(|error| format!("cannot clear the tasks of {instance}: {error}"))?;
         let _ = fs::remove_dir_all(&run);
         println!("cleared instance {instance}");
     }

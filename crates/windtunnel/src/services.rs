@@ -2,16 +2,19 @@
 //!
 //! This is the one place that knows them all. A service is added here with one line in each function.
 
+use crate::absent::{NoLogs, NoTargets};
 use blob::{BlobStore, Digest};
 use controller::Controller;
+use ecs::adapters::{Reach, RealImages, RealNetwork, RealRoles, RealSecrets};
 use fabric::Fabric;
 use gateway::{Context, Extra};
+use runtime::Runtime;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use store::{Store, TableDef};
-use types::{AccountId, Clock};
+use types::{AccountId, Clock, Pace};
 use vault::Vault;
 use vpc::intent::PublicPool;
 use wire::Service;
@@ -23,6 +26,8 @@ pub(crate) struct Ground {
     pub(crate) blobs: Arc<BlobStore>,
     pub(crate) vault: Vault,
     pub(crate) fabric: Arc<Fabric>,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) pace: Pace,
 }
 
 /// The services, ready to be given to the gateway and the controllers' runner.
@@ -31,16 +36,17 @@ pub(crate) struct Services {
     pub(crate) api: Vec<Box<dyn Service<Context>>>,
     pub(crate) extras: Vec<Box<dyn Extra>>,
     pub(crate) controllers: Vec<Arc<dyn Controller>>,
+    pub(crate) control: ecs::Control,
 }
 
 /// Every service's tables.
 pub(crate) fn tables() -> Vec<TableDef> {
-    [vpc::tables(), ecr::tables(), iam::tables(), secrets::tables()].concat()
+    [vpc::tables(), ecr::tables(), iam::tables(), secrets::tables(), ecs::tables()].concat()
 }
 
 /// Wires the services on `ground`; `listen` is where users reach the gateway.
 pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<Services, String> {
-    let Ground { store, clock, blobs, vault, fabric } = ground;
+    let Ground { store, clock, blobs, vault, fabric, runtime, pace } = ground;
     let identity = Arc::new(iam::Iam { account: AccountId::default(), vault: vault.clone() });
     let secrets = secrets::Secrets { vault: vault.clone() };
     let network = vpc::api::Ec2 {
@@ -48,17 +54,38 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
         gateway_endpoint_address: fabric.ground().gateway_endpoint_address(),
     };
     let host = format!("localhost:{}", listen.port());
-    let config = ecr::Config { endpoint: format!("http://{host}"), host, ..ecr::Config::new(data) };
+    let config = ecr::Config { endpoint: format!("http://{host}"), host: host.clone(), ..ecr::Config::new(data) };
     let registry = ecr::Ecr::open(config, store.clone(), blobs.clone(), clock.clone(), identity.clone())
         .map_err(|error| format!("cannot open the registry: {error}"))?;
 
+    let reach = Reach::new(fabric.clone(), store.clone(), clock.clone(), *pace);
+    let ports = ecs::Ports {
+        network: Arc::new(RealNetwork::new(fabric.clone())),
+        targets: Arc::new(NoTargets),
+        images: Arc::new(RealImages::new(blobs.clone(), host, reach.clone())),
+        secrets: Arc::new(RealSecrets::new(secrets.clone(), reach)),
+        logs: Arc::new(NoLogs),
+        roles: Arc::new(RealRoles::new((*identity).clone(), clock.clone())),
+    };
+    let control = ecs::Control {
+        store: store.clone(),
+        clock: clock.clone(),
+        pace: *pace,
+        runtime: runtime.clone(),
+        ports: ports.clone(),
+    };
     let mut controllers: Vec<Arc<dyn Controller>> =
         vec![Arc::new(vpc::controller::Network::new(store.clone(), clock.clone(), fabric.clone()))];
     controllers.extend(ecr::controller::controllers(&registry));
+    controllers.push(Arc::new(ecs::ServiceController::new(control.clone())));
+    controllers.push(Arc::new(ecs::TaskController::new(control.clone())));
+    controllers.push(Arc::new(ecs::LogShipper::new(control.clone())));
+    controllers.push(Arc::new(ecs::HealthChecker::new(control.clone())));
     Ok(Services {
         api: vec![
             Box::new(model::ec2::Api::new(network, vpc::api::handlers())),
             Box::new(model::ecr::Api::new(registry.clone(), ecr::handlers())),
+            Box::new(model::ecs::Api::new(ecs::Ecs::new(ports), ecs::handlers())),
             Box::new(model::iam::Api::new((*identity).clone(), iam::handlers())),
             Box::new(model::sts::Api::new((*identity).clone(), iam::sts_handlers())),
             Box::new(model::secretsmanager::Api::new(secrets.clone(), secrets::handlers())),
@@ -66,6 +93,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
         ],
         extras: vec![Box::new(ecr::Registry::new(registry))],
         controllers,
+        control,
         identity,
     })
 }

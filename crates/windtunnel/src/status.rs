@@ -33,7 +33,8 @@ pub(crate) fn status(paths: &Paths, as_json: bool) -> Result<(), String> {
 
 fn fetch(beacon: &Beacon) -> Result<Value, String> {
     let unreachable = |error: std::io::Error| format!("{} does not answer: {error}", beacon.endpoint);
-    let address: SocketAddr = beacon.endpoint.trim_start_matches("http://").parse().map_err(|_| "the server's address is unreadable")?;
+    let address: SocketAddr =
+        beacon.endpoint.trim_start_matches("http://").parse().map_err(|_| "the server's address is unreadable")?;
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).map_err(unreachable)?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).map_err(unreachable)?;
     let request = format!("GET /_windtunnel/status HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");

@@ -20,12 +20,16 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub(super) async fn get(deployment: &Deployment, path: &str) -> Result<String, Failure> {
     let step = format!("GET https://{}{path}", deployment.dns_name);
     let asked = tokio::time::timeout(PATIENCE, ask(deployment, path)).await;
-    let (status, body) = asked.map_err(|_| Failure::new(&step, "no answer in time"))?.map_err(|cause| Failure::new(&step, cause))?;
+    let (status, body) =
+        asked.map_err(|_| Failure::new(&step, "no answer in time"))?.map_err(|cause| Failure::new(&step, cause))?;
     let text = String::from_utf8_lossy(&body).trim().to_owned();
     if status == StatusCode::OK { Ok(text) } else { Err(Failure::new(&step, format!("{status} {text}"))) }
 }
 
-async fn ask(deployment: &Deployment, path: &str) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
+async fn ask(
+    deployment: &Deployment,
+    path: &str,
+) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
     let address = deployment.addresses.first().ok_or("the load balancer has no public address")?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(deployment.certificate.as_bytes()) {

@@ -42,12 +42,7 @@ pub const SERVICES: [Service; 3] = [
         desired: 2,
         permission: ("dynamodb:PutItem", "arn:aws:dynamodb:*:*:table/orders"),
     },
-    Service {
-        name: "payment-service",
-        path: "/api/payments",
-        desired: 2,
-        permission: ("ses:SendEmail", "*"),
-    },
+    Service { name: "payment-service", path: "/api/payments", desired: 2, permission: ("ses:SendEmail", "*") },
 ];
 
 /// The port that the services listen on.
