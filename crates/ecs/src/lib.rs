@@ -9,6 +9,7 @@
 //! What this is not: it knows nothing of the kernel, and reaches other services only through its ports; [`rollout`] holds
 //! the decisions. Every step of a controller is idempotent: whatever is killed, the rows tell where to go on.
 
+pub mod adapters;
 mod api;
 mod control;
 pub mod endpoint;

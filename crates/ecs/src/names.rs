@@ -69,13 +69,12 @@ pub fn in_cluster(reference: &str, kind: &str, cluster: &str) -> Result<String, 
 
 /// The family and, if given, the revision that `reference` means: `family`, `family:1`, or an ARN.
 pub fn definition(reference: &str) -> Result<(String, Option<u32>), ApiError> {
-    let short = match reference.strip_prefix("arn:") {
-        None => reference.to_owned(),
-        Some(_) => {
-            let arn: Arn = reference.parse().map_err(|_| texts::client(texts::INVALID_ARN))?;
-            let name = arn.resource.strip_prefix("task-definition/").map(str::to_owned);
-            name.filter(|_| arn.service == "ecs").ok_or_else(|| texts::client(texts::INVALID_ARN))?
-        }
+    let short = if reference.starts_with("arn:") {
+        let arn: Arn = reference.parse().map_err(|_| texts::client(texts::INVALID_ARN))?;
+        let name = arn.resource.strip_prefix("task-definition/").map(str::to_owned);
+        name.filter(|_| arn.service == "ecs").ok_or_else(|| texts::client(texts::INVALID_ARN))?
+    } else {
+        reference.to_owned()
     };
     match short.split_once(':') {
         None => Ok((short, None)),

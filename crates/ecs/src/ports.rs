@@ -122,6 +122,8 @@ pub struct Target {
 pub struct Session {
     /// The role.
     pub role_arn: String,
+    /// The session's name: the task's id.
+    pub name: String,
     /// `arn:aws:sts::…:assumed-role/<role>/<task id>`.
     pub arn: String,
 }

@@ -481,11 +481,6 @@ pub const TASKS_BY_SERVICE: Index<TaskRow> = Index::new("service", |row| row.ser
 pub const TASKS_BY_CLUSTER: Index<TaskRow> = Index::new("cluster", |row| vec![row.cluster.clone()]);
 /// The task of a network interface.
 pub const TASKS_BY_ENI: Index<TaskRow> = Index::new("eni", |row| row.eni.iter().map(|eni| eni.id.clone()).collect());
-/// The task of an address that is in use, under the address and the VPC: link-local requests come with that.
-pub const TASKS_BY_ADDRESS: Index<TaskRow> = Index::new("address", |row| match &row.eni {
-    Some(eni) if row.last < TaskStatus::Stopped => vec![eni.ip.to_string()],
-    _ => vec![],
-});
 /// The task of a credentials id.
 pub const TASKS_BY_CREDENTIALS: Index<TaskRow> = Index::new("credentials", |row| vec![row.credentials_id.clone()]);
 
@@ -497,7 +492,7 @@ impl Row for TaskRow {
     }
 
     fn indexes() -> &'static [Index<Self>] {
-        &[TASKS_BY_SERVICE, TASKS_BY_CLUSTER, TASKS_BY_ENI, TASKS_BY_ADDRESS, TASKS_BY_CREDENTIALS]
+        &[TASKS_BY_SERVICE, TASKS_BY_CLUSTER, TASKS_BY_ENI, TASKS_BY_CREDENTIALS]
     }
 }
 

@@ -3,7 +3,7 @@
 //! *doc*: Amazon ECS developer guide or API reference. *seen*: copied from answers of the real service in public reports.
 //! *own*: AWS's wording is not known to us.
 
-use rollout::Placement;
+use std::net::Ipv4Addr;
 use types::ApiError;
 
 /// A `ClientException`.
@@ -285,13 +285,116 @@ pub fn eni_failed(reason: &str) -> String {
 /// The agent's source, `dockerapi/errors.go`.
 pub const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
 
-/// What the EC2 API says of a subnet with no address left (doc: `InsufficientFreeAddressesInSubnet`), as ECS passes it on.
-pub fn subnet_full(placement: &Placement) -> String {
-    eni_failed(&format!(
-        "The specified subnet {} does not have enough free addresses to satisfy the request.",
-        placement.subnet
-    ))
+// --- why an image, a secret or a log stream could not be had ---
+
+/// seen
+pub fn image_not_found(image: &str) -> String {
+    format!(
+        "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref {image}: not found"
+    )
 }
+
+/// seen
+pub fn no_platform(architecture: &str) -> String {
+    format!(
+        "CannotPullContainerError: pull image manifest has been retried 7 time(s): image Manifest does not contain descriptor matching platform 'linux/{architecture}'"
+    )
+}
+
+/// The frame is seen; the cause is ours.
+pub fn pull_failed(image: &str, why: &str) -> String {
+    format!(
+        "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref {image}: {why}"
+    )
+}
+
+/// seen
+pub fn no_basic_auth(image: &str) -> String {
+    pull_failed(
+        image,
+        "pull access denied, repository does not exist or may require authorization: authorization failed: no basic auth credentials",
+    )
+}
+
+/// seen. Nothing leads from here to other registries, so that is what a task without a way out sees.
+pub fn other_registry(host: &str, image: &str) -> String {
+    format!(
+        "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref {image}: failed to do request: Head \"https://{host}/v2/\": dial tcp: i/o timeout"
+    )
+}
+
+/// The URL of a manifest, as it stands in error texts.
+fn manifest_url(reference: &ecr::query::Reference) -> String {
+    let tag = reference.image.digest.clone().or_else(|| reference.image.tag.clone()).unwrap_or_default();
+    let (scope, repository) = (&reference.scope, &reference.repository);
+    format!("https://{}.dkr.ecr.{}.amazonaws.com/v2/{repository}/manifests/{tag}", scope.account, scope.region)
+}
+
+/// seen
+pub fn pull_forbidden(image: &str, reference: &ecr::query::Reference) -> String {
+    let url = manifest_url(reference);
+    pull_failed(image, &format!("unexpected status from HEAD request to {url}: 403 Forbidden"))
+}
+
+/// seen
+pub fn registry_out_of_reach(image: &str, reference: &ecr::query::Reference, address: Ipv4Addr, why: &str) -> String {
+    let url = manifest_url(reference);
+    pull_failed(image, &format!("failed to do request: Head \"{url}\": dial tcp {address}:443: {why}"))
+}
+
+/// seen
+pub fn registry_auth_out_of_reach(region: &str, address: Ipv4Addr, why: &str) -> String {
+    format!(
+        "ResourceInitializationError: unable to pull secrets or registry auth: The task cannot pull registry auth from Amazon ECR: There is a connection issue between the task and Amazon ECR. Check your task network configuration. operation error ECR: GetAuthorizationToken, exceeded maximum number of attempts, 3, https response error StatusCode: 0, RequestID: , request send failed, Post \"https://api.ecr.{region}.amazonaws.com/\": dial tcp {address}:443: {why}"
+    )
+}
+
+/// seen
+pub fn registry_auth_denied(denial: &str) -> String {
+    format!(
+        "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve ecr registry auth: service call has been retried 1 time(s): AccessDeniedException: {denial}"
+    )
+}
+
+/// seen; what stands behind `ResourceInitializationError: `
+pub fn secret_refused(arn: &str, why: &str) -> String {
+    format!(
+        "unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret {arn} from secrets manager: {why}"
+    )
+}
+
+/// seen; what stands behind `ResourceInitializationError: `
+pub fn parameter_refused(why: &str) -> String {
+    format!(
+        "unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve secrets from ssm: service call has been retried 1 time(s): {why}"
+    )
+}
+
+/// The frame is seen; what stands behind `ResourceInitializationError: `
+pub fn secret_failed(why: &str) -> String {
+    format!("unable to pull secrets or registry auth: execution resource retrieval failed: {why}")
+}
+
+/// Modelled on what is seen of Amazon ECR; what stands behind `ResourceInitializationError: `
+pub fn service_out_of_reach(service: &str, region: &str, value_from: &str, address: Ipv4Addr, why: &str) -> String {
+    let (name, operation) = match service {
+        "ssm" => ("AWS Systems Manager", "SSM: GetParameters"),
+        _ => ("AWS Secrets Manager", "Secrets Manager: GetSecretValue"),
+    };
+    format!(
+        "unable to pull secrets or registry auth: unable to retrieve secret {value_from}: The task can't retrieve the secret from {name}. Check your task network configuration. operation error {operation}, exceeded maximum number of attempts, 3, https response error StatusCode: 0, RequestID: , request send failed, Post \"https://{service}.{region}.amazonaws.com/\": dial tcp {address}:443: {why}"
+    )
+}
+
+/// seen; what stands behind `ResourceInitializationError: `
+pub fn log_stream_refused(why: &str) -> String {
+    format!(
+        "failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch log stream: operation error CloudWatch Logs: CreateLogStream, https response error StatusCode: 400, {why}"
+    )
+}
+
+/// seen; what stands behind `ResourceInitializationError: `
+pub const LOGS_OUT_OF_REACH: &str = "failed to validate logger args: The task cannot find the Amazon CloudWatch log group defined in the task definition. There is a connection issue between the task and Amazon CloudWatch. Check your network configuration. : signal: killed";
 
 #[cfg(test)]
 mod tests {

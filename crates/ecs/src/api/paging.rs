@@ -54,12 +54,15 @@ pub(super) fn page_down<T>(
 
 /// Hexadecimal: opaque to clients, and any key can stand in it.
 fn encode(key: &str) -> String {
-    key.bytes().map(|b| format!("{b:02x}")).collect()
+    key.bytes().fold(String::with_capacity(key.len() * 2), |mut text, byte| {
+        text.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(u32::from(digit), 16).unwrap_or('0')));
+        text
+    })
 }
 
 fn decode(token: &str) -> Result<String, ApiError> {
     let invalid = || texts::invalid("Invalid token: nextToken is not valid.");
-    if token.len() % 2 != 0 || token.len() > 2048 || !token.bytes().all(|b| b.is_ascii_hexdigit()) {
+    if !token.len().is_multiple_of(2) || token.len() > 2048 || !token.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(invalid());
     }
     let bytes = (0..token.len()).step_by(2).map(|at| u8::from_str_radix(&token[at..at + 2], 16).unwrap_or_default());

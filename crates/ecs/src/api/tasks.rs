@@ -35,13 +35,12 @@ pub(super) fn capacity(
             "Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again.",
         )),
         Some("FARGATE") => Ok(Capacity::Fargate),
-        Some(_) => Ok(Capacity::Ec2),
         None if !strategy.is_empty() => {
             check_strategy(&strategy, &cluster.capacity_providers)?;
             Ok(Capacity::Strategy(strategy))
         }
         None if !cluster.default_strategy.is_empty() => Ok(Capacity::Strategy(cluster.default_strategy.clone())),
-        None => Ok(Capacity::Ec2),
+        _ => Ok(Capacity::Ec2),
     }
 }
 

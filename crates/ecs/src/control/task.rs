@@ -420,7 +420,7 @@ impl TaskController {
         };
         let waiting = definition.containers().iter().filter(|container| {
             let name = container.name.as_deref().unwrap_or_default();
-            status.container(name).as_ref().is_some_and(|c| created(c))
+            status.container(name).as_ref().is_some_and(created)
         });
         let ready = waiting.filter(|container| container.depends_on.iter().flatten().all(met));
         ready.filter_map(|container| container.name.clone()).collect()

@@ -17,13 +17,13 @@ use store::{Store, Tx, View};
 use types::{Clock, Scope, SimClock, Timestamp};
 
 /// Everything outside.
-pub struct Outside {
+pub(crate) struct Outside {
     clock: SimClock,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
-pub struct State {
+pub(crate) struct State {
     /// By namespace: interface and when it was asked for.
     pub enis: BTreeMap<String, (EniRow, Timestamp)>,
     pub targets: BTreeMap<(String, Ipv4Addr, u16), Entry>,
@@ -33,25 +33,25 @@ pub struct State {
     next: u32,
 }
 
-pub struct Entry {
+pub(crate) struct Entry {
     since: Timestamp,
     draining: Option<Timestamp>,
 }
 
-pub const GROUP: &str = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/web/0123456789abcdef";
+pub(crate) const GROUP: &str = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/web/0123456789abcdef";
 const HEALTHY_AFTER: Duration = Duration::from_secs(5);
 const DRAINED_AFTER: Duration = Duration::from_secs(3);
 
 impl Outside {
-    pub fn new(clock: SimClock) -> Arc<Self> {
+    pub(crate) fn new(clock: SimClock) -> Arc<Self> {
         Arc::new(Self { clock, state: Mutex::default() })
     }
 
-    pub fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn ports(self: &Arc<Self>) -> Ports {
+    pub(crate) fn ports(self: &Arc<Self>) -> Ports {
         Ports {
             network: self.clone(),
             targets: self.clone(),
@@ -63,7 +63,7 @@ impl Outside {
     }
 
     /// Targets that are still in the group in any way.
-    pub fn targets_left(&self) -> usize {
+    pub(crate) fn targets_left(&self) -> usize {
         let now = self.clock.now();
         let gone = |entry: &Entry| entry.draining.is_some_and(|at| now.since(at) >= DRAINED_AFTER);
         self.state().targets.values().filter(|entry| !gone(entry)).count()
@@ -225,7 +225,7 @@ impl Roles for Outside {
             return Err("AccessDenied".to_owned());
         }
         let arn = format!("arn:aws:sts::{}:assumed-role/{name}/{session}", scope.account);
-        Ok(Session { role_arn: role_arn.to_owned(), arn })
+        Ok(Session { role_arn: role_arn.to_owned(), name: session.to_owned(), arn })
     }
 
     fn credentials(&self, _: &mut Tx, _: &Scope, _: &Session, now: Timestamp) -> Result<Credentials, String> {

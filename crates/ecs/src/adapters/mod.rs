@@ -1,0 +1,13 @@
+//! The ports plugged into the real services: thin, one file a service.
+
+mod images;
+mod network;
+mod reach;
+mod roles;
+mod secrets;
+
+pub use images::RealImages;
+pub use network::RealNetwork;
+pub use reach::Reach;
+pub use roles::RealRoles;
+pub use secrets::RealSecrets;

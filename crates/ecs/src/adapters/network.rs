@@ -1,0 +1,89 @@
+//! The network port on the `vpc` crate and the fabric.
+
+use crate::ports::{EniRequest, Network, Subnet};
+use crate::rows::EniRow;
+use crate::spec;
+use fabric::Fabric;
+use std::path::PathBuf;
+use std::sync::Arc;
+use store::{Row, Tx, View};
+use types::Scope;
+use types::id::{EniId, SecurityGroupId, SubnetId};
+use vpc::intent::{NewInterface, PublicPool};
+use vpc::rows::{InterfaceState, InterfaceType, NetworkInterface};
+
+/// Subnets and interfaces as the EC2 API has them.
+pub struct RealNetwork {
+    fabric: Arc<Fabric>,
+    pool: PublicPool,
+}
+
+impl RealNetwork {
+    /// The port on this fabric.
+    pub fn new(fabric: Arc<Fabric>) -> Self {
+        let pool = PublicPool::new(fabric.ground());
+        Self { fabric, pool }
+    }
+}
+
+impl Network for RealNetwork {
+    fn subnet(&self, view: &View, scope: &Scope, id: &str) -> Option<Subnet> {
+        let subnet = vpc::query::subnet(view, scope, id)?;
+        Some(Subnet { vpc: subnet.vpc.to_string(), zone: subnet.zone.clone() })
+    }
+
+    fn group_vpc(&self, view: &View, scope: &Scope, id: &str) -> Option<String> {
+        vpc::query::security_group(view, scope, id).map(|group| group.vpc.to_string())
+    }
+
+    fn default_group(&self, view: &View, scope: &Scope, vpc: &str) -> Option<String> {
+        vpc::query::vpc(view, scope, vpc).map(|vpc| vpc.default_security_group.to_string())
+    }
+
+    fn create(&self, tx: &mut Tx, scope: &Scope, request: &EniRequest) -> Result<EniRow, String> {
+        let id = &request.placement.subnet;
+        let gone = || format!("The subnet ID '{id}' does not exist");
+        let subnet = SubnetId::parse(id).ok_or_else(gone)?;
+        let cidr = vpc::query::subnet(tx, scope, id).ok_or_else(gone)?.cidr;
+        let new = NewInterface {
+            subnet,
+            groups: request.groups.iter().filter_map(|group| SecurityGroupId::parse(group)).collect(),
+            description: request.description.to_owned(),
+            kind: InterfaceType::Interface,
+            requester: Some("amazon-ecs".to_owned()),
+            attach: Some(("amazon-ecs".to_owned(), Some(request.netns.to_owned()))),
+            private_ip: None,
+            public_ip: request.public,
+            tags: vpc::rows::Tags::default(),
+        };
+        let made = vpc::intent::create_interface(tx, scope, &self.pool, request.now, new);
+        let interface = made.map_err(|error| error.message)?;
+        let ip = interface.private_ip().ok_or_else(|| "The network interface has no address.".to_owned())?;
+        Ok(EniRow {
+            id: interface.id.to_string(),
+            ip,
+            mac: interface.mac_text(),
+            private_dns: Some(spec::host_name(scope, ip)),
+            vpc: interface.vpc.to_string(),
+            subnet_cidr: cidr.to_string(),
+        })
+    }
+
+    fn is_attached(&self, view: &View, scope: &Scope, eni: &str) -> bool {
+        vpc::query::interface(view, scope, eni).is_some_and(|interface| interface.state == InterfaceState::Attached)
+    }
+
+    fn delete(&self, tx: &mut Tx, scope: &Scope, eni: &str) {
+        if let Some(id) = EniId::parse(eni) {
+            vpc::intent::delete_interface(tx, scope, &id);
+        }
+    }
+
+    fn netns_path(&self, netns: &str) -> PathBuf {
+        self.fabric.netns_path(netns)
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        &[<NetworkInterface as Row>::TABLE]
+    }
+}

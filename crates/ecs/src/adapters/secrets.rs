@@ -1,0 +1,67 @@
+//! The secrets port on the `secrets` crate, asked as the execution role.
+
+use super::Reach;
+use crate::ports::{Secrets, Session};
+use crate::texts;
+use ::secrets::query::{self, Reference, Unresolved};
+use async_trait::async_trait;
+use types::Scope;
+
+/// Secrets Manager and Parameter Store, as the agent reads them.
+pub struct RealSecrets {
+    secrets: ::secrets::Secrets,
+    reach: Reach,
+}
+
+impl RealSecrets {
+    /// The port on these services.
+    pub fn new(secrets: ::secrets::Secrets, reach: Reach) -> Self {
+        Self { secrets, reach }
+    }
+}
+
+#[async_trait]
+impl Secrets for RealSecrets {
+    async fn value(
+        &self,
+        scope: &Scope,
+        value_from: &str,
+        session: Option<&Session>,
+        netns: &str,
+    ) -> Result<String, String> {
+        let Some(reference) = Reference::parse(scope, value_from) else {
+            return Err(texts::secret_failed(
+                "unexpected ARN format with parameters when trying to retrieve ASM secret",
+            ));
+        };
+        let Some(session) = session else { return Err(texts::secret_failed("the task has no execution role")) };
+        let is_secret = matches!(reference, Reference::Secret { .. });
+        let service = if is_secret { "secretsmanager" } else { "ssm" };
+        if let Err(out) = self.reach.connect(scope, netns, service).await {
+            return Err(texts::service_out_of_reach(service, scope.region.as_str(), value_from, out.address, out.why));
+        }
+        let view = self.reach.view();
+        let now = self.reach.clock().now();
+        let resource = match &reference {
+            Reference::Secret { scope, arn, .. } => {
+                query::secret_arn(&view, scope, arn, now).unwrap_or_else(|| arn.clone())
+            }
+            Reference::Parameter { arn, .. } => arn.clone(),
+        };
+        let allowed =
+            iam::query::role_may(&view, &session.role_arn, &session.name, reference.action(), &[&resource], now);
+        let denied = allowed.err().map(|denied| format!("AccessDeniedException: {denied}"));
+        let found = match denied {
+            Some(text) => Err(text),
+            None => query::resolve(&self.secrets, &view, &reference, now).map_err(|error| match error {
+                Unresolved::Service(error) => format!("{}: {}", error.code, error.message),
+                other => other.to_string(),
+            }),
+        };
+        found.map_err(
+            |why| {
+                if is_secret { texts::secret_refused(&resource, &why) } else { texts::parameter_refused(&why) }
+            },
+        )
+    }
+}
