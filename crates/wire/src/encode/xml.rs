@@ -123,10 +123,10 @@ impl Xml {
     }
 
     fn end(&mut self) {
-        if let Some(frame) = self.open.pop() {
-            if !frame.element.is_empty() {
-                self.close(frame.element);
-            }
+        if let Some(frame) = self.open.pop()
+            && !frame.element.is_empty()
+        {
+            self.close(frame.element);
         }
         self.end_entry();
     }
