@@ -246,7 +246,7 @@ impl Generator<'_> {
         Ok(())
     }
 
-    fn members<'s>(shape: &'s Shape) -> Vec<(&'s str, &'s Reference)> {
+    fn members(shape: &Shape) -> Vec<(&str, &Reference)> {
         shape
             .members
             .iter()
