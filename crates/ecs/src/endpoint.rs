@@ -48,8 +48,9 @@ impl Endpoint {
         Self { control, sessions: Mutex::default() }
     }
 
-    /// The answer to `GET path` (with its query) from the task at `peer`.
-    pub async fn answer(&self, peer: Ipv4Addr, path: &str) -> Answer {
+    /// The answer to `GET path` (with its query) from the task that has the address `peer` in `vpc`.
+    pub async fn answer(&self, vpc: &str, peer: Ipv4Addr, path: &str) -> Answer {
+        let peer = Peer { vpc, ip: peer };
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         match parts[..] {
@@ -64,7 +65,7 @@ impl Endpoint {
         }
     }
 
-    async fn credentials(&self, peer: Ipv4Addr, id: &str) -> Answer {
+    async fn credentials(&self, peer: Peer<'_>, id: &str) -> Answer {
         let view = self.control.store.view();
         let found = scopes(&view).into_iter().find_map(|scope| {
             let row = view.by_index(&TASKS_BY_CREDENTIALS, &scope, id).find(|row| is_at(row, peer))?;
@@ -110,7 +111,7 @@ impl Endpoint {
         Answer::ok(&body)
     }
 
-    async fn metadata(&self, peer: Ipv4Addr, id: &str, rest: &[&str]) -> Answer {
+    async fn metadata(&self, peer: Peer<'_>, id: &str, rest: &[&str]) -> Answer {
         let absent = || Answer {
             status: 404,
             body: format!(
@@ -156,8 +157,15 @@ impl Endpoint {
     }
 }
 
-fn is_at(row: &TaskRow, peer: Ipv4Addr) -> bool {
-    row.last < TaskStatus::Stopped && row.eni.as_ref().is_some_and(|eni| eni.ip == peer)
+/// Who asks.
+#[derive(Clone, Copy)]
+struct Peer<'a> {
+    vpc: &'a str,
+    ip: Ipv4Addr,
+}
+
+fn is_at(row: &TaskRow, peer: Peer) -> bool {
+    row.last < TaskStatus::Stopped && row.eni.as_ref().is_some_and(|eni| eni.ip == peer.ip && eni.vpc == peer.vpc)
 }
 
 /// The scopes in which there is anything: those that have a cluster.

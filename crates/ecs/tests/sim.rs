@@ -276,12 +276,12 @@ async fn a_service_comes_up_and_reaches_a_steady_state() {
     assert_eq!(world.outside.state().logs[&stream], [(0, vec!["hello".to_owned()])], "the output was shipped once");
 
     let endpoint = Endpoint::new(world.control.clone());
-    let credentials = endpoint.answer(eni.ip, &format!("/v2/credentials/{}", task.credentials_id)).await;
+    let credentials = endpoint.answer("vpc-1", eni.ip, &format!("/v2/credentials/{}", task.credentials_id)).await;
     assert!(credentials.status == 200 && credentials.body.contains("role/task"), "{credentials:?}");
     let stranger = std::net::Ipv4Addr::new(10, 9, 9, 9);
-    let refused = endpoint.answer(stranger, &format!("/v2/credentials/{}", task.credentials_id)).await;
+    let refused = endpoint.answer("vpc-1", stranger, &format!("/v2/credentials/{}", task.credentials_id)).await;
     assert!(refused.status == 400 && refused.body.contains("InvalidIdInRequest"), "a stranger gets none: {refused:?}");
-    let metadata = endpoint.answer(eni.ip, &format!("/v4/{}/task", task.containers[0].runtime_id)).await;
+    let metadata = endpoint.answer("vpc-1", eni.ip, &format!("/v4/{}/task", task.containers[0].runtime_id)).await;
     assert!(metadata.body.contains(&task.id) && metadata.body.contains("\"KnownStatus\":\"RUNNING\""), "{metadata:?}");
     world.assert_no_leak().await;
 }

@@ -1,9 +1,7 @@
 //! Sockets of another network namespace.
 //!
-//! A socket belongs for ever to the namespace in which it was made. So a thread enters, makes the socket and leaves; nothing else
-//! runs on the thread in between, as no await lies in between.
+//! A socket belongs for ever to the namespace in which it was made, so only its making happens there ([`fabric::netns`]).
 
-use nix::sched::{CloneFlags, setns};
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
@@ -58,15 +56,9 @@ impl Namespace {
 
     fn socket(&self, address: SocketAddr) -> io::Result<TcpSocket> {
         let make = || if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-        let Some((there, _)) = &self.open else { return make() };
-        let here = File::open("/proc/thread-self/ns/net")?;
-        setns(there, CloneFlags::CLONE_NEWNET)?;
-        let socket = make();
-        if let Err(error) = setns(&here, CloneFlags::CLONE_NEWNET) {
-            // every later socket of this thread would be in the wrong network
-            tracing::error!(%error, "cannot leave a network namespace");
-            std::process::abort();
+        match &self.open {
+            Some((there, _)) => fabric::netns::within_file(there, make),
+            None => make(),
         }
-        socket
     }
 }

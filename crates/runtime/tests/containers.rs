@@ -314,3 +314,84 @@ async fn a_blocking_log_holds_the_writer_up_and_loses_nothing() {
     native.remove(&id).await.unwrap();
     host.assert_gone(&id);
 }
+
+/// A network namespace at a path, gone when this is dropped.
+struct Netns(std::path::PathBuf);
+
+impl Netns {
+    fn new(path: std::path::PathBuf) -> Self {
+        use nix::mount::{MsFlags, mount};
+        std::fs::write(&path, "").unwrap();
+        let target = path.clone();
+        // A thread of its own, as the namespace that it enters is its own too.
+        let made = std::thread::spawn(move || {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+            let own = Some("/proc/thread-self/ns/net");
+            mount(own, &target, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+        });
+        made.join().unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Netns {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
+    }
+}
+
+#[tokio::test]
+async fn containers_join_the_network_that_they_are_given() {
+    use std::os::unix::fs::MetadataExt;
+    let Some(host) = Host::new() else { return };
+    let native = host.open().await;
+    let netns = Netns::new(host.root.path().join("netns"));
+    let inode = std::fs::metadata(&netns.0).unwrap().ino();
+    let mut spec = task(vec![shell("stat -L -c %i /proc/self/ns/net; ls /sys/class/net")]);
+    spec.network = runtime::Network::Namespace(netns.0.clone());
+    let id = spec.id.clone();
+    native.start(spec).await.unwrap();
+    wait_for_exit(&native, &id).await;
+    assert_eq!(output(&native, &id, "app").await, [inode.to_string(), "lo".to_owned()]);
+    native.remove(&id).await.unwrap();
+    let mut missing = task(vec![shell("true")]);
+    missing.network = runtime::Network::Namespace(host.root.path().join("nothing"));
+    let id = missing.id.clone();
+    let status = native.start(missing).await.unwrap();
+    assert!(matches!(status.containers[0].state, ContainerState::Failed { .. }), "{status:?}");
+    native.remove(&id).await.unwrap();
+    host.assert_gone(&id);
+}
+
+#[tokio::test]
+async fn as_many_layers_as_docker_stacks_can_be_stacked() {
+    let Some(host) = Host::new() else { return };
+    let native = host.open().await;
+    let mut spec = shell("cat /word");
+    spec.image = host::deep_image(127);
+    let (exit, lines) = run(&native, spec).await;
+    assert_eq!((exit.code, lines), (0, vec!["layer 126".to_owned()]));
+    let mut spec = task(vec![shell("cat /word")]);
+    spec.containers[0].image = host::deep_image(128);
+    assert!(matches!(native.start(spec).await, Err(runtime::StartError::Invalid(_))));
+}
+
+#[tokio::test]
+async fn a_task_that_cannot_be_made_leaves_nothing() {
+    let Some(host) = Host::new() else { return };
+    let native = host.open().await;
+    let mut spec = task(vec![shell("true")]);
+    let unknown = format!("sha256:{}", "0".repeat(64));
+    let layer = runtime::LayerRef { digest: unknown.clone(), diff_id: unknown };
+    spec.containers[0].image.layers.push(layer);
+    let id = spec.id.clone();
+    let error = native.start(spec).await.unwrap_err();
+    assert!(matches!(error, runtime::StartError::Prepare(runtime::PrepareError::Missing { .. })), "{error}");
+    assert!(matches!(native.status(&id).await, Err(RuntimeError::NoTask(_))));
+    host.assert_gone(&id);
+    // The same task twice is refused, and the first goes on.
+    let spec = task(vec![shell("sleep 60")]);
+    native.start(spec.clone()).await.unwrap();
+    assert!(matches!(native.start(spec.clone()).await, Err(runtime::StartError::AlreadyExists(_))));
+    assert!(!native.status(&spec.id).await.unwrap().is_over());
+}

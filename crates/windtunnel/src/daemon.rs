@@ -9,6 +9,7 @@ use crate::doors::Doors;
 use crate::paths::{Paths, RUN_ROOT};
 use crate::services::{self, Ground, Layers, Services};
 use blob::BlobStore;
+use ecs::adapters::LinkLocal;
 use controller::{Limits, Runner, SystemClock};
 use fabric::{Fabric, FabricConfig};
 use gateway::Gateway;
@@ -139,8 +140,9 @@ impl Daemon {
         };
         extras.push(Box::new(Admin::new(beacon.clone(), store.clone())));
         let gateway = Gateway::new(store.clone(), clock.clone(), identity, api, extras);
-        let agent = Arc::new(ecs::endpoint::Endpoint::new(control.clone()));
-        controllers.push(Arc::new(Doors::new(store.clone(), fabric.clone(), gateway.clone(), agent)));
+        let agent = ecs::endpoint::Endpoint::new(control.clone());
+        controllers.push(Arc::new(LinkLocal::new(store.clone(), fabric.clone(), agent)));
+        controllers.push(Arc::new(Doors::new(store.clone(), fabric.clone(), gateway.clone())));
         let runner = Arc::new(Runner::start(&store, clock, controllers, Limits::default()));
         let pump = tokio::spawn({
             let runner = runner.clone();

@@ -82,7 +82,7 @@ pub struct ErrorInfo {
 impl OperationInfo {
     /// Whether AWS's model has no output for it.
     pub fn is_silent(&self) -> bool {
-        std::ptr::eq(self.output, &UNIT)
+        std::ptr::eq(self.output, &raw const UNIT)
     }
 }
 

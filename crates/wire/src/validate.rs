@@ -215,10 +215,11 @@ fn broken(schema: &'static Schema, value: &Value) -> Vec<String> {
             broken.extend(bound(schema, "greater", *min));
         }
     }
-    if let Value::String(text) = value {
-        if !values.is_empty() && !values.contains(&text.as_str()) {
-            broken.push(value_set(values));
-        }
+    if let Value::String(text) = value
+        && !values.is_empty()
+        && !values.contains(&text.as_str())
+    {
+        broken.push(value_set(values));
     }
     broken
 }

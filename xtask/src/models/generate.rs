@@ -47,7 +47,7 @@ pub(super) fn service(service: &Service, facts: &Facts) -> Outcome<String> {
          #![allow(missing_docs, non_upper_case_globals, clippy::all, clippy::pedantic)]\n\n",
         service.name, facts.metadata.service_id
     );
-    generator.handlers(&mut out, &operations);
+    Generator::handlers(&mut out, &operations);
     generator.info(&mut out, service, &operations)?;
     generator.enums(&mut out);
     for (name, shape) in &facts.shapes.0 {
@@ -67,10 +67,10 @@ struct Generator<'a> {
 }
 
 impl Generator<'_> {
-    fn handlers(&self, out: &mut String, operations: &[(&str, &Operation)]) {
+    fn handlers(out: &mut String, operations: &[(&str, &Operation)]) {
         out.push_str("/// A handler an operation.\npub struct Handlers<S, C> {\n");
         for (name, operation) in operations {
-            let [input, output] = [&operation.input, &operation.output].map(unit_or_type);
+            let [input, output] = [&operation.input, &operation.output].map(|side| unit_or_type(side.as_ref()));
             let handler = format!("fn(&S, &mut C, {input}) -> Result<{output}, types::ApiError>");
             let _ = writeln!(out, "    pub {}: {handler},", snake(name));
         }
@@ -145,7 +145,7 @@ impl Generator<'_> {
             let status = detail.and_then(|detail| detail.http_status_code).unwrap_or(if fault { 500 } else { 400 });
             let code = detail.and_then(|detail| detail.code.as_deref()).unwrap_or(name);
             let side = if fault { "Receiver" } else { "Sender" };
-            let members = self.members(shape);
+            let members = Self::members(shape);
             let message = members.iter().map(|(name, _)| *name).find(|name| name.eq_ignore_ascii_case("message"));
             let message = message.unwrap_or("message");
             let _ = writeln!(
@@ -217,7 +217,7 @@ impl Generator<'_> {
             }
             "structure" => {
                 let mut members = String::from("Structure(&[\n");
-                for (member, reference) in self.members(shape) {
+                for (member, reference) in Self::members(shape) {
                     let xml = reference.location_name.as_deref().unwrap_or(member);
                     let query = match (&reference.query_name, &reference.location_name) {
                         (Some(query), _) if self.ec2 => query.clone(),
@@ -246,7 +246,7 @@ impl Generator<'_> {
         Ok(())
     }
 
-    fn members<'s>(&self, shape: &'s Shape) -> Vec<(&'s str, &'s Reference)> {
+    fn members(shape: &Shape) -> Vec<(&str, &Reference)> {
         shape
             .members
             .iter()
@@ -257,7 +257,7 @@ impl Generator<'_> {
     fn structure(&self, out: &mut String, name: &str, shape: &Shape) -> Outcome {
         let title = pascal(name);
         let (mut fields, mut set, mut write) = (String::new(), String::new(), String::new());
-        for (at, (member, reference)) in self.members(shape).into_iter().enumerate() {
+        for (at, (member, reference)) in Self::members(shape).into_iter().enumerate() {
             let field = snake(member);
             let kind = self.rust_type(&reference.shape)?;
             if shape.required.iter().any(|required| required == member) {
@@ -314,8 +314,8 @@ impl Generator<'_> {
     }
 }
 
-fn unit_or_type(side: &Option<Reference>) -> String {
-    side.as_ref().map_or("wire::Unit".to_owned(), |side| pascal(&side.shape))
+fn unit_or_type(side: Option<&Reference>) -> String {
+    side.map_or("wire::Unit".to_owned(), |side| pascal(&side.shape))
 }
 
 /// The shared table of an unconstrained scalar.

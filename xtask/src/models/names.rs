@@ -1,5 +1,13 @@
 //! AWS's names in Rust's spelling.
 
+/// What Rust keeps for itself.
+const KEYWORDS: &[&str] = &[
+    "as", "async", "await", "box", "break", "const", "continue", "crate", "do", "dyn", "else", "enum", "extern",
+    "final", "fn", "for", "if", "impl", "in", "let", "loop", "macro", "match", "mod", "move", "mut", "override",
+    "priv", "pub", "ref", "return", "self", "static", "struct", "super", "trait", "try", "type", "typeof", "unsafe",
+    "use", "virtual", "where", "while", "yield",
+];
+
 /// `VpcId` and `vpcID` to `vpc_id`, as the SDK for Rust spells members; keywords get an underscore at the end.
 pub(super) fn snake(name: &str) -> String {
     let letters: Vec<char> = name.chars().collect();
@@ -22,12 +30,6 @@ pub(super) fn snake(name: &str) -> String {
         }
         out.push(letter.to_ascii_lowercase());
     }
-    const KEYWORDS: &[&str] = &[
-        "as", "async", "await", "box", "break", "const", "continue", "crate", "do", "dyn", "else", "enum", "extern",
-        "final", "fn", "for", "if", "impl", "in", "let", "loop", "macro", "match", "mod", "move", "mut", "override",
-        "priv", "pub", "ref", "return", "self", "static", "struct", "super", "trait", "try", "type", "typeof",
-        "unsafe", "use", "virtual", "where", "while", "yield",
-    ];
     if KEYWORDS.contains(&out.as_str()) {
         out.push('_');
     }

@@ -1,12 +1,14 @@
 //! The ports plugged into the real services: thin, one file a service.
 
 mod images;
+mod link_local;
 mod network;
 mod reach;
 mod roles;
 mod secrets;
 
 pub use images::RealImages;
+pub use link_local::LinkLocal;
 pub use network::RealNetwork;
 pub use reach::Reach;
 pub use roles::RealRoles;

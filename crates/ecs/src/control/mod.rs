@@ -3,6 +3,7 @@
 pub(crate) mod health;
 pub(crate) mod logs;
 pub(crate) mod service;
+mod start;
 pub(crate) mod task;
 
 use crate::ports::Ports;

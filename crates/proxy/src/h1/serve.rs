@@ -21,7 +21,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
 /// Other targets that are tried when one cannot be connected to.
@@ -311,7 +311,7 @@ impl Connection {
             if self.answer.status >= 200 || self.answer.status == 101 {
                 break;
             }
-            if self.head.is_11 && !self.interim().await {
+            if self.head.is_11 && !self.interim(view.idle()).await {
                 return Try::Done(false);
             }
         }
@@ -446,7 +446,7 @@ impl Connection {
     }
 
     /// Passes on `100 Continue` and the like.
-    async fn interim(&mut self) -> bool {
+    async fn interim(&mut self, idle: Duration) -> bool {
         let mut out = Vec::new();
         let _ = write!(out, "HTTP/1.1 {} ", self.answer.status);
         out.extend_from_slice(self.answer.reason());
@@ -457,8 +457,11 @@ impl Connection {
             }
         });
         out.extend_from_slice(b"\r\n");
-        tokio::io::AsyncWriteExt::write_all(&mut self.io, &out).await.is_ok()
-            && tokio::io::AsyncWriteExt::flush(&mut self.io).await.is_ok()
+        let sent = async {
+            self.io.write_all(&out).await?;
+            self.io.flush().await
+        };
+        matches!(tokio::time::timeout(idle, sent).await, Ok(Ok(())))
     }
 
     /// Adds the answer's head as the client gets it.

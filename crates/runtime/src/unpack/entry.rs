@@ -138,14 +138,19 @@ impl Entry {
         let mtime = ext.mtime.unwrap_or((i64::try_from(header.mtime().unwrap_or(0)).unwrap_or(0), 0));
         Ok(Self {
             kind,
-            mode: header.mode().map_err(broken)? & 0o7777,
-            uid: id(ext.uid, header.uid())?,
-            gid: id(ext.gid, header.gid())?,
+            mode: number(&header.as_old().mode, header.mode()).map_err(broken)? & 0o7777,
+            uid: id(ext.uid, number(&header.as_old().uid, header.uid()))?,
+            gid: id(ext.gid, number(&header.as_old().gid, header.gid()))?,
             mtime,
             xattrs: ext.xattrs,
             path,
         })
     }
+}
+
+/// A field's value; nothing written in it is zero, as other readers have it.
+fn number<T: Default>(field: &[u8], parsed: std::io::Result<T>) -> std::io::Result<T> {
+    if field.iter().all(|b| matches!(b, 0 | b' ')) { Ok(T::default()) } else { parsed }
 }
 
 /// The path in `bytes` without `.`; refused if it is absolute or goes up.

@@ -111,8 +111,34 @@ impl Drop for Host {
 }
 
 fn blobs(digest: &str) -> io::Result<Box<dyn Read + Send>> {
-    let (blob, known) = busybox_layer();
-    if digest == known { Ok(Box::new(Cursor::new(blob))) } else { Err(io::ErrorKind::NotFound.into()) }
+    let mut all = std::iter::once(busybox_layer()).chain((0..=MOST_LAYERS).map(word_layer));
+    match all.find(|(_, known)| digest == known) {
+        Some((blob, _)) => Ok(Box::new(Cursor::new(blob))),
+        None => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
+const MOST_LAYERS: usize = 128;
+
+/// A layer that replaces one file.
+fn word_layer(number: usize) -> (Vec<u8>, String) {
+    let mut tar = tar::Builder::new(Vec::new());
+    let content = format!("layer {number}\n");
+    let mut header = tar::Header::new_gnu();
+    header.set_size(content.len() as u64);
+    header.set_mode(0o644);
+    tar.append_data(&mut header, "word", content.as_bytes()).unwrap();
+    let bytes = tar.into_inner().unwrap();
+    let digest = format!("sha256:{}", hex::encode(Sha256::digest(&bytes)));
+    (bytes, digest)
+}
+
+/// An image of so many layers; the file `/word` is in all but the lowest.
+pub(crate) fn deep_image(layers: usize) -> ImageSnapshot {
+    let mut image = image();
+    let words = (1..layers).map(|n| word_layer(n).1);
+    image.layers.extend(words.map(|digest| LayerRef { diff_id: digest.clone(), digest }));
+    image
 }
 
 /// A layer with busybox, a few links to it, and accounts.

@@ -36,9 +36,8 @@ impl From<DecodeError> for ApiError {
     fn from(error: DecodeError) -> Self {
         match error.protocol {
             Protocol::Ec2 if error.parameter.is_some() => Self::new("InvalidParameterValue", error.message),
-            Protocol::Ec2 => Self::new("MalformedQueryString", error.message),
             Protocol::Query if error.parameter.is_some() => Self::new("MalformedInput", error.message),
-            Protocol::Query => Self::new("MalformedQueryString", error.message),
+            Protocol::Query | Protocol::Ec2 => Self::new("MalformedQueryString", error.message),
             Protocol::Json10 | Protocol::Json11 | Protocol::Cbor => Self::new("SerializationException", error.message),
         }
     }

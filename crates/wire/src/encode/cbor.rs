@@ -34,17 +34,17 @@ impl Cbor {
         let major = major << 5;
         match argument {
             0..=23 => self.out.push(major | argument as u8),
-            24..=0xff => self.out.extend_from_slice(&[major | 24, argument as u8]),
+            24..=0xff => self.out.extend_from_slice(&[major | 0x18, argument as u8]),
             0x100..=0xffff => {
-                self.out.push(major | 25);
+                self.out.push(major | 0x19);
                 self.out.extend_from_slice(&(argument as u16).to_be_bytes());
             }
             0x1_0000..=0xffff_ffff => {
-                self.out.push(major | 26);
+                self.out.push(major | 0x1a);
                 self.out.extend_from_slice(&(argument as u32).to_be_bytes());
             }
             _ => {
-                self.out.push(major | 27);
+                self.out.push(major | 0x1b);
                 self.out.extend_from_slice(&argument.to_be_bytes());
             }
         }

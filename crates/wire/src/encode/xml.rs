@@ -123,10 +123,10 @@ impl Xml {
     }
 
     fn end(&mut self) {
-        if let Some(frame) = self.open.pop() {
-            if !frame.element.is_empty() {
-                self.close(frame.element);
-            }
+        if let Some(frame) = self.open.pop()
+            && !frame.element.is_empty()
+        {
+            self.close(frame.element);
         }
         self.end_entry();
     }
@@ -218,17 +218,39 @@ impl Writer for Xml {
 
 /// Text with markup escaped. Characters that XML 1.0 cannot hold become U+FFFD.
 fn escape(out: &mut Vec<u8>, value: &str) {
-    for character in value.chars() {
-        match character {
-            '&' => out.extend_from_slice(b"&amp;"),
-            '<' => out.extend_from_slice(b"&lt;"),
-            '>' => out.extend_from_slice(b"&gt;"),
-            '"' => out.extend_from_slice(b"&quot;"),
-            '\r' => out.extend_from_slice(b"&#xD;"),
-            '\t' | '\n' | ' '..='\u{fffd}' | '\u{10000}'.. => {
-                out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-            }
-            _ => out.extend_from_slice("\u{fffd}".as_bytes()),
-        }
+    let bytes = value.as_bytes();
+    let mut plain = 0;
+    for (at, byte) in bytes.iter().enumerate() {
+        let (length, escape) = match byte {
+            b'&' => (1, "&amp;"),
+            b'<' => (1, "&lt;"),
+            b'>' => (1, "&gt;"),
+            b'"' => (1, "&quot;"),
+            b'\r' => (1, "&#xD;"),
+            b'\t' | b'\n' => continue,
+            0..=0x1f => (1, "\u{fffd}"),
+            // U+FFFE and U+FFFF.
+            0xef if matches!(bytes.get(at + 1..at + 3), Some([0xbf, 0xbe | 0xbf])) => (3, "\u{fffd}"),
+            _ => continue,
+        };
+        out.extend_from_slice(&bytes[plain..at]);
+        out.extend_from_slice(escape.as_bytes());
+        plain = at + length;
+    }
+    out.extend_from_slice(&bytes[plain..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_escaped_and_stays_text() {
+        let mut out = Vec::new();
+        escape(&mut out, "a<b>&\"c\" ü☃\u{1}\u{ffff}\u{fffe}\t\r\n𝄞");
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "a&lt;b&gt;&amp;&quot;c&quot; ü☃\u{fffd}\u{fffd}\u{fffd}\t&#xD;\n𝄞"
+        );
     }
 }

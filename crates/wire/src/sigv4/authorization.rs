@@ -2,6 +2,7 @@
 
 use super::{ALGORITHM, Parts, SignatureError, date};
 use percent_encoding::percent_decode_str;
+use std::fmt::Write;
 use types::Timestamp;
 
 /// What a signed request claims.
@@ -67,7 +68,7 @@ impl Authorization {
             let mut text = String::new();
             for (found, name) in [(credential, "Credential"), (signature, "Signature"), (signed, "SignedHeaders")] {
                 if found.is_none() {
-                    text.push_str(&format!("Authorization header requires '{name}' parameter. "));
+                    let _ = write!(text, "Authorization header requires '{name}' parameter. ");
                 }
             }
             if date.is_none() {

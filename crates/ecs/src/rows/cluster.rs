@@ -1,0 +1,53 @@
+//! Clusters.
+
+use super::Tag;
+use model::Stored;
+use model::ecs as shape;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use store::Row;
+use types::Timestamp;
+
+/// A cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClusterRow {
+    /// Its name.
+    pub name: String,
+    /// Deleted clusters stay `INACTIVE` for a while.
+    pub active: bool,
+    /// `settings`.
+    pub settings: Vec<(String, String)>,
+    /// `configuration`.
+    pub configuration: Option<Stored<shape::ClusterConfiguration>>,
+    /// `capacityProviders`.
+    pub capacity_providers: Vec<String>,
+    /// `defaultCapacityProviderStrategy`.
+    pub default_strategy: Vec<StrategyItem>,
+    /// `serviceConnectDefaults.namespace`.
+    pub service_connect_namespace: Option<String>,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was deleted.
+    pub deleted_at: Option<Timestamp>,
+}
+
+impl Row for ClusterRow {
+    const TABLE: &'static str = "ecs-clusters";
+
+    fn id(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.name)
+    }
+}
+
+/// An item of a capacity provider strategy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StrategyItem {
+    /// `FARGATE`, `FARGATE_SPOT`.
+    pub provider: String,
+    /// `weight`.
+    pub weight: i32,
+    /// `base`.
+    pub base: i32,
+}
