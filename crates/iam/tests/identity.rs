@@ -1,5 +1,7 @@
 //! Stories of IAM and STS through their handlers, with a store in memory.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail the test")]
+
 use gateway::{Action, Context, Identity, Principal};
 use iam::Iam;
 use model::iam::{
@@ -222,7 +224,7 @@ fn a_session_lives_until_it_ends_and_its_policy_limits_it() {
     let found = world.iam.credentials(&view, &keys.access_key_id, NOW).expect("the session is known");
     assert_eq!(found.secret.token, Some(keys.session_token));
     assert_eq!(found.secret.key, keys.secret_access_key);
-    let later = NOW.plus(Duration::from_secs(900));
+    let later = NOW.plus(Duration::from_mins(15));
     assert!(world.iam.credentials(&view, &keys.access_key_id, later).is_none(), "the session has ended");
     assert_eq!(world.may(&found.principal, "ecs:RunTask", "*"), Ok(()));
     let (_, text) = code(world.may(&found.principal, "ecr:PutImage", "*"));
@@ -236,7 +238,7 @@ fn the_agent_gets_a_role_only_if_it_trusts_the_service() {
     world.attach("exec", EXECUTION).unwrap();
     let arn = "arn:aws:iam::123456789012:role/exec";
     let mut tx = world.store.begin();
-    let lasting = (NOW, Duration::from_secs(3600));
+    let lasting = (NOW, Duration::from_hours(1));
     let keys = iam::query::assume_for_task(&world.iam, &mut tx, arn, "ecs-tasks.amazonaws.com", "t1", lasting).unwrap();
     tx.commit().wait_blocking().unwrap();
     let view = world.store.view();

@@ -1,1 +1,41 @@
-//! `observe`.
+//! CloudWatch Logs, and CloudWatch's metrics.
+//!
+//! The way of the data: groups, streams and metrics are rows; events and data points are records of the store's event
+//! streams, on disk and never resident. [`append()`] is how a task's output comes in without the API. [`controller`] trims
+//! what a group's retention has outlived and deletes the records of streams that are gone.
+//!
+//! What it is not: it does not collect anything itself, and knows no tasks.
+
+mod aggregate;
+mod api;
+mod append;
+pub mod controller;
+mod pattern;
+pub mod query;
+mod record;
+pub mod rows;
+mod texts;
+
+pub use append::{AppendError, LogEvent, append, create_stream};
+
+use gateway::Context;
+use store::TableDef;
+
+/// What the handlers of Logs and CloudWatch share: nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Observe;
+
+/// The tables to register when the store opens.
+pub fn tables() -> Vec<TableDef> {
+    vec![TableDef::of::<rows::LogGroup>(), TableDef::of::<rows::LogStream>(), TableDef::of::<rows::Metric>()]
+}
+
+/// The handlers of CloudWatch Logs.
+pub fn handlers() -> model::logs::Handlers<Observe, Context> {
+    api::handlers()
+}
+
+/// The handlers of CloudWatch.
+pub fn cloudwatch_handlers() -> model::cloudwatch::Handlers<Observe, Context> {
+    api::cloudwatch_handlers()
+}

@@ -1,5 +1,7 @@
 //! Stories of Secrets Manager and the Parameter Store through their handlers, with a store in memory.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail the test")]
+
 use gateway::{Context, Principal, PrincipalKind};
 use model::secretsmanager::{
     CreateSecretRequest, DeleteSecretRequest, DescribeSecretRequest, GetSecretValueRequest, GetSecretValueResponse,
@@ -136,7 +138,7 @@ fn a_deleted_secret_can_be_restored_within_its_window() {
     world.call(|s, cx| (world.api.restore_secret)(s, cx, restore)).unwrap();
     assert_eq!(text(world.get("s", None).unwrap()), "v");
     delete(&world).unwrap();
-    world.now = world.now.plus(std::time::Duration::from_secs(7 * 86_400));
+    world.now = world.now.plus(std::time::Duration::from_hours(7 * 24));
     let describe = DescribeSecretRequest { secret_id: "s".to_owned() };
     assert!(world.call(|s, cx| (world.api.describe_secret)(s, cx, describe)).is_err(), "the window has passed");
     world.create("s", "new").unwrap();

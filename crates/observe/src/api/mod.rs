@@ -1,0 +1,46 @@
+//! The operations of CloudWatch Logs and CloudWatch. One file a resource.
+
+mod events;
+mod filter;
+mod groups;
+mod metric_data;
+mod metrics;
+mod page;
+mod streams;
+mod tags;
+
+use crate::Observe;
+use gateway::Context;
+
+pub(crate) fn handlers() -> model::logs::Handlers<Observe, Context> {
+    model::logs::Handlers {
+        create_log_group: groups::create,
+        create_log_stream: streams::create,
+        delete_log_group: groups::delete,
+        delete_log_stream: streams::delete,
+        delete_retention_policy: groups::delete_retention,
+        describe_log_groups: groups::describe,
+        describe_log_streams: streams::describe,
+        filter_log_events: filter::filter,
+        get_log_events: events::get,
+        list_tags_for_resource: tags::list,
+        put_log_events: events::put,
+        put_retention_policy: groups::put_retention,
+        tag_resource: tags::tag,
+        untag_resource: tags::untag,
+    }
+}
+
+pub(crate) fn cloudwatch_handlers() -> model::cloudwatch::Handlers<Observe, Context> {
+    model::cloudwatch::Handlers {
+        get_metric_data: metric_data::get,
+        list_metrics: metrics::list,
+        put_metric_data: metrics::put,
+    }
+}
+
+/// The store's failure, for the log; the client learns nothing of it.
+fn internal(error: store::Error) -> types::ApiError {
+    tracing::error!(%error, "the event streams failed");
+    types::ApiError::internal()
+}
