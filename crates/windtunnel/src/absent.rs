@@ -1,9 +1,7 @@
 //! The ports of ECS whose services are not here yet. They refuse by name; nothing is pretended.
 
-use async_trait::async_trait;
-use ecs::ports::{LogEvent, Logs, Session, Target, TargetGroup, TargetState, Targets};
-use ecs::rows::LogTarget;
-use store::{Store, Tx, View};
+use ecs::ports::{Target, TargetGroup, TargetState, Targets};
+use store::{Tx, View};
 use types::{Scope, Timestamp};
 
 /// Elastic Load Balancing, which has no target groups yet: a service that names one is refused.
@@ -24,19 +22,5 @@ impl Targets for NoTargets {
 
     fn tables(&self) -> &'static [&'static str] {
         &[]
-    }
-}
-
-/// CloudWatch Logs, which has no groups yet: a container that names one fails to start.
-pub(crate) struct NoLogs;
-
-#[async_trait]
-impl Logs for NoLogs {
-    async fn create_stream(&self, _: &Scope, _: &LogTarget, _: Option<&Session>, _: &str) -> Result<(), String> {
-        Err("failed to validate logger args: Windtunnel does not implement CloudWatch Logs yet".to_owned())
-    }
-
-    async fn append(&self, _: &Store, _: &Scope, _: &LogTarget, _: u64, _: Vec<LogEvent>) -> Result<(), String> {
-        Err("Windtunnel does not implement CloudWatch Logs yet".to_owned())
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! This is the one place that knows them all. A service is added here with one line in each function.
 
-use crate::absent::{NoLogs, NoTargets};
+use crate::absent::NoTargets;
 use blob::{BlobStore, Digest};
 use controller::Controller;
-use ecs::adapters::{Reach, RealImages, RealNetwork, RealRoles, RealSecrets};
+use ecs::adapters::{Reach, RealImages, RealLogs, RealNetwork, RealRoles, RealSecrets};
 use fabric::Fabric;
 use gateway::{Context, Extra};
 use runtime::Runtime;
@@ -41,7 +41,7 @@ pub(crate) struct Services {
 
 /// Every service's tables.
 pub(crate) fn tables() -> Vec<TableDef> {
-    [vpc::tables(), ecr::tables(), iam::tables(), secrets::tables(), ecs::tables()].concat()
+    [vpc::tables(), ecr::tables(), iam::tables(), secrets::tables(), ecs::tables(), observe::tables()].concat()
 }
 
 /// Wires the services on `ground`; `listen` is where users reach the gateway.
@@ -63,8 +63,8 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
         network: Arc::new(RealNetwork::new(fabric.clone())),
         targets: Arc::new(NoTargets),
         images: Arc::new(RealImages::new(blobs.clone(), host, reach.clone())),
+        logs: Arc::new(RealLogs::new(reach.clone())),
         secrets: Arc::new(RealSecrets::new(secrets.clone(), reach)),
-        logs: Arc::new(NoLogs),
         roles: Arc::new(RealRoles::new((*identity).clone(), clock.clone())),
     };
     let control = ecs::Control {
@@ -77,6 +77,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     let mut controllers: Vec<Arc<dyn Controller>> =
         vec![Arc::new(vpc::controller::Network::new(store.clone(), clock.clone(), fabric.clone()))];
     controllers.extend(ecr::controller::controllers(&registry));
+    controllers.push(Arc::new(observe::controller::Keeper::new(store.clone(), clock.clone())));
     controllers.push(Arc::new(ecs::ServiceController::new(control.clone())));
     controllers.push(Arc::new(ecs::TaskController::new(control.clone())));
     controllers.push(Arc::new(ecs::LogShipper::new(control.clone())));
@@ -89,6 +90,8 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
             Box::new(model::iam::Api::new((*identity).clone(), iam::handlers())),
             Box::new(model::sts::Api::new((*identity).clone(), iam::sts_handlers())),
             Box::new(model::secretsmanager::Api::new(secrets.clone(), secrets::handlers())),
+            Box::new(model::logs::Api::new(observe::Observe, observe::handlers())),
+            Box::new(model::cloudwatch::Api::new(observe::Observe, observe::cloudwatch_handlers())),
             Box::new(model::ssm::Api::new(secrets, secrets::ssm_handlers())),
         ],
         extras: vec![Box::new(ecr::Registry::new(registry))],
