@@ -387,9 +387,9 @@ pub fn service_out_of_reach(service: &str, region: &str, value_from: &str, addre
 }
 
 /// seen; what stands behind `ResourceInitializationError: `
-pub fn log_stream_refused(why: &str) -> String {
+pub fn log_stream_refused(request: &str, why: &str) -> String {
     format!(
-        "failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch log stream: operation error CloudWatch Logs: CreateLogStream, https response error StatusCode: 400, {why}"
+        "failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch log stream: operation error CloudWatch Logs: CreateLogStream, https response error StatusCode: 400, RequestID: {request}, {why}"
     )
 }
 

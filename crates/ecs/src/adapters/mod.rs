@@ -2,6 +2,7 @@
 
 mod images;
 mod link_local;
+mod logs;
 mod network;
 mod reach;
 mod roles;
@@ -9,6 +10,7 @@ mod secrets;
 
 pub use images::RealImages;
 pub use link_local::LinkLocal;
+pub use logs::RealLogs;
 pub use network::RealNetwork;
 pub use reach::Reach;
 pub use roles::RealRoles;

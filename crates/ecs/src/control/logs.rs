@@ -1,8 +1,9 @@
 //! The log shipper: moves what containers write from the runtime's files to their log streams.
 //!
-//! Exactly once: the events go to the stream under the position that they were read from, and the position of the next
-//! read is then stored. After a crash between the two the same events come under the same position, and the stream's owner
-//! ([`crate::ports::Logs::append`]) drops them.
+//! Exactly once: before a batch of records is handed over, the row says how many there are; they go under a position made
+//! of where they were read and the batch's number; only then is the next read's offset stored. After a crash in between, the same
+//! batch comes under the same position, and the stream's owner ([`crate::ports::Logs::append`]) drops it; what was
+//! written since is a batch of its own.
 
 use super::Control;
 use crate::ports::LogEvent;
@@ -10,7 +11,7 @@ use crate::rows::{ShippedRow, TaskRow};
 use async_trait::async_trait;
 use controller::{Controller, Failure, Key, Next};
 use rollout::TaskStatus;
-use runtime::{RuntimeError, TaskId};
+use runtime::{LogRecord, RuntimeError, TaskId};
 use std::time::Duration;
 use store::{Change, Row, View};
 
@@ -20,6 +21,8 @@ pub(super) const NAME: &str = "ecs-logs";
 const CHUNK: usize = 512 << 10;
 /// A look for output in case its announcement was lost.
 const POLL: Duration = Duration::from_secs(10);
+/// A read that crashes more often than this in a row would repeat lines.
+const BATCH_BITS: u32 = 8;
 /// At most so many chunks in a row, so that a chatty container does not keep the others waiting.
 const MOST_CHUNKS: usize = 16;
 
@@ -33,6 +36,25 @@ impl LogShipper {
     pub fn new(control: Control) -> Self {
         Self { control }
     }
+
+    /// Stores the row, unless the task has been cleaned away meanwhile: nothing stays behind it.
+    async fn put(&self, key: &Key, row: ShippedRow) -> Result<(), Failure> {
+        let ((), ticket) = self.control.write(|tx| {
+            if tx.get::<TaskRow>(&key.scope, &row.task).is_some_and(|task| task.last < TaskStatus::Stopped) {
+                tx.put(&key.scope, row);
+            }
+        });
+        ticket.await?;
+        Ok(())
+    }
+}
+
+/// What CloudWatch Logs gets: no empty events, and text.
+fn events(records: &[LogRecord]) -> Vec<LogEvent> {
+    let lines = records.iter().filter(|record| !record.line.is_empty());
+    lines
+        .map(|record| LogEvent { at: record.at, message: String::from_utf8_lossy(&record.line).into_owned() })
+        .collect()
 }
 
 fn keys_of(scope: &types::Scope, row: &TaskRow) -> Vec<Key> {
@@ -75,40 +97,45 @@ impl Controller for LogShipper {
             if shipped.as_ref().is_some_and(|shipped| shipped.ended) {
                 return Ok(Next::Done);
             }
-            let offset = shipped.map_or(0, |shipped| shipped.offset);
+            let shipped = shipped.map_or_else(
+                || ShippedRow {
+                    task: task.to_owned(),
+                    container: container.to_owned(),
+                    offset: 0,
+                    batches: vec![],
+                    ended: false,
+                },
+                |row| ShippedRow::clone(&row),
+            );
+            let offset = shipped.offset;
             let chunk = match self.control.runtime.read_logs(&id, container, offset, CHUNK).await {
                 Ok(chunk) => chunk,
                 Err(RuntimeError::NoTask(_) | RuntimeError::NoContainer { .. }) => return Ok(Next::Done),
                 Err(why) => return Err(why.into()),
             };
-            let events: Vec<LogEvent> = chunk
-                .records
-                .iter()
-                .filter(|record| !record.line.is_empty())
-                .map(|record| LogEvent { at: record.at, message: String::from_utf8_lossy(&record.line).into_owned() })
-                .collect();
-            if !events.is_empty() {
-                let appended =
-                    self.control.ports.logs.append(&self.control.store, &key.scope, log, offset, events).await;
-                appended.map_err(Failure::new)?;
-            }
-            if chunk.next == offset && !chunk.ended {
+            if chunk.records.is_empty() && chunk.next == offset && !chunk.ended {
                 return Ok(Next::After(POLL));
             }
-            let next = ShippedRow {
-                task: task.to_owned(),
-                container: container.to_owned(),
-                offset: chunk.next,
-                ended: chunk.ended,
-            };
-            let ended = next.ended;
-            let ((), ticket) = self.control.write(|tx| {
-                // The task may have been cleaned away meanwhile: leave no row behind it.
-                if tx.get::<TaskRow>(&key.scope, task).is_some_and(|row| row.last < TaskStatus::Stopped) {
-                    tx.put(&key.scope, next);
+            let mut batches = shipped.batches.clone();
+            if batches.last().copied().unwrap_or(0) < chunk.records.len() {
+                batches.push(chunk.records.len());
+                self.put(key, ShippedRow { batches: batches.clone(), ..shipped.clone() }).await?;
+            }
+            let mut from = 0;
+            for (number, to) in batches.into_iter().enumerate() {
+                let Some(records) = chunk.records.get(from..to) else { break };
+                let position = (offset << BATCH_BITS) + number as u64;
+                let events = events(records);
+                if !events.is_empty() {
+                    let appended =
+                        self.control.ports.logs.append(&self.control.store, &key.scope, log, position, events);
+                    appended.await.map_err(Failure::new)?;
                 }
-            });
-            ticket.await?;
+                from = to;
+            }
+            let next = ShippedRow { offset: chunk.next, batches: vec![], ended: chunk.ended, ..shipped };
+            let ended = next.ended;
+            self.put(key, next).await?;
             let _ = self.control.runtime.release_logs(&id, container, chunk.next).await;
             if ended {
                 return Ok(Next::Done);

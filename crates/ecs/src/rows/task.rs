@@ -253,6 +253,10 @@ pub struct ShippedRow {
     pub container: String,
     /// Where the next read begins.
     pub offset: u64,
+    /// How many records from there on were handed over, and in which batches: the running count after each. Empty once
+    /// all of a read has arrived.
+    #[serde(default)]
+    pub batches: Vec<usize>,
     /// All of it has been shipped and no more will come.
     pub ended: bool,
 }

@@ -209,8 +209,10 @@ impl Logs for Outside {
         {
             let mut state = self.state();
             let stream = state.logs.entry(log.stream.clone()).or_default();
-            if !stream.iter().any(|(known, _)| *known == position) {
-                stream.push((position, events.into_iter().map(|event| event.message).collect()));
+            let lines: Vec<String> = events.into_iter().map(|event| event.message).collect();
+            match stream.iter().find(|(known, _)| *known == position) {
+                Some((_, known)) => assert_eq!(*known, lines, "a position comes again with other events"),
+                None => stream.push((position, lines)),
             }
         }
         tokio::task::yield_now().await;

@@ -1,0 +1,300 @@
+//! What the API refuses and fills in, in AWS's words: each case is one that people run into.
+
+#[allow(dead_code)] // each test binary uses a part of it
+mod fakes;
+
+use ecs::Ecs;
+use fakes::{GROUP, Outside};
+use gateway::{Context, Principal, PrincipalKind};
+use model::ecs as shape;
+use store::Store;
+use types::{AccountId, ApiError, Scope, SimClock, Timestamp};
+
+struct Server {
+    store: Store,
+    ecs: Ecs,
+    handlers: shape::Handlers<Ecs, Context>,
+}
+
+impl Server {
+    fn new() -> Self {
+        let outside = Outside::new(SimClock::new(Timestamp(1_800_000_000_000)));
+        let server =
+            Self { store: Store::in_memory(ecs::tables()), ecs: Ecs::new(outside.ports()), handlers: ecs::handlers() };
+        let input = shape::CreateClusterRequest { cluster_name: Some("c".to_owned()), ..Default::default() };
+        server.call(server.handlers.create_cluster, input).expect("a cluster can be made");
+        server
+    }
+
+    fn call<I, O>(&self, handler: fn(&Ecs, &mut Context, I) -> Result<O, ApiError>, input: I) -> Result<O, ApiError> {
+        let principal = Principal {
+            kind: PrincipalKind::Root,
+            account: AccountId::default(),
+            arn: "arn:aws:iam::123456789012:root".to_owned(),
+            user_id: "123456789012".to_owned(),
+            access_key: "test".to_owned(),
+        };
+        let mut cx = Context::new(self.store.clone(), Scope::default(), principal, Timestamp(1_800_000_000_000));
+        let answer = handler(&self.ecs, &mut cx, input)?;
+        if let Some(tx) = cx.take_tx() {
+            tx.commit().wait_blocking().expect("the memory store commits");
+        }
+        Ok(answer)
+    }
+
+    fn register(
+        &self,
+        change: impl FnOnce(&mut shape::RegisterTaskDefinitionRequest),
+    ) -> Result<shape::TaskDefinition, ApiError> {
+        let log = shape::LogConfiguration {
+            log_driver: "awslogs".to_owned(),
+            options: Some(
+                [("awslogs-group", "g"), ("awslogs-region", "us-east-1"), ("awslogs-stream-prefix", "web")]
+                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                    .into(),
+            ),
+            secret_options: None,
+        };
+        let mut input = shape::RegisterTaskDefinitionRequest {
+            family: "web".to_owned(),
+            network_mode: Some("awsvpc".to_owned()),
+            requires_compatibilities: Some(vec!["FARGATE".to_owned()]),
+            cpu: Some("256".to_owned()),
+            memory: Some("512".to_owned()),
+            execution_role_arn: Some("arn:aws:iam::123456789012:role/exec".to_owned()),
+            container_definitions: vec![shape::ContainerDefinition {
+                name: Some("web".to_owned()),
+                image: Some("app:1".to_owned()),
+                port_mappings: Some(vec![shape::PortMapping { container_port: Some(3000), ..Default::default() }]),
+                log_configuration: Some(log),
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        change(&mut input);
+        let answer = self.call(self.handlers.register_task_definition, input)?;
+        Ok(answer.task_definition.expect("a registered definition is shown"))
+    }
+
+    fn create(&self, change: impl FnOnce(&mut shape::CreateServiceRequest)) -> Result<shape::Service, ApiError> {
+        let vpc = shape::AwsVpcConfiguration {
+            subnets: vec!["subnet-a".to_owned()],
+            security_groups: Some(vec!["sg-1".to_owned()]),
+            assign_public_ip: None,
+        };
+        let mut input = shape::CreateServiceRequest {
+            cluster: Some("c".to_owned()),
+            service_name: "web".to_owned(),
+            task_definition: Some("web".to_owned()),
+            desired_count: Some(3),
+            launch_type: Some("FARGATE".to_owned()),
+            network_configuration: Some(shape::NetworkConfiguration { awsvpc_configuration: Some(vpc) }),
+            load_balancers: Some(vec![balancer(GROUP, "web", 3000)]),
+            ..Default::default()
+        };
+        change(&mut input);
+        let answer = self.call(self.handlers.create_service, input)?;
+        Ok(answer.service.expect("a service that was made is shown"))
+    }
+}
+
+fn balancer(group: &str, container: &str, port: i32) -> shape::LoadBalancer {
+    shape::LoadBalancer {
+        target_group_arn: Some(group.to_owned()),
+        container_name: Some(container.to_owned()),
+        container_port: Some(port),
+        ..Default::default()
+    }
+}
+
+fn refused<T: std::fmt::Debug>(outcome: Result<T, ApiError>) -> (String, String) {
+    let error = outcome.expect_err("it must be refused");
+    (error.code, error.message)
+}
+
+fn says(code: &str, message: &str) -> (String, String) {
+    (code.to_owned(), message.to_owned())
+}
+
+#[test]
+fn a_definition_gets_its_defaults_and_its_number() {
+    let server = Server::new();
+    let first = server.register(|_| {}).expect("it is valid");
+    assert_eq!((first.revision, first.status.as_deref()), (Some(1), Some("ACTIVE")));
+    assert_eq!(first.compatibilities.as_deref(), Some(&["EC2".to_owned(), "FARGATE".to_owned()][..]));
+    let container = &first.container_definitions.expect("containers are shown")[0];
+    let port = &container.port_mappings.as_ref().expect("ports are shown")[0];
+    assert_eq!((port.host_port, port.protocol.as_deref()), (Some(3000), Some("tcp")));
+    assert_eq!((container.essential, container.cpu), (Some(true), Some(0)));
+    let second = server
+        .register(|input| {
+            input.cpu = Some(".5 vCPU".to_owned());
+            input.memory = Some("1 GB".to_owned());
+        })
+        .expect("units may be spelled");
+    assert_eq!(
+        (second.revision, second.cpu.as_deref(), second.memory.as_deref()),
+        (Some(2), Some("512"), Some("1024"))
+    );
+
+    let input = shape::DeregisterTaskDefinitionRequest { task_definition: "web:1".to_owned() };
+    let gone = server.call(server.handlers.deregister_task_definition, input).expect("it can be retired");
+    assert_eq!(gone.task_definition.and_then(|it| it.status).as_deref(), Some("INACTIVE"));
+    let newest = shape::DescribeTaskDefinitionRequest { task_definition: "web".to_owned(), include: None };
+    let newest = server.call(server.handlers.describe_task_definition, newest).expect("one is active");
+    assert_eq!(newest.task_definition.and_then(|it| it.revision), Some(2));
+    let third = server.register(|_| {}).expect("it is valid");
+    assert_eq!(third.revision, Some(3), "a number is never given twice");
+    let retired = server.create(|input| input.task_definition = Some("web:1".to_owned()));
+    assert_eq!(refused(retired), says("ClientException", "TaskDefinition is inactive"));
+}
+
+#[test]
+fn fargate_refuses_what_it_refuses() {
+    let server = Server::new();
+    let register = |change: fn(&mut shape::RegisterTaskDefinitionRequest)| refused(server.register(change));
+    let client = |message: &str| says("ClientException", message);
+    assert_eq!(
+        register(|input| input.memory = Some("4096".to_owned())),
+        client("No Fargate configuration exists for given values.")
+    );
+    assert_eq!(
+        register(|input| input.cpu = Some("300".to_owned())),
+        client("No Fargate configuration exists for given values.")
+    );
+    assert_eq!(register(|input| input.cpu = Some("much".to_owned())), client("Invalid 'cpu' setting for task."));
+    assert_eq!(register(|input| input.cpu = None), client("Fargate requires that 'cpu' be defined at the task level."));
+    assert_eq!(
+        register(|input| input.network_mode = Some("bridge".to_owned())),
+        client("Fargate only supports network mode ‘awsvpc’.")
+    );
+    assert_eq!(
+        register(|input| input.execution_role_arn = None),
+        client("Fargate requires task definition to have execution role ARN to support log driver awslogs.")
+    );
+    assert_eq!(
+        register(|input| {
+            input.execution_role_arn = None;
+            input.container_definitions[0].log_configuration = None;
+            input.container_definitions[0].image = Some("1.dkr.ecr.us-east-1.amazonaws.com/app:1".to_owned());
+        }),
+        client("Fargate requires task definition to have execution role ARN to support ECR images.")
+    );
+}
+
+#[test]
+fn a_definition_must_make_sense() {
+    let server = Server::new();
+    let register = |change: fn(&mut shape::RegisterTaskDefinitionRequest)| refused(server.register(change));
+    let client = |message: &str| says("ClientException", message);
+    assert_eq!(register(|input| input.container_definitions.clear()), client("Container list cannot be empty."));
+    assert_eq!(
+        register(|input| input.container_definitions[0].image = None),
+        client("Container.image should not be null or empty.")
+    );
+    assert_eq!(
+        register(|input| input.container_definitions[0].name = None),
+        client("Container.name should not be null or empty.")
+    );
+    assert_eq!(
+        register(|input| {
+            let ports = input.container_definitions[0].port_mappings.as_mut().expect("it has ports");
+            ports[0].host_port = Some(80);
+        }),
+        client("When networkMode=awsvpc, the host ports and container ports in port mappings must match.")
+    );
+    assert_eq!(
+        register(|input| {
+            input.requires_compatibilities = None;
+            input.memory = None;
+        }),
+        client(
+            "Invalid setting for container 'web'. At least one of 'memory' or 'memoryReservation' must be specified."
+        )
+    );
+    let (code, _) = register(|input| {
+        let on = |name: &str| {
+            vec![shape::ContainerDependency { container_name: name.to_owned(), condition: "START".to_owned() }]
+        };
+        let mut other = input.container_definitions[0].clone();
+        other.name = Some("other".to_owned());
+        other.depends_on = Some(on("web"));
+        input.container_definitions[0].depends_on = Some(on("other"));
+        input.container_definitions.push(other);
+    });
+    assert_eq!(code, "ClientException", "a cycle of dependencies never starts");
+}
+
+#[test]
+fn a_service_must_fit_its_definition_and_its_target_group() {
+    let server = Server::new();
+    server.register(|_| {}).expect("it is valid");
+    let create = |change: fn(&mut shape::CreateServiceRequest)| refused(server.create(change));
+    let invalid = |message: &str| says("InvalidParameterException", message);
+    let instances = GROUP.replace("web", "instance");
+    let outcome = server.create(|input| input.load_balancers = Some(vec![balancer(&instances, "web", 3000)]));
+    assert_eq!(
+        refused(outcome),
+        invalid(&format!(
+            "The provided target group {instances} has target type instance, which is incompatible with the awsvpc network mode specified in the task definition."
+        ))
+    );
+    assert_eq!(
+        create(|input| input.network_configuration = None),
+        invalid("Network Configuration must be provided when networkMode 'awsvpc' is specified.")
+    );
+    assert_eq!(
+        create(|input| input.load_balancers = Some(vec![balancer(GROUP, "nope", 3000)])),
+        invalid("The container nope does not exist in the task definition.")
+    );
+    assert_eq!(
+        create(|input| input.load_balancers = Some(vec![balancer(GROUP, "web", 80)])),
+        invalid("The container web did not have a container port 80 defined.")
+    );
+    assert_eq!(
+        create(|input| input.cluster = Some("nope".to_owned())),
+        says("ClusterNotFoundException", "Cluster not found.")
+    );
+    assert_eq!(
+        create(|input| input.task_definition = Some("nope".to_owned())),
+        says("ClientException", "TaskDefinition not found.")
+    );
+    assert_eq!(
+        create(|input| {
+            let vpc = input.network_configuration.as_mut().and_then(|it| it.awsvpc_configuration.as_mut());
+            vpc.expect("it has one").security_groups = Some(vec!["sg-9".to_owned()]);
+        }),
+        invalid(
+            "Error retrieving security group information for [sg-9]: The security group 'sg-9' does not exist (ErrorCode: InvalidGroup.NotFound)"
+        )
+    );
+    let (code, message) = create(|input| input.launch_type = Some("EC2".to_owned()));
+    assert!(code == "NotImplemented" && message.contains("EC2 launch type"), "refused by name: {message}");
+
+    let service = server.create(|_| {}).expect("it fits");
+    assert_eq!(service.platform_version.as_deref(), Some("LATEST"));
+    assert_eq!(create(|_| {}), invalid("Creation of service was not idempotent."));
+    let input = shape::DeleteServiceRequest { cluster: Some("c".to_owned()), service: "web".to_owned(), force: None };
+    assert_eq!(
+        refused(server.call(server.handlers.delete_service, input)),
+        invalid("The service cannot be stopped while it is scaled above 0.")
+    );
+    let input = shape::DeleteClusterRequest { cluster: "c".to_owned() };
+    assert_eq!(refused(server.call(server.handlers.delete_cluster, input)).0, "ClusterContainsServicesException");
+}
+
+#[test]
+fn tags_are_kept_and_taken_away() {
+    let server = Server::new();
+    let arn = "arn:aws:ecs:us-east-1:123456789012:cluster/c".to_owned();
+    let tag = |key: &str| shape::Tag { key: Some(key.to_owned()), value: Some("v".to_owned()) };
+    let input = shape::TagResourceRequest { resource_arn: arn.clone(), tags: vec![tag("a"), tag("b")] };
+    server.call(server.handlers.tag_resource, input).expect("a cluster can be tagged");
+    let input = shape::UntagResourceRequest { resource_arn: arn.clone(), tag_keys: vec!["a".to_owned()] };
+    server.call(server.handlers.untag_resource, input).expect("a cluster can be untagged");
+    let input = shape::ListTagsForResourceRequest { resource_arn: arn.clone() };
+    let left = server.call(server.handlers.list_tags_for_resource, input).expect("tags can be listed");
+    assert_eq!(left.tags, Some(vec![tag("b")]));
+    let input = shape::TagResourceRequest { resource_arn: arn, tags: vec![tag("aws:x")] };
+    assert_eq!(refused(server.call(server.handlers.tag_resource, input)).0, "InvalidParameterException");
+}
