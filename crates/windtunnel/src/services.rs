@@ -63,7 +63,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
         network: Arc::new(RealNetwork::new(fabric.clone())),
         targets: Arc::new(NoTargets),
         images: Arc::new(RealImages::new(blobs.clone(), host, reach.clone())),
-        logs: Arc::new(RealLogs::new(reach.clone())),
+        logs: Arc::new(RealLogs::new(store.clone(), reach.clone())),
         secrets: Arc::new(RealSecrets::new(secrets.clone(), reach)),
         roles: Arc::new(RealRoles::new((*identity).clone(), clock.clone())),
     };
