@@ -64,13 +64,19 @@ impl Layer {
 
     /// A layer with `executable` at [`EXECUTABLE`] and `libraries` at their own paths.
     pub fn new(executable: &Path, libraries: &BTreeSet<PathBuf>) -> io::Result<Self> {
-        let mut layer = tar::Builder::new(Both { gzip: GzEncoder::new(Vec::new(), Compression::fast()), raw: Sha256::new() });
+        let mut layer =
+            tar::Builder::new(Both { gzip: GzEncoder::new(Vec::new(), Compression::fast()), raw: Sha256::new() });
         layer.mode(tar::HeaderMode::Deterministic);
         let mut directories = BTreeSet::new();
         for (dir, mode) in [("tmp", 0o1777), ("etc", 0o755), ("usr/local/bin", 0o755)] {
             directory(&mut layer, &mut directories, Path::new(dir), mode)?;
         }
-        file(&mut layer, Path::new("etc/passwd"), 0o644, b"root:x:0:0:root:/:/sbin/nologin\napp:x:1000:1000::/:/sbin/nologin\n")?;
+        file(
+            &mut layer,
+            Path::new("etc/passwd"),
+            0o644,
+            b"root:x:0:0:root:/:/sbin/nologin\napp:x:1000:1000::/:/sbin/nologin\n",
+        )?;
         file(&mut layer, Path::new(EXECUTABLE.trim_start_matches('/')), 0o755, &std::fs::read(executable)?)?;
         for library in libraries {
             let inside = library.strip_prefix("/").unwrap_or(library);
@@ -80,10 +86,7 @@ impl Layer {
             file(&mut layer, inside, 0o755, &std::fs::read(library)?)?;
         }
         let Both { gzip, raw } = layer.into_inner()?;
-        Ok(Self {
-            content: Content::new(gzip.finish()?),
-            diff_id: format!("sha256:{}", hex::encode(raw.finalize())),
-        })
+        Ok(Self { content: Content::new(gzip.finish()?), diff_id: format!("sha256:{}", hex::encode(raw.finalize())) })
     }
 
     /// Its size and digest in a few words.
@@ -206,9 +209,15 @@ mod tests {
         let config: Value = serde_json::from_slice(&image.config.bytes).unwrap();
         assert_eq!(config["rootfs"]["diff_ids"][0], json!(digest(&raw)));
         let mut archive = tar::Archive::new(&raw[..]);
-        let names: Vec<String> =
-            archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().to_string_lossy().into_owned()).collect();
-        assert!(names.contains(&"etc/hosts".to_owned()) && names.contains(&"usr/local/bin/service".to_owned()), "{names:?}");
+        let names: Vec<String> = archive
+            .entries()
+            .unwrap()
+            .map(|entry| entry.unwrap().path().unwrap().to_string_lossy().into_owned())
+            .collect();
+        assert!(
+            names.contains(&"etc/hosts".to_owned()) && names.contains(&"usr/local/bin/service".to_owned()),
+            "{names:?}"
+        );
     }
 
     #[test]

@@ -47,7 +47,8 @@ impl Registry {
 
     async fn blob(&self, repository: &str, content: &Content) -> Result<(), Failure> {
         let step = format!("push {} to {repository}", &content.digest[..19.min(content.digest.len())]);
-        let there = self.send(Method::HEAD, &format!("/v2/{repository}/blobs/{}", content.digest), None, Vec::new()).await?;
+        let there =
+            self.send(Method::HEAD, &format!("/v2/{repository}/blobs/{}", content.digest), None, Vec::new()).await?;
         if there.status() == StatusCode::OK {
             return Ok(());
         }
@@ -83,7 +84,12 @@ impl Registry {
         self.client.request(request).await.map_err(|error| Failure::new(&step, error))
     }
 
-    async fn expect(&self, answer: Response<hyper::body::Incoming>, status: StatusCode, step: &str) -> Result<(), Failure> {
+    async fn expect(
+        &self,
+        answer: Response<hyper::body::Incoming>,
+        status: StatusCode,
+        step: &str,
+    ) -> Result<(), Failure> {
         let got = answer.status();
         let body = answer.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         if got == status {

@@ -139,7 +139,8 @@ impl Caller {
         let hash = sigv4::payload_hash(&call.body);
         let parts = signed_parts(&call.parts, &hash);
         let refused = |error: SignatureError| error.into_api(protocol);
-        let authorization = Authorization::find(&parts).map_err(refused)?.ok_or_else(|| refused(SignatureError::Missing))?;
+        let authorization =
+            Authorization::find(&parts).map_err(refused)?.ok_or_else(|| refused(SignatureError::Missing))?;
         let credentials = self
             .identity
             .credentials(&self.store.view(), &authorization.access_key, now)

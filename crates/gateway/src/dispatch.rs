@@ -100,8 +100,11 @@ mod tests {
 
     #[test]
     fn the_host_names_the_service_where_no_signature_does() {
-        let (parts, ()) =
-            http::Request::post("/").header("host", "api.ecr.us-east-1.amazonaws.com:443").body(()).unwrap().into_parts();
+        let (parts, ()) = http::Request::post("/")
+            .header("host", "api.ecr.us-east-1.amazonaws.com:443")
+            .body(())
+            .unwrap()
+            .into_parts();
         assert_eq!(host_label(&parts).as_deref(), Some("api.ecr"));
     }
 }

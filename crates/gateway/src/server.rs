@@ -3,9 +3,9 @@
 //! One task a connection. A request's body is read whole up to [`MAX_BODY`]; the registry and the like, which stream,
 //! are [`Extra`]s and get the request untouched.
 
+use crate::Context;
 use crate::call::{Call, Caller};
 use crate::identity::Identity;
-use crate::Context;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -131,10 +131,14 @@ impl Gateway {
         let body = match tokio::time::timeout(BODY_TIMEOUT, read).await {
             Ok(Ok(collected)) => collected.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                return self.0.caller.refuse(&parts, types::ApiError::new(
-                    "RequestEntityTooLarge",
-                    format!("Request body is larger than {MAX_BODY} bytes."),
-                ).with_status(413));
+                return self.0.caller.refuse(
+                    &parts,
+                    types::ApiError::new(
+                        "RequestEntityTooLarge",
+                        format!("Request body is larger than {MAX_BODY} bytes."),
+                    )
+                    .with_status(413),
+                );
             }
             Ok(Err(_)) => return plain(StatusCode::BAD_REQUEST, "the request's body broke off\n"),
             Err(_) => {

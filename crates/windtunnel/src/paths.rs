@@ -24,8 +24,9 @@ pub(crate) const RUN_ROOT: &str = "/run/windtunnel";
 impl Paths {
     /// The paths of the instance whose data directory is `data`, which is made if it does not exist.
     pub(crate) fn open(data: &Path) -> Result<Self, String> {
-        std::fs::create_dir_all(data)
-            .map_err(|error| format!("cannot make the data directory {}: {error}. Choose another with --data-dir.", data.display()))?;
+        std::fs::create_dir_all(data).map_err(|error| {
+            format!("cannot make the data directory {}: {error}. Choose another with --data-dir.", data.display())
+        })?;
         let data = data.canonicalize().map_err(|error| format!("cannot resolve {}: {error}", data.display()))?;
         let digest = Sha256::digest(data.as_os_str().as_bytes());
         let instance = hex::encode(&digest[..4]);

@@ -4,6 +4,7 @@
 //! roles, logs and secrets; [`traffic`] certificate, load balancer, listeners and rules; [`services`] the cluster, task
 //! definitions and services, and waits until all targets are healthy. Each step is told to a [`Progress`].
 
+mod check;
 mod network;
 mod platform;
 mod services;
@@ -41,16 +42,13 @@ pub const SERVICES: [Service; 3] = [
         desired: 2,
         permission: ("dynamodb:PutItem", "arn:aws:dynamodb:*:*:table/orders"),
     },
-    Service {
-        name: "payment-service",
-        path: "/api/payments",
-        desired: 2,
-        permission: ("ses:SendEmail", "*"),
-    },
+    Service { name: "payment-service", path: "/api/payments", desired: 2, permission: ("ses:SendEmail", "*") },
 ];
 
 /// The port that the services listen on.
 pub const PORT: u16 = 3000;
+/// The domain that the certificate is for.
+pub const DOMAIN: &str = "demo.windtunnel.internal";
 /// The cluster's name.
 pub const CLUSTER: &str = "production";
 /// The load balancer's name.
@@ -114,4 +112,10 @@ pub(crate) use call;
 /// A member that the API always fills in.
 pub(crate) fn present<T>(value: Option<T>, what: &str) -> Result<T, Failure> {
     value.ok_or_else(|| Failure::new(what, "the answer lacks it"))
+}
+
+/// Sends a request through the load balancer to `service` and gives its answer: HTTPS to a node's public address, with
+/// the load balancer's name, trusting the deployment's own certificate alone.
+pub async fn check(deployment: &Deployment, service: Service) -> Result<String, Failure> {
+    check::get(deployment, &format!("{}/1", service.path)).await
 }

@@ -35,7 +35,8 @@ pub(crate) async fn build(clients: &Clients, progress: &mut dyn Progress) -> Res
 
     progress.begin("Create six subnets over two zones");
     let zones = call!("describe the zones", ec2.describe_availability_zones())?;
-    let zones: Vec<String> = zones.availability_zones().iter().filter_map(|zone| zone.zone_name.clone()).take(2).collect();
+    let zones: Vec<String> =
+        zones.availability_zones().iter().filter_map(|zone| zone.zone_name.clone()).take(2).collect();
     if zones.len() < 2 {
         return Err(Failure::new("describe the zones", "the region has fewer than two"));
     }
@@ -172,19 +173,27 @@ async fn groups(clients: &Clients, vpc: &str, progress: &mut dyn Progress) -> Re
         ids.push(present(made.group_id, "the security group's id")?);
     }
     let [alb, ecs, db, cache] = [&ids[0], &ids[1], &ids[2], &ids[3]];
-    let everything = || {
-        IpPermission::builder().ip_protocol("-1").ip_ranges(IpRange::builder().cidr_ip("0.0.0.0/0").build()).build()
-    };
+    let everything =
+        || IpPermission::builder().ip_protocol("-1").ip_ranges(IpRange::builder().cidr_ip("0.0.0.0/0").build()).build();
     for (group, ingress, egress) in [
         (alb, vec![from_anywhere(443), from_anywhere(80)], vec![of_group(PORT, ecs)]),
         (ecs, vec![of_group(PORT, alb)], vec![from_anywhere(443), of_group(5432, db), of_group(6379, cache)]),
         (db, vec![of_group(5432, ecs)], vec![]),
         (cache, vec![of_group(6379, ecs)], vec![]),
     ] {
-        call!("allow ingress", ec2.authorize_security_group_ingress().group_id(group).set_ip_permissions(Some(ingress)))?;
-        call!("take back the default egress", ec2.revoke_security_group_egress().group_id(group).ip_permissions(everything()))?;
+        call!(
+            "allow ingress",
+            ec2.authorize_security_group_ingress().group_id(group).set_ip_permissions(Some(ingress))
+        )?;
+        call!(
+            "take back the default egress",
+            ec2.revoke_security_group_egress().group_id(group).ip_permissions(everything())
+        )?;
         if !egress.is_empty() {
-            call!("allow egress", ec2.authorize_security_group_egress().group_id(group).set_ip_permissions(Some(egress)))?;
+            call!(
+                "allow egress",
+                ec2.authorize_security_group_egress().group_id(group).set_ip_permissions(Some(egress))
+            )?;
         }
     }
     progress.done("sg-alb → sg-ecs → sg-db, sg-cache");
@@ -241,7 +250,8 @@ async fn endpoints(
 /// The public addresses of the network interfaces whose description matches `pattern`.
 pub(crate) async fn public_addresses(clients: &Clients, pattern: &str) -> Result<Vec<std::net::Ipv4Addr>, Failure> {
     let filter = Filter::builder().name("description").values(pattern).build();
-    let found = call!("describe the load balancer's interfaces", clients.ec2.describe_network_interfaces().filters(filter))?;
+    let found =
+        call!("describe the load balancer's interfaces", clients.ec2.describe_network_interfaces().filters(filter))?;
     Ok(found
         .network_interfaces()
         .iter()

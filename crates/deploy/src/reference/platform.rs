@@ -42,7 +42,12 @@ pub(crate) async fn build(clients: &Clients, layer: &Layer, progress: &mut dyn P
         let (action, resource) = service.permission;
         call!(
             "put the task role's policy",
-            clients.iam.put_role_policy().role_name(&name).policy_name("application").policy_document(allow(action, resource))
+            clients
+                .iam
+                .put_role_policy()
+                .role_name(&name)
+                .policy_name("application")
+                .policy_document(allow(action, resource))
         )?;
     }
     progress.done("demo-execution, demo-<service>");

@@ -120,8 +120,10 @@ pub(crate) async fn wait_until_healthy(clients: &Clients, progress: &mut dyn Pro
         let mut healthy = 0;
         for service in SERVICES {
             let groups = call!("describe the target group", clients.elb.describe_target_groups().names(service.name))?;
-            let group = present(groups.target_groups().first().and_then(|g| g.target_group_arn.clone()), "the group's ARN")?;
-            let found = call!("describe the targets' health", clients.elb.describe_target_health().target_group_arn(group))?;
+            let group =
+                present(groups.target_groups().first().and_then(|g| g.target_group_arn.clone()), "the group's ARN")?;
+            let found =
+                call!("describe the targets' health", clients.elb.describe_target_health().target_group_arn(group))?;
             let well = found
                 .target_health_descriptions()
                 .iter()

@@ -16,10 +16,14 @@ pub(crate) struct Traffic {
     pub(crate) target_groups: Vec<String>,
 }
 
-pub(crate) async fn build(clients: &Clients, network: &Network, progress: &mut dyn Progress) -> Result<Traffic, Failure> {
+pub(crate) async fn build(
+    clients: &Clients,
+    network: &Network,
+    progress: &mut dyn Progress,
+) -> Result<Traffic, Failure> {
     let elb = &clients.elb;
     progress.begin("Request a certificate");
-    let asked = call!("request a certificate", clients.acm.request_certificate().domain_name("demo.windtunnel.internal"))?;
+    let asked = call!("request a certificate", clients.acm.request_certificate().domain_name(super::DOMAIN))?;
     let certificate = present(asked.certificate_arn, "the certificate's ARN")?;
     wait_for_certificate(clients, &certificate).await?;
     progress.done(&certificate);
@@ -32,7 +36,8 @@ pub(crate) async fn build(clients: &Clients, network: &Network, progress: &mut d
             .set_subnets(Some(network.public.clone()))
             .security_groups(&network.sg_alb)
     )?;
-    let arn = present(made.load_balancers().first().and_then(|lb| lb.load_balancer_arn.clone()), "the load balancer's ARN")?;
+    let arn =
+        present(made.load_balancers().first().and_then(|lb| lb.load_balancer_arn.clone()), "the load balancer's ARN")?;
     progress.done(&arn);
 
     progress.begin("Create target groups, listeners and rules");
@@ -53,9 +58,13 @@ pub(crate) async fn build(clients: &Clients, network: &Network, progress: &mut d
                 .unhealthy_threshold_count(3)
                 .matcher(Matcher::builder().http_code("200").build())
         )?;
-        let group = present(made.target_groups().first().and_then(|group| group.target_group_arn.clone()), "the group's ARN")?;
+        let group =
+            present(made.target_groups().first().and_then(|group| group.target_group_arn.clone()), "the group's ARN")?;
         let delay = TargetGroupAttribute::builder().key("deregistration_delay.timeout_seconds").value("30").build();
-        call!("set the draining time", elb.modify_target_group_attributes().target_group_arn(&group).attributes(delay))?;
+        call!(
+            "set the draining time",
+            elb.modify_target_group_attributes().target_group_arn(&group).attributes(delay)
+        )?;
         target_groups.push(group);
     }
     let redirect = RedirectActionConfig::builder()
@@ -65,9 +74,11 @@ pub(crate) async fn build(clients: &Clients, network: &Network, progress: &mut d
         .build();
     call!(
         "create the listener on port 80",
-        elb.create_listener().load_balancer_arn(&arn).protocol(ProtocolEnum::Http).port(80).default_actions(
-            Action::builder().r#type(ActionTypeEnum::Redirect).redirect_config(redirect).build()
-        )
+        elb.create_listener()
+            .load_balancer_arn(&arn)
+            .protocol(ProtocolEnum::Http)
+            .port(80)
+            .default_actions(Action::builder().r#type(ActionTypeEnum::Redirect).redirect_config(redirect).build())
     )?;
     let not_found = FixedResponseActionConfig::builder()
         .status_code("404")
@@ -104,11 +115,17 @@ pub(crate) async fn build(clients: &Clients, network: &Network, progress: &mut d
 async fn wait_for_certificate(clients: &Clients, arn: &str) -> Result<(), Failure> {
     for _ in 0..100 {
         let found = call!("describe the certificate", clients.acm.describe_certificate().certificate_arn(arn))?;
-        let status = found.certificate().and_then(|certificate| certificate.status()).map(|status| status.as_str().to_owned());
+        let status =
+            found.certificate().and_then(|certificate| certificate.status()).map(|status| status.as_str().to_owned());
         match status.as_deref() {
             Some("ISSUED") => return Ok(()),
             Some("PENDING_VALIDATION") => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
-            other => return Err(Failure::new("wait for the certificate", format!("it is {}", other.unwrap_or("without status")))),
+            other => {
+                return Err(Failure::new(
+                    "wait for the certificate",
+                    format!("it is {}", other.unwrap_or("without status")),
+                ));
+            }
         }
     }
     Err(Failure::new("wait for the certificate", "it was not issued in time"))
@@ -135,12 +152,11 @@ pub(crate) async fn describe(clients: &Clients, vpc: String, existed: bool) -> R
     let arn = present(lb.load_balancer_arn.clone(), "the load balancer's ARN")?;
     let addresses = public_addresses(clients, &format!("ELB app/{LOAD_BALANCER}/*")).await?;
     let listeners = call!("describe the listeners", clients.elb.describe_listeners().load_balancer_arn(&arn))?;
-    let certificate = listeners
-        .listeners()
-        .iter()
-        .find_map(|listener| listener.certificates().first()?.certificate_arn.clone());
+    let certificate =
+        listeners.listeners().iter().find_map(|listener| listener.certificates().first()?.certificate_arn.clone());
     let certificate = present(certificate, "the listener's certificate")?;
     let pem = call!("get the certificate", clients.acm.get_certificate().certificate_arn(certificate))?;
-    let certificate = format!("{}{}", pem.certificate().unwrap_or_default(), pem.certificate_chain().unwrap_or_default());
+    let certificate =
+        format!("{}{}", pem.certificate().unwrap_or_default(), pem.certificate_chain().unwrap_or_default());
     Ok(Deployment { vpc, dns_name, addresses, certificate, existed })
 }

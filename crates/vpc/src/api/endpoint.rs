@@ -80,7 +80,7 @@ fn attach(
             description: format!("VPC Endpoint Interface {id}"),
             kind: InterfaceType::VpcEndpoint,
             requester: Some("amazon-vpce".to_owned()),
-            attach: Some(("amazon-aws".to_owned(), None)),
+            attach: Some(("amazon-aws".to_owned(), Some(format!("{id}-{}", subnet.zone)))),
             private_ip: None,
             public_ip: false,
             tags: Tags::new(),

@@ -1,0 +1,215 @@
+//! The server: everything opened in order, kept running, and taken down in reverse.
+//!
+//! Start: data directory → store → kernel network → tasks of an earlier life adopted → controllers → API. A clean stop
+//! leaves no process, namespace, link, rule, mount or control group; after a crash the next start takes over what runs.
+
+use crate::admin::Admin;
+use crate::cli::ServeOptions;
+use crate::doors::Doors;
+use crate::paths::{Paths, RUN_ROOT};
+use crate::services::{self, Ground, Layers, Services};
+use blob::BlobStore;
+use ecs::adapters::LinkLocal;
+use controller::{Limits, Runner, SystemClock};
+use fabric::{Fabric, FabricConfig};
+use gateway::Gateway;
+use runtime::{Native, NativeConfig};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use store::Store;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use types::Clock;
+use vault::Vault;
+
+/// How long controllers may take to end what they do.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// What a running server writes into its run directory, for `status`, `env` and `demo`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Beacon {
+    pub(crate) endpoint: String,
+    pub(crate) data_dir: String,
+    pub(crate) pid: u32,
+}
+
+/// A running server.
+pub(crate) struct Daemon {
+    pub(crate) beacon: Beacon,
+    paths: Paths,
+    runner: Arc<Runner>,
+    pump: JoinHandle<()>,
+    runtime: Native,
+    fabric: Arc<Fabric>,
+    stop: watch::Sender<bool>,
+    listeners: Vec<JoinHandle<()>>,
+}
+
+/// `windtunnel serve`.
+pub(crate) fn serve(paths: &Paths, options: &ServeOptions) -> Result<(), String> {
+    log_to_stderr();
+    block_on(async {
+        let daemon = Daemon::start(paths, options).await?;
+        println!("{}", daemon.ready_line());
+        wait_for_signal().await?;
+        daemon.stop().await
+    })
+}
+
+/// Runs `work` on the server's own kind of runtime.
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.map_err(|error| format!("cannot start the async runtime: {error}"))?.block_on(work)
+}
+
+/// Ends with SIGINT or SIGTERM.
+pub(crate) async fn wait_for_signal() -> Result<(), String> {
+    let handler = |kind| signal(kind).map_err(|error| format!("cannot handle signals: {error}"));
+    let (mut interrupt, mut terminate) = (handler(SignalKind::interrupt())?, handler(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+/// Logs to standard error, at the level of `WINDTUNNEL_LOG` (default `warn`).
+pub(crate) fn log_to_stderr() {
+    let level = std::env::var("WINDTUNNEL_LOG").ok().and_then(|text| text.parse().ok());
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let _ = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .with_max_level(level.unwrap_or(tracing::Level::WARN))
+        .try_init();
+}
+
+impl Daemon {
+    /// Opens everything. The API answers when this returns.
+    pub(crate) async fn start(paths: &Paths, options: &ServeOptions) -> Result<Self, String> {
+        let listener = TcpListener::bind(options.listen).await.map_err(|error| {
+            format!(
+                "cannot listen on {}: {error}. Stop what listens there, or choose another with --listen.",
+                options.listen
+            )
+        })?;
+        let listen = listener.local_addr().map_err(|error| error.to_string())?;
+        let store = Store::open(&paths.data.join("store"), services::tables())
+            .map_err(|error| format!("cannot open the data directory {}: {error}", paths.data.display()))?;
+        make_private(&paths.run)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let vault = Vault::open(&paths.data).map_err(|error| format!("cannot open the key file: {error}"))?;
+        let blobs =
+            BlobStore::open(&paths.data, clock.clone()).map_err(|error| format!("cannot open the blobs: {error}"))?;
+        let blobs = Arc::new(blobs);
+        let fabric = Fabric::open(FabricConfig { instance: paths.instance.clone(), run_root: RUN_ROOT.into() })
+            .map_err(|error| format!("cannot set up the network: {error}"))?;
+        let fabric = Arc::new(fabric);
+        let program = std::env::current_exe().map_err(|error| format!("cannot find this executable: {error}"))?;
+        let runtime = Native::open(NativeConfig {
+            run_dir: paths.run.clone(),
+            data_dir: paths.data.clone(),
+            instance: paths.instance.clone(),
+            program: program.clone().into_os_string(),
+            layers: Arc::new(Layers(blobs.clone())),
+            clock: clock.clone(),
+        })
+        .await
+        .map_err(|error| format!("cannot set up the container runtime: {error}"))?;
+
+        let ground = Ground {
+            store: store.clone(),
+            clock: clock.clone(),
+            blobs,
+            vault,
+            fabric: fabric.clone(),
+            runtime: Arc::new(runtime.clone()),
+            pace: options.pace,
+        };
+        let Services { identity, api, mut extras, mut controllers, control } =
+            services::wire(&ground, &paths.data, listen)?;
+        let beacon = Beacon {
+            endpoint: format!("http://{listen}"),
+            data_dir: paths.data.display().to_string(),
+            pid: std::process::id(),
+        };
+        extras.push(Box::new(Admin::new(beacon.clone(), store.clone())));
+        let gateway = Gateway::new(store.clone(), clock.clone(), identity, api, extras);
+        let agent = ecs::endpoint::Endpoint::new(control.clone());
+        controllers.push(Arc::new(LinkLocal::new(store.clone(), fabric.clone(), agent)));
+        controllers.push(Arc::new(Doors::new(store.clone(), fabric.clone(), gateway.clone())));
+        let runner = Arc::new(Runner::start(&store, clock, controllers, Limits::default()));
+        let pump = tokio::spawn({
+            let runner = runner.clone();
+            ecs::pump(control, move |controller, key| {
+                runner.wake(controller, key);
+            })
+        });
+        let (stop, stopped) = watch::channel(false);
+        let listeners = vec![tokio::spawn(gateway.serve(listener, stopped))];
+        let text = serde_json::to_string(&beacon).map_err(|error| error.to_string())?;
+        fs::write(paths.beacon(), text)
+            .map_err(|error| format!("cannot write {}: {error}", paths.beacon().display()))?;
+        Ok(Self { beacon, paths: paths.clone(), runner, pump, runtime, fabric, stop, listeners })
+    }
+
+    /// What a person or a script waits for.
+    pub(crate) fn ready_line(&self) -> String {
+        let Beacon { endpoint, data_dir, pid } = &self.beacon;
+        format!("windtunnel ready endpoint={endpoint} data-dir={data_dir} pid={pid}")
+    }
+
+    /// Takes everything down.
+    pub(crate) async fn stop(self) -> Result<(), String> {
+        let _ = fs::remove_file(self.paths.beacon());
+        self.stop.send_replace(true);
+        for listener in self.listeners {
+            let _ = listener.await;
+        }
+        // The pump holds a handle of the runner.
+        self.pump.abort();
+        let _ = self.pump.await;
+        if let Ok(runner) = Arc::try_unwrap(self.runner)
+            && let Err(unfinished) = runner.shutdown(STOP_GRACE).await
+        {
+            tracing::warn!(%unfinished, "stopped while controllers were at work");
+        }
+        self.runtime.shutdown().await;
+        let outcome = tokio::task::spawn_blocking({
+            let run = self.paths.run.clone();
+            let fabric = self.fabric;
+            move || {
+                // The last handle takes the network down; a listener that still held one would keep it.
+                let destroyed = match Arc::try_unwrap(fabric) {
+                    Ok(fabric) => fabric.destroy().map_err(|error| format!("cannot take the network down: {error}")),
+                    Err(_) => Err("the network is still in use; `windtunnel reset --host` clears it".to_owned()),
+                };
+                let _ = fs::remove_dir_all(&run);
+                destroyed
+            }
+        });
+        outcome.await.map_err(|error| error.to_string())?
+    }
+}
+
+fn make_private(dir: &std::path::Path) -> Result<(), String> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|error| format!("cannot make {}: {error}. Windtunnel needs root for now.", dir.display()))
+}
+
+/// The server of `paths` that runs, if one does.
+pub(crate) fn running(paths: &Paths) -> Option<Beacon> {
+    let beacon: Beacon = serde_json::from_slice(&fs::read(paths.beacon()).ok()?).ok()?;
+    // A crashed server leaves its beacon; its port answers no more.
+    let address: SocketAddr = beacon.endpoint.strip_prefix("http://")?.parse().ok()?;
+    std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok().then_some(beacon)
+}

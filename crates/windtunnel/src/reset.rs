@@ -1,0 +1,61 @@
+//! `windtunnel reset`: forget everything; `reset --host`: clear what crashed servers left in the kernel.
+
+use crate::daemon;
+use crate::paths::{Paths, RUN_ROOT};
+use std::fs;
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::Path;
+
+/// Clears what servers that no longer run left on the host: tasks, namespaces, links, rules, mounts, control groups.
+pub(crate) fn host() -> Result<(), String> {
+    let root = Path::new(RUN_ROOT);
+    // The network first: it knows by its lock which servers run, and without it nothing of theirs reaches anyone.
+    let dead = fabric::reset_host(root).map_err(|error| format!("cannot clear the network: {error}"))?;
+    if dead.is_empty() {
+        println!("nothing was left on this host");
+    }
+    for instance in dead {
+        let run = root.join(&instance);
+        end_proxy(&run);
+        runtime::reset_host(&run, &instance)
+            .map_err(|error| format!("cannot clear the tasks of {instance}: {error}"))?;
+        let _ = fs::remove_dir_all(&run);
+        println!("cleared instance {instance}");
+    }
+    Ok(())
+}
+
+/// Ends the load balancers' process of a server that is gone; nothing happens if there is none.
+fn end_proxy(run: &Path) {
+    let _ = daemon::block_on(async {
+        if let Ok((mut proxy, _)) = proxy::client::ProxyHandle::connect(run).await {
+            let _ = proxy.shutdown().await;
+        }
+        Ok(())
+    });
+}
+
+/// Deletes the data directory of a stopped server, and what it left on the host.
+pub(crate) fn data(paths: &Paths, yes: bool) -> Result<(), String> {
+    if let Some(beacon) = daemon::running(paths) {
+        return Err(format!("the server runs (pid {}); stop it first: kill {}", beacon.pid, beacon.pid));
+    }
+    if !yes && !confirmed(paths)? {
+        return Err("nothing was deleted".to_owned());
+    }
+    host()?;
+    fs::remove_dir_all(&paths.data).map_err(|error| format!("cannot delete {}: {error}", paths.data.display()))?;
+    println!("deleted {}", paths.data.display());
+    Ok(())
+}
+
+fn confirmed(paths: &Paths) -> Result<bool, String> {
+    if !std::io::stdin().is_terminal() {
+        return Err("reset deletes all state; say --yes where there is no terminal to ask".to_owned());
+    }
+    print!("Delete {} with everything in it? [y/N] ", paths.data.display());
+    std::io::stdout().flush().map_err(|error| error.to_string())?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).map_err(|error| error.to_string())?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

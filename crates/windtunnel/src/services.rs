@@ -1,0 +1,113 @@
+//! All services, wired: their tables, their handlers in the gateway, and their controllers.
+//!
+//! This is the one place that knows them all. A service is added here with one line in each function.
+
+use crate::absent::NoTargets;
+use blob::{BlobStore, Digest};
+use controller::Controller;
+use ecs::adapters::{Reach, RealImages, RealLogs, RealNetwork, RealRoles, RealSecrets};
+use fabric::Fabric;
+use gateway::{Context, Extra};
+use runtime::Runtime;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use store::{Store, TableDef};
+use types::{AccountId, Clock, Pace};
+use vault::Vault;
+use vpc::intent::PublicPool;
+use wire::Service;
+
+/// What the services stand on.
+pub(crate) struct Ground {
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) blobs: Arc<BlobStore>,
+    pub(crate) vault: Vault,
+    pub(crate) fabric: Arc<Fabric>,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) pace: Pace,
+}
+
+/// The services, ready to be given to the gateway and the controllers' runner.
+pub(crate) struct Services {
+    pub(crate) identity: Arc<iam::Iam>,
+    pub(crate) api: Vec<Box<dyn Service<Context>>>,
+    pub(crate) extras: Vec<Box<dyn Extra>>,
+    pub(crate) controllers: Vec<Arc<dyn Controller>>,
+    pub(crate) control: ecs::Control,
+}
+
+/// Every service's tables.
+pub(crate) fn tables() -> Vec<TableDef> {
+    [vpc::tables(), ecr::tables(), iam::tables(), secrets::tables(), ecs::tables(), observe::tables()].concat()
+}
+
+/// Wires the services on `ground`; `listen` is where users reach the gateway.
+pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<Services, String> {
+    let Ground { store, clock, blobs, vault, fabric, runtime, pace } = ground;
+    let identity = Arc::new(iam::Iam { account: AccountId::default(), vault: vault.clone() });
+    let secrets = secrets::Secrets { vault: vault.clone() };
+    let network = vpc::api::Ec2 {
+        pool: PublicPool::new(fabric.ground()),
+        gateway_endpoint_address: fabric.ground().gateway_endpoint_address(),
+    };
+    let host = format!("localhost:{}", listen.port());
+    let config = ecr::Config { endpoint: format!("http://{host}"), host: host.clone(), ..ecr::Config::new(data) };
+    let registry = ecr::Ecr::open(config, store.clone(), blobs.clone(), clock.clone(), identity.clone())
+        .map_err(|error| format!("cannot open the registry: {error}"))?;
+
+    let reach = Reach::new(fabric.clone(), store.clone(), clock.clone(), *pace);
+    let ports = ecs::Ports {
+        network: Arc::new(RealNetwork::new(fabric.clone())),
+        targets: Arc::new(NoTargets),
+        images: Arc::new(RealImages::new(blobs.clone(), host, reach.clone())),
+        logs: Arc::new(RealLogs::new(store.clone(), reach.clone())),
+        secrets: Arc::new(RealSecrets::new(secrets.clone(), reach)),
+        roles: Arc::new(RealRoles::new((*identity).clone(), clock.clone())),
+    };
+    let control = ecs::Control {
+        store: store.clone(),
+        clock: clock.clone(),
+        pace: *pace,
+        runtime: runtime.clone(),
+        ports: ports.clone(),
+    };
+    let mut controllers: Vec<Arc<dyn Controller>> =
+        vec![Arc::new(vpc::controller::Network::new(store.clone(), clock.clone(), fabric.clone()))];
+    controllers.extend(ecr::controller::controllers(&registry));
+    controllers.push(Arc::new(observe::controller::Keeper::new(store.clone(), clock.clone())));
+    controllers.push(Arc::new(ecs::ServiceController::new(control.clone())));
+    controllers.push(Arc::new(ecs::TaskController::new(control.clone())));
+    controllers.push(Arc::new(ecs::LogShipper::new(control.clone())));
+    controllers.push(Arc::new(ecs::HealthChecker::new(control.clone())));
+    Ok(Services {
+        api: vec![
+            Box::new(model::ec2::Api::new(network, vpc::api::handlers())),
+            Box::new(model::ecr::Api::new(registry.clone(), ecr::handlers())),
+            Box::new(model::ecs::Api::new(ecs::Ecs::new(ports), ecs::handlers())),
+            Box::new(model::iam::Api::new((*identity).clone(), iam::handlers())),
+            Box::new(model::sts::Api::new((*identity).clone(), iam::sts_handlers())),
+            Box::new(model::secretsmanager::Api::new(secrets.clone(), secrets::handlers())),
+            Box::new(model::logs::Api::new(observe::Observe, observe::handlers())),
+            Box::new(model::cloudwatch::Api::new(observe::Observe, observe::cloudwatch_handlers())),
+            Box::new(model::ssm::Api::new(secrets, secrets::ssm_handlers())),
+        ],
+        extras: vec![Box::new(ecr::Registry::new(registry))],
+        controllers,
+        control,
+        identity,
+    })
+}
+
+/// Layers for the runtime, straight from the registry's blobs.
+pub(crate) struct Layers(pub(crate) Arc<BlobStore>);
+
+impl runtime::LayerSource for Layers {
+    fn open(&self, digest: &str) -> io::Result<Box<dyn io::Read + Send>> {
+        let digest = digest.parse::<Digest>().map_err(io::Error::other)?;
+        let blob = self.0.read(&digest).map_err(|error| io::Error::new(io::ErrorKind::NotFound, error))?;
+        Ok(Box::new(blob.file))
+    }
+}

@@ -1,0 +1,70 @@
+//! `windtunnel status` and `windtunnel env`: what runs, and how tools reach it.
+
+use crate::daemon::{self, Beacon};
+use crate::paths::Paths;
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// Prints whether a server runs, and what it holds.
+pub(crate) fn status(paths: &Paths, as_json: bool) -> Result<(), String> {
+    let Some(beacon) = daemon::running(paths) else {
+        if as_json {
+            println!("{}", json!({ "status": "stopped", "dataDir": paths.data.display().to_string() }));
+            return Ok(());
+        }
+        println!("stopped   {}", paths.data.display());
+        println!("Start it with: windtunnel serve");
+        return Ok(());
+    };
+    let found = fetch(&beacon)?;
+    if as_json {
+        println!("{found}");
+        return Ok(());
+    }
+    println!("running   {} (pid {})", beacon.endpoint, beacon.pid);
+    println!("data      {}", beacon.data_dir);
+    for (name, count) in found["resources"].as_object().into_iter().flatten() {
+        println!("{name:<18}{count}");
+    }
+    Ok(())
+}
+
+fn fetch(beacon: &Beacon) -> Result<Value, String> {
+    let unreachable = |error: std::io::Error| format!("{} does not answer: {error}", beacon.endpoint);
+    let address: SocketAddr =
+        beacon.endpoint.trim_start_matches("http://").parse().map_err(|_| "the server's address is unreadable")?;
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).map_err(unreachable)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).map_err(unreachable)?;
+    let request = format!("GET /_windtunnel/status HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).map_err(unreachable)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).map_err(unreachable)?;
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    serde_json::from_str(body).map_err(|error| format!("{} answers something else: {error}", beacon.endpoint))
+}
+
+/// Prints the environment that points AWS tools at the server.
+pub(crate) fn env(paths: &Paths, listen: Option<SocketAddr>, as_json: bool) -> Result<(), String> {
+    let endpoint = match (listen, daemon::running(paths)) {
+        (Some(listen), _) => format!("http://{listen}"),
+        (None, Some(beacon)) => beacon.endpoint,
+        (None, None) => "http://127.0.0.1:4566".to_owned(),
+    };
+    let variables = [
+        ("AWS_ENDPOINT_URL", endpoint.as_str()),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ];
+    if as_json {
+        let object: serde_json::Map<String, Value> =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
+        println!("{}", Value::Object(object));
+    } else {
+        variables.iter().for_each(|(name, value)| println!("export {name}={value}"));
+    }
+    Ok(())
+}
