@@ -1,1 +1,24 @@
-//! `elb`.
+//! Elastic Load Balancing v2: application load balancers, listeners, rules, target groups and targets.
+//!
+//! [`rows`] are the resources as stored; `api` turns requests into rows; [`query`] is what other services may read, and
+//! [`intent`] what they may ask for (a task registers itself as a target). The controller compiles all rows into one
+//! `routing::ProxyConfig`, hands it to the proxy process, and writes back what that process sees of the targets.
+//!
+//! Requests to load balancers are the proxy's business, not this crate's, and decisions about them are `routing`'s.
+
+pub mod intent;
+pub mod query;
+pub mod rows;
+
+use store::TableDef;
+
+/// The tables of this service.
+pub fn tables() -> Vec<TableDef> {
+    vec![
+        TableDef::of::<rows::LoadBalancer>(),
+        TableDef::of::<rows::TargetGroup>(),
+        TableDef::of::<rows::Listener>(),
+        TableDef::of::<rows::Rule>(),
+        TableDef::of::<rows::Target>(),
+    ]
+}

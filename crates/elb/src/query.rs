@@ -1,0 +1,75 @@
+//! What other services may read of load balancers.
+
+use crate::rows::{Listener, LoadBalancer, Rule, Target, TargetGroup, TargetState};
+use routing::TargetHealth;
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use store::{Row, View};
+use types::Scope;
+
+/// The tables in which a change of a target's health, or of its group's being attached, shows. The id of a changed row of
+/// the first two is a target group's ARN or begins with one.
+pub const TABLES: &[&str] = &[Target::TABLE, TargetGroup::TABLE];
+
+/// The target group of that ARN.
+pub fn target_group(view: &View, scope: &Scope, arn: &str) -> Option<Arc<TargetGroup>> {
+    view.get(scope, arn)
+}
+
+/// The load balancer of that ARN.
+pub fn load_balancer(view: &View, scope: &Scope, arn: &str) -> Option<Arc<LoadBalancer>> {
+    view.get(scope, arn)
+}
+
+/// The ARNs of the load balancers whose listeners or rules forward to the group. AWS allows one.
+pub fn load_balancers_of(view: &View, scope: &Scope, group: &str) -> BTreeSet<String> {
+    let listeners = view.by_index(&Listener::BY_TARGET_GROUP, scope, group).map(|row| row.load_balancer.clone());
+    let rules = view.by_index(&Rule::BY_TARGET_GROUP, scope, group).map(|row| row.load_balancer.clone());
+    listeners.chain(rules).collect()
+}
+
+/// Whether a listener or a rule forwards to the group.
+pub fn is_attached(view: &View, scope: &Scope, group: &str) -> bool {
+    view.by_index(&Listener::BY_TARGET_GROUP, scope, group).next().is_some()
+        || view.by_index(&Rule::BY_TARGET_GROUP, scope, group).next().is_some()
+}
+
+/// The targets of a group, in order of their ids.
+pub fn targets<'a>(view: &'a View, scope: &Scope, group: &'a str) -> impl Iterator<Item = &'a Arc<Target>> {
+    let first = format!("{group}#");
+    view.scan_from::<Target>(scope, &first).take_while(move |row| row.group == group)
+}
+
+/// Where a target stands, as `DescribeTargetHealth` tells it. One that is not registered is `unused`, because of
+/// `Target.NotRegistered`.
+pub fn target_health(view: &View, scope: &Scope, group: &str, target: &str, port: u16) -> TargetHealth {
+    match view.get::<Target>(scope, &Target::key(group, target, port)) {
+        Some(row) => health_of(view, scope, &row),
+        None => TargetHealth::not_registered(),
+    }
+}
+
+/// Where a target that is registered or drains stands.
+pub fn health_of(view: &View, scope: &Scope, target: &Target) -> TargetHealth {
+    if let TargetState::Draining { .. } = target.state {
+        TargetHealth::draining()
+    } else if is_attached(view, scope, &target.group) {
+        target.health.clone()
+    } else {
+        TargetHealth::not_in_use()
+    }
+}
+
+/// The addresses of a load balancer's nodes, for the resolver inside its VPC (private) and for everybody else
+/// (public, where it is internet-facing). Empty where the DNS name is no load balancer's.
+pub fn addresses(view: &View, scope: &Scope, dns_name: &str, public: bool) -> Vec<Ipv4Addr> {
+    let name = dns_name.trim_end_matches('.').to_ascii_lowercase();
+    let Some(row) = view.by_index(&LoadBalancer::BY_DNS_NAME, scope, &name).next() else { return vec![] };
+    let interfaces = row.nodes.iter().filter_map(|node| vpc::query::interface(view, scope, node.interface.as_str()));
+    let address = |interface: Arc<vpc::rows::NetworkInterface>| match public && !row.internal {
+        true => vpc::query::public_ip(view, scope, &interface),
+        false => interface.private_ip(),
+    };
+    interfaces.filter_map(address).collect()
+}
