@@ -34,7 +34,7 @@ pub fn target(services: &[&'static ServiceInfo], parts: &Parts, signing_name: Op
         let is = |info: &&'static ServiceInfo| info.signing_names.contains(&name.as_str()) || info.endpoint == name;
         // `monitoring` and the like may be shared; those which speak query come first here.
         let speaks = |info: &&'static ServiceInfo| has(info, Protocol::Query) || has(info, Protocol::Ec2);
-        services.iter().position(|info| is(info) && speaks(info)).or_else(|| services.iter().position(|info| is(info)))
+        services.iter().position(|info| is(info) && speaks(info)).or_else(|| services.iter().position(is))
     });
     let protocol = match service {
         Some(at) if has(services[at], Protocol::Ec2) => Protocol::Ec2,

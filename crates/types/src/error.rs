@@ -42,8 +42,11 @@ impl ApiError {
 
     /// `InternalFailure` 500. What went wrong is for our log, never for the client.
     pub fn internal() -> Self {
-        Self::new("InternalFailure", "The request processing has failed because of an unknown error, exception or failure.")
-            .with_status(500)
+        Self::new(
+            "InternalFailure",
+            "The request processing has failed because of an unknown error, exception or failure.",
+        )
+        .with_status(500)
     }
 
     /// An operation or a feature that AWS has and that is not here; `what` names it.

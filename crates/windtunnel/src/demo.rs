@@ -14,17 +14,14 @@ use std::time::Duration;
 pub(crate) fn run(paths: &Paths, options: &ServeOptions, once: bool) -> Result<(), String> {
     daemon::log_to_stderr();
     daemon::block_on(async {
-        let (own, endpoint) = match daemon::running(paths) {
-            Some(beacon) => {
-                println!("Using the server at {} (pid {}).", beacon.endpoint, beacon.pid);
-                (None, beacon.endpoint)
-            }
-            None => {
-                let own = Daemon::start(paths, options).await?;
-                println!("{}", own.ready_line());
-                let endpoint = own.beacon.endpoint.clone();
-                (Some(own), endpoint)
-            }
+        let (own, endpoint) = if let Some(beacon) = daemon::running(paths) {
+            println!("Using the server at {} (pid {}).", beacon.endpoint, beacon.pid);
+            (None, beacon.endpoint)
+        } else {
+            let own = Daemon::start(paths, options).await?;
+            println!("{}", own.ready_line());
+            let endpoint = own.beacon.endpoint.clone();
+            (Some(own), endpoint)
         };
         let built = show(paths, &endpoint).await;
         let outcome = match built {

@@ -41,7 +41,9 @@ impl Logs for RealLogs {
         if self.reach.connect(scope, netns, "logs").await.is_err() {
             return Err(texts::LOGS_OUT_OF_REACH.to_owned());
         }
-        let Some(session) = session else { return Err(refused("AccessDeniedException: the task has no execution role")) };
+        let Some(session) = session else {
+            return Err(refused("AccessDeniedException: the task has no execution role"));
+        };
         let now = self.reach.clock().now();
         let group = Arn::new("logs", &home, format!("log-group:{}", log.group)).to_string();
         let stream = format!("{group}:log-stream:{}", log.stream);

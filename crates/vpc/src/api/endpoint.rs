@@ -327,7 +327,7 @@ pub(crate) fn modify(
         gone.iter().for_each(|(_, interface)| intent::delete_interface(tx, &scope, interface));
         for (_, interface) in &changed.interfaces {
             tx.update::<crate::rows::NetworkInterface>(&scope, interface.as_str(), |row| {
-                row.groups.clone_from(&changed.security_groups)
+                row.groups.clone_from(&changed.security_groups);
             });
         }
         let add = input.add_subnet_ids.unwrap_or_default();

@@ -218,7 +218,7 @@ pub(crate) fn replace_association(
         let subnet = association.subnet.clone();
         tx.update::<RouteTable>(&scope, old.id.as_str(), |table| table.associations.retain(|of| of.subnet != subnet));
         tx.update::<RouteTable>(&scope, id, |table| {
-            table.associations.push(RouteTableAssociation { id: fresh, subnet })
+            table.associations.push(RouteTableAssociation { id: fresh, subnet });
         });
     } else {
         // The main association moves: the new table becomes the VPC's main one.
