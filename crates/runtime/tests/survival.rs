@@ -71,6 +71,10 @@ async fn a_killed_launcher_is_replaced_and_tasks_do_not_notice() {
     let pid = pid_of(&native.start(first).await.unwrap());
     let launcher = native.launcher_pid().unwrap();
     kill(Pid::from_raw(launcher as i32), Signal::SIGKILL).unwrap();
+    // An order that is sent while it is dying is lost with it, and the start says so; what is promised is for after that.
+    while is_alive(launcher) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     let second = task(vec![shell("exit 0")]);
     let second_id = second.id.clone();
     native.start(second).await.unwrap();
