@@ -61,8 +61,7 @@ pub fn check(certificate: &[u8], key: &[u8], chain: Option<&[u8]>) -> Result<Fac
         return Err(Error::Mismatch);
     }
     if let Some(chain) = chain {
-        let ders: Vec<_> =
-            CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>().map_err(|_| Error::Chain)?;
+        let ders: Vec<_> = CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>().map_err(|_| Error::Chain)?;
         let chain: Vec<_> = ders.iter().map(|der| parse(der)).collect::<Option<_>>().ok_or(Error::Chain)?;
         let mut below = &parsed;
         for above in &chain {

@@ -79,9 +79,7 @@ pub(super) fn request(
             validation: Some(
                 options.validation_method.or(input.validation_method).unwrap_or_else(|| "EMAIL".to_owned()),
             ),
-            transparency: options
-                .certificate_transparency_logging_preference
-                .unwrap_or_else(|| "ENABLED".to_owned()),
+            transparency: options.certificate_transparency_logging_preference.unwrap_or_else(|| "ENABLED".to_owned()),
             token: input.idempotency_token,
             tags,
             used_by: BTreeMap::new(),

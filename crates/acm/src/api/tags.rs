@@ -26,7 +26,11 @@ pub(super) fn add(_: &Acm, cx: &mut Context, input: AddTagsToCertificateRequest)
     Ok(wire::Unit)
 }
 
-pub(super) fn remove(_: &Acm, cx: &mut Context, input: RemoveTagsFromCertificateRequest) -> Result<wire::Unit, ApiError> {
+pub(super) fn remove(
+    _: &Acm,
+    cx: &mut Context,
+    input: RemoveTagsFromCertificateRequest,
+) -> Result<wire::Unit, ApiError> {
     let scope = cx.scope.clone();
     let tx = cx.tx();
     let mut row = Certificate::clone(&*find(tx, &scope, &input.certificate_arn)?);
