@@ -6,11 +6,27 @@
 //!
 //! Requests to load balancers are the proxy's business, not this crate's, and decisions about them are `routing`'s.
 
+mod api;
 pub mod intent;
 pub mod query;
 pub mod rows;
+mod texts;
 
+use gateway::Context;
 use store::TableDef;
+use vpc::intent::PublicPool;
+
+/// What the handlers need besides the context.
+#[derive(Debug, Clone)]
+pub struct Elb {
+    /// Where the nodes' public addresses come from.
+    pub pool: PublicPool,
+}
+
+/// The handlers.
+pub fn handlers() -> model::elbv2::Handlers<Elb, Context> {
+    api::handlers()
+}
 
 /// The tables of this service.
 pub fn tables() -> Vec<TableDef> {

@@ -16,6 +16,8 @@ pub struct Handlers<S, C> {
     pub delete_rule: fn(&S, &mut C, DeleteRuleInput) -> Result<DeleteRuleOutput, types::ApiError>,
     pub delete_target_group: fn(&S, &mut C, DeleteTargetGroupInput) -> Result<DeleteTargetGroupOutput, types::ApiError>,
     pub deregister_targets: fn(&S, &mut C, DeregisterTargetsInput) -> Result<DeregisterTargetsOutput, types::ApiError>,
+    pub describe_capacity_reservation: fn(&S, &mut C, DescribeCapacityReservationInput) -> Result<DescribeCapacityReservationOutput, types::ApiError>,
+    pub describe_listener_attributes: fn(&S, &mut C, DescribeListenerAttributesInput) -> Result<DescribeListenerAttributesOutput, types::ApiError>,
     pub describe_listener_certificates: fn(&S, &mut C, DescribeListenerCertificatesInput) -> Result<DescribeListenerCertificatesOutput, types::ApiError>,
     pub describe_listeners: fn(&S, &mut C, DescribeListenersInput) -> Result<DescribeListenersOutput, types::ApiError>,
     pub describe_load_balancer_attributes: fn(&S, &mut C, DescribeLoadBalancerAttributesInput) -> Result<DescribeLoadBalancerAttributesOutput, types::ApiError>,
@@ -26,12 +28,14 @@ pub struct Handlers<S, C> {
     pub describe_target_groups: fn(&S, &mut C, DescribeTargetGroupsInput) -> Result<DescribeTargetGroupsOutput, types::ApiError>,
     pub describe_target_health: fn(&S, &mut C, DescribeTargetHealthInput) -> Result<DescribeTargetHealthOutput, types::ApiError>,
     pub modify_listener: fn(&S, &mut C, ModifyListenerInput) -> Result<ModifyListenerOutput, types::ApiError>,
+    pub modify_listener_attributes: fn(&S, &mut C, ModifyListenerAttributesInput) -> Result<ModifyListenerAttributesOutput, types::ApiError>,
     pub modify_load_balancer_attributes: fn(&S, &mut C, ModifyLoadBalancerAttributesInput) -> Result<ModifyLoadBalancerAttributesOutput, types::ApiError>,
     pub modify_rule: fn(&S, &mut C, ModifyRuleInput) -> Result<ModifyRuleOutput, types::ApiError>,
     pub modify_target_group: fn(&S, &mut C, ModifyTargetGroupInput) -> Result<ModifyTargetGroupOutput, types::ApiError>,
     pub modify_target_group_attributes: fn(&S, &mut C, ModifyTargetGroupAttributesInput) -> Result<ModifyTargetGroupAttributesOutput, types::ApiError>,
     pub register_targets: fn(&S, &mut C, RegisterTargetsInput) -> Result<RegisterTargetsOutput, types::ApiError>,
     pub remove_tags: fn(&S, &mut C, RemoveTagsInput) -> Result<RemoveTagsOutput, types::ApiError>,
+    pub set_ip_address_type: fn(&S, &mut C, SetIpAddressTypeInput) -> Result<SetIpAddressTypeOutput, types::ApiError>,
     pub set_rule_priorities: fn(&S, &mut C, SetRulePrioritiesInput) -> Result<SetRulePrioritiesOutput, types::ApiError>,
     pub set_security_groups: fn(&S, &mut C, SetSecurityGroupsInput) -> Result<SetSecurityGroupsOutput, types::ApiError>,
     pub set_subnets: fn(&S, &mut C, SetSubnetsInput) -> Result<SetSubnetsOutput, types::ApiError>,
@@ -69,25 +73,29 @@ impl<S: Send + Sync, C> wire::Service<C> for Api<S, C> {
             7 => call(h.delete_rule, s, c, input),
             8 => call(h.delete_target_group, s, c, input),
             9 => call(h.deregister_targets, s, c, input),
-            10 => call(h.describe_listener_certificates, s, c, input),
-            11 => call(h.describe_listeners, s, c, input),
-            12 => call(h.describe_load_balancer_attributes, s, c, input),
-            13 => call(h.describe_load_balancers, s, c, input),
-            14 => call(h.describe_rules, s, c, input),
-            15 => call(h.describe_tags, s, c, input),
-            16 => call(h.describe_target_group_attributes, s, c, input),
-            17 => call(h.describe_target_groups, s, c, input),
-            18 => call(h.describe_target_health, s, c, input),
-            19 => call(h.modify_listener, s, c, input),
-            20 => call(h.modify_load_balancer_attributes, s, c, input),
-            21 => call(h.modify_rule, s, c, input),
-            22 => call(h.modify_target_group, s, c, input),
-            23 => call(h.modify_target_group_attributes, s, c, input),
-            24 => call(h.register_targets, s, c, input),
-            25 => call(h.remove_tags, s, c, input),
-            26 => call(h.set_rule_priorities, s, c, input),
-            27 => call(h.set_security_groups, s, c, input),
-            28 => call(h.set_subnets, s, c, input),
+            10 => call(h.describe_capacity_reservation, s, c, input),
+            11 => call(h.describe_listener_attributes, s, c, input),
+            12 => call(h.describe_listener_certificates, s, c, input),
+            13 => call(h.describe_listeners, s, c, input),
+            14 => call(h.describe_load_balancer_attributes, s, c, input),
+            15 => call(h.describe_load_balancers, s, c, input),
+            16 => call(h.describe_rules, s, c, input),
+            17 => call(h.describe_tags, s, c, input),
+            18 => call(h.describe_target_group_attributes, s, c, input),
+            19 => call(h.describe_target_groups, s, c, input),
+            20 => call(h.describe_target_health, s, c, input),
+            21 => call(h.modify_listener, s, c, input),
+            22 => call(h.modify_listener_attributes, s, c, input),
+            23 => call(h.modify_load_balancer_attributes, s, c, input),
+            24 => call(h.modify_rule, s, c, input),
+            25 => call(h.modify_target_group, s, c, input),
+            26 => call(h.modify_target_group_attributes, s, c, input),
+            27 => call(h.register_targets, s, c, input),
+            28 => call(h.remove_tags, s, c, input),
+            29 => call(h.set_ip_address_type, s, c, input),
+            30 => call(h.set_rule_priorities, s, c, input),
+            31 => call(h.set_security_groups, s, c, input),
+            32 => call(h.set_subnets, s, c, input),
             _ => Err(types::ApiError::not_implemented("this operation")),
         }
     }
@@ -117,6 +125,8 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "DeleteRule", input: &S_DeleteRuleInput, output: &S_DeleteRuleOutput, wrapper: "DeleteRuleResult" },
         wire::OperationInfo { name: "DeleteTargetGroup", input: &S_DeleteTargetGroupInput, output: &S_DeleteTargetGroupOutput, wrapper: "DeleteTargetGroupResult" },
         wire::OperationInfo { name: "DeregisterTargets", input: &S_DeregisterTargetsInput, output: &S_DeregisterTargetsOutput, wrapper: "DeregisterTargetsResult" },
+        wire::OperationInfo { name: "DescribeCapacityReservation", input: &S_DescribeCapacityReservationInput, output: &S_DescribeCapacityReservationOutput, wrapper: "DescribeCapacityReservationResult" },
+        wire::OperationInfo { name: "DescribeListenerAttributes", input: &S_DescribeListenerAttributesInput, output: &S_DescribeListenerAttributesOutput, wrapper: "DescribeListenerAttributesResult" },
         wire::OperationInfo { name: "DescribeListenerCertificates", input: &S_DescribeListenerCertificatesInput, output: &S_DescribeListenerCertificatesOutput, wrapper: "DescribeListenerCertificatesResult" },
         wire::OperationInfo { name: "DescribeListeners", input: &S_DescribeListenersInput, output: &S_DescribeListenersOutput, wrapper: "DescribeListenersResult" },
         wire::OperationInfo { name: "DescribeLoadBalancerAttributes", input: &S_DescribeLoadBalancerAttributesInput, output: &S_DescribeLoadBalancerAttributesOutput, wrapper: "DescribeLoadBalancerAttributesResult" },
@@ -127,12 +137,14 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "DescribeTargetGroups", input: &S_DescribeTargetGroupsInput, output: &S_DescribeTargetGroupsOutput, wrapper: "DescribeTargetGroupsResult" },
         wire::OperationInfo { name: "DescribeTargetHealth", input: &S_DescribeTargetHealthInput, output: &S_DescribeTargetHealthOutput, wrapper: "DescribeTargetHealthResult" },
         wire::OperationInfo { name: "ModifyListener", input: &S_ModifyListenerInput, output: &S_ModifyListenerOutput, wrapper: "ModifyListenerResult" },
+        wire::OperationInfo { name: "ModifyListenerAttributes", input: &S_ModifyListenerAttributesInput, output: &S_ModifyListenerAttributesOutput, wrapper: "ModifyListenerAttributesResult" },
         wire::OperationInfo { name: "ModifyLoadBalancerAttributes", input: &S_ModifyLoadBalancerAttributesInput, output: &S_ModifyLoadBalancerAttributesOutput, wrapper: "ModifyLoadBalancerAttributesResult" },
         wire::OperationInfo { name: "ModifyRule", input: &S_ModifyRuleInput, output: &S_ModifyRuleOutput, wrapper: "ModifyRuleResult" },
         wire::OperationInfo { name: "ModifyTargetGroup", input: &S_ModifyTargetGroupInput, output: &S_ModifyTargetGroupOutput, wrapper: "ModifyTargetGroupResult" },
         wire::OperationInfo { name: "ModifyTargetGroupAttributes", input: &S_ModifyTargetGroupAttributesInput, output: &S_ModifyTargetGroupAttributesOutput, wrapper: "ModifyTargetGroupAttributesResult" },
         wire::OperationInfo { name: "RegisterTargets", input: &S_RegisterTargetsInput, output: &S_RegisterTargetsOutput, wrapper: "RegisterTargetsResult" },
         wire::OperationInfo { name: "RemoveTags", input: &S_RemoveTagsInput, output: &S_RemoveTagsOutput, wrapper: "RemoveTagsResult" },
+        wire::OperationInfo { name: "SetIpAddressType", input: &S_SetIpAddressTypeInput, output: &S_SetIpAddressTypeOutput, wrapper: "SetIpAddressTypeResult" },
         wire::OperationInfo { name: "SetRulePriorities", input: &S_SetRulePrioritiesInput, output: &S_SetRulePrioritiesOutput, wrapper: "SetRulePrioritiesResult" },
         wire::OperationInfo { name: "SetSecurityGroups", input: &S_SetSecurityGroupsInput, output: &S_SetSecurityGroupsOutput, wrapper: "SetSecurityGroupsResult" },
         wire::OperationInfo { name: "SetSubnets", input: &S_SetSubnetsInput, output: &S_SetSubnetsOutput, wrapper: "SetSubnetsResult" },
@@ -215,6 +227,14 @@ pub mod authenticate_oidc_action_conditional_behavior_enum {
     pub const DENY: &str = "deny";
     pub const ALLOW: &str = "allow";
     pub const AUTHENTICATE: &str = "authenticate";
+}
+
+/// The values of `CapacityReservationStateEnum`.
+pub mod capacity_reservation_state_enum {
+    pub const PROVISIONED: &str = "provisioned";
+    pub const PENDING: &str = "pending";
+    pub const REBALANCING: &str = "rebalancing";
+    pub const FAILED: &str = "failed";
 }
 
 /// The values of `DescribeTargetHealthInputIncludeEnum`.
@@ -750,6 +770,41 @@ impl std::fmt::Debug for AvailabilityZone {
 }
 
 static S_AvailabilityZones: wire::Schema = wire::Schema::plain("AvailabilityZones", wire::schema::Kind::List(wire::schema::List { member: &S_AvailabilityZone, item: "", flattened: false }));
+static S_CapacityReservationStateEnum: wire::Schema = wire::Schema::new("CapacityReservationStateEnum", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["provisioned", "pending", "rebalancing", "failed"], sensitive: false });
+static S_CapacityReservationStatus: wire::Schema = wire::Schema::plain("CapacityReservationStatus", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Code", "Code", "Code", false, &S_CapacityReservationStateEnum),
+    wire::schema::Member::new("Reason", "Reason", "Reason", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CapacityReservationStatus {
+    pub code: Option<String>,
+    pub reason: Option<String>,
+}
+
+impl wire::Shape for CapacityReservationStatus {
+    const SCHEMA: &'static wire::Schema = &S_CapacityReservationStatus;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.code = Some(wire::shape::Datum::from_value(value)),
+            1 => self.reason = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CapacityReservationStatus, 0, self.code.as_ref());
+        wire::shape::optional(writer, &S_CapacityReservationStatus, 1, self.reason.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CapacityReservationStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_Certificate: wire::Schema = wire::Schema::plain("Certificate", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("CertificateArn", "CertificateArn", "CertificateArn", false, &wire::schema::STRING),
     wire::schema::Member::new("IsDefault", "IsDefault", "IsDefault", false, &wire::schema::BOOLEAN),
@@ -1451,6 +1506,138 @@ impl wire::Shape for DeregisterTargetsOutput {
 }
 
 impl std::fmt::Debug for DeregisterTargetsOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeCapacityReservationInput: wire::Schema = wire::Schema::plain("DescribeCapacityReservationInput", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LoadBalancerArn", "LoadBalancerArn", "LoadBalancerArn", true, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeCapacityReservationInput {
+    pub load_balancer_arn: String,
+}
+
+impl wire::Shape for DescribeCapacityReservationInput {
+    const SCHEMA: &'static wire::Schema = &S_DescribeCapacityReservationInput;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.load_balancer_arn = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_DescribeCapacityReservationInput, 0, &self.load_balancer_arn);
+    }
+}
+
+impl std::fmt::Debug for DescribeCapacityReservationInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeCapacityReservationOutput: wire::Schema = wire::Schema::plain("DescribeCapacityReservationOutput", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LastModifiedTime", "LastModifiedTime", "LastModifiedTime", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("DecreaseRequestsRemaining", "DecreaseRequestsRemaining", "DecreaseRequestsRemaining", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("MinimumLoadBalancerCapacity", "MinimumLoadBalancerCapacity", "MinimumLoadBalancerCapacity", false, &S_MinimumLoadBalancerCapacity),
+    wire::schema::Member::new("CapacityReservationState", "CapacityReservationState", "CapacityReservationState", false, &S_ZonalCapacityReservationStates),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeCapacityReservationOutput {
+    pub last_modified_time: Option<types::Timestamp>,
+    pub decrease_requests_remaining: Option<i32>,
+    pub minimum_load_balancer_capacity: Option<MinimumLoadBalancerCapacity>,
+    pub capacity_reservation_state: Option<Vec<ZonalCapacityReservationState>>,
+}
+
+impl wire::Shape for DescribeCapacityReservationOutput {
+    const SCHEMA: &'static wire::Schema = &S_DescribeCapacityReservationOutput;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.last_modified_time = Some(wire::shape::Datum::from_value(value)),
+            1 => self.decrease_requests_remaining = Some(wire::shape::Datum::from_value(value)),
+            2 => self.minimum_load_balancer_capacity = Some(wire::shape::Datum::from_value(value)),
+            3 => self.capacity_reservation_state = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeCapacityReservationOutput, 0, self.last_modified_time.as_ref());
+        wire::shape::optional(writer, &S_DescribeCapacityReservationOutput, 1, self.decrease_requests_remaining.as_ref());
+        wire::shape::optional(writer, &S_DescribeCapacityReservationOutput, 2, self.minimum_load_balancer_capacity.as_ref());
+        wire::shape::optional(writer, &S_DescribeCapacityReservationOutput, 3, self.capacity_reservation_state.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeCapacityReservationOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeListenerAttributesInput: wire::Schema = wire::Schema::plain("DescribeListenerAttributesInput", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ListenerArn", "ListenerArn", "ListenerArn", true, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeListenerAttributesInput {
+    pub listener_arn: String,
+}
+
+impl wire::Shape for DescribeListenerAttributesInput {
+    const SCHEMA: &'static wire::Schema = &S_DescribeListenerAttributesInput;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.listener_arn = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_DescribeListenerAttributesInput, 0, &self.listener_arn);
+    }
+}
+
+impl std::fmt::Debug for DescribeListenerAttributesInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeListenerAttributesOutput: wire::Schema = wire::Schema::plain("DescribeListenerAttributesOutput", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Attributes", "Attributes", "Attributes", false, &S_ListenerAttributes),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeListenerAttributesOutput {
+    pub attributes: Option<Vec<ListenerAttribute>>,
+}
+
+impl wire::Shape for DescribeListenerAttributesOutput {
+    const SCHEMA: &'static wire::Schema = &S_DescribeListenerAttributesOutput;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.attributes = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeListenerAttributesOutput, 0, self.attributes.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeListenerAttributesOutput {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -2473,6 +2660,42 @@ impl std::fmt::Debug for Listener {
 }
 
 static S_ListenerArns: wire::Schema = wire::Schema::plain("ListenerArns", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "", flattened: false }));
+static S_ListenerAttribute: wire::Schema = wire::Schema::plain("ListenerAttribute", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Key", "Key", "Key", false, &S_ListenerAttributeKey),
+    wire::schema::Member::new("Value", "Value", "Value", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ListenerAttribute {
+    pub key: Option<String>,
+    pub value: Option<String>,
+}
+
+impl wire::Shape for ListenerAttribute {
+    const SCHEMA: &'static wire::Schema = &S_ListenerAttribute;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.key = Some(wire::shape::Datum::from_value(value)),
+            1 => self.value = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ListenerAttribute, 0, self.key.as_ref());
+        wire::shape::optional(writer, &S_ListenerAttribute, 1, self.value.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ListenerAttribute {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ListenerAttributeKey: wire::Schema = wire::Schema::new("ListenerAttributeKey", wire::schema::Kind::String, wire::schema::Traits { min: None, max: Some(256.0), pattern: Some(wire::schema::Pattern::new("^[a-zA-Z0-9._]+$", "^[a-zA-Z0-9._]+$")), values: &[], sensitive: false });
+static S_ListenerAttributes: wire::Schema = wire::Schema::plain("ListenerAttributes", wire::schema::Kind::List(wire::schema::List { member: &S_ListenerAttribute, item: "", flattened: false }));
 static S_Listeners: wire::Schema = wire::Schema::plain("Listeners", wire::schema::Kind::List(wire::schema::List { member: &S_Listener, item: "", flattened: false }));
 static S_LoadBalancer: wire::Schema = wire::Schema::plain("LoadBalancer", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("LoadBalancerArn", "LoadBalancerArn", "LoadBalancerArn", false, &wire::schema::STRING),
@@ -2718,7 +2941,101 @@ impl std::fmt::Debug for Matcher {
     }
 }
 
+static S_MinimumLoadBalancerCapacity: wire::Schema = wire::Schema::plain("MinimumLoadBalancerCapacity", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("CapacityUnits", "CapacityUnits", "CapacityUnits", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct MinimumLoadBalancerCapacity {
+    pub capacity_units: Option<i32>,
+}
+
+impl wire::Shape for MinimumLoadBalancerCapacity {
+    const SCHEMA: &'static wire::Schema = &S_MinimumLoadBalancerCapacity;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.capacity_units = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_MinimumLoadBalancerCapacity, 0, self.capacity_units.as_ref());
+    }
+}
+
+impl std::fmt::Debug for MinimumLoadBalancerCapacity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_MitigationInEffectEnum: wire::Schema = wire::Schema::new("MitigationInEffectEnum", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["yes", "no"], sensitive: false });
+static S_ModifyListenerAttributesInput: wire::Schema = wire::Schema::plain("ModifyListenerAttributesInput", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ListenerArn", "ListenerArn", "ListenerArn", true, &wire::schema::STRING),
+    wire::schema::Member::new("Attributes", "Attributes", "Attributes", true, &S_ListenerAttributes),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyListenerAttributesInput {
+    pub listener_arn: String,
+    pub attributes: Vec<ListenerAttribute>,
+}
+
+impl wire::Shape for ModifyListenerAttributesInput {
+    const SCHEMA: &'static wire::Schema = &S_ModifyListenerAttributesInput;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.listener_arn = wire::shape::Datum::from_value(value),
+            1 => self.attributes = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_ModifyListenerAttributesInput, 0, &self.listener_arn);
+        wire::shape::required(writer, &S_ModifyListenerAttributesInput, 1, &self.attributes);
+    }
+}
+
+impl std::fmt::Debug for ModifyListenerAttributesInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ModifyListenerAttributesOutput: wire::Schema = wire::Schema::plain("ModifyListenerAttributesOutput", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Attributes", "Attributes", "Attributes", false, &S_ListenerAttributes),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyListenerAttributesOutput {
+    pub attributes: Option<Vec<ListenerAttribute>>,
+}
+
+impl wire::Shape for ModifyListenerAttributesOutput {
+    const SCHEMA: &'static wire::Schema = &S_ModifyListenerAttributesOutput;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.attributes = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ModifyListenerAttributesOutput, 0, self.attributes.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ModifyListenerAttributesOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_ModifyListenerInput: wire::Schema = wire::Schema::plain("ModifyListenerInput", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("ListenerArn", "ListenerArn", "ListenerArn", true, &wire::schema::STRING),
     wire::schema::Member::new("Port", "Port", "Port", false, &S_Port),
@@ -3653,6 +3970,70 @@ impl std::fmt::Debug for RuleTransform {
 static S_RuleTransformList: wire::Schema = wire::Schema::plain("RuleTransformList", wire::schema::Kind::List(wire::schema::List { member: &S_RuleTransform, item: "", flattened: false }));
 static S_Rules: wire::Schema = wire::Schema::plain("Rules", wire::schema::Kind::List(wire::schema::List { member: &S_Rule, item: "", flattened: false }));
 static S_SecurityGroups: wire::Schema = wire::Schema::plain("SecurityGroups", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "", flattened: false }));
+static S_SetIpAddressTypeInput: wire::Schema = wire::Schema::plain("SetIpAddressTypeInput", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LoadBalancerArn", "LoadBalancerArn", "LoadBalancerArn", true, &wire::schema::STRING),
+    wire::schema::Member::new("IpAddressType", "IpAddressType", "IpAddressType", true, &S_IpAddressType),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct SetIpAddressTypeInput {
+    pub load_balancer_arn: String,
+    pub ip_address_type: String,
+}
+
+impl wire::Shape for SetIpAddressTypeInput {
+    const SCHEMA: &'static wire::Schema = &S_SetIpAddressTypeInput;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.load_balancer_arn = wire::shape::Datum::from_value(value),
+            1 => self.ip_address_type = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_SetIpAddressTypeInput, 0, &self.load_balancer_arn);
+        wire::shape::required(writer, &S_SetIpAddressTypeInput, 1, &self.ip_address_type);
+    }
+}
+
+impl std::fmt::Debug for SetIpAddressTypeInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_SetIpAddressTypeOutput: wire::Schema = wire::Schema::plain("SetIpAddressTypeOutput", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("IpAddressType", "IpAddressType", "IpAddressType", false, &S_IpAddressType),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct SetIpAddressTypeOutput {
+    pub ip_address_type: Option<String>,
+}
+
+impl wire::Shape for SetIpAddressTypeOutput {
+    const SCHEMA: &'static wire::Schema = &S_SetIpAddressTypeOutput;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ip_address_type = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_SetIpAddressTypeOutput, 0, self.ip_address_type.as_ref());
+    }
+}
+
+impl std::fmt::Debug for SetIpAddressTypeOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_SetRulePrioritiesInput: wire::Schema = wire::Schema::plain("SetRulePrioritiesInput", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("RulePriorities", "RulePriorities", "RulePriorities", true, &S_RulePriorityList),
 ]));
@@ -4403,3 +4784,42 @@ impl std::fmt::Debug for UrlRewriteConfig {
     }
 }
 
+static S_ZonalCapacityReservationState: wire::Schema = wire::Schema::plain("ZonalCapacityReservationState", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("State", "State", "State", false, &S_CapacityReservationStatus),
+    wire::schema::Member::new("AvailabilityZone", "AvailabilityZone", "AvailabilityZone", false, &wire::schema::STRING),
+    wire::schema::Member::new("EffectiveCapacityUnits", "EffectiveCapacityUnits", "EffectiveCapacityUnits", false, &wire::schema::DOUBLE),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ZonalCapacityReservationState {
+    pub state: Option<CapacityReservationStatus>,
+    pub availability_zone: Option<String>,
+    pub effective_capacity_units: Option<f64>,
+}
+
+impl wire::Shape for ZonalCapacityReservationState {
+    const SCHEMA: &'static wire::Schema = &S_ZonalCapacityReservationState;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.state = Some(wire::shape::Datum::from_value(value)),
+            1 => self.availability_zone = Some(wire::shape::Datum::from_value(value)),
+            2 => self.effective_capacity_units = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ZonalCapacityReservationState, 0, self.state.as_ref());
+        wire::shape::optional(writer, &S_ZonalCapacityReservationState, 1, self.availability_zone.as_ref());
+        wire::shape::optional(writer, &S_ZonalCapacityReservationState, 2, self.effective_capacity_units.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ZonalCapacityReservationState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ZonalCapacityReservationStates: wire::Schema = wire::Schema::plain("ZonalCapacityReservationStates", wire::schema::Kind::List(wire::schema::List { member: &S_ZonalCapacityReservationState, item: "", flattened: false }));
