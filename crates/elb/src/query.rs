@@ -67,9 +67,8 @@ pub fn addresses(view: &View, scope: &Scope, dns_name: &str, public: bool) -> Ve
     let name = dns_name.trim_end_matches('.').to_ascii_lowercase();
     let Some(row) = view.by_index(&LoadBalancer::BY_DNS_NAME, scope, &name).next() else { return vec![] };
     let interfaces = row.nodes.iter().filter_map(|node| vpc::query::interface(view, scope, node.interface.as_str()));
-    let address = |interface: Arc<vpc::rows::NetworkInterface>| match public && !row.internal {
-        true => vpc::query::public_ip(view, scope, &interface),
-        false => interface.private_ip(),
+    let address = |interface: Arc<vpc::rows::NetworkInterface>| {
+        if public && !row.internal { vpc::query::public_ip(view, scope, &interface) } else { interface.private_ip() }
     };
     interfaces.filter_map(address).collect()
 }
