@@ -7,10 +7,13 @@
 //! Requests to load balancers are the proxy's business, not this crate's, and decisions about them are `routing`'s.
 
 mod api;
+mod control;
 pub mod intent;
 pub mod query;
 pub mod rows;
 mod texts;
+
+pub use control::{Channel, Connector, Control, Link, LoadBalancers, ProxyProcess, Start, controller};
 
 use gateway::Context;
 use store::TableDef;

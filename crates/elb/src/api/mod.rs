@@ -12,7 +12,10 @@ mod tags;
 mod target_groups;
 mod targets;
 
-pub(crate) use attributes::{LISTENER, LOAD_BALANCER, TARGET_GROUP};
+pub(crate) use attributes::{LOAD_BALANCER, TARGET_GROUP};
+pub(crate) use subnets::namespace;
+
+use attributes::LISTENER;
 
 use crate::Elb;
 use crate::rows::{Listener, LoadBalancer, TargetGroup};

@@ -1,0 +1,157 @@
+//! The connection to the proxy, kept as long as there is something to serve.
+
+use super::{Channel, Connector, Control};
+use crate::rows::{LoadBalancer, LoadBalancerState, Target, TargetState};
+use routing::{ProxyConfig, Status};
+use std::sync::Arc;
+use std::time::Duration;
+use store::Tx;
+use tokio::sync::watch;
+use types::Scope;
+use types::arn::Arn;
+
+/// The pause before another attempt at connecting.
+const PAUSE: Duration = Duration::from_millis(250);
+/// How many reports go into one transaction at most.
+const BATCH: usize = 256;
+
+/// Sends configurations to the proxy, and writes what it reports into the rows.
+pub struct Link {
+    control: Control,
+    newest: watch::Receiver<Arc<ProxyConfig>>,
+}
+
+impl Link {
+    pub(super) fn new(control: Control, newest: watch::Receiver<Arc<ProxyConfig>>) -> Self {
+        Self { control, newest }
+    }
+
+    /// Keeps the connection until the controller is dropped. A proxy that is lost is started again.
+    ///
+    /// A proxy that was there before is taken over at once; one is started when the first load balancer needs it.
+    pub async fn run(mut self, connector: impl Connector) {
+        let mut start = false;
+        loop {
+            match connector.connect(start).await {
+                Ok(channel) => {
+                    if !self.serve(channel).await {
+                        return;
+                    }
+                    tracing::warn!("the load balancers' proxy was lost");
+                }
+                Err(error) if start => tracing::warn!(%error, "cannot start the load balancers' proxy"),
+                Err(_) => {}
+            }
+            // Nothing to serve needs no proxy.
+            if self.newest.wait_for(|config| !config.load_balancers.is_empty()).await.is_err() {
+                return;
+            }
+            if start {
+                self.control.clock.sleep(PAUSE).await;
+            }
+            start = true;
+        }
+    }
+
+    /// Serves one connection; `false` when the controller is gone.
+    async fn serve(&mut self, mut channel: Channel) -> bool {
+        // The first configuration of a life is the controller's first: an empty one before it would close everything.
+        let mut pending = self.newest.borrow_and_update().generation > 0;
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            if pending {
+                let config = self.newest.borrow_and_update().clone();
+                if channel.configs.send(config).await.is_err() {
+                    return true;
+                }
+            }
+            tokio::select! {
+                changed = self.newest.changed() => {
+                    if changed.is_err() {
+                        return false;
+                    }
+                    pending = true;
+                }
+                count = channel.statuses.recv_many(&mut batch, BATCH) => {
+                    if count == 0 {
+                        return true;
+                    }
+                    pending = false;
+                    self.write(batch.drain(..)).await;
+                }
+            }
+        }
+    }
+
+    async fn write(&self, statuses: impl Iterator<Item = Status>) {
+        let newest = self.newest.borrow().clone();
+        let ticket = {
+            let mut tx = self.control.store.begin();
+            for status in statuses {
+                note(&mut tx, &newest, status);
+            }
+            tx.commit()
+        };
+        if let Err(error) = ticket.await {
+            tracing::error!(%error, "cannot keep what the load balancers' proxy reports");
+        }
+    }
+}
+
+/// Writes one report into the rows.
+fn note(tx: &mut Tx, newest: &ProxyConfig, status: Status) {
+    match status {
+        Status::Hello { pid, generation } => tracing::debug!(pid, generation, "connected to the load balancers' proxy"),
+        Status::Applied { generation, failures } => {
+            for failure in failures {
+                tracing::warn!(
+                    listener = failure.listener,
+                    address = %failure.address,
+                    error = failure.error,
+                    "a listener does not listen yet"
+                );
+            }
+            if generation == newest.generation {
+                activate(tx, newest);
+            }
+        }
+        Status::Health { target_group, target, health } => {
+            let Some(scope) = scope_of(&target_group) else { return };
+            let id = Target::key(&target_group, &target.ip().to_string(), target.port());
+            tx.update::<Target>(&scope, &id, |row| {
+                if row.state == TargetState::Registered {
+                    row.health = health;
+                }
+            });
+        }
+        Status::Draining { target_group, target, in_flight } => {
+            let Some(scope) = scope_of(&target_group) else { return };
+            let id = Target::key(&target_group, &target.ip().to_string(), target.port());
+            let drains =
+                tx.get::<Target>(&scope, &id).is_some_and(|row| matches!(row.state, TargetState::Draining { .. }));
+            // AWS: draining ends early where nothing is in flight.
+            if in_flight == 0 && drains {
+                tx.delete::<Target>(&scope, &id);
+            }
+        }
+        Status::Counters { .. } => {}
+    }
+}
+
+/// Load balancers all of whose nodes are in force are active.
+fn activate(tx: &mut Tx, config: &ProxyConfig) {
+    for balancer in &config.load_balancers {
+        let Some(scope) = scope_of(&balancer.arn) else { continue };
+        tx.update::<LoadBalancer>(&scope, &balancer.arn, |row| {
+            if row.nodes.len() == balancer.nodes.len() {
+                row.state = LoadBalancerState::Active;
+            }
+        });
+    }
+}
+
+/// The scope that an ARN tells.
+fn scope_of(arn: &str) -> Option<Scope> {
+    let arn: Arn = arn.parse().ok()?;
+    Some(Scope::new(arn.account.parse().ok()?, arn.region.parse().ok()?))
+}
