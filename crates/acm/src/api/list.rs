@@ -25,7 +25,7 @@ pub(super) fn list(
         wanted.as_ref().is_none_or(|wanted| wanted.is_empty() || wanted.iter().any(|one| one == value || one == "ANY"))
     };
     let has_some = |wanted: &Option<Vec<String>>, values: &[&str]| {
-        wanted.as_ref().is_none_or(|list| list.is_empty()) || values.iter().any(|value| has(wanted, value))
+        wanted.as_ref().is_none_or(Vec::is_empty) || values.iter().any(|value| has(wanted, value))
     };
     let wanted = |row: &Certificate| {
         has(&input.certificate_statuses, status(row, now))

@@ -13,6 +13,9 @@ use std::collections::BTreeSet;
 use store::View;
 use types::{ApiError, Scope};
 
+/// What a fixed response may say that it is.
+const TYPES: [&str; 5] = ["text/plain", "text/css", "text/html", "application/javascript", "application/json"];
+
 /// The actions of a listener or rule of `row`.
 pub(super) fn read(
     view: &View,
@@ -145,7 +148,6 @@ fn fixed(config: Option<FixedResponseActionConfig>) -> Result<Action, ApiError> 
             config.status_code
         )));
     }
-    const TYPES: [&str; 5] = ["text/plain", "text/css", "text/html", "application/javascript", "application/json"];
     if let Some(kind) = config.content_type.as_deref().filter(|kind| !TYPES.contains(kind)) {
         return Err(texts::invalid(format!("The fixed-response content type '{kind}' is not valid")));
     }

@@ -61,6 +61,9 @@ fn drain_delay(group: Option<&TargetGroup>, pace: Pace) -> Duration {
     pace.scale(Duration::from_secs(seconds))
 }
 
+/// A target as it was seen, and what is to be written about it.
+type Repairs = Vec<(Scope, Arc<Target>, Repair)>;
+
 /// What is to be written about a target.
 enum Repair {
     /// It has drained, or nobody sends it anything that it might finish.
@@ -71,7 +74,7 @@ enum Repair {
 
 impl LoadBalancers {
     /// What is to be done about targets now, and when to look again.
-    fn repairs(&self, view: &View, now: Timestamp) -> (Vec<(Scope, Arc<Target>, Repair)>, Option<Duration>) {
+    fn repairs(&self, view: &View, now: Timestamp) -> (Repairs, Option<Duration>) {
         let (mut repairs, mut soonest) = (Vec::new(), None::<Duration>);
         for (scope, row) in view.scan_all::<Target>() {
             let attached = query::is_attached(view, scope, &row.group);
