@@ -21,6 +21,18 @@ pub fn argv(executable: &Path, run_dir: &Path) -> Vec<OsString> {
     vec![executable.into(), SUBCOMMAND.into(), run_dir.into()]
 }
 
+/// How long a proxy may take to end.
+const END: Duration = Duration::from_secs(2);
+
+/// Ends the proxy of a run directory, and waits until it has gone. Nothing happens if there is none.
+pub async fn end(run_dir: &Path) {
+    let Ok((mut proxy, mut statuses)) = ProxyHandle::connect(run_dir).await else { return };
+    if proxy.shutdown().await.is_ok() {
+        let gone = async { while let Ok(Some(_)) = statuses.next().await {} };
+        let _ = tokio::time::timeout(END, gone).await;
+    }
+}
+
 /// A connection to the proxy: the half that commands.
 #[derive(Debug)]
 pub struct ProxyHandle {

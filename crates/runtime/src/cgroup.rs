@@ -1,7 +1,8 @@
 //! Limits and accounting by control groups, of version 1 (each controller its own tree) and version 2 (one tree).
 //!
 //! A task's groups are `windtunnel/<instance>/<task>/<container>` below each tree's root, and
-//! `windtunnel/<instance>/shims` holds the launcher and the shims, whose memory is not the tasks'. The names alone tell what to remove.
+//! `windtunnel/<instance>/shims` holds the launcher and the shims, whose memory is not the tasks', and `…/companions` what else
+//! outlives the daemon. The names alone tell what to remove.
 //! Where no tree can be written (no root, no delegation) limits are not enforced, which [`Cgroups::discover`] logs.
 
 use crate::spec::Limits;
@@ -13,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// The group of launcher and shims.
 pub(crate) const SHIMS: &str = "shims";
+/// The group of processes that belong to no task and outlive the daemon.
+const COMPANIONS: &str = "companions";
 /// The period over which a hard CPU limit counts, in microseconds; the kernel's default.
 const PERIOD: u64 = 100_000;
 /// A container may keep this many processes and threads where nothing else is said: enough for any server, too few for a fork bomb.
@@ -39,6 +42,7 @@ pub(crate) enum Group<'a> {
     Task(&'a str),
     Container(&'a str, &'a str),
     Shims,
+    Companions,
 }
 
 impl Group<'_> {
@@ -47,6 +51,7 @@ impl Group<'_> {
             Self::Task(task) => base.join(task),
             Self::Container(task, name) => base.join(task).join(name),
             Self::Shims => base.join(SHIMS),
+            Self::Companions => base.join(COMPANIONS),
         }
     }
 }
@@ -165,12 +170,12 @@ impl Cgroups {
         all
     }
 
-    /// Kills and removes all groups of the instance but those in `keep`.
+    /// Kills and removes the groups of all tasks but those in `keep`.
     pub(crate) fn sweep(&self, keep: impl Fn(&str) -> bool) {
         for tree in &self.trees {
             for child in directories(&tree.base) {
                 let name = child.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                if name != SHIMS && !keep(&name) {
+                if name != SHIMS && name != COMPANIONS && !keep(&name) {
                     kill_below(&child);
                     if let Err(error) = remove_below(&child) {
                         tracing::debug!(%error, path = %child.display(), "control group not removed yet");

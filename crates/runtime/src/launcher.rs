@@ -1,8 +1,9 @@
-//! The launcher: a small process with one thread, from which the shims are forked.
+//! The launcher: a small process with one thread, from which the shims and other long-lived processes are forked.
 //!
-//! The daemon executes it from its own binary (the hidden subcommand `__launcher`) with a packet socket as standard input. Each packet brings two descriptors: a file with
-//! the task's order and the daemon's end of the shim's first connection. It needs no answer: the shim's first report, or the closing of the
-//! connection, is it. When the daemon's end closes, the launcher ends; its shims go on.
+//! The daemon executes it from its own binary (the hidden subcommand `__launcher`) with a packet socket as standard input. A packet [`TASK`] brings two descriptors: a
+//! file with the task's order and the daemon's end of the shim's first connection. It needs no answer: the shim's first report, or the closing of
+//! the connection, is it. A packet [`COMPANION`] brings a file with a command line, whose arguments end in zeros; the process is to be spoken to by a
+//! socket of its own. When the daemon's end closes, the launcher ends; what it forked goes on.
 
 use crate::cgroup::{Cgroups, Group};
 use crate::shim;
@@ -10,15 +11,20 @@ use crate::sys::{self, Cloned};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice, Read, Seek, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
 /// The hidden subcommand that a binary must pass on to [`main`].
 pub const SUBCOMMAND: &str = "__launcher";
+/// The packet that asks for a shim.
+const TASK: &[u8] = b"task";
+/// The packet that asks for a process that is no shim.
+const COMPANION: &[u8] = b"companion";
 
 /// The launcher's whole life. To be called from `main` before any thread is started; `args` is what follows the subcommand.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> std::process::ExitCode {
@@ -43,17 +49,15 @@ fn serve(args: impl IntoIterator<Item = OsString>) -> io::Result<()> {
     nix::sys::stat::umask(nix::sys::stat::Mode::empty());
     // Shims are reaped by the kernel; each resets this for its own children.
     sys::ignore(Signal::SIGCHLD);
-    if let Some(instance) = instance.to_str().filter(|i| !i.is_empty()) {
-        // Every shim is born into this group.
-        let cgroups = Cgroups::discover(instance)?;
-        let joined =
-            cgroups.create(Group::Shims, &crate::spec::Limits::default()).and_then(|()| cgroups.join(Group::Shims));
-        if let Err(error) = joined {
-            let _ = writeln!(io::stderr(), "launcher: no control group for shims: {error}");
-        }
-    }
+    let cgroups = match instance.to_str().filter(|i| !i.is_empty()) {
+        Some(instance) => Some(Cgroups::discover(instance)?),
+        None => None,
+    };
+    // Every shim is born into this group.
+    join(cgroups.as_ref(), Group::Shims);
+    let mut buffer = [0; 16];
     loop {
-        let (length, fds) = match sys::receive(&socket, &mut [0; 16]) {
+        let (length, fds) = match sys::receive(&socket, &mut buffer) {
             Ok(received) => received,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
@@ -61,17 +65,48 @@ fn serve(args: impl IntoIterator<Item = OsString>) -> io::Result<()> {
         if length == 0 {
             return Ok(());
         }
-        let Ok([order, daemon]) = <[OwnedFd; 2]>::try_from(fds) else { continue };
-        match sys::fork_process() {
-            Ok(Cloned::Child) => {
-                drop(socket);
-                shim::run(order, daemon);
-                sys::exit_now(0);
+        let mut fds = fds.into_iter();
+        let (Some(order), second) = (fds.next(), fds.next()) else { continue };
+        // The daemon sees its connection close, or nobody behind the socket, and tries again or gives up.
+        let Ok(Cloned::Child) = sys::fork_process() else { continue };
+        drop(socket);
+        match (buffer.get(..length), second) {
+            (Some(TASK), Some(daemon)) => shim::run(order, daemon),
+            (Some(COMPANION), _) => {
+                join(cgroups.as_ref(), Group::Companions);
+                if let Err(error) = become_companion(File::from(order)) {
+                    let _ = writeln!(io::stderr(), "launcher: {error}");
+                }
             }
-            // The daemon sees its connection close and tries again or gives up.
-            Ok(Cloned::Parent(_)) | Err(_) => {}
+            _ => {}
         }
+        sys::exit_now(0);
     }
+}
+
+fn join(cgroups: Option<&Cgroups>, group: Group<'_>) {
+    let Some(cgroups) = cgroups else { return };
+    let joined = cgroups.create(group, &crate::spec::Limits::default()).and_then(|()| cgroups.join(group));
+    if let Err(error) = joined {
+        let _ = writeln!(io::stderr(), "launcher: no control group {group:?}: {error}");
+    }
+}
+
+/// Turns this process into the one that the file's arguments name. Returns only if that fails.
+fn become_companion(mut order: File) -> io::Result<()> {
+    let mut line = Vec::new();
+    order.rewind()?;
+    order.read_to_end(&mut line)?;
+    let arguments: Vec<CString> =
+        line.split_inclusive(|byte| *byte == 0).filter_map(|one| CString::from_vec_with_nul(one.to_vec()).ok()).collect();
+    let program = arguments.first().ok_or(io::ErrorKind::InvalidInput)?;
+    let _ = nix::unistd::setsid();
+    sys::reset_signals();
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    let null = File::options().read(true).open("/dev/null")?;
+    nix::unistd::dup2_stdin(&null)?;
+    nix::unistd::execv(program, &arguments)?;
+    Ok(())
 }
 
 /// The daemon's side: the running launcher.
@@ -92,15 +127,30 @@ impl Launcher {
 
     /// Has a shim forked for an order. An error means that the launcher is gone or stuck.
     pub(crate) fn launch(&self, order: &[u8]) -> io::Result<UnixStream> {
-        let mut file = File::from(memfd_create("task", MFdFlags::MFD_CLOEXEC)?);
-        file.write_all(order)?;
         let (ours, theirs) = UnixStream::pair()?;
-        let fds = [file.as_raw_fd(), theirs.as_raw_fd()];
-        let parts = [ControlMessage::ScmRights(&fds)];
-        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
-        sendmsg::<()>(self.socket.as_raw_fd(), &[IoSlice::new(b"task")], &parts, flags, None)?;
+        self.send(TASK, order, Some(&theirs))?;
         ours.set_nonblocking(true)?;
         Ok(ours)
+    }
+
+    /// Has a process started that outlives the daemon. Whether it runs shows where it is spoken to.
+    pub(crate) fn start_companion(&self, command_line: &[OsString]) -> io::Result<()> {
+        let mut order = Vec::new();
+        for argument in command_line {
+            order.extend_from_slice(argument.as_bytes());
+            order.push(0);
+        }
+        self.send(COMPANION, &order, None)
+    }
+
+    fn send(&self, what: &[u8], order: &[u8], connection: Option<&UnixStream>) -> io::Result<()> {
+        let mut file = File::from(memfd_create("order", MFdFlags::MFD_CLOEXEC)?);
+        file.write_all(order)?;
+        let fds: Vec<_> = std::iter::once(file.as_raw_fd()).chain(connection.map(AsRawFd::as_raw_fd)).collect();
+        let parts = [ControlMessage::ScmRights(&fds)];
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        sendmsg::<()>(self.socket.as_raw_fd(), &[IoSlice::new(what)], &parts, flags, None)?;
+        Ok(())
     }
 
     /// The launcher's process.

@@ -9,7 +9,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Kills the launcher, shims and containers of the instance whose run directory this is, and removes their control groups and states.
+/// Kills the launcher, companions, shims and containers of the instance whose run directory this is, and removes their control groups and states.
 /// Nothing of it is mounted in the host's namespace. Blocks for a moment. Not while a daemon of the instance runs.
 pub fn reset_host(run_dir: &Path, instance: &str) -> io::Result<()> {
     let paths = Paths { run: run_dir.to_owned(), data: run_dir.to_owned() };
@@ -23,6 +23,7 @@ pub fn reset_host(run_dir: &Path, instance: &str) -> io::Result<()> {
     }
     let cgroups = Cgroups::discover(instance)?;
     cgroups.kill(Group::Shims);
+    cgroups.kill(Group::Companions);
     cgroups.sweep(|_| false);
     wait_until_removed(&cgroups)?;
     remove_all(&paths.run_tasks())
@@ -35,6 +36,7 @@ fn wait_until_removed(cgroups: &Cgroups) -> io::Result<()> {
     for _ in 0..200 {
         cgroups.sweep(|_| false);
         cgroups.kill(Group::Shims);
+        cgroups.kill(Group::Companions);
         cgroups.remove_instance();
         last = if cgroups.is_gone() { Ok(()) } else { Err(io::ErrorKind::ResourceBusy.into()) };
         if last.is_ok() {

@@ -44,6 +44,7 @@ pub(crate) struct Daemon {
     paths: Paths,
     runner: Arc<Runner>,
     pump: JoinHandle<()>,
+    link: JoinHandle<()>,
     runtime: Native,
     fabric: Arc<Fabric>,
     stop: watch::Sender<bool>,
@@ -131,7 +132,7 @@ impl Daemon {
             runtime: Arc::new(runtime.clone()),
             pace: options.pace,
         };
-        let Services { identity, api, mut extras, mut controllers, control } =
+        let Services { identity, api, mut extras, mut controllers, control, link } =
             services::wire(&ground, &paths.data, listen)?;
         let beacon = Beacon {
             endpoint: format!("http://{listen}"),
@@ -150,12 +151,19 @@ impl Daemon {
                 runner.wake(controller, key);
             })
         });
+        let link = tokio::spawn(link.run(elb::ProxyProcess {
+            run_dir: paths.run.clone(),
+            start: Arc::new({
+                let (runtime, command_line) = (runtime.clone(), proxy::argv(&program, &paths.run));
+                move || runtime.start_companion(&command_line)
+            }),
+        }));
         let (stop, stopped) = watch::channel(false);
         let listeners = vec![tokio::spawn(gateway.serve(listener, stopped))];
         let text = serde_json::to_string(&beacon).map_err(|error| error.to_string())?;
         fs::write(paths.beacon(), text)
             .map_err(|error| format!("cannot write {}: {error}", paths.beacon().display()))?;
-        Ok(Self { beacon, paths: paths.clone(), runner, pump, runtime, fabric, stop, listeners })
+        Ok(Self { beacon, paths: paths.clone(), runner, pump, link, runtime, fabric, stop, listeners })
     }
 
     /// What a person or a script waits for.
@@ -179,6 +187,9 @@ impl Daemon {
         {
             tracing::warn!(%unfinished, "stopped while controllers were at work");
         }
+        self.link.abort();
+        let _ = self.link.await;
+        proxy::client::end(&self.paths.run).await;
         self.runtime.shutdown().await;
         let outcome = tokio::task::spawn_blocking({
             let run = self.paths.run.clone();

@@ -4,7 +4,6 @@
 //! sample service inside the demo's containers. Those are told apart by the first argument before anything else happens,
 //! so that they stay small.
 
-mod absent;
 mod admin;
 mod cli;
 mod coverage;
@@ -23,6 +22,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.next().as_deref().and_then(std::ffi::OsStr::to_str) {
         Some(runtime::launcher::SUBCOMMAND) => return runtime::launcher::main(arguments),
         Some(proxy::client::SUBCOMMAND) => {
+            daemon::log_to_stderr();
             return proxy::process::main(std::path::Path::new(&arguments.next().unwrap_or_default()));
         }
         Some("__sample") => sample::main().map_err(|error| error.to_string()),

@@ -28,9 +28,7 @@ pub(crate) fn host() -> Result<(), String> {
 /// Ends the load balancers' process of a server that is gone; nothing happens if there is none.
 fn end_proxy(run: &Path) {
     let _ = daemon::block_on(async {
-        if let Ok((mut proxy, _)) = proxy::client::ProxyHandle::connect(run).await {
-            let _ = proxy.shutdown().await;
-        }
+        proxy::client::end(run).await;
         Ok(())
     });
 }

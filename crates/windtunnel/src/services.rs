@@ -2,10 +2,9 @@
 //!
 //! This is the one place that knows them all. A service is added here with one line in each function.
 
-use crate::absent::NoTargets;
 use blob::{BlobStore, Digest};
 use controller::Controller;
-use ecs::adapters::{Reach, RealImages, RealLogs, RealNetwork, RealRoles, RealSecrets};
+use ecs::adapters::{Reach, RealImages, RealLogs, RealNetwork, RealRoles, RealSecrets, RealTargets};
 use fabric::Fabric;
 use gateway::{Context, Extra};
 use runtime::Runtime;
@@ -37,11 +36,23 @@ pub(crate) struct Services {
     pub(crate) extras: Vec<Box<dyn Extra>>,
     pub(crate) controllers: Vec<Arc<dyn Controller>>,
     pub(crate) control: ecs::Control,
+    /// Speaks with the load balancers' proxy as long as it is run.
+    pub(crate) link: elb::Link,
 }
 
 /// Every service's tables.
 pub(crate) fn tables() -> Vec<TableDef> {
-    [vpc::tables(), ecr::tables(), iam::tables(), secrets::tables(), ecs::tables(), observe::tables()].concat()
+    [
+        vpc::tables(),
+        ecr::tables(),
+        iam::tables(),
+        secrets::tables(),
+        acm::tables(),
+        elb::tables(),
+        ecs::tables(),
+        observe::tables(),
+    ]
+    .concat()
 }
 
 /// Wires the services on `ground`; `listen` is where users reach the gateway.
@@ -61,7 +72,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     let reach = Reach::new(fabric.clone(), store.clone(), clock.clone(), *pace);
     let ports = ecs::Ports {
         network: Arc::new(RealNetwork::new(fabric.clone())),
-        targets: Arc::new(NoTargets),
+        targets: Arc::new(RealTargets),
         images: Arc::new(RealImages::new(blobs.clone(), host, reach.clone())),
         logs: Arc::new(RealLogs::new(store.clone(), reach.clone())),
         secrets: Arc::new(RealSecrets::new(secrets.clone(), reach)),
@@ -74,9 +85,18 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
         runtime: runtime.clone(),
         ports: ports.clone(),
     };
+    let certificates = acm::Acm { vault: vault.clone() };
+    let (load_balancers, link) = elb::controller(elb::Control {
+        store: store.clone(),
+        clock: clock.clone(),
+        pace: *pace,
+        acm: certificates.clone(),
+        namespaces: fabric.netns_directory().to_owned(),
+    });
     let mut controllers: Vec<Arc<dyn Controller>> =
         vec![Arc::new(vpc::controller::Network::new(store.clone(), clock.clone(), fabric.clone()))];
     controllers.extend(ecr::controller::controllers(&registry));
+    controllers.push(load_balancers);
     controllers.push(Arc::new(observe::controller::Keeper::new(store.clone(), clock.clone())));
     controllers.push(Arc::new(ecs::ServiceController::new(control.clone())));
     controllers.push(Arc::new(ecs::TaskController::new(control.clone())));
@@ -84,6 +104,8 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     controllers.push(Arc::new(ecs::HealthChecker::new(control.clone())));
     Ok(Services {
         api: vec![
+            Box::new(model::acm::Api::new(certificates, acm::handlers())),
+            Box::new(model::elbv2::Api::new(elb::Elb { pool: network.pool.clone() }, elb::handlers())),
             Box::new(model::ec2::Api::new(network, vpc::api::handlers())),
             Box::new(model::ecr::Api::new(registry.clone(), ecr::handlers())),
             Box::new(model::ecs::Api::new(ecs::Ecs::new(ports), ecs::handlers())),
@@ -97,6 +119,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
         extras: vec![Box::new(ecr::Registry::new(registry))],
         controllers,
         control,
+        link,
         identity,
     })
 }

@@ -7,6 +7,7 @@ mod network;
 mod reach;
 mod roles;
 mod secrets;
+mod targets;
 
 pub use images::RealImages;
 pub use link_local::LinkLocal;
@@ -15,3 +16,4 @@ pub use network::RealNetwork;
 pub use reach::Reach;
 pub use roles::RealRoles;
 pub use secrets::RealSecrets;
+pub use targets::RealTargets;

@@ -108,6 +108,7 @@ impl Native {
         *self.launcher() = None;
         let inner = Arc::clone(&self.0);
         let _ = blocking(move || {
+            inner.cgroups.kill(Group::Companions);
             inner.cgroups.sweep(|_| false);
             inner.cgroups.remove_instance();
             Ok(())
@@ -119,6 +120,12 @@ impl Native {
     pub async fn prune_layers(&self, keep: HashSet<String>) -> io::Result<usize> {
         let inner = Arc::clone(&self.0);
         blocking(move || inner.layers.prune(&keep)).await
+    }
+
+    /// Starts a process that belongs to no task and outlives this one, such as a load balancer. Whether it runs shows where it
+    /// is spoken to; whoever wants it to end tells it so there.
+    pub fn start_companion(&self, command_line: &[OsString]) -> io::Result<()> {
+        self.with_launcher(|launcher| launcher.start_companion(command_line))
     }
 
     /// The launcher's process.
