@@ -97,8 +97,10 @@ fn become_companion(mut order: File) -> io::Result<()> {
     let mut line = Vec::new();
     order.rewind()?;
     order.read_to_end(&mut line)?;
-    let arguments: Vec<CString> =
-        line.split_inclusive(|byte| *byte == 0).filter_map(|one| CString::from_vec_with_nul(one.to_vec()).ok()).collect();
+    let arguments: Vec<CString> = line
+        .split_inclusive(|byte| *byte == 0)
+        .filter_map(|one| CString::from_vec_with_nul(one.to_vec()).ok())
+        .collect();
     let program = arguments.first().ok_or(io::ErrorKind::InvalidInput)?;
     let _ = nix::unistd::setsid();
     sys::reset_signals();

@@ -156,7 +156,7 @@ async fn groups(clients: &Clients, vpc: &str, progress: &mut dyn Progress) -> Re
     let mut ids = Vec::new();
     for (name, description) in [
         ("sg-alb", "the load balancer"),
-        ("sg-ecs", "the services' tasks"),
+        ("sg-ecs", "tasks of the services"),
         ("sg-db", "PostgreSQL"),
         ("sg-cache", "Redis"),
     ] {
