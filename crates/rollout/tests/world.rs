@@ -76,12 +76,22 @@ impl World {
         self.service.tasks.iter().filter(|task| task.is_live()).count()
     }
 
+    fn failed(&self) -> bool {
+        self.service.primary().is_some_and(|primary| primary.rollout == RolloutState::Failed)
+    }
+
     /// One round of the controller; the number of decisions carried out.
     fn round(&mut self) -> usize {
         let plan = decide(&self.service, self.now);
         let (healthy, live) = (self.healthy(), self.live());
         let starts = plan.decisions.iter().filter(|d| matches!(d, Decision::StartTask { .. })).count();
         assert!(starts == 0 || live + starts <= self.service.maximum() as usize, "starts above the maximum");
+        if self.failed() {
+            let stops = plan.decisions.iter().filter(|d| matches!(d, Decision::StopTask { .. })).count();
+            let surplus = live.saturating_sub(self.service.desired as usize);
+            assert_eq!(starts, 0, "a failed deployment starts nothing");
+            assert!(stops <= surplus, "{stops} stops with a failed deployment, where {surplus} are too many");
+        }
         for decision in &plan.decisions {
             self.apply(decision);
         }
@@ -286,6 +296,71 @@ fn without_a_target_the_failed_deployment_stays_and_starts_nothing() {
     assert_eq!(world.service.deployments[0].rollout, RolloutState::Failed);
     assert_eq!(world.live(), 0);
     assert!(world.serial <= 4, "{} starts for a threshold of 3", world.serial);
+}
+
+#[test]
+fn a_failed_deployment_still_scales_in() {
+    let mut world = World::new(5, 100, 120, true);
+    world.service.circuit_breaker =
+        Some(CircuitBreaker { rollback: false, threshold: Threshold::default(), reset_on_healthy_task: true });
+    world.settle();
+    let bad = world.deploy();
+    world.broken.push(bad);
+    world.settle();
+    assert!(world.failed());
+    assert_eq!((world.live(), world.healthy()), (5, 5), "the old tasks serve on");
+    for (desired, kept) in [(1, 1), (3, 1), (0, 0)] {
+        world.service.desired = desired;
+        world.settle();
+        assert_eq!((world.live(), world.healthy()), (kept, kept), "{desired} wanted of a failed deployment");
+        assert_eq!(world.round(), 0, "it rests");
+    }
+    world.service.desired = 2;
+    world.deploy();
+    world.settle();
+    assert_eq!((world.live(), world.healthy(), world.service.deployments.len()), (2, 2, 1));
+}
+
+#[test]
+fn the_last_failure_may_be_booked_when_all_is_calm() {
+    let mut world = World::new(5, 29, 200, true);
+    world.service.circuit_breaker =
+        Some(CircuitBreaker { rollback: false, threshold: Threshold::default(), reset_on_healthy_task: true });
+    world.settle();
+    let bad = world.deploy();
+    // Two failures of the three that trip the breaker are booked. The third task has ended, but nobody has looked yet.
+    world.deployment(&bad).failed_tasks = 2;
+    let mut ended = world.service.tasks[0].clone();
+    (ended.id, ended.deployment, ended.marks) = ("ended".to_owned(), bad, Marks::default());
+    (ended.last, ended.desired, ended.ended_by_itself) = (TaskStatus::Deactivating, DesiredStatus::Stopped, true);
+    world.service.tasks.push(ended);
+    world.service.desired = 1;
+    assert!(!world.failed());
+    world.round();
+    assert!(world.failed(), "the round that books the third failure trips the breaker");
+    world.settle();
+    assert_eq!((world.live(), world.healthy()), (1, 1), "of five old tasks the service wants one");
+    world.deploy();
+    world.settle();
+    assert_eq!((world.live(), world.healthy(), world.service.deployments.len()), (1, 1, 1));
+}
+
+#[test]
+fn with_a_failed_deployment_its_own_tasks_go_before_the_old_ones() {
+    let mut world = World::new(4, 50, 100, true);
+    world.settle();
+    let new = world.deploy();
+    let of_new = |world: &World| world.service.tasks.iter().filter(|t| t.is_live() && t.deployment == new).count();
+    while of_new(&world) < 2 {
+        world.round();
+        world.live_on(|| 9);
+    }
+    world.deployment(&new).rollout = RolloutState::Failed;
+    world.settle();
+    assert_eq!((world.healthy(), of_new(&world)), (4, 2), "what is wanted stays as it is");
+    world.service.desired = 3;
+    world.settle();
+    assert_eq!((world.healthy(), of_new(&world)), (3, 1));
 }
 
 #[test]
