@@ -7,8 +7,13 @@
 //! - a plan never takes the number of live tasks above the maximum by starting;
 //! - a plan never takes the number of healthy tasks below the minimum by stopping;
 //! - each failure, first health and end of a task is booked once;
-//! - applied again and again while tasks behave, it ends in an empty plan with exactly `desired` healthy tasks of the
-//!   primary deployment.
+//! - while the primary deployment is failed, a plan starts nothing and stops only what is more than `desired`;
+//! - applied again and again while tasks behave, it ends in an empty plan. If the primary deployment is not failed, and
+//!   the maximum is at least `desired` and above the minimum (or nothing is wanted), exactly `desired` healthy tasks of
+//!   it are left then.
+//!
+//! Of a failed deployment AWS documents only that it launches no new tasks. So its service can still be scaled in, and
+//! deleted; which tasks go first is our choice.
 
 use crate::balance::{by_fullest_zone, emptiest};
 use crate::health::{Cause, Verdict, verdict};
@@ -250,6 +255,15 @@ impl<'a> Fleet<'a> {
         (desired as usize).saturating_sub(self.healthy.len() + self.starting.len())
     }
 
+    /// What a service with a failed deployment has beyond `desired`; of the healthy ones no more than `budget`. First
+    /// what does not serve, then the tasks of the failed deployment, then those that served before it.
+    fn too_many(&self, desired: usize, budget: usize) -> Vec<&'a Task> {
+        let ordered = |group: &Vec<&'a Task>| by_fullest_zone(group.clone(), &self.live);
+        let idle = [&self.unhealthy, &self.starting, &self.old_idle].into_iter().flat_map(ordered);
+        let serving = [&self.healthy, &self.old_healthy].into_iter().flat_map(ordered).take(budget);
+        idle.chain(serving).take(self.live.len().saturating_sub(desired)).collect()
+    }
+
     fn has_old(&self) -> bool {
         !self.old_healthy.is_empty() || !self.old_idle.is_empty()
     }
@@ -281,7 +295,8 @@ fn start(service: &ServiceState, fleet: &Fleet, primary: &Deployment, plan: &mut
     count
 }
 
-/// Stops what is too much: older deployments, surplus, and unhealthy tasks that have been replaced.
+/// Stops what is too much: older deployments, surplus, and unhealthy tasks that have been replaced. With a failed
+/// deployment nothing is replaced any more, and only surplus goes.
 fn stop(service: &ServiceState, fleet: &Fleet, primary: &Deployment, plan: &mut Plan, started: usize) -> usize {
     let desired = service.desired as usize;
     let mut stopped = 0;
@@ -292,15 +307,20 @@ fn stop(service: &ServiceState, fleet: &Fleet, primary: &Deployment, plan: &mut 
     let healthy = fleet.healthy.len() + fleet.old_healthy.len();
     let mut budget = healthy.saturating_sub(service.minimum() as usize);
 
-    if primary.rollout != RolloutState::Failed {
-        // What does not serve costs nothing.
-        for task in by_fullest_zone(fleet.old_idle.clone(), &fleet.live) {
+    if primary.rollout == RolloutState::Failed {
+        for task in fleet.too_many(desired, budget) {
             stop(task, StopReason::Scaling);
         }
-        for task in by_fullest_zone(fleet.old_healthy.clone(), &fleet.live).into_iter().take(budget) {
-            stop(task, StopReason::Scaling);
-            budget -= 1;
-        }
+        return stopped;
+    }
+
+    // What does not serve costs nothing.
+    for task in by_fullest_zone(fleet.old_idle.clone(), &fleet.live) {
+        stop(task, StopReason::Scaling);
+    }
+    for task in by_fullest_zone(fleet.old_healthy.clone(), &fleet.live).into_iter().take(budget) {
+        stop(task, StopReason::Scaling);
+        budget -= 1;
     }
 
     // Surplus of the primary deployment itself: first what is not serving yet, then the healthy.
