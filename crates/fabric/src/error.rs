@@ -39,6 +39,9 @@ pub enum Error {
     /// Every block of public addresses is in use on this host.
     #[error("no block of 198.18.0.0/15 is free on this host for public addresses")]
     NoPool,
+    /// The instance's network was taken down.
+    #[error("the network has been taken down")]
+    Destroyed,
     /// A thread of ours panicked.
     #[error("the network's worker broke off")]
     Broken,

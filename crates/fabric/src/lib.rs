@@ -56,6 +56,8 @@ struct State {
     kernel: Kernel,
     /// What the kernel has, as far as we made it; none if it must be read.
     current: Option<FabricPlan>,
+    /// Everything was removed, and nothing may be made any more.
+    destroyed: bool,
 }
 
 impl Fabric {
@@ -68,7 +70,7 @@ impl Fabric {
         let held = reset::hold(&directory, &instance)?;
         let ground = ground::take(&run_root, &instance)?;
         let host = File::open("/proc/thread-self/ns/net").map_err(|e| Error::file("/proc/thread-self/ns/net", e))?;
-        let state = State { kernel: Kernel::new(netns.clone(), host), current: None };
+        let state = State { kernel: Kernel::new(netns.clone(), host), current: None, destroyed: false };
         Ok(Self { run_root, netns, ground, state: Mutex::new(state), _held: held })
     }
 
@@ -86,7 +88,10 @@ impl Fabric {
     /// already. Blocks; after an error the next call starts from what the kernel has.
     pub fn apply(&self, plan: &FabricPlan) -> Result<usize, Error> {
         let mut state = self.lock();
-        let State { kernel, current } = &mut *state;
+        if state.destroyed {
+            return Err(Error::Destroyed);
+        }
+        let State { kernel, current, .. } = &mut *state;
         let host_link = format!("wt-{}", self.ground.instance);
         let work = || {
             kernel.on_new_thread();
@@ -108,7 +113,7 @@ impl Fabric {
     /// Whether the kernel holds exactly what the last plan says, read afresh. Filters are not read.
     pub fn verify(&self) -> Result<Vec<Step>, Error> {
         let mut state = self.lock();
-        let State { kernel, current } = &mut *state;
+        let State { kernel, current, .. } = &mut *state;
         let host_link = format!("wt-{}", self.ground.instance);
         let work = || {
             kernel.on_new_thread();
@@ -150,12 +155,14 @@ impl Fabric {
         netns::connect_tcp(&self.netns_path(name), address)
     }
 
-    /// Removes everything of this instance from the host.
-    pub fn destroy(self) -> Result<(), Error> {
-        let Self { run_root, ground, state, .. } = &self;
+    /// Removes everything of this instance from the host, for good: whoever still has this handle can make nothing more.
+    pub fn destroy(&self) -> Result<(), Error> {
+        let mut state = self.lock();
+        state.destroyed = true;
+        state.current = None;
         // Open sockets would keep the routers alive.
-        state.lock().unwrap_or_else(std::sync::PoisonError::into_inner).kernel.keep_routers(&FabricPlan::default());
-        reset::clear(run_root, &ground.instance)
+        state.kernel.keep_routers(&FabricPlan::default());
+        reset::clear(&self.run_root, &self.ground.instance)
     }
 
     /// Where the instance's namespaces are.

@@ -33,6 +33,18 @@ fn applying_again_does_nothing() {
 }
 
 #[test]
+fn what_was_taken_down_stays_down_whoever_still_has_a_handle() {
+    on_a_host(|| {
+        let lab = small();
+        lab.apply();
+        lab.fabric().destroy().unwrap();
+        let plan = netplan::compile(&lab.state);
+        assert!(matches!(lab.fabric().apply(&plan), Err(Error::Destroyed)));
+        assert!(!lab.fabric().netns_directory().exists(), "nothing was made again");
+    });
+}
+
+#[test]
 fn one_more_member_is_one_element_not_a_new_filter() {
     on_a_host(|| {
         let mut lab = small();

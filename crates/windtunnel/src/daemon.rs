@@ -195,11 +195,9 @@ impl Daemon {
             let run = self.paths.run.clone();
             let fabric = self.fabric;
             move || {
-                // The last handle takes the network down; a listener that still held one would keep it.
-                let destroyed = match Arc::try_unwrap(fabric) {
-                    Ok(fabric) => fabric.destroy().map_err(|error| format!("cannot take the network down: {error}")),
-                    Err(_) => Err("the network is still in use; `windtunnel reset --host` clears it".to_owned()),
-                };
+                let destroyed = fabric.destroy().map_err(|error| {
+                    format!("cannot take the network down: {error}. `windtunnel reset --host` clears it.")
+                });
                 let _ = fs::remove_dir_all(&run);
                 destroyed
             }

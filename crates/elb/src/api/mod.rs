@@ -65,6 +65,11 @@ pub(crate) fn handlers() -> Handlers<Elb, Context> {
     }
 }
 
+/// A member that the caller gave. Terraform's provider writes those that its user left out as empty strings, which AWS takes as absent.
+fn given(member: Option<String>) -> Option<String> {
+    member.filter(|value| !value.is_empty())
+}
+
 /// Refuses a parameter that is given and not implemented.
 fn refuse(given: bool, what: &str) -> Result<(), ApiError> {
     if given { Err(ApiError::not_implemented(what)) } else { Ok(()) }

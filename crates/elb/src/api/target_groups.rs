@@ -1,7 +1,7 @@
 //! Target groups.
 
 use super::page::page;
-use super::{TARGET_GROUP, check_name, load_balancer, refuse, tags, target_group};
+use super::{TARGET_GROUP, check_name, given, load_balancer, refuse, tags, target_group};
 use crate::rows::{HealthCheck, Target, TargetGroup};
 use crate::{Elb, query, texts};
 use gateway::Context;
@@ -34,7 +34,7 @@ pub(super) fn create(
     let port = input.port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
     let port = port.ok_or_else(|| texts::invalid("A port must be specified"))?;
     let vpc = input.vpc_id.clone().ok_or_else(|| texts::invalid("A VPC ID must be specified"))?;
-    let version = input.protocol_version.clone().unwrap_or_else(|| "HTTP1".to_owned());
+    let version = given(input.protocol_version.clone()).unwrap_or_else(|| "HTTP1".to_owned());
     if !matches!(version.as_str(), "HTTP1" | "HTTP2" | "GRPC") {
         return Err(texts::invalid(format!("Protocol version '{version}' must be one of '[GRPC, HTTP1, HTTP2]'")));
     }
