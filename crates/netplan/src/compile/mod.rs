@@ -183,6 +183,8 @@ fn attachment_namespace<'p>(plan: &'p mut FabricPlan, name: &str) -> &'p mut Nam
         // The loopback keeps its ::1; Ethernet devices made from now on have no IPv6.
         set(&mut namespace, "ipv6/conf/default/disable_ipv6", "1");
         set(&mut namespace, "ipv4/conf/default/promote_secondaries", "1");
+        // A new namespace takes this over from the host, where container engines turn it on.
+        set(&mut namespace, "ipv4/ip_forward", "0");
         namespace
     })
 }
