@@ -1,13 +1,17 @@
 //! Project tasks: `cargo xtask <task>`.
 
+mod coverage;
 mod models;
+mod test;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: cargo xtask models [generate]      write crates/model/src from models/*.json
        cargo xtask models --check         fail if that would change anything
-       cargo xtask models sync <wheel>    write models/*.json from a botocore wheel, then generate";
+       cargo xtask models sync <wheel>    write models/*.json from a botocore wheel, then generate
+       cargo xtask coverage [--check]     write docs/coverage.md, or fail if that would change it
+       cargo xtask test [<arguments>]     run all tests; the arguments go on to nextest";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -16,6 +20,9 @@ fn main() -> ExitCode {
         ["models"] | ["models", "generate"] => models::generate(),
         ["models", "--check"] => models::check(),
         ["models", "sync", wheel] => models::sync(wheel.as_ref()).and_then(|()| models::generate()),
+        ["coverage"] => coverage::write(),
+        ["coverage", "--check"] => coverage::check(),
+        ["test", ref arguments @ ..] => test::run(arguments),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {

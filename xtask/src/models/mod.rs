@@ -57,6 +57,26 @@ pub(crate) fn check() -> Outcome {
     Ok(())
 }
 
+/// What is implemented of a service.
+pub(crate) struct Coverage {
+    /// Its name here.
+    pub(crate) name: String,
+    /// The operations that are implemented.
+    pub(crate) implemented: Vec<String>,
+    /// How many AWS has.
+    pub(crate) all: usize,
+}
+
+/// What is implemented, service by service in the list's order.
+pub(crate) fn coverage() -> Outcome<Vec<Coverage>> {
+    let wanted = list::parse(&read(&root().join("models/services.list"))?)?;
+    let of = |service: list::Service| {
+        let facts = Facts::parse(&read(&root().join(format!("models/{}.json", service.name)))?)?;
+        Ok(Coverage { name: service.name, implemented: service.operations, all: facts.all.len() })
+    };
+    wanted.services.into_iter().map(of).collect()
+}
+
 fn sources() -> Outcome<Vec<(PathBuf, String)>> {
     let wanted = list::parse(&read(&root().join("models/services.list"))?)?;
     let folder = root().join("crates/model/src");
