@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use controller::{Controller, Failure, Key, Next};
 use netplan::{FabricPlan, Ground, NetworkState, Traffic};
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use store::{Change, Row, Store, View};
 use types::id::EniId;
@@ -42,6 +42,8 @@ pub struct Network {
     store: Store,
     clock: Arc<dyn Clock>,
     fabric: Arc<dyn Fabric>,
+    /// What the last plan left out, which has been said.
+    omitted: Mutex<BTreeSet<String>>,
 }
 
 /// How long a deleted NAT gateway is still shown. Source: EC2 API reference, DescribeNatGateways.
@@ -50,7 +52,16 @@ const SHOWN: Duration = Duration::from_secs(3600);
 impl Network {
     /// The controller that drives `fabric`.
     pub fn new(store: Store, clock: Arc<dyn Clock>, fabric: Arc<dyn Fabric>) -> Self {
-        Self { store, clock, fabric }
+        Self { store, clock, fabric, omitted: Mutex::default() }
+    }
+
+    /// Says what a plan leaves out, once.
+    fn say_omitted(&self, omitted: BTreeSet<String>) {
+        let mut said = self.omitted.lock().unwrap_or_else(PoisonError::into_inner);
+        for new in omitted.difference(&said) {
+            tracing::warn!(omitted = new, "left out of the network");
+        }
+        *said = omitted;
     }
 
     /// Writes what the apply of `view`'s network came to.
@@ -146,17 +157,16 @@ impl Controller for Network {
         let fabric = self.fabric.clone();
         let seen = view.clone();
         // Netlink blocks; the runtime's own threads must not.
-        let (attached, outcome) = tokio::task::spawn_blocking(move || {
+        let (attached, omitted, outcome) = tokio::task::spawn_blocking(move || {
             let state = network_state(&seen, fabric.ground());
             let attached: BTreeSet<EniId> =
                 state.network_interfaces.iter().filter(|row| held(row, &state)).map(|row| row.id.clone()).collect();
             let plan = netplan::compile(&state);
-            for omitted in &plan.omitted {
-                tracing::warn!(%omitted, "left out of the network");
-            }
-            (attached, fabric.apply(&plan))
+            let outcome = fabric.apply(&plan);
+            (attached, plan.omitted, outcome)
         })
         .await?;
+        self.say_omitted(omitted);
         self.write_back(&view, &attached, outcome.as_ref().err().map(String::as_str)).await?;
         outcome.map_err(Failure::new)?;
         // Deleted NAT gateways are forgotten after an hour.
