@@ -39,9 +39,19 @@ pub fn target(services: &[&'static ServiceInfo], parts: &Parts, signing_name: Op
     let protocol = match service {
         Some(at) if has(services[at], Protocol::Ec2) => Protocol::Ec2,
         Some(at) if !has(services[at], Protocol::Query) => json_of(services[at], parts),
+        None if speaks_rest_json(parts, signing_name) => Protocol::Json11,
         _ => Protocol::Query,
     };
     Target { protocol, service, operation: None }
+}
+
+/// Whether a service that is not here would be answered in JSON: its clients name resources by paths, and send no form.
+/// The services that do so in XML are few.
+fn speaks_rest_json(parts: &Parts, signing_name: Option<&str>) -> bool {
+    let form = parts.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let form = form.is_some_and(|said| said.starts_with("application/x-www-form-urlencoded"));
+    let in_xml = matches!(signing_name, None | Some("s3" | "s3express" | "route53" | "cloudfront"));
+    !form && !in_xml && parts.uri.query().is_none_or(|query| action(query.as_bytes()).is_none())
 }
 
 fn has(info: &ServiceInfo, protocol: Protocol) -> bool {
@@ -96,6 +106,17 @@ mod tests {
         assert_eq!(action(b"Version=1&Action=DescribeVpcs&X=Action=No").as_deref(), Some("DescribeVpcs"));
         assert_eq!(action(b"XAction=No"), None);
         assert_eq!(action(b"Action=%00"), None);
+    }
+
+    #[test]
+    fn a_service_that_is_not_here_is_refused_in_its_own_protocol() {
+        let of = |uri: &str, content_type: &str, signing: &str| {
+            let request = http::Request::post(uri).header("content-type", content_type).body(()).unwrap();
+            target(&[], &request.into_parts().0, Some(signing)).protocol
+        };
+        assert_eq!(of("/2015-03-31/functions", "application/json", "lambda"), Protocol::Json11);
+        assert_eq!(of("/bucket", "", "s3"), Protocol::Query);
+        assert_eq!(of("/", "application/x-www-form-urlencoded; charset=utf-8", "rds"), Protocol::Query);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `/_windtunnel/`: what AWS's API has no words for. So far: whether the server is well, and what it holds.
 
 use crate::daemon::Beacon;
+use ecs::rows::{ClusterRow, ServiceRow, TaskRow};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use gateway::server::{full, plain};
@@ -32,6 +33,11 @@ impl Admin {
             "dataDir": self.beacon.data_dir,
             "pid": self.beacon.pid,
             "resources": {
+                "clusters": view.scan_all::<ClusterRow>().filter(|(_, row)| row.active).count(),
+                "services": view.scan_all::<ServiceRow>().filter(|(_, row)| row.deleted_at.is_none()).count(),
+                "tasks": view.scan_all::<TaskRow>().filter(|(_, row)| row.stopped_at.is_none()).count(),
+                "repositories": view.count::<ecr::rows::Repository>(),
+                "loadBalancers": view.count::<elb::rows::LoadBalancer>(),
                 "vpcs": view.count::<vpc::rows::Vpc>(),
                 "networkInterfaces": view.count::<vpc::rows::NetworkInterface>(),
                 "roles": view.count::<iam::rows::Role>(),

@@ -14,7 +14,7 @@ pub(crate) fn status(paths: &Paths, as_json: bool) -> Result<(), String> {
             println!("{}", json!({ "status": "stopped", "dataDir": paths.data.display().to_string() }));
             return Ok(());
         }
-        println!("stopped   {}", paths.data.display());
+        println!("{:<20}{}", "stopped", paths.data.display());
         println!("Start it with: windtunnel serve");
         return Ok(());
     };
@@ -23,12 +23,24 @@ pub(crate) fn status(paths: &Paths, as_json: bool) -> Result<(), String> {
         println!("{found}");
         return Ok(());
     }
-    println!("running   {} (pid {})", beacon.endpoint, beacon.pid);
-    println!("data      {}", beacon.data_dir);
+    println!("{:<20}{} (pid {})", "running", beacon.endpoint, beacon.pid);
+    println!("{:<20}{}", "data", beacon.data_dir);
     for (name, count) in found["resources"].as_object().into_iter().flatten() {
-        println!("{name:<18}{count}");
+        println!("{:<20}{count}", spaced(name));
     }
     Ok(())
+}
+
+/// `networkInterfaces` as people write it.
+fn spaced(name: &str) -> String {
+    let mut out = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() {
+            out.push(' ');
+        }
+        out.push(letter.to_ascii_lowercase());
+    }
+    out
 }
 
 fn fetch(beacon: &Beacon) -> Result<Value, String> {
