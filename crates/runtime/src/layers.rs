@@ -298,6 +298,19 @@ mod tests {
     }
 
     #[test]
+    fn an_attribute_that_no_file_system_takes_is_left_out() {
+        if !is_root() {
+            return;
+        }
+        let value = "x".repeat(70_000);
+        let record = format!("70027 SCHILY.xattr.user.x={value}\n");
+        assert!(record.starts_with(&record.len().to_string()));
+        let case = unpack(&[("pax", EntryType::XHeader, &record), ("file", FILE, "hello")]);
+        case.result.as_ref().unwrap();
+        assert!(case.files.join("file").exists());
+    }
+
+    #[test]
     fn bombs_are_stopped_at_the_limit() {
         if !is_root() {
             return;

@@ -261,8 +261,16 @@ fn describe(fd: impl AsFd, entry: &Entry) -> Result<(), UnpackError> {
     for (name, value) in &entry.xattrs {
         match fs::fsetxattr(&fd, name.as_str(), value, XattrFlags::empty()) {
             Ok(()) => {}
-            // A file system without user attributes, or a value that the kernel does not take, is not worth an image.
-            Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::PERM | Errno::RANGE | Errno::NAMETOOLONG) => {
+            // A file system without user attributes, or a value that it or the kernel does not take, is not worth an image.
+            Err(
+                Errno::OPNOTSUPP
+                | Errno::INVAL
+                | Errno::PERM
+                | Errno::RANGE
+                | Errno::NAMETOOLONG
+                | Errno::TOOBIG
+                | Errno::NOSPC,
+            ) => {
                 tracing::debug!(name, path = %entry.path.display(), "extended attribute left out");
             }
             Err(error) => return Err(io::Error::from(error).into()),
