@@ -290,6 +290,7 @@ mod tests {
             .assert_refused("loop");
         unpack(&[("a/", DIR, ""), ("b", EntryType::Link, "a")]).assert_refused("not a file");
         unpack(&[(".wh...", FILE, "")]).assert_refused("whiteout");
+        unpack(&[("pax", EntryType::XHeader, "18 uid=4294967295\n"), ("file", FILE, "x")]).assert_refused("owner");
         let tar = archive(&[("file", FILE, "x")]);
         let wrong = unpack_blob(tar.clone(), sha(b"other"), UnpackLimits::default());
         wrong.assert_refused("wrong diff id");

@@ -101,9 +101,11 @@ impl Entry {
         let path = relative(&path_bytes)?;
         let shown = path.display();
         let id = |ext: Option<u64>, own: std::io::Result<u64>| match ext.map_or(own, Ok) {
-            Ok(id) => {
-                u32::try_from(id).map_err(|_| UnpackError::archive(format!("owner {id} of {shown} is too large")))
-            }
+            // The largest is to `chown` what leaves the owner alone.
+            Ok(id) => u32::try_from(id)
+                .ok()
+                .filter(|id| *id != u32::MAX)
+                .ok_or_else(|| UnpackError::archive(format!("owner {id} of {shown} is too large"))),
             Err(error) => Err(broken(error)),
         };
         if ext.size.is_some_and(|size| size != raw.size()) {
