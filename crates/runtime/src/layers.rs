@@ -331,6 +331,8 @@ mod tests {
         let many: Vec<_> = many.iter().map(|name| (name.as_str(), FILE, "")).collect();
         let tar = archive(&many);
         unpack_blob(tar.clone(), sha(&tar), limits).assert_refused("entries");
+        let tar = archive(&[("d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/file", FILE, "")]);
+        unpack_blob(tar.clone(), sha(&tar), limits).assert_refused("entries");
     }
 
     #[test]

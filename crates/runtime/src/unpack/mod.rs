@@ -22,7 +22,7 @@ use std::os::fd::OwnedFd;
 pub struct UnpackLimits {
     /// Bytes of the archive, decompressed; file contents are a part of them.
     pub bytes: u64,
-    /// Files, directories, links.
+    /// Files, directories, links; directories too that only stand in other entries' paths.
     pub entries: u64,
 }
 
@@ -56,7 +56,7 @@ impl UnpackError {
 /// After an error the directory holds an unspecified part of the layer.
 pub fn unpack_layer(reader: impl Read, dest: &OwnedFd, limits: UnpackLimits) -> Result<Unpacked, UnpackError> {
     let mut stream = stream::open(reader, limits.bytes)?;
-    let mut tree = tree::Tree::new(dest)?;
+    let mut tree = tree::Tree::new(dest, limits.entries)?;
     let mut entries = 0;
     {
         let mut archive = tar::Archive::new(&mut stream);
@@ -67,9 +67,6 @@ pub fn unpack_layer(reader: impl Read, dest: &OwnedFd, limits: UnpackLimits) -> 
                 continue;
             }
             entries += 1;
-            if entries > limits.entries {
-                return Err(UnpackError::archive(format!("more than {} entries", limits.entries)));
-            }
             let entry = Entry::read(&raw, std::mem::take(&mut extensions))?;
             tree.add(&entry, &mut raw)?;
         }

@@ -20,15 +20,20 @@ pub(super) struct Tree<'a> {
     parent: Option<(PathBuf, OwnedFd)>,
     /// Times of directories, set last: filling a directory changes its own.
     directories: Vec<(PathBuf, (i64, u32))>,
+    /// How much more may be made, and how much that was at first.
+    room: u64,
+    limit: u64,
 }
 
 impl<'a> Tree<'a> {
-    pub(super) fn new(root: &'a OwnedFd) -> Result<Self, UnpackError> {
+    /// Takes `limit` entries, the directories among them that no entry names but that its path needs.
+    pub(super) fn new(root: &'a OwnedFd, limit: u64) -> Result<Self, UnpackError> {
         fs::fchmod(root, Mode::from_raw_mode(0o755)).map_err(io::Error::from)?;
-        Ok(Self { root, parent: None, directories: Vec::new() })
+        Ok(Self { root, parent: None, directories: Vec::new(), room: limit, limit })
     }
 
     pub(super) fn add(&mut self, entry: &Entry, content: &mut impl Read) -> Result<(), UnpackError> {
+        self.take_room()?;
         let Some(name) = entry.path.file_name() else { return self.describe_root(entry) };
         let parent = self.parent_of(&entry.path)?;
         let done = self.make(&parent, name, entry, content);
@@ -42,6 +47,12 @@ impl<'a> Tree<'a> {
             UnpackError::Io(error) => with_path(error, &entry.path),
             other @ UnpackError::Archive(_) => other,
         })
+    }
+
+    fn take_room(&mut self) -> Result<(), UnpackError> {
+        let more = || UnpackError::archive(format!("more than {} entries", self.limit));
+        self.room = self.room.checked_sub(1).ok_or_else(more)?;
+        Ok(())
     }
 
     /// Sets the times that filling the directories has changed.
@@ -201,6 +212,7 @@ impl<'a> Tree<'a> {
             at = match self.resolve(&prefix) {
                 Ok(fd) => fd,
                 Err(Errno::NOENT | Errno::NOTDIR) => {
+                    self.take_room()?;
                     // A file or a dangling link in the way is replaced, as a later entry replaces an earlier one.
                     self.directory(&at, name)?;
                     open_directory(&at, name)?
