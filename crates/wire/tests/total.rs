@@ -100,6 +100,12 @@ fn maps_of_query_requests_may_name_their_entries() {
 }
 
 #[test]
+fn a_fraction_in_json_is_the_nearest_double() {
+    let value = decode(Protocol::Json11, &TREE, b"{\"Ratio\":1.7618285302889447e-19}");
+    assert_eq!(value, Ok(Value::Structure(vec![(2, Value::Double(1.761_828_530_288_944_7e-19))])));
+}
+
+#[test]
 fn cbor_of_every_width_and_form_is_read() {
     let read = |bytes: &[u8]| decode(Protocol::Cbor, &TREE, bytes).expect("decodes");
     let ratio = |value: f64| Value::Structure(vec![(2, Value::Double(value))]);
