@@ -105,9 +105,12 @@ impl Inventory {
 }
 
 /// Takes over what one layer says of the books: their new text, or that they are gone.
+///
+/// Raw entries, because `tar` would read an extension header of any size into memory. They hold what a header has no room
+/// for, and the books' names are short.
 fn read_layer(unpacked: impl Read, books: &mut BTreeMap<String, String>) -> io::Result<()> {
     let mut archive = tar::Archive::new(unpacked);
-    for entry in archive.entries()? {
+    for entry in archive.entries()?.raw(true) {
         let mut entry = entry?;
         let path = entry.path()?.to_string_lossy().trim_start_matches("./").trim_start_matches('/').to_owned();
         let (dir, name) = path.rsplit_once('/').map_or(("", path.as_str()), |(dir, name)| (dir, name));
@@ -191,6 +194,31 @@ pub(super) mod tests {
         assert_eq!((inventory.ecosystem.as_str(), inventory.format), ("Debian:12", Some(Format::Dpkg)));
         let [package] = &inventory.packages[..] else { panic!("{:?}", inventory.packages) };
         assert_eq!((package.source.as_str(), package.source_version.as_str()), ("glibc", "2.36-9"));
+    }
+
+    #[test]
+    fn an_extension_header_is_passed_over_unread() {
+        // It claims, and is, larger than what may be held; the reader counts how much of it is asked for at once.
+        struct Zeros(u64, usize);
+        impl Read for Zeros {
+            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+                self.1 = self.1.max(buf.len());
+                let count = buf.len().min(usize::try_from(self.0).unwrap_or(usize::MAX));
+                buf[..count].fill(0);
+                self.0 -= count as u64;
+                Ok(count)
+            }
+        }
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::GNULongName);
+        header.set_size(64 << 20);
+        header.set_cksum();
+        let mut zeros = Zeros(64 << 20, 0);
+        let book = layer(&[("etc/os-release", "ID=alpine\n")]);
+        let mut books = BTreeMap::new();
+        read_layer(header.as_bytes().chain(&mut zeros).chain(&book[..]), &mut books).unwrap();
+        assert!(books.contains_key("etc/os-release"), "what follows is not read");
+        assert!(zeros.1 <= 1 << 20, "{} bytes are read at once", zeros.1);
     }
 
     #[test]
