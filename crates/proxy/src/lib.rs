@@ -16,6 +16,8 @@ mod control;
 mod deadline;
 mod decide;
 mod forwarded;
+#[doc(hidden)]
+pub mod fuzz;
 mod h1;
 mod h2;
 mod netns;

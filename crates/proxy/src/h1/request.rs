@@ -1,5 +1,5 @@
 //! A client's request head, parsed strictly: what another parser might read differently is refused, so that nothing can be
-//! smuggled past the rules. Pure; the entry for fuzzing is [`Head::parse`].
+//! smuggled past the rules. Pure; fuzzed through [`crate::fuzz`].
 
 use super::body::Framing;
 use routing::Headers;
