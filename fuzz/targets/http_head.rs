@@ -1,0 +1,4 @@
+//! [`fuzz::http_head`] under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(init: fuzz::bound_memory(), |data: &[u8]| fuzz::http_head(data));
