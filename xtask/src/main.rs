@@ -1,6 +1,7 @@
 //! Project tasks: `cargo xtask <task>`.
 
 mod coverage;
+mod fuzz;
 mod models;
 mod test;
 
@@ -11,7 +12,8 @@ usage: cargo xtask models [generate]      write crates/model/src from models/*.j
        cargo xtask models --check         fail if that would change anything
        cargo xtask models sync <wheel>    write models/*.json from a botocore wheel, then generate
        cargo xtask coverage [--check]     write docs/coverage.md, or fail if that would change it
-       cargo xtask test [<arguments>]     run all tests; the arguments go on to nextest";
+       cargo xtask test [<arguments>]     run all tests; the arguments go on to nextest
+       cargo xtask fuzz [--seconds N] [<target>…]    fuzz the targets (all of them), N (20) seconds each";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
         ["coverage"] => coverage::write(),
         ["coverage", "--check"] => coverage::check(),
         ["test", ref arguments @ ..] => test::run(arguments),
+        ["fuzz", ref words @ ..] => fuzz::run(words).unwrap_or_else(|| Err(USAGE.to_owned())),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {
