@@ -7,6 +7,7 @@
 /// A handler an operation.
 pub struct Handlers<S, C> {
     pub allocate_address: fn(&S, &mut C, AllocateAddressRequest) -> Result<AllocateAddressResult, types::ApiError>,
+    pub assign_private_ip_addresses: fn(&S, &mut C, AssignPrivateIpAddressesRequest) -> Result<AssignPrivateIpAddressesResult, types::ApiError>,
     pub associate_address: fn(&S, &mut C, AssociateAddressRequest) -> Result<AssociateAddressResult, types::ApiError>,
     pub associate_route_table: fn(&S, &mut C, AssociateRouteTableRequest) -> Result<AssociateRouteTableResult, types::ApiError>,
     pub attach_internet_gateway: fn(&S, &mut C, AttachInternetGatewayRequest) -> Result<wire::Unit, types::ApiError>,
@@ -44,6 +45,7 @@ pub struct Handlers<S, C> {
     pub describe_internet_gateways: fn(&S, &mut C, DescribeInternetGatewaysRequest) -> Result<DescribeInternetGatewaysResult, types::ApiError>,
     pub describe_nat_gateways: fn(&S, &mut C, DescribeNatGatewaysRequest) -> Result<DescribeNatGatewaysResult, types::ApiError>,
     pub describe_network_acls: fn(&S, &mut C, DescribeNetworkAclsRequest) -> Result<DescribeNetworkAclsResult, types::ApiError>,
+    pub describe_network_interface_attribute: fn(&S, &mut C, DescribeNetworkInterfaceAttributeRequest) -> Result<DescribeNetworkInterfaceAttributeResult, types::ApiError>,
     pub describe_network_interfaces: fn(&S, &mut C, DescribeNetworkInterfacesRequest) -> Result<DescribeNetworkInterfacesResult, types::ApiError>,
     pub describe_prefix_lists: fn(&S, &mut C, DescribePrefixListsRequest) -> Result<DescribePrefixListsResult, types::ApiError>,
     pub describe_regions: fn(&S, &mut C, DescribeRegionsRequest) -> Result<DescribeRegionsResult, types::ApiError>,
@@ -59,6 +61,7 @@ pub struct Handlers<S, C> {
     pub detach_internet_gateway: fn(&S, &mut C, DetachInternetGatewayRequest) -> Result<wire::Unit, types::ApiError>,
     pub disassociate_address: fn(&S, &mut C, DisassociateAddressRequest) -> Result<wire::Unit, types::ApiError>,
     pub disassociate_route_table: fn(&S, &mut C, DisassociateRouteTableRequest) -> Result<wire::Unit, types::ApiError>,
+    pub modify_network_interface_attribute: fn(&S, &mut C, ModifyNetworkInterfaceAttributeRequest) -> Result<wire::Unit, types::ApiError>,
     pub modify_subnet_attribute: fn(&S, &mut C, ModifySubnetAttributeRequest) -> Result<wire::Unit, types::ApiError>,
     pub modify_vpc_attribute: fn(&S, &mut C, ModifyVpcAttributeRequest) -> Result<wire::Unit, types::ApiError>,
     pub modify_vpc_endpoint: fn(&S, &mut C, ModifyVpcEndpointRequest) -> Result<ModifyVpcEndpointResult, types::ApiError>,
@@ -67,8 +70,10 @@ pub struct Handlers<S, C> {
     pub replace_network_acl_entry: fn(&S, &mut C, ReplaceNetworkAclEntryRequest) -> Result<wire::Unit, types::ApiError>,
     pub replace_route: fn(&S, &mut C, ReplaceRouteRequest) -> Result<wire::Unit, types::ApiError>,
     pub replace_route_table_association: fn(&S, &mut C, ReplaceRouteTableAssociationRequest) -> Result<ReplaceRouteTableAssociationResult, types::ApiError>,
+    pub reset_network_interface_attribute: fn(&S, &mut C, ResetNetworkInterfaceAttributeRequest) -> Result<wire::Unit, types::ApiError>,
     pub revoke_security_group_egress: fn(&S, &mut C, RevokeSecurityGroupEgressRequest) -> Result<RevokeSecurityGroupEgressResult, types::ApiError>,
     pub revoke_security_group_ingress: fn(&S, &mut C, RevokeSecurityGroupIngressRequest) -> Result<RevokeSecurityGroupIngressResult, types::ApiError>,
+    pub unassign_private_ip_addresses: fn(&S, &mut C, UnassignPrivateIpAddressesRequest) -> Result<wire::Unit, types::ApiError>,
 }
 
 /// The service with its handlers.
@@ -94,68 +99,73 @@ impl<S: Send + Sync, C> wire::Service<C> for Api<S, C> {
         let (s, h, c) = (&self.state, &self.handlers, context);
         match operation {
             0 => call(h.allocate_address, s, c, input),
-            1 => call(h.associate_address, s, c, input),
-            2 => call(h.associate_route_table, s, c, input),
-            3 => call(h.attach_internet_gateway, s, c, input),
-            4 => call(h.authorize_security_group_egress, s, c, input),
-            5 => call(h.authorize_security_group_ingress, s, c, input),
-            6 => call(h.create_internet_gateway, s, c, input),
-            7 => call(h.create_nat_gateway, s, c, input),
-            8 => call(h.create_network_acl, s, c, input),
-            9 => call(h.create_network_acl_entry, s, c, input),
-            10 => call(h.create_network_interface, s, c, input),
-            11 => call(h.create_route, s, c, input),
-            12 => call(h.create_route_table, s, c, input),
-            13 => call(h.create_security_group, s, c, input),
-            14 => call(h.create_subnet, s, c, input),
-            15 => call(h.create_tags, s, c, input),
-            16 => call(h.create_vpc, s, c, input),
-            17 => call(h.create_vpc_endpoint, s, c, input),
-            18 => call(h.delete_internet_gateway, s, c, input),
-            19 => call(h.delete_nat_gateway, s, c, input),
-            20 => call(h.delete_network_acl, s, c, input),
-            21 => call(h.delete_network_acl_entry, s, c, input),
-            22 => call(h.delete_network_interface, s, c, input),
-            23 => call(h.delete_route, s, c, input),
-            24 => call(h.delete_route_table, s, c, input),
-            25 => call(h.delete_security_group, s, c, input),
-            26 => call(h.delete_subnet, s, c, input),
-            27 => call(h.delete_tags, s, c, input),
-            28 => call(h.delete_vpc, s, c, input),
-            29 => call(h.delete_vpc_endpoints, s, c, input),
-            30 => call(h.describe_account_attributes, s, c, input),
-            31 => call(h.describe_addresses, s, c, input),
-            32 => call(h.describe_addresses_attribute, s, c, input),
-            33 => call(h.describe_availability_zones, s, c, input),
-            34 => call(h.describe_dhcp_options, s, c, input),
-            35 => call(h.describe_internet_gateways, s, c, input),
-            36 => call(h.describe_nat_gateways, s, c, input),
-            37 => call(h.describe_network_acls, s, c, input),
-            38 => call(h.describe_network_interfaces, s, c, input),
-            39 => call(h.describe_prefix_lists, s, c, input),
-            40 => call(h.describe_regions, s, c, input),
-            41 => call(h.describe_route_tables, s, c, input),
-            42 => call(h.describe_security_group_rules, s, c, input),
-            43 => call(h.describe_security_groups, s, c, input),
-            44 => call(h.describe_subnets, s, c, input),
-            45 => call(h.describe_tags, s, c, input),
-            46 => call(h.describe_vpc_attribute, s, c, input),
-            47 => call(h.describe_vpc_endpoint_services, s, c, input),
-            48 => call(h.describe_vpc_endpoints, s, c, input),
-            49 => call(h.describe_vpcs, s, c, input),
-            50 => call(h.detach_internet_gateway, s, c, input),
-            51 => call(h.disassociate_address, s, c, input),
-            52 => call(h.disassociate_route_table, s, c, input),
-            53 => call(h.modify_subnet_attribute, s, c, input),
-            54 => call(h.modify_vpc_attribute, s, c, input),
-            55 => call(h.modify_vpc_endpoint, s, c, input),
-            56 => call(h.release_address, s, c, input),
-            57 => call(h.replace_network_acl_association, s, c, input),
-            58 => call(h.replace_network_acl_entry, s, c, input),
-            59 => call(h.replace_route, s, c, input),
-            60 => call(h.replace_route_table_association, s, c, input),
-            61 => call(h.revoke_security_group_egress, s, c, input),
-            62 => call(h.revoke_security_group_ingress, s, c, input),
+            1 => call(h.assign_private_ip_addresses, s, c, input),
+            2 => call(h.associate_address, s, c, input),
+            3 => call(h.associate_route_table, s, c, input),
+            4 => call(h.attach_internet_gateway, s, c, input),
+            5 => call(h.authorize_security_group_egress, s, c, input),
+            6 => call(h.authorize_security_group_ingress, s, c, input),
+            7 => call(h.create_internet_gateway, s, c, input),
+            8 => call(h.create_nat_gateway, s, c, input),
+            9 => call(h.create_network_acl, s, c, input),
+            10 => call(h.create_network_acl_entry, s, c, input),
+            11 => call(h.create_network_interface, s, c, input),
+            12 => call(h.create_route, s, c, input),
+            13 => call(h.create_route_table, s, c, input),
+            14 => call(h.create_security_group, s, c, input),
+            15 => call(h.create_subnet, s, c, input),
+            16 => call(h.create_tags, s, c, input),
+            17 => call(h.create_vpc, s, c, input),
+            18 => call(h.create_vpc_endpoint, s, c, input),
+            19 => call(h.delete_internet_gateway, s, c, input),
+            20 => call(h.delete_nat_gateway, s, c, input),
+            21 => call(h.delete_network_acl, s, c, input),
+            22 => call(h.delete_network_acl_entry, s, c, input),
+            23 => call(h.delete_network_interface, s, c, input),
+            24 => call(h.delete_route, s, c, input),
+            25 => call(h.delete_route_table, s, c, input),
+            26 => call(h.delete_security_group, s, c, input),
+            27 => call(h.delete_subnet, s, c, input),
+            28 => call(h.delete_tags, s, c, input),
+            29 => call(h.delete_vpc, s, c, input),
+            30 => call(h.delete_vpc_endpoints, s, c, input),
+            31 => call(h.describe_account_attributes, s, c, input),
+            32 => call(h.describe_addresses, s, c, input),
+            33 => call(h.describe_addresses_attribute, s, c, input),
+            34 => call(h.describe_availability_zones, s, c, input),
+            35 => call(h.describe_dhcp_options, s, c, input),
+            36 => call(h.describe_internet_gateways, s, c, input),
+            37 => call(h.describe_nat_gateways, s, c, input),
+            38 => call(h.describe_network_acls, s, c, input),
+            39 => call(h.describe_network_interface_attribute, s, c, input),
+            40 => call(h.describe_network_interfaces, s, c, input),
+            41 => call(h.describe_prefix_lists, s, c, input),
+            42 => call(h.describe_regions, s, c, input),
+            43 => call(h.describe_route_tables, s, c, input),
+            44 => call(h.describe_security_group_rules, s, c, input),
+            45 => call(h.describe_security_groups, s, c, input),
+            46 => call(h.describe_subnets, s, c, input),
+            47 => call(h.describe_tags, s, c, input),
+            48 => call(h.describe_vpc_attribute, s, c, input),
+            49 => call(h.describe_vpc_endpoint_services, s, c, input),
+            50 => call(h.describe_vpc_endpoints, s, c, input),
+            51 => call(h.describe_vpcs, s, c, input),
+            52 => call(h.detach_internet_gateway, s, c, input),
+            53 => call(h.disassociate_address, s, c, input),
+            54 => call(h.disassociate_route_table, s, c, input),
+            55 => call(h.modify_network_interface_attribute, s, c, input),
+            56 => call(h.modify_subnet_attribute, s, c, input),
+            57 => call(h.modify_vpc_attribute, s, c, input),
+            58 => call(h.modify_vpc_endpoint, s, c, input),
+            59 => call(h.release_address, s, c, input),
+            60 => call(h.replace_network_acl_association, s, c, input),
+            61 => call(h.replace_network_acl_entry, s, c, input),
+            62 => call(h.replace_route, s, c, input),
+            63 => call(h.replace_route_table_association, s, c, input),
+            64 => call(h.reset_network_interface_attribute, s, c, input),
+            65 => call(h.revoke_security_group_egress, s, c, input),
+            66 => call(h.revoke_security_group_ingress, s, c, input),
+            67 => call(h.unassign_private_ip_addresses, s, c, input),
             _ => Err(types::ApiError::not_implemented("this operation")),
         }
     }
@@ -176,6 +186,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
     all: &["AcceptAddressTransfer", "AcceptCapacityReservationBillingOwnership", "AcceptReservedInstancesExchangeQuote", "AcceptTransitGatewayClientVpnAttachment", "AcceptTransitGatewayMulticastDomainAssociations", "AcceptTransitGatewayPeeringAttachment", "AcceptTransitGatewayVpcAttachment", "AcceptVpcEndpointConnections", "AcceptVpcPeeringConnection", "AdvertiseByoipCidr", "AllocateAddress", "AllocateHosts", "AllocateIpamPoolCidr", "ApplySecurityGroupsToClientVpnTargetNetwork", "AssignIpv6Addresses", "AssignPrivateIpAddresses", "AssignPrivateNatGatewayAddress", "AssociateAddress", "AssociateApplicationStatusCheck", "AssociateCapacityReservationBillingOwner", "AssociateClientVpnTargetNetwork", "AssociateDhcpOptions", "AssociateEnclaveCertificateIamRole", "AssociateIamInstanceProfile", "AssociateInstanceEventWindow", "AssociateIpamByoasn", "AssociateIpamResourceDiscovery", "AssociateKmsKeyId", "AssociateNatGatewayAddress", "AssociateNetworkingFlexCostAllocationPolicy", "AssociateRouteServer", "AssociateRouteTable", "AssociateSecurityGroupVpc", "AssociateSubnetCidrBlock", "AssociateTransitGatewayMulticastDomain", "AssociateTransitGatewayPolicyTable", "AssociateTransitGatewayRouteTable", "AssociateTrunkInterface", "AssociateVpcCidrBlock", "AttachClassicLinkVpc", "AttachImageWatermark", "AttachInternetGateway", "AttachNetworkInterface", "AttachVerifiedAccessTrustProvider", "AttachVolume", "AttachVpnGateway", "AuthorizeClientVpnIngress", "AuthorizeSecurityGroupEgress", "AuthorizeSecurityGroupIngress", "BatchModifyIpamRoutingPolicyRegistrations", "BundleInstance", "CancelBundleTask", "CancelCapacityReservation", "CancelCapacityReservationFleets", "CancelConversionTask", "CancelDeclarativePoliciesReport", "CancelExportTask", "CancelImageLaunchPermission", "CancelImportTask", "CancelReservedInstancesListing", "CancelSpotFleetRequests", "CancelSpotInstanceRequests", "ConfirmProductInstance", "CopyFpgaImage", "CopyImage", "CopySnapshot", "CopyVolumes", "CreateApplicationStatusCheck", "CreateCapacityManagerDataExport", "CreateCapacityReservation", "CreateCapacityReservationBySplitting", "CreateCapacityReservationCancellationQuote", "CreateCapacityReservationDateChangeQuote", "CreateCapacityReservationFleet", "CreateCarrierGateway", "CreateClientVpnEndpoint", "CreateClientVpnRoute", "CreateCoipCidr", "CreateCoipPool", "CreateCustomerGateway", "CreateDefaultSubnet", "CreateDefaultVpc", "CreateDelegateMacVolumeOwnershipTask", "CreateDhcpOptions", "CreateEgressOnlyInternetGateway", "CreateFleet", "CreateFlowLogs", "CreateFpgaImage", "CreateImage", "CreateImageUsageReport", "CreateInstanceConnectEndpoint", "CreateInstanceEventWindow", "CreateInstanceExportTask", "CreateInternetGateway", "CreateInterruptibleCapacityReservationAllocation", "CreateIpam", "CreateIpamExternalResourceVerificationToken", "CreateIpamInternetRegistryAssociation", "CreateIpamPolicy", "CreateIpamPool", "CreateIpamPrefixListResolver", "CreateIpamPrefixListResolverTarget", "CreateIpamResourceDiscovery", "CreateIpamRoutingPolicyRegistration", "CreateIpamScope", "CreateKeyPair", "CreateLaunchTemplate", "CreateLaunchTemplateVersion", "CreateLocalGatewayRoute", "CreateLocalGatewayRouteTable", "CreateLocalGatewayRouteTableVirtualInterfaceGroupAssociation", "CreateLocalGatewayRouteTableVpcAssociation", "CreateLocalGatewayVirtualInterface", "CreateLocalGatewayVirtualInterfaceGroup", "CreateMacSystemIntegrityProtectionModificationTask", "CreateManagedPrefixList", "CreateMetricCategory", "CreateNatGateway", "CreateNetworkAcl", "CreateNetworkAclEntry", "CreateNetworkInsightsAccessScope", "CreateNetworkInsightsPath", "CreateNetworkInterface", "CreateNetworkInterfacePermission", "CreateNetworkingFlexCostAllocationPolicy", "CreatePlacementGroup", "CreatePublicIpv4Pool", "CreateReplaceRootVolumeTask", "CreateReservedInstancesListing", "CreateRestoreImageTask", "CreateRoute", "CreateRouteServer", "CreateRouteServerEndpoint", "CreateRouteServerPeer", "CreateRouteTable", "CreateSecondaryNetwork", "CreateSecondarySubnet", "CreateSecurityGroup", "CreateSnapshot", "CreateSnapshots", "CreateSpotDatafeedSubscription", "CreateStoreImageTask", "CreateSubnet", "CreateSubnetCidrReservation", "CreateTags", "CreateTrafficMirrorFilter", "CreateTrafficMirrorFilterRule", "CreateTrafficMirrorSession", "CreateTrafficMirrorTarget", "CreateTransitGateway", "CreateTransitGatewayConnect", "CreateTransitGatewayConnectPeer", "CreateTransitGatewayMeteringPolicy", "CreateTransitGatewayMeteringPolicyEntry", "CreateTransitGatewayMulticastDomain", "CreateTransitGatewayNetworkFunctionAttachment", "CreateTransitGatewayPeeringAttachment", "CreateTransitGatewayPolicyTable", "CreateTransitGatewayPolicyTableEntry", "CreateTransitGatewayPrefixListReference", "CreateTransitGatewayRoute", "CreateTransitGatewayRouteTable", "CreateTransitGatewayRouteTableAnnouncement", "CreateTransitGatewayVpcAttachment", "CreateVerifiedAccessEndpoint", "CreateVerifiedAccessGroup", "CreateVerifiedAccessInstance", "CreateVerifiedAccessTrustProvider", "CreateVolume", "CreateVpc", "CreateVpcBlockPublicAccessExclusion", "CreateVpcEncryptionControl", "CreateVpcEndpoint", "CreateVpcEndpointConnectionNotification", "CreateVpcEndpointServiceConfiguration", "CreateVpcPeeringConnection", "CreateVpnConcentrator", "CreateVpnConnection", "CreateVpnConnectionRoute", "CreateVpnGateway", "DeleteApplicationStatusCheck", "DeleteCapacityManagerDataExport", "DeleteCarrierGateway", "DeleteClientVpnEndpoint", "DeleteClientVpnEndpointAuthorizationPolicy", "DeleteClientVpnRoute", "DeleteCoipCidr", "DeleteCoipPool", "DeleteCustomerGateway", "DeleteDhcpOptions", "DeleteEgressOnlyInternetGateway", "DeleteFleets", "DeleteFlowLogs", "DeleteFpgaImage", "DeleteImageUsageReport", "DeleteInstanceConnectEndpoint", "DeleteInstanceEventWindow", "DeleteInternetGateway", "DeleteIpam", "DeleteIpamExternalResourceVerificationToken", "DeleteIpamInternetRegistryAssociation", "DeleteIpamPolicy", "DeleteIpamPool", "DeleteIpamPrefixListResolver", "DeleteIpamPrefixListResolverTarget", "DeleteIpamResourceDiscovery", "DeleteIpamRoutingPolicyRegistration", "DeleteIpamScope", "DeleteKeyPair", "DeleteLaunchTemplate", "DeleteLaunchTemplateVersions", "DeleteLocalGatewayRoute", "DeleteLocalGatewayRouteTable", "DeleteLocalGatewayRouteTableVirtualInterfaceGroupAssociation", "DeleteLocalGatewayRouteTableVpcAssociation", "DeleteLocalGatewayVirtualInterface", "DeleteLocalGatewayVirtualInterfaceGroup", "DeleteManagedPrefixList", "DeleteMetricCategory", "DeleteNatGateway", "DeleteNetworkAcl", "DeleteNetworkAclEntry", "DeleteNetworkInsightsAccessScope", "DeleteNetworkInsightsAccessScopeAnalysis", "DeleteNetworkInsightsAnalysis", "DeleteNetworkInsightsPath", "DeleteNetworkInterface", "DeleteNetworkInterfacePermission", "DeleteNetworkingFlexCostAllocationPolicies", "DeletePlacementGroup", "DeletePublicIpv4Pool", "DeleteQueuedReservedInstances", "DeleteRoute", "DeleteRouteServer", "DeleteRouteServerEndpoint", "DeleteRouteServerPeer", "DeleteRouteTable", "DeleteSecondaryNetwork", "DeleteSecondarySubnet", "DeleteSecurityGroup", "DeleteSnapshot", "DeleteSpotDatafeedSubscription", "DeleteSubnet", "DeleteSubnetCidrReservation", "DeleteTags", "DeleteTrafficMirrorFilter", "DeleteTrafficMirrorFilterRule", "DeleteTrafficMirrorSession", "DeleteTrafficMirrorTarget", "DeleteTransitGateway", "DeleteTransitGatewayClientVpnAttachment", "DeleteTransitGatewayConnect", "DeleteTransitGatewayConnectPeer", "DeleteTransitGatewayMeteringPolicy", "DeleteTransitGatewayMeteringPolicyEntry", "DeleteTransitGatewayMulticastDomain", "DeleteTransitGatewayNetworkFunctionAttachment", "DeleteTransitGatewayPeeringAttachment", "DeleteTransitGatewayPolicyTable", "DeleteTransitGatewayPolicyTableEntry", "DeleteTransitGatewayPrefixListReference", "DeleteTransitGatewayRoute", "DeleteTransitGatewayRouteTable", "DeleteTransitGatewayRouteTableAnnouncement", "DeleteTransitGatewayVpcAttachment", "DeleteVerifiedAccessEndpoint", "DeleteVerifiedAccessGroup", "DeleteVerifiedAccessInstance", "DeleteVerifiedAccessTrustProvider", "DeleteVolume", "DeleteVpc", "DeleteVpcBlockPublicAccessExclusion", "DeleteVpcEncryptionControl", "DeleteVpcEndpointConnectionNotifications", "DeleteVpcEndpointServiceConfigurations", "DeleteVpcEndpoints", "DeleteVpcPeeringConnection", "DeleteVpnConcentrator", "DeleteVpnConnection", "DeleteVpnConnectionRoute", "DeleteVpnGateway", "DeprovisionByoipCidr", "DeprovisionIpamByoasn", "DeprovisionIpamPoolCidr", "DeprovisionPublicIpv4PoolCidr", "DeregisterImage", "DeregisterInstanceEventNotificationAttributes", "DeregisterTransitGatewayMulticastGroupMembers", "DeregisterTransitGatewayMulticastGroupSources", "DescribeAccountAttributes", "DescribeAccountVpcEncryptionControl", "DescribeAddressTransfers", "DescribeAddresses", "DescribeAddressesAttribute", "DescribeAggregateIdFormat", "DescribeApplicationStatus", "DescribeApplicationStatusCheckAssociations", "DescribeApplicationStatusChecks", "DescribeAvailabilityZones", "DescribeAwsNetworkPerformanceMetricSubscriptions", "DescribeBundleTasks", "DescribeByoipCidrs", "DescribeCapacityBlockExtensionHistory", "DescribeCapacityBlockExtensionOfferings", "DescribeCapacityBlockOfferings", "DescribeCapacityBlockStatus", "DescribeCapacityBlocks", "DescribeCapacityManagerDataExports", "DescribeCapacityReservationBillingRequests", "DescribeCapacityReservationCancellationQuotes", "DescribeCapacityReservationDateChangeQuotes", "DescribeCapacityReservationFleets", "DescribeCapacityReservationTopology", "DescribeCapacityReservations", "DescribeCarrierGateways", "DescribeClassicLinkInstances", "DescribeClientVpnAuthorizationRules", "DescribeClientVpnConnections", "DescribeClientVpnEndpoints", "DescribeClientVpnRoutes", "DescribeClientVpnTargetNetworks", "DescribeCoipPools", "DescribeConversionTasks", "DescribeCustomerGateways", "DescribeDeclarativePoliciesReports", "DescribeDhcpOptions", "DescribeEgressOnlyInternetGateways", "DescribeElasticGpus", "DescribeExportImageTasks", "DescribeExportTasks", "DescribeFastLaunchImages", "DescribeFastSnapshotRestores", "DescribeFleetHistory", "DescribeFleetInstances", "DescribeFleets", "DescribeFlowLogs", "DescribeFpgaImageAttribute", "DescribeFpgaImages", "DescribeHostReservationOfferings", "DescribeHostReservations", "DescribeHosts", "DescribeIamInstanceProfileAssociations", "DescribeIdFormat", "DescribeIdentityIdFormat", "DescribeImageAttribute", "DescribeImageReferences", "DescribeImageUsageReportEntries", "DescribeImageUsageReports", "DescribeImages", "DescribeImportImageTasks", "DescribeImportSnapshotTasks", "DescribeInstanceAttribute", "DescribeInstanceConnectEndpoints", "DescribeInstanceCreditSpecifications", "DescribeInstanceEventNotificationAttributes", "DescribeInstanceEventWindows", "DescribeInstanceImageMetadata", "DescribeInstanceSqlHaHistoryStates", "DescribeInstanceSqlHaStates", "DescribeInstanceStatus", "DescribeInstanceTopology", "DescribeInstanceTypeOfferings", "DescribeInstanceTypes", "DescribeInstances", "DescribeInternetGateways", "DescribeIpamByoasn", "DescribeIpamExternalResourceVerificationTokens", "DescribeIpamInternetRegistryAssociations", "DescribeIpamPolicies", "DescribeIpamPoolAllocations", "DescribeIpamPools", "DescribeIpamPrefixListResolverTargets", "DescribeIpamPrefixListResolvers", "DescribeIpamResourceDiscoveries", "DescribeIpamResourceDiscoveryAssociations", "DescribeIpamScopes", "DescribeIpams", "DescribeIpv6Pools", "DescribeKeyPairs", "DescribeLaunchTemplateVersions", "DescribeLaunchTemplates", "DescribeLocalGatewayRouteTableVirtualInterfaceGroupAssociations", "DescribeLocalGatewayRouteTableVpcAssociations", "DescribeLocalGatewayRouteTables", "DescribeLocalGatewayVirtualInterfaceGroups", "DescribeLocalGatewayVirtualInterfaces", "DescribeLocalGateways", "DescribeLockedSnapshots", "DescribeMacHosts", "DescribeMacModificationTasks", "DescribeManagedPrefixLists", "DescribeMetricCategories", "DescribeMovingAddresses", "DescribeNatGateways", "DescribeNetworkAcls", "DescribeNetworkInsightsAccessScopeAnalyses", "DescribeNetworkInsightsAccessScopes", "DescribeNetworkInsightsAnalyses", "DescribeNetworkInsightsPaths", "DescribeNetworkInterfaceAttribute", "DescribeNetworkInterfacePermissions", "DescribeNetworkInterfaces", "DescribeNetworkingFlexCostAllocationPolicies", "DescribeNetworkingFlexCostAllocationPolicyAssociations", "DescribeOutpostLags", "DescribePlacementGroups", "DescribePrefixLists", "DescribePrincipalIdFormat", "DescribePublicIpv4Pools", "DescribeRegions", "DescribeReplaceRootVolumeTasks", "DescribeReservedInstances", "DescribeReservedInstancesListings", "DescribeReservedInstancesModifications", "DescribeReservedInstancesOfferings", "DescribeRouteServerEndpoints", "DescribeRouteServerPeers", "DescribeRouteServers", "DescribeRouteTables", "DescribeScheduledInstanceAvailability", "DescribeScheduledInstances", "DescribeSecondaryInterfaces", "DescribeSecondaryNetworks", "DescribeSecondarySubnets", "DescribeSecurityGroupReferences", "DescribeSecurityGroupRules", "DescribeSecurityGroupVpcAssociations", "DescribeSecurityGroups", "DescribeServiceLinkVirtualInterfaces", "DescribeSnapshotAttribute", "DescribeSnapshotTierStatus", "DescribeSnapshots", "DescribeSpotDatafeedSubscription", "DescribeSpotFleetInstances", "DescribeSpotFleetRequestHistory", "DescribeSpotFleetRequests", "DescribeSpotInstanceRequests", "DescribeSpotPriceHistory", "DescribeStaleSecurityGroups", "DescribeStoreImageTasks", "DescribeSubnets", "DescribeTags", "DescribeTrafficMirrorFilterRules", "DescribeTrafficMirrorFilters", "DescribeTrafficMirrorSessions", "DescribeTrafficMirrorTargets", "DescribeTransitGatewayAttachments", "DescribeTransitGatewayConnectPeers", "DescribeTransitGatewayConnects", "DescribeTransitGatewayMeteringPolicies", "DescribeTransitGatewayMulticastDomains", "DescribeTransitGatewayNetworkFunctionAttachments", "DescribeTransitGatewayPeeringAttachments", "DescribeTransitGatewayPolicyTables", "DescribeTransitGatewayRouteTableAnnouncements", "DescribeTransitGatewayRouteTables", "DescribeTransitGatewayVpcAttachments", "DescribeTransitGateways", "DescribeTrunkInterfaceAssociations", "DescribeVerifiedAccessEndpoints", "DescribeVerifiedAccessGroups", "DescribeVerifiedAccessInstanceLoggingConfigurations", "DescribeVerifiedAccessInstances", "DescribeVerifiedAccessTrustProviders", "DescribeVolumeAttribute", "DescribeVolumeStatus", "DescribeVolumes", "DescribeVolumesModifications", "DescribeVpcAttribute", "DescribeVpcBlockPublicAccessExclusions", "DescribeVpcBlockPublicAccessOptions", "DescribeVpcClassicLink", "DescribeVpcClassicLinkDnsSupport", "DescribeVpcEncryptionControls", "DescribeVpcEndpointAssociations", "DescribeVpcEndpointConnectionNotifications", "DescribeVpcEndpointConnections", "DescribeVpcEndpointServiceConfigurations", "DescribeVpcEndpointServicePermissions", "DescribeVpcEndpointServices", "DescribeVpcEndpoints", "DescribeVpcPeeringConnections", "DescribeVpcs", "DescribeVpnConcentrators", "DescribeVpnConnections", "DescribeVpnGateways", "DetachClassicLinkVpc", "DetachImageWatermark", "DetachInternetGateway", "DetachNetworkInterface", "DetachVerifiedAccessTrustProvider", "DetachVolume", "DetachVpnGateway", "DisableAddressTransfer", "DisableAllowedImagesSettings", "DisableApplicationStatusCheckSuppression", "DisableAwsNetworkPerformanceMetricSubscription", "DisableCapacityManager", "DisableEbsEncryptionByDefault", "DisableFastLaunch", "DisableFastSnapshotRestores", "DisableImage", "DisableImageBlockPublicAccess", "DisableImageDeprecation", "DisableImageDeregistrationProtection", "DisableInstanceSqlHaStandbyDetections", "DisableIpamOrganizationAdminAccount", "DisableIpamPolicy", "DisableRouteServerPropagation", "DisableSerialConsoleAccess", "DisableSnapshotBlockPublicAccess", "DisableTransitGatewayRouteTablePropagation", "DisableVgwRoutePropagation", "DisableVpcClassicLink", "DisableVpcClassicLinkDnsSupport", "DisassociateAddress", "DisassociateApplicationStatusCheck", "DisassociateCapacityReservationBillingOwner", "DisassociateClientVpnTargetNetwork", "DisassociateEnclaveCertificateIamRole", "DisassociateIamInstanceProfile", "DisassociateInstanceEventWindow", "DisassociateIpamByoasn", "DisassociateIpamResourceDiscovery", "DisassociateKmsKeyId", "DisassociateNatGatewayAddress", "DisassociateNetworkingFlexCostAllocationPolicy", "DisassociateRouteServer", "DisassociateRouteTable", "DisassociateSecurityGroupVpc", "DisassociateSubnetCidrBlock", "DisassociateTransitGatewayMulticastDomain", "DisassociateTransitGatewayPolicyTable", "DisassociateTransitGatewayRouteTable", "DisassociateTrunkInterface", "DisassociateVpcCidrBlock", "EnableAddressTransfer", "EnableAllowedImagesSettings", "EnableApplicationStatusCheckSuppression", "EnableAwsNetworkPerformanceMetricSubscription", "EnableCapacityManager", "EnableEbsEncryptionByDefault", "EnableFastLaunch", "EnableFastSnapshotRestores", "EnableImage", "EnableImageBlockPublicAccess", "EnableImageDeprecation", "EnableImageDeregistrationProtection", "EnableInstanceSqlHaStandbyDetections", "EnableIpamInternetRegistryAssociation", "EnableIpamOrganizationAdminAccount", "EnableIpamPolicy", "EnableReachabilityAnalyzerOrganizationSharing", "EnableRouteServerPropagation", "EnableSerialConsoleAccess", "EnableSnapshotBlockPublicAccess", "EnableTransitGatewayRouteTablePropagation", "EnableVgwRoutePropagation", "EnableVolumeIO", "EnableVpcClassicLink", "EnableVpcClassicLinkDnsSupport", "ExportClientVpnClientCertificateRevocationList", "ExportClientVpnClientConfiguration", "ExportImage", "ExportTransitGatewayRoutes", "ExportVerifiedAccessInstanceClientConfiguration", "GetActiveVpnTunnelStatus", "GetAllowedImagesSettings", "GetAssociatedEnclaveCertificateIamRoles", "GetAssociatedIpv6PoolCidrs", "GetAwsNetworkPerformanceData", "GetCapacityManagerAttributes", "GetCapacityManagerMetricData", "GetCapacityManagerMetricDimensions", "GetCapacityManagerMonitoredTagKeys", "GetCapacityManagerSupportabilityScores", "GetCapacityReservationUsage", "GetClientVpnEndpointAuthorizationPolicy", "GetCoipPoolUsage", "GetConsoleOutput", "GetConsoleScreenshot", "GetDeclarativePoliciesReportSummary", "GetDefaultCreditSpecification", "GetEbsDefaultKmsKeyId", "GetEbsEncryptionByDefault", "GetEnabledIpamPolicy", "GetFlowLogsIntegrationTemplate", "GetGroupsForCapacityReservation", "GetHostReservationPurchasePreview", "GetImageAncestry", "GetImageBlockPublicAccessState", "GetImageFindings", "GetInstanceMetadataDefaults", "GetInstanceTpmEkPub", "GetInstanceTypesFromInstanceRequirements", "GetInstanceUefiData", "GetIpamAddressHistory", "GetIpamDiscoveredAccounts", "GetIpamDiscoveredPublicAddresses", "GetIpamDiscoveredResourceCidrs", "GetIpamDiscoveredRoutes", "GetIpamInternetRegistryAssociationAsns", "GetIpamInternetRegistryAssociationCidrs", "GetIpamPolicyAllocationRules", "GetIpamPolicyOrganizationTargets", "GetIpamPoolAllocations", "GetIpamPoolCidrs", "GetIpamPrefixListResolverRules", "GetIpamPrefixListResolverVersionEntries", "GetIpamPrefixListResolverVersions", "GetIpamResourceCidrs", "GetIpamRouteOriginAuthorizations", "GetIpamRouteProtectionFindings", "GetIpamRoutingPolicyRegistrationDeltas", "GetIpamRoutingPolicyRegistrations", "GetLaunchTemplateData", "GetManagedPrefixListAssociations", "GetManagedPrefixListEntries", "GetManagedResourceVisibility", "GetNetworkInsightsAccessScopeAnalysisFindings", "GetNetworkInsightsAccessScopeContent", "GetNetworkingFlexCostAllocationPolicyVersions", "GetPasswordData", "GetReservedInstancesExchangeQuote", "GetRouteServerAssociations", "GetRouteServerPropagations", "GetRouteServerRoutingDatabase", "GetSecurityGroupsForVpc", "GetSerialConsoleAccessStatus", "GetSnapshotBlockPublicAccessState", "GetSpotPlacementScores", "GetSubnetCidrReservations", "GetTransitGatewayAttachmentNatConfiguration", "GetTransitGatewayAttachmentPropagations", "GetTransitGatewayMeteringPolicyEntries", "GetTransitGatewayMulticastDomainAssociations", "GetTransitGatewayPolicyTableAssociations", "GetTransitGatewayPolicyTableEntries", "GetTransitGatewayPrefixListReferences", "GetTransitGatewayRouteTableAssociations", "GetTransitGatewayRouteTablePropagations", "GetVerifiedAccessEndpointPolicy", "GetVerifiedAccessEndpointTargets", "GetVerifiedAccessGroupPolicy", "GetVpcResourcesBlockingEncryptionEnforcement", "GetVpnConnectionDeviceSampleConfiguration", "GetVpnConnectionDeviceTypes", "GetVpnTunnelReplacementStatus", "ImportClientVpnClientCertificateRevocationList", "ImportImage", "ImportInstance", "ImportKeyPair", "ImportSnapshot", "ImportVolume", "ListImagesInRecycleBin", "ListSnapshotsInRecycleBin", "ListVolumesInRecycleBin", "LockSnapshot", "ModifyAccountVpcEncryptionControl", "ModifyAddressAttribute", "ModifyApplicationStatusCheck", "ModifyAvailabilityZoneGroup", "ModifyCapacityReservation", "ModifyCapacityReservationFleet", "ModifyClientVpnEndpoint", "ModifyClientVpnEndpointAuthorizationPolicy", "ModifyDefaultCreditSpecification", "ModifyEbsDefaultKmsKeyId", "ModifyFleet", "ModifyFpgaImageAttribute", "ModifyHosts", "ModifyIdFormat", "ModifyIdentityIdFormat", "ModifyImageAttribute", "ModifyInstanceAttribute", "ModifyInstanceCapacityReservationAttributes", "ModifyInstanceConnectEndpoint", "ModifyInstanceCpuOptions", "ModifyInstanceCreditSpecification", "ModifyInstanceEventStartTime", "ModifyInstanceEventWindow", "ModifyInstanceMaintenanceOptions", "ModifyInstanceMetadataDefaults", "ModifyInstanceMetadataOptions", "ModifyInstanceNetworkPerformanceOptions", "ModifyInstancePlacement", "ModifyIpam", "ModifyIpamPolicyAllocationRules", "ModifyIpamPool", "ModifyIpamPoolAllocation", "ModifyIpamPrefixListResolver", "ModifyIpamPrefixListResolverTarget", "ModifyIpamResourceCidr", "ModifyIpamResourceDiscovery", "ModifyIpamRoutingPolicyRegistration", "ModifyIpamScope", "ModifyLaunchTemplate", "ModifyLocalGatewayRoute", "ModifyManagedPrefixList", "ModifyManagedResourceVisibility", "ModifyMetricCategory", "ModifyNetworkInterfaceAttribute", "ModifyNetworkingFlexCostAllocationPolicy", "ModifyPrivateDnsNameOptions", "ModifyPublicIpDnsNameOptions", "ModifyReservedInstances", "ModifyRouteServer", "ModifySecurityGroupRules", "ModifySnapshotAttribute", "ModifySnapshotTier", "ModifySpotFleetRequest", "ModifySubnetAttribute", "ModifyTrafficMirrorFilterNetworkServices", "ModifyTrafficMirrorFilterRule", "ModifyTrafficMirrorSession", "ModifyTransitGateway", "ModifyTransitGatewayAttachmentNatConfiguration", "ModifyTransitGatewayMeteringPolicy", "ModifyTransitGatewayNetworkFunctionAttachment", "ModifyTransitGatewayPeeringAttachment", "ModifyTransitGatewayPolicyTableEntry", "ModifyTransitGatewayPrefixListReference", "ModifyTransitGatewayVpcAttachment", "ModifyVerifiedAccessEndpoint", "ModifyVerifiedAccessEndpointPolicy", "ModifyVerifiedAccessGroup", "ModifyVerifiedAccessGroupPolicy", "ModifyVerifiedAccessInstance", "ModifyVerifiedAccessInstanceLoggingConfiguration", "ModifyVerifiedAccessTrustProvider", "ModifyVolume", "ModifyVolumeAttribute", "ModifyVpcAttribute", "ModifyVpcBlockPublicAccessExclusion", "ModifyVpcBlockPublicAccessOptions", "ModifyVpcEncryptionControl", "ModifyVpcEndpoint", "ModifyVpcEndpointConnectionNotification", "ModifyVpcEndpointPayerResponsibility", "ModifyVpcEndpointServiceConfiguration", "ModifyVpcEndpointServicePayerResponsibility", "ModifyVpcEndpointServicePermissions", "ModifyVpcPeeringConnectionOptions", "ModifyVpcTenancy", "ModifyVpnConnection", "ModifyVpnConnectionOptions", "ModifyVpnTunnelCertificate", "ModifyVpnTunnelOptions", "MonitorInstances", "MoveAddressToVpc", "MoveByoipCidrToIpam", "MoveCapacityReservationInstances", "ProvisionByoipCidr", "ProvisionIpamByoasn", "ProvisionIpamPoolCidr", "ProvisionPublicIpv4PoolCidr", "PurchaseCapacityBlock", "PurchaseCapacityBlockExtension", "PurchaseHostReservation", "PurchaseReservedInstancesOffering", "PurchaseScheduledInstances", "RebootInstances", "RegisterImage", "RegisterInstanceEventNotificationAttributes", "RegisterTransitGatewayMulticastGroupMembers", "RegisterTransitGatewayMulticastGroupSources", "RejectCapacityReservationBillingOwnership", "RejectTransitGatewayClientVpnAttachment", "RejectTransitGatewayMulticastDomainAssociations", "RejectTransitGatewayPeeringAttachment", "RejectTransitGatewayVpcAttachment", "RejectVpcEndpointConnections", "RejectVpcPeeringConnection", "ReleaseAddress", "ReleaseHosts", "ReleaseIpamPoolAllocation", "ReplaceIamInstanceProfileAssociation", "ReplaceImageCriteriaInAllowedImagesSettings", "ReplaceImageInstanceTypeSpecification", "ReplaceNetworkAclAssociation", "ReplaceNetworkAclEntry", "ReplaceRoute", "ReplaceRouteTableAssociation", "ReplaceTransitGatewayRoute", "ReplaceVpnTunnel", "ReportInstanceStatus", "RequestSpotFleet", "RequestSpotInstances", "ResetAddressAttribute", "ResetEbsDefaultKmsKeyId", "ResetFpgaImageAttribute", "ResetImageAttribute", "ResetInstanceAttribute", "ResetNetworkInterfaceAttribute", "ResetSnapshotAttribute", "RestoreAddressToClassic", "RestoreImageFromRecycleBin", "RestoreManagedPrefixListVersion", "RestoreSnapshotFromRecycleBin", "RestoreSnapshotTier", "RestoreVolumeFromRecycleBin", "RevokeClientVpnIngress", "RevokeSecurityGroupEgress", "RevokeSecurityGroupIngress", "RunInstances", "RunScheduledInstances", "SearchLocalGatewayRoutes", "SearchTransitGatewayMulticastGroups", "SearchTransitGatewayRoutes", "SendDiagnosticInterrupt", "StartDeclarativePoliciesReport", "StartInstances", "StartNetworkInsightsAccessScopeAnalysis", "StartNetworkInsightsAnalysis", "StartVpcEndpointServicePrivateDnsVerification", "StopInstances", "TerminateClientVpnConnections", "TerminateInstances", "UnassignIpv6Addresses", "UnassignPrivateIpAddresses", "UnassignPrivateNatGatewayAddress", "UnlockSnapshot", "UnmonitorInstances", "UpdateCapacityManagerMonitoredTagKeys", "UpdateCapacityManagerOrganizationsAccess", "UpdateInterruptibleCapacityReservationAllocation", "UpdateSecurityGroupRuleDescriptionsEgress", "UpdateSecurityGroupRuleDescriptionsIngress", "ValidateSecurityGroupQuotasForInterface", "WithdrawByoipCidr"],
     operations: &[
         wire::OperationInfo { name: "AllocateAddress", input: &S_AllocateAddressRequest, output: &S_AllocateAddressResult, wrapper: "" },
+        wire::OperationInfo { name: "AssignPrivateIpAddresses", input: &S_AssignPrivateIpAddressesRequest, output: &S_AssignPrivateIpAddressesResult, wrapper: "" },
         wire::OperationInfo { name: "AssociateAddress", input: &S_AssociateAddressRequest, output: &S_AssociateAddressResult, wrapper: "" },
         wire::OperationInfo { name: "AssociateRouteTable", input: &S_AssociateRouteTableRequest, output: &S_AssociateRouteTableResult, wrapper: "" },
         wire::OperationInfo { name: "AttachInternetGateway", input: &S_AttachInternetGatewayRequest, output: &wire::schema::UNIT, wrapper: "" },
@@ -213,6 +224,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "DescribeInternetGateways", input: &S_DescribeInternetGatewaysRequest, output: &S_DescribeInternetGatewaysResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeNatGateways", input: &S_DescribeNatGatewaysRequest, output: &S_DescribeNatGatewaysResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeNetworkAcls", input: &S_DescribeNetworkAclsRequest, output: &S_DescribeNetworkAclsResult, wrapper: "" },
+        wire::OperationInfo { name: "DescribeNetworkInterfaceAttribute", input: &S_DescribeNetworkInterfaceAttributeRequest, output: &S_DescribeNetworkInterfaceAttributeResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeNetworkInterfaces", input: &S_DescribeNetworkInterfacesRequest, output: &S_DescribeNetworkInterfacesResult, wrapper: "" },
         wire::OperationInfo { name: "DescribePrefixLists", input: &S_DescribePrefixListsRequest, output: &S_DescribePrefixListsResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeRegions", input: &S_DescribeRegionsRequest, output: &S_DescribeRegionsResult, wrapper: "" },
@@ -228,6 +240,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "DetachInternetGateway", input: &S_DetachInternetGatewayRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DisassociateAddress", input: &S_DisassociateAddressRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DisassociateRouteTable", input: &S_DisassociateRouteTableRequest, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "ModifyNetworkInterfaceAttribute", input: &S_ModifyNetworkInterfaceAttributeRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "ModifySubnetAttribute", input: &S_ModifySubnetAttributeRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "ModifyVpcAttribute", input: &S_ModifyVpcAttributeRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "ModifyVpcEndpoint", input: &S_ModifyVpcEndpointRequest, output: &S_ModifyVpcEndpointResult, wrapper: "" },
@@ -236,8 +249,10 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "ReplaceNetworkAclEntry", input: &S_ReplaceNetworkAclEntryRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "ReplaceRoute", input: &S_ReplaceRouteRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "ReplaceRouteTableAssociation", input: &S_ReplaceRouteTableAssociationRequest, output: &S_ReplaceRouteTableAssociationResult, wrapper: "" },
+        wire::OperationInfo { name: "ResetNetworkInterfaceAttribute", input: &S_ResetNetworkInterfaceAttributeRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "RevokeSecurityGroupEgress", input: &S_RevokeSecurityGroupEgressRequest, output: &S_RevokeSecurityGroupEgressResult, wrapper: "" },
         wire::OperationInfo { name: "RevokeSecurityGroupIngress", input: &S_RevokeSecurityGroupIngressRequest, output: &S_RevokeSecurityGroupIngressResult, wrapper: "" },
+        wire::OperationInfo { name: "UnassignPrivateIpAddresses", input: &S_UnassignPrivateIpAddressesRequest, output: &wire::schema::UNIT, wrapper: "" },
     ],
     errors: &[
     ],
@@ -395,6 +410,15 @@ pub mod nat_gateway_state {
     pub const AVAILABLE: &str = "available";
     pub const DELETING: &str = "deleting";
     pub const DELETED: &str = "deleted";
+}
+
+/// The values of `NetworkInterfaceAttribute`.
+pub mod network_interface_attribute {
+    pub const DESCRIPTION: &str = "description";
+    pub const GROUP_SET: &str = "groupSet";
+    pub const SOURCE_DEST_CHECK: &str = "sourceDestCheck";
+    pub const ATTACHMENT: &str = "attachment";
+    pub const ASSOCIATE_PUBLIC_IP_ADDRESS: &str = "associatePublicIpAddress";
 }
 
 /// The values of `NetworkInterfaceCreationType`.
@@ -1051,6 +1075,125 @@ impl std::fmt::Debug for AllocateAddressResult {
 
 static S_AllocationIdList: wire::Schema = wire::Schema::plain("AllocationIdList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "AllocationId", flattened: false }));
 static S_AllocationIds: wire::Schema = wire::Schema::plain("AllocationIds", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
+static S_AssignPrivateIpAddressesRequest: wire::Schema = wire::Schema::plain("AssignPrivateIpAddressesRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Ipv4Prefixes", "Ipv4Prefix", "Ipv4Prefix", false, &S_IpPrefixList),
+    wire::schema::Member::new("Ipv4PrefixCount", "Ipv4PrefixCount", "Ipv4PrefixCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("NetworkInterfaceId", "NetworkInterfaceId", "networkInterfaceId", true, &wire::schema::STRING),
+    wire::schema::Member::new("PrivateIpAddresses", "PrivateIpAddress", "privateIpAddress", false, &S_PrivateIpAddressStringList),
+    wire::schema::Member::new("SecondaryPrivateIpAddressCount", "SecondaryPrivateIpAddressCount", "secondaryPrivateIpAddressCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("AllowReassignment", "AllowReassignment", "allowReassignment", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AssignPrivateIpAddressesRequest {
+    pub ipv4_prefixes: Option<Vec<String>>,
+    pub ipv4_prefix_count: Option<i32>,
+    pub network_interface_id: String,
+    pub private_ip_addresses: Option<Vec<String>>,
+    pub secondary_private_ip_address_count: Option<i32>,
+    pub allow_reassignment: Option<bool>,
+}
+
+impl wire::Shape for AssignPrivateIpAddressesRequest {
+    const SCHEMA: &'static wire::Schema = &S_AssignPrivateIpAddressesRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ipv4_prefixes = Some(wire::shape::Datum::from_value(value)),
+            1 => self.ipv4_prefix_count = Some(wire::shape::Datum::from_value(value)),
+            2 => self.network_interface_id = wire::shape::Datum::from_value(value),
+            3 => self.private_ip_addresses = Some(wire::shape::Datum::from_value(value)),
+            4 => self.secondary_private_ip_address_count = Some(wire::shape::Datum::from_value(value)),
+            5 => self.allow_reassignment = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AssignPrivateIpAddressesRequest, 0, self.ipv4_prefixes.as_ref());
+        wire::shape::optional(writer, &S_AssignPrivateIpAddressesRequest, 1, self.ipv4_prefix_count.as_ref());
+        wire::shape::required(writer, &S_AssignPrivateIpAddressesRequest, 2, &self.network_interface_id);
+        wire::shape::optional(writer, &S_AssignPrivateIpAddressesRequest, 3, self.private_ip_addresses.as_ref());
+        wire::shape::optional(writer, &S_AssignPrivateIpAddressesRequest, 4, self.secondary_private_ip_address_count.as_ref());
+        wire::shape::optional(writer, &S_AssignPrivateIpAddressesRequest, 5, self.allow_reassignment.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AssignPrivateIpAddressesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AssignPrivateIpAddressesResult: wire::Schema = wire::Schema::plain("AssignPrivateIpAddressesResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("NetworkInterfaceId", "NetworkInterfaceId", "networkInterfaceId", false, &wire::schema::STRING),
+    wire::schema::Member::new("AssignedPrivateIpAddresses", "AssignedPrivateIpAddressesSet", "assignedPrivateIpAddressesSet", false, &S_AssignedPrivateIpAddressList),
+    wire::schema::Member::new("AssignedIpv4Prefixes", "AssignedIpv4PrefixSet", "assignedIpv4PrefixSet", false, &S_Ipv4PrefixesList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AssignPrivateIpAddressesResult {
+    pub network_interface_id: Option<String>,
+    pub assigned_private_ip_addresses: Option<Vec<AssignedPrivateIpAddress>>,
+    pub assigned_ipv4_prefixes: Option<Vec<Ipv4PrefixSpecification>>,
+}
+
+impl wire::Shape for AssignPrivateIpAddressesResult {
+    const SCHEMA: &'static wire::Schema = &S_AssignPrivateIpAddressesResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.network_interface_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.assigned_private_ip_addresses = Some(wire::shape::Datum::from_value(value)),
+            2 => self.assigned_ipv4_prefixes = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AssignPrivateIpAddressesResult, 0, self.network_interface_id.as_ref());
+        wire::shape::optional(writer, &S_AssignPrivateIpAddressesResult, 1, self.assigned_private_ip_addresses.as_ref());
+        wire::shape::optional(writer, &S_AssignPrivateIpAddressesResult, 2, self.assigned_ipv4_prefixes.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AssignPrivateIpAddressesResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AssignedPrivateIpAddress: wire::Schema = wire::Schema::plain("AssignedPrivateIpAddress", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("PrivateIpAddress", "PrivateIpAddress", "privateIpAddress", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AssignedPrivateIpAddress {
+    pub private_ip_address: Option<String>,
+}
+
+impl wire::Shape for AssignedPrivateIpAddress {
+    const SCHEMA: &'static wire::Schema = &S_AssignedPrivateIpAddress;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.private_ip_address = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AssignedPrivateIpAddress, 0, self.private_ip_address.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AssignedPrivateIpAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AssignedPrivateIpAddressList: wire::Schema = wire::Schema::plain("AssignedPrivateIpAddressList", wire::schema::Kind::List(wire::schema::List { member: &S_AssignedPrivateIpAddress, item: "item", flattened: false }));
 static S_AssociateAddressRequest: wire::Schema = wire::Schema::plain("AssociateAddressRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("AllocationId", "AllocationId", "AllocationId", false, &wire::schema::STRING),
     wire::schema::Member::new("InstanceId", "InstanceId", "InstanceId", false, &wire::schema::STRING),
@@ -4177,6 +4320,94 @@ impl std::fmt::Debug for DescribeNetworkAclsResult {
     }
 }
 
+static S_DescribeNetworkInterfaceAttributeRequest: wire::Schema = wire::Schema::plain("DescribeNetworkInterfaceAttributeRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("NetworkInterfaceId", "NetworkInterfaceId", "networkInterfaceId", true, &wire::schema::STRING),
+    wire::schema::Member::new("Attribute", "Attribute", "attribute", false, &S_NetworkInterfaceAttribute),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeNetworkInterfaceAttributeRequest {
+    pub dry_run: Option<bool>,
+    pub network_interface_id: String,
+    pub attribute: Option<String>,
+}
+
+impl wire::Shape for DescribeNetworkInterfaceAttributeRequest {
+    const SCHEMA: &'static wire::Schema = &S_DescribeNetworkInterfaceAttributeRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.network_interface_id = wire::shape::Datum::from_value(value),
+            2 => self.attribute = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeNetworkInterfaceAttributeRequest, 0, self.dry_run.as_ref());
+        wire::shape::required(writer, &S_DescribeNetworkInterfaceAttributeRequest, 1, &self.network_interface_id);
+        wire::shape::optional(writer, &S_DescribeNetworkInterfaceAttributeRequest, 2, self.attribute.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeNetworkInterfaceAttributeRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeNetworkInterfaceAttributeResult: wire::Schema = wire::Schema::plain("DescribeNetworkInterfaceAttributeResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Attachment", "Attachment", "attachment", false, &S_NetworkInterfaceAttachment),
+    wire::schema::Member::new("Description", "Description", "description", false, &S_AttributeValue),
+    wire::schema::Member::new("Groups", "GroupSet", "groupSet", false, &S_GroupIdentifierList),
+    wire::schema::Member::new("NetworkInterfaceId", "NetworkInterfaceId", "networkInterfaceId", false, &wire::schema::STRING),
+    wire::schema::Member::new("SourceDestCheck", "SourceDestCheck", "sourceDestCheck", false, &S_AttributeBooleanValue),
+    wire::schema::Member::new("AssociatePublicIpAddress", "AssociatePublicIpAddress", "associatePublicIpAddress", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeNetworkInterfaceAttributeResult {
+    pub attachment: Option<NetworkInterfaceAttachment>,
+    pub description: Option<AttributeValue>,
+    pub groups: Option<Vec<GroupIdentifier>>,
+    pub network_interface_id: Option<String>,
+    pub source_dest_check: Option<AttributeBooleanValue>,
+    pub associate_public_ip_address: Option<bool>,
+}
+
+impl wire::Shape for DescribeNetworkInterfaceAttributeResult {
+    const SCHEMA: &'static wire::Schema = &S_DescribeNetworkInterfaceAttributeResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.attachment = Some(wire::shape::Datum::from_value(value)),
+            1 => self.description = Some(wire::shape::Datum::from_value(value)),
+            2 => self.groups = Some(wire::shape::Datum::from_value(value)),
+            3 => self.network_interface_id = Some(wire::shape::Datum::from_value(value)),
+            4 => self.source_dest_check = Some(wire::shape::Datum::from_value(value)),
+            5 => self.associate_public_ip_address = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeNetworkInterfaceAttributeResult, 0, self.attachment.as_ref());
+        wire::shape::optional(writer, &S_DescribeNetworkInterfaceAttributeResult, 1, self.description.as_ref());
+        wire::shape::optional(writer, &S_DescribeNetworkInterfaceAttributeResult, 2, self.groups.as_ref());
+        wire::shape::optional(writer, &S_DescribeNetworkInterfaceAttributeResult, 3, self.network_interface_id.as_ref());
+        wire::shape::optional(writer, &S_DescribeNetworkInterfaceAttributeResult, 4, self.source_dest_check.as_ref());
+        wire::shape::optional(writer, &S_DescribeNetworkInterfaceAttributeResult, 5, self.associate_public_ip_address.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeNetworkInterfaceAttributeResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_DescribeNetworkInterfacesMaxResults: wire::Schema = wire::Schema::new("DescribeNetworkInterfacesMaxResults", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(5.0), max: Some(1000.0), pattern: None, values: &[], sensitive: false });
 static S_DescribeNetworkInterfacesRequest: wire::Schema = wire::Schema::plain("DescribeNetworkInterfacesRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("NextToken", "NextToken", "NextToken", false, &wire::schema::STRING),
@@ -5459,6 +5690,70 @@ impl std::fmt::Debug for DnsOptionsSpecification {
 
 static S_DnsRecordIpType: wire::Schema = wire::Schema::new("DnsRecordIpType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ipv4", "dualstack", "ipv6", "service-defined"], sensitive: false });
 static S_DomainType: wire::Schema = wire::Schema::new("DomainType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["vpc", "standard"], sensitive: false });
+static S_EnaSrdSpecification: wire::Schema = wire::Schema::plain("EnaSrdSpecification", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("EnaSrdEnabled", "EnaSrdEnabled", "EnaSrdEnabled", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("EnaSrdUdpSpecification", "EnaSrdUdpSpecification", "EnaSrdUdpSpecification", false, &S_EnaSrdUdpSpecification),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct EnaSrdSpecification {
+    pub ena_srd_enabled: Option<bool>,
+    pub ena_srd_udp_specification: Option<EnaSrdUdpSpecification>,
+}
+
+impl wire::Shape for EnaSrdSpecification {
+    const SCHEMA: &'static wire::Schema = &S_EnaSrdSpecification;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ena_srd_enabled = Some(wire::shape::Datum::from_value(value)),
+            1 => self.ena_srd_udp_specification = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_EnaSrdSpecification, 0, self.ena_srd_enabled.as_ref());
+        wire::shape::optional(writer, &S_EnaSrdSpecification, 1, self.ena_srd_udp_specification.as_ref());
+    }
+}
+
+impl std::fmt::Debug for EnaSrdSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_EnaSrdUdpSpecification: wire::Schema = wire::Schema::plain("EnaSrdUdpSpecification", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("EnaSrdUdpEnabled", "EnaSrdUdpEnabled", "EnaSrdUdpEnabled", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct EnaSrdUdpSpecification {
+    pub ena_srd_udp_enabled: Option<bool>,
+}
+
+impl wire::Shape for EnaSrdUdpSpecification {
+    const SCHEMA: &'static wire::Schema = &S_EnaSrdUdpSpecification;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ena_srd_udp_enabled = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_EnaSrdUdpSpecification, 0, self.ena_srd_udp_enabled.as_ref());
+    }
+}
+
+impl std::fmt::Debug for EnaSrdUdpSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_Filter: wire::Schema = wire::Schema::plain("Filter", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Name", "Name", "Name", false, &wire::schema::STRING),
     wire::schema::Member::new("Values", "Value", "Value", false, &S_ValueStringList),
@@ -5738,6 +6033,7 @@ impl std::fmt::Debug for IpPermission {
 }
 
 static S_IpPermissionList: wire::Schema = wire::Schema::plain("IpPermissionList", wire::schema::Kind::List(wire::schema::List { member: &S_IpPermission, item: "item", flattened: false }));
+static S_IpPrefixList: wire::Schema = wire::Schema::plain("IpPrefixList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_IpRange: wire::Schema = wire::Schema::plain("IpRange", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Description", "Description", "description", false, &wire::schema::STRING),
     wire::schema::Member::new("CidrIp", "CidrIp", "cidrIp", false, &wire::schema::STRING),
@@ -5963,6 +6259,76 @@ impl wire::Shape for LastError {
 }
 
 impl std::fmt::Debug for LastError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ModifyNetworkInterfaceAttributeRequest: wire::Schema = wire::Schema::plain("ModifyNetworkInterfaceAttributeRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("EnaSrdSpecification", "EnaSrdSpecification", "EnaSrdSpecification", false, &S_EnaSrdSpecification),
+    wire::schema::Member::new("EnablePrimaryIpv6", "EnablePrimaryIpv6", "EnablePrimaryIpv6", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("ConnectionTrackingSpecification", "ConnectionTrackingSpecification", "ConnectionTrackingSpecification", false, &S_ConnectionTrackingSpecificationRequest),
+    wire::schema::Member::new("AssociatePublicIpAddress", "AssociatePublicIpAddress", "AssociatePublicIpAddress", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("AssociatedSubnetIds", "AssociatedSubnetId", "AssociatedSubnetId", false, &S_SubnetIdList),
+    wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("NetworkInterfaceId", "NetworkInterfaceId", "networkInterfaceId", true, &wire::schema::STRING),
+    wire::schema::Member::new("Description", "Description", "description", false, &S_AttributeValue),
+    wire::schema::Member::new("SourceDestCheck", "SourceDestCheck", "sourceDestCheck", false, &S_AttributeBooleanValue),
+    wire::schema::Member::new("Groups", "SecurityGroupId", "SecurityGroupId", false, &S_SecurityGroupIdStringList),
+    wire::schema::Member::new("Attachment", "Attachment", "attachment", false, &S_NetworkInterfaceAttachmentChanges),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyNetworkInterfaceAttributeRequest {
+    pub ena_srd_specification: Option<EnaSrdSpecification>,
+    pub enable_primary_ipv6: Option<bool>,
+    pub connection_tracking_specification: Option<ConnectionTrackingSpecificationRequest>,
+    pub associate_public_ip_address: Option<bool>,
+    pub associated_subnet_ids: Option<Vec<String>>,
+    pub dry_run: Option<bool>,
+    pub network_interface_id: String,
+    pub description: Option<AttributeValue>,
+    pub source_dest_check: Option<AttributeBooleanValue>,
+    pub groups: Option<Vec<String>>,
+    pub attachment: Option<NetworkInterfaceAttachmentChanges>,
+}
+
+impl wire::Shape for ModifyNetworkInterfaceAttributeRequest {
+    const SCHEMA: &'static wire::Schema = &S_ModifyNetworkInterfaceAttributeRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ena_srd_specification = Some(wire::shape::Datum::from_value(value)),
+            1 => self.enable_primary_ipv6 = Some(wire::shape::Datum::from_value(value)),
+            2 => self.connection_tracking_specification = Some(wire::shape::Datum::from_value(value)),
+            3 => self.associate_public_ip_address = Some(wire::shape::Datum::from_value(value)),
+            4 => self.associated_subnet_ids = Some(wire::shape::Datum::from_value(value)),
+            5 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            6 => self.network_interface_id = wire::shape::Datum::from_value(value),
+            7 => self.description = Some(wire::shape::Datum::from_value(value)),
+            8 => self.source_dest_check = Some(wire::shape::Datum::from_value(value)),
+            9 => self.groups = Some(wire::shape::Datum::from_value(value)),
+            10 => self.attachment = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ModifyNetworkInterfaceAttributeRequest, 0, self.ena_srd_specification.as_ref());
+        wire::shape::optional(writer, &S_ModifyNetworkInterfaceAttributeRequest, 1, self.enable_primary_ipv6.as_ref());
+        wire::shape::optional(writer, &S_ModifyNetworkInterfaceAttributeRequest, 2, self.connection_tracking_specification.as_ref());
+        wire::shape::optional(writer, &S_ModifyNetworkInterfaceAttributeRequest, 3, self.associate_public_ip_address.as_ref());
+        wire::shape::optional(writer, &S_ModifyNetworkInterfaceAttributeRequest, 4, self.associated_subnet_ids.as_ref());
+        wire::shape::optional(writer, &S_ModifyNetworkInterfaceAttributeRequest, 5, self.dry_run.as_ref());
+        wire::shape::required(writer, &S_ModifyNetworkInterfaceAttributeRequest, 6, &self.network_interface_id);
+        wire::shape::optional(writer, &S_ModifyNetworkInterfaceAttributeRequest, 7, self.description.as_ref());
+        wire::shape::optional(writer, &S_ModifyNetworkInterfaceAttributeRequest, 8, self.source_dest_check.as_ref());
+        wire::shape::optional(writer, &S_ModifyNetworkInterfaceAttributeRequest, 9, self.groups.as_ref());
+        wire::shape::optional(writer, &S_ModifyNetworkInterfaceAttributeRequest, 10, self.attachment.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ModifyNetworkInterfaceAttributeRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -6843,6 +7209,49 @@ impl std::fmt::Debug for NetworkInterfaceAttachment {
     }
 }
 
+static S_NetworkInterfaceAttachmentChanges: wire::Schema = wire::Schema::plain("NetworkInterfaceAttachmentChanges", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DefaultEnaQueueCount", "DefaultEnaQueueCount", "DefaultEnaQueueCount", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("EnaQueueCount", "EnaQueueCount", "EnaQueueCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("AttachmentId", "AttachmentId", "attachmentId", false, &wire::schema::STRING),
+    wire::schema::Member::new("DeleteOnTermination", "DeleteOnTermination", "deleteOnTermination", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct NetworkInterfaceAttachmentChanges {
+    pub default_ena_queue_count: Option<bool>,
+    pub ena_queue_count: Option<i32>,
+    pub attachment_id: Option<String>,
+    pub delete_on_termination: Option<bool>,
+}
+
+impl wire::Shape for NetworkInterfaceAttachmentChanges {
+    const SCHEMA: &'static wire::Schema = &S_NetworkInterfaceAttachmentChanges;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.default_ena_queue_count = Some(wire::shape::Datum::from_value(value)),
+            1 => self.ena_queue_count = Some(wire::shape::Datum::from_value(value)),
+            2 => self.attachment_id = Some(wire::shape::Datum::from_value(value)),
+            3 => self.delete_on_termination = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_NetworkInterfaceAttachmentChanges, 0, self.default_ena_queue_count.as_ref());
+        wire::shape::optional(writer, &S_NetworkInterfaceAttachmentChanges, 1, self.ena_queue_count.as_ref());
+        wire::shape::optional(writer, &S_NetworkInterfaceAttachmentChanges, 2, self.attachment_id.as_ref());
+        wire::shape::optional(writer, &S_NetworkInterfaceAttachmentChanges, 3, self.delete_on_termination.as_ref());
+    }
+}
+
+impl std::fmt::Debug for NetworkInterfaceAttachmentChanges {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_NetworkInterfaceAttribute: wire::Schema = wire::Schema::new("NetworkInterfaceAttribute", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["description", "groupSet", "sourceDestCheck", "attachment", "associatePublicIpAddress"], sensitive: false });
 static S_NetworkInterfaceCreationType: wire::Schema = wire::Schema::new("NetworkInterfaceCreationType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["efa", "efa-only", "branch", "trunk"], sensitive: false });
 static S_NetworkInterfaceIdList: wire::Schema = wire::Schema::plain("NetworkInterfaceIdList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_NetworkInterfaceIpv6Address: wire::Schema = wire::Schema::plain("NetworkInterfaceIpv6Address", wire::schema::Kind::Structure(&[
@@ -7251,6 +7660,7 @@ impl std::fmt::Debug for PrivateIpAddressSpecification {
 }
 
 static S_PrivateIpAddressSpecificationList: wire::Schema = wire::Schema::plain("PrivateIpAddressSpecificationList", wire::schema::Kind::List(wire::schema::List { member: &S_PrivateIpAddressSpecification, item: "item", flattened: false }));
+static S_PrivateIpAddressStringList: wire::Schema = wire::Schema::plain("PrivateIpAddressStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "PrivateIpAddress", flattened: false }));
 static S_PropagatingVgw: wire::Schema = wire::Schema::plain("PropagatingVgw", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("GatewayId", "GatewayId", "gatewayId", false, &wire::schema::STRING),
 ]));
@@ -7871,6 +8281,44 @@ impl wire::Shape for ReplaceRouteTableAssociationResult {
 }
 
 impl std::fmt::Debug for ReplaceRouteTableAssociationResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ResetNetworkInterfaceAttributeRequest: wire::Schema = wire::Schema::plain("ResetNetworkInterfaceAttributeRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("NetworkInterfaceId", "NetworkInterfaceId", "networkInterfaceId", true, &wire::schema::STRING),
+    wire::schema::Member::new("SourceDestCheck", "SourceDestCheck", "sourceDestCheck", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ResetNetworkInterfaceAttributeRequest {
+    pub dry_run: Option<bool>,
+    pub network_interface_id: String,
+    pub source_dest_check: Option<String>,
+}
+
+impl wire::Shape for ResetNetworkInterfaceAttributeRequest {
+    const SCHEMA: &'static wire::Schema = &S_ResetNetworkInterfaceAttributeRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.network_interface_id = wire::shape::Datum::from_value(value),
+            2 => self.source_dest_check = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ResetNetworkInterfaceAttributeRequest, 0, self.dry_run.as_ref());
+        wire::shape::required(writer, &S_ResetNetworkInterfaceAttributeRequest, 1, &self.network_interface_id);
+        wire::shape::optional(writer, &S_ResetNetworkInterfaceAttributeRequest, 2, self.source_dest_check.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ResetNetworkInterfaceAttributeRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -8913,6 +9361,7 @@ impl std::fmt::Debug for SubnetConfiguration {
 }
 
 static S_SubnetConfigurationsList: wire::Schema = wire::Schema::plain("SubnetConfigurationsList", wire::schema::Kind::List(wire::schema::List { member: &S_SubnetConfiguration, item: "item", flattened: false }));
+static S_SubnetIdList: wire::Schema = wire::Schema::plain("SubnetIdList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "AssociatedSubnetId", flattened: false }));
 static S_SubnetIdStringList: wire::Schema = wire::Schema::plain("SubnetIdStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "SubnetId", flattened: false }));
 static S_SubnetIpPrefixes: wire::Schema = wire::Schema::plain("SubnetIpPrefixes", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("SubnetId", "SubnetId", "subnetId", false, &wire::schema::STRING),
@@ -9113,6 +9562,44 @@ impl std::fmt::Debug for TagSpecification {
 
 static S_TagSpecificationList: wire::Schema = wire::Schema::plain("TagSpecificationList", wire::schema::Kind::List(wire::schema::List { member: &S_TagSpecification, item: "item", flattened: false }));
 static S_Tenancy: wire::Schema = wire::Schema::new("Tenancy", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["default", "dedicated", "host"], sensitive: false });
+static S_UnassignPrivateIpAddressesRequest: wire::Schema = wire::Schema::plain("UnassignPrivateIpAddressesRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Ipv4Prefixes", "Ipv4Prefix", "Ipv4Prefix", false, &S_IpPrefixList),
+    wire::schema::Member::new("NetworkInterfaceId", "NetworkInterfaceId", "networkInterfaceId", true, &wire::schema::STRING),
+    wire::schema::Member::new("PrivateIpAddresses", "PrivateIpAddress", "privateIpAddress", false, &S_PrivateIpAddressStringList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UnassignPrivateIpAddressesRequest {
+    pub ipv4_prefixes: Option<Vec<String>>,
+    pub network_interface_id: String,
+    pub private_ip_addresses: Option<Vec<String>>,
+}
+
+impl wire::Shape for UnassignPrivateIpAddressesRequest {
+    const SCHEMA: &'static wire::Schema = &S_UnassignPrivateIpAddressesRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ipv4_prefixes = Some(wire::shape::Datum::from_value(value)),
+            1 => self.network_interface_id = wire::shape::Datum::from_value(value),
+            2 => self.private_ip_addresses = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_UnassignPrivateIpAddressesRequest, 0, self.ipv4_prefixes.as_ref());
+        wire::shape::required(writer, &S_UnassignPrivateIpAddressesRequest, 1, &self.network_interface_id);
+        wire::shape::optional(writer, &S_UnassignPrivateIpAddressesRequest, 2, self.private_ip_addresses.as_ref());
+    }
+}
+
+impl std::fmt::Debug for UnassignPrivateIpAddressesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_UnsuccessfulItem: wire::Schema = wire::Schema::plain("UnsuccessfulItem", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Error", "Error", "error", false, &S_UnsuccessfulItemError),
     wire::schema::Member::new("ResourceId", "ResourceId", "resourceId", false, &wire::schema::STRING),

@@ -16,6 +16,10 @@ use types::{ApiError, Scope, Timestamp};
 /// How many security groups an interface may have. Source: VPC user guide, "Amazon VPC quotas".
 pub const MAX_GROUPS: usize = 5;
 
+/// How many private addresses an interface may have: the most that any instance type allows. Source: EC2 user guide, "IP
+/// addresses per network interface".
+pub const MAX_PRIVATE_IPS: usize = 50;
+
 /// An interface to be made.
 #[derive(Debug, Clone)]
 pub struct NewInterface {
@@ -72,8 +76,13 @@ pub fn create_interface(
     let private_ip = free_private_ip(tx, scope, &subnet, new.private_ip)?;
     let auto_public_ip = if new.public_ip { Some(pool.free(tx)?) } else { None };
     let id = EniId::generate();
-    let attachment =
-        new.attach.map(|(owner, namespace)| Attachment { id: AttachmentId::generate(), owner, namespace, at: now });
+    let attachment = new.attach.map(|(owner, namespace)| Attachment {
+        id: AttachmentId::generate(),
+        owner,
+        namespace,
+        at: now,
+        delete_on_termination: false,
+    });
     let interface = NetworkInterface {
         mac: mac(&id),
         id,
@@ -104,8 +113,80 @@ pub fn delete_interface(tx: &mut Tx, scope: &Scope, id: &EniId) {
     tx.delete::<NetworkInterface>(scope, id.as_str());
 }
 
+/// The secondary private addresses that an interface is to get.
+#[derive(Debug, Clone)]
+pub enum Secondary {
+    /// These.
+    Chosen(Vec<Ipv4Addr>),
+    /// So many of the lowest free ones.
+    Count(usize),
+}
+
+/// Gives an interface secondary private addresses, and returns them. `take` lets them be taken from other interfaces on
+/// which they are secondary, too.
+pub fn assign_private_ips(
+    tx: &mut Tx,
+    scope: &Scope,
+    id: &EniId,
+    wanted: Secondary,
+    take: bool,
+) -> Result<Vec<Ipv4Addr>, ApiError> {
+    let interface =
+        tx.get::<NetworkInterface>(scope, id.as_str()).ok_or_else(|| texts::interface_not_found(id.as_str()))?;
+    let subnet = tx
+        .get::<Subnet>(scope, interface.subnet.as_str())
+        .ok_or_else(|| texts::subnet_not_found(interface.subnet.as_str()))?;
+    let count = match &wanted {
+        Secondary::Chosen(ips) => ips.len(),
+        Secondary::Count(count) => *count,
+    };
+    if interface.private_ips.len().saturating_add(count) > MAX_PRIVATE_IPS {
+        return Err(texts::too_many_private_ips());
+    }
+    let mut assigned = Vec::new();
+    let mut assign = |tx: &mut Tx, wanted: Option<Ipv4Addr>| {
+        let ip = free_private_ip(tx, scope, &subnet, wanted)?;
+        tx.update::<NetworkInterface>(scope, id.as_str(), |row| row.private_ips.push(ip));
+        assigned.push(ip);
+        Ok::<(), ApiError>(())
+    };
+    match wanted {
+        Secondary::Count(count) => (0..count).try_for_each(|_| assign(tx, None))?,
+        Secondary::Chosen(ips) => {
+            for ip in ips {
+                if take {
+                    release_secondary(tx, scope, &interface, ip);
+                }
+                assign(tx, Some(ip))?;
+            }
+        }
+    }
+    Ok(assigned)
+}
+
+/// Takes a secondary address from the other interface that has it, if one has.
+fn release_secondary(tx: &mut Tx, scope: &Scope, to: &NetworkInterface, ip: Ipv4Addr) {
+    let key = format!("{}/{ip}", to.vpc);
+    let holder = tx.by_index(&NetworkInterface::BY_PRIVATE_IP, scope, &key).next().cloned();
+    let Some(holder) = holder else { return };
+    if holder.id != to.id && holder.private_ip() != Some(ip) && holder.requester.is_none() {
+        unassign_private_ips(tx, scope, &holder.id, &[ip]);
+    }
+}
+
+/// Takes secondary private addresses from an interface, and frees the elastic addresses associated with them.
+pub fn unassign_private_ips(tx: &mut Tx, scope: &Scope, id: &EniId, ips: &[Ipv4Addr]) {
+    let addresses: Vec<Arc<Address>> = tx.by_index(&Address::BY_INTERFACE, scope, id.as_str()).cloned().collect();
+    for address in addresses {
+        if address.association.as_ref().is_some_and(|(_, _, private)| ips.contains(private)) {
+            tx.update::<Address>(scope, address.id.as_str(), |address| address.association = None);
+        }
+    }
+    tx.update::<NetworkInterface>(scope, id.as_str(), |row| row.private_ips.retain(|ip| !ips.contains(ip)));
+}
+
 /// The groups asked for, or the VPC's default one; all must be of the subnet's VPC.
-fn groups(
+pub(crate) fn groups(
     view: &View,
     scope: &Scope,
     subnet: &Subnet,

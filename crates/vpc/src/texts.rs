@@ -27,6 +27,7 @@ not_found! {
     group_rule_not_found(id) = "InvalidSecurityGroupRuleId.NotFound", "The security group rule ID '{id}' does not exist";
     network_acl_not_found(id) = "InvalidNetworkAclID.NotFound", "The networkAcl ID '{id}' does not exist";
     interface_not_found(id) = "InvalidNetworkInterfaceID.NotFound", "The networkInterface ID '{id}' does not exist";
+    attachment_not_found(id) = "InvalidAttachmentID.NotFound", "The attachment ID '{id}' does not exist";
     endpoint_not_found(id) = "InvalidVpcEndpointId.NotFound", "The Vpc Endpoint Id '{id}' does not exist";
     dhcp_options_not_found(id) = "InvalidDhcpOptionID.NotFound", "The dhcpOption ID '{id}' does not exist";
     prefix_list_not_found(id) = "InvalidPrefixListId.NotFound", "The prefix list ID '{id}' does not exist";
@@ -110,7 +111,30 @@ pub(crate) fn no_free_address(subnet: &str) -> ApiError {
 pub(crate) fn too_many_groups() -> ApiError {
     ApiError::new(
         "SecurityGroupsPerInterfaceLimitExceeded",
-        "You have exceeded the maximum number of security groups allowed per network interface.",
+        "The maximum number of security groups per interface has been reached.",
+    )
+}
+
+/// More private addresses than an interface may have.
+pub(crate) fn too_many_private_ips() -> ApiError {
+    ApiError::new("PrivateIpAddressLimitExceeded", "Number of private addresses will exceed limit.")
+}
+
+/// What belongs to a service, and is not its user's to change.
+pub(crate) fn auth_failure() -> ApiError {
+    ApiError::new("AuthFailure", "You do not have permission to access the specified resource.").with_status(403)
+}
+
+/// A change of nothing.
+pub(crate) fn no_attributes() -> ApiError {
+    invalid_combination("No attributes specified.")
+}
+
+/// Addresses to be taken from an interface that does not have them.
+pub(crate) fn addresses_not_assigned(interface: &str) -> ApiError {
+    ApiError::new(
+        "InvalidParameterValue",
+        format!("Some of the specified addresses are not assigned to interface {interface}"),
     )
 }
 

@@ -189,14 +189,10 @@ pub(crate) fn disassociate(
         (None, None) => return Err(texts::missing("AssociationId")),
     };
     if managed(tx, &scope, &address) {
-        return Err(auth_failure());
+        return Err(texts::auth_failure());
     }
     tx.update::<Address>(&scope, address.id.as_str(), |address| address.association = None);
     Ok(Unit)
-}
-
-fn auth_failure() -> ApiError {
-    ApiError::new("AuthFailure", "You do not have permission to access the specified resource.").with_status(403)
 }
 
 pub(crate) fn release(_: &Ec2, cx: &mut Context, input: ec2::ReleaseAddressRequest) -> Result<Unit, ApiError> {
@@ -209,7 +205,7 @@ pub(crate) fn release(_: &Ec2, cx: &mut Context, input: ec2::ReleaseAddressReque
         (None, None) => return Err(texts::missing("AllocationId")),
     };
     if managed(tx, &scope, &address) {
-        return Err(auth_failure());
+        return Err(texts::auth_failure());
     }
     if address.association.is_some() {
         return Err(ApiError::new("InvalidIPAddress.InUse", format!("Address {} is in use.", address.public_ip)));

@@ -2,13 +2,14 @@
 
 use super::describe::{self, Kind, Selection, maybe, one};
 use super::{Ec2, begin, refuse, subnet, tags};
-use crate::intent::{self, NewInterface};
+use crate::intent::{self, NewInterface, Secondary};
 use crate::query;
 use crate::rows::{Address, InterfaceType, NetworkInterface, SecurityGroup, Subnet, Vpc};
 use crate::texts;
 use gateway::Context;
 use model::ec2;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use store::View;
 use types::id::SecurityGroupId;
 use types::{ApiError, Region, Scope};
@@ -29,25 +30,17 @@ pub(crate) fn create(
     )?;
     refuse(input.interface_type.as_deref().is_some_and(|kind| kind != "interface"), "interfaces of other types")?;
     refuse(input.connection_tracking_specification.is_some(), "connection tracking timeouts")?;
-    refuse(input.secondary_private_ip_address_count.is_some_and(|count| count > 0), "secondary private addresses")?;
-    let listed = input.private_ip_addresses.unwrap_or_default();
-    refuse(listed.len() > 1, "secondary private addresses")?;
-    let wanted = input.private_ip_address.or_else(|| listed.into_iter().next().and_then(|one| one.private_ip_address));
-    let private_ip: Option<Ipv4Addr> = match wanted {
-        Some(text) => {
-            Some(text.parse().map_err(|_| texts::invalid_value(&text, "privateIpAddress", "Not an IPv4 address."))?)
-        }
-        None => None,
-    };
+    let (private_ip, secondary) = private_ips(
+        input.private_ip_address.as_deref(),
+        input.private_ip_addresses.unwrap_or_default(),
+        input.secondary_private_ip_address_count,
+    )?;
     let tags = tags::at_creation(input.tag_specifications, "network-interface")?;
     begin(cx, input.dry_run)?;
     let (scope, now) = (cx.scope.clone(), cx.now);
     let tx = cx.tx();
     let subnet = tx.get::<Subnet>(&scope, &input.subnet_id).ok_or_else(|| texts::subnet_not_found(&input.subnet_id))?;
-    let groups: Option<Vec<SecurityGroupId>> =
-        input.groups.unwrap_or_default().iter().map(|id| SecurityGroupId::parse(id)).collect();
-    let groups =
-        groups.ok_or_else(|| ApiError::new("InvalidGroupId.Malformed", "Invalid id (expecting \"sg-...\")"))?;
+    let groups = group_ids(input.groups.unwrap_or_default())?;
     let interface = intent::create_interface(
         tx,
         &scope,
@@ -65,9 +58,61 @@ pub(crate) fn create(
             tags,
         },
     )?;
+    intent::assign_private_ips(tx, &scope, &interface.id, secondary, false)?;
+    let interface = row(tx, &scope, interface.id.as_str())?;
     let mut shown = show(tx, &scope, &interface);
     shown.status = Some("pending".to_owned());
     Ok(ec2::CreateNetworkInterfaceResult { network_interface: Some(shown), client_token: input.client_token })
+}
+
+fn group_ids(given: Vec<String>) -> Result<Vec<SecurityGroupId>, ApiError> {
+    let ids = given.iter().map(|id| SecurityGroupId::parse(id)).collect::<Option<Vec<_>>>();
+    ids.ok_or_else(|| ApiError::new("InvalidGroupId.Malformed", "Invalid id (expecting \"sg-...\")"))
+}
+
+fn address(text: &str) -> Result<Ipv4Addr, ApiError> {
+    text.parse().map_err(|_| texts::invalid_value(text, "privateIpAddress", "Not an IPv4 address."))
+}
+
+/// The primary address that a new interface is to have, and its secondary ones.
+fn private_ips(
+    primary: Option<&str>,
+    listed: Vec<ec2::PrivateIpAddressSpecification>,
+    count: Option<i32>,
+) -> Result<(Option<Ipv4Addr>, Secondary), ApiError> {
+    let mut primary = primary.map(address).transpose()?;
+    if let Some(count) = count.filter(|count| *count != 0) {
+        if !listed.is_empty() {
+            return Err(texts::invalid_combination(
+                "The parameters secondaryPrivateIpAddressCount and privateIpAddresses cannot be used together.",
+            ));
+        }
+        let count = usize::try_from(count)
+            .map_err(|_| texts::invalid_value(count, "secondaryPrivateIpAddressCount", "Must be a positive number."))?;
+        return Ok((primary, Secondary::Count(count)));
+    }
+    if listed.iter().filter(|one| one.primary == Some(true)).count() + usize::from(primary.is_some()) > 1 {
+        return Err(texts::invalid_combination("Only one primary private IP address can be specified."));
+    }
+    let mut secondary = Vec::new();
+    for one in listed {
+        let ip = address(one.private_ip_address.as_deref().ok_or_else(|| texts::missing("privateIpAddress"))?)?;
+        if one.primary == Some(true) { primary = Some(ip) } else { secondary.push(ip) }
+    }
+    Ok((primary, Secondary::Chosen(secondary)))
+}
+
+fn row(view: &View, scope: &Scope, id: &str) -> Result<Arc<NetworkInterface>, ApiError> {
+    view.get(scope, id).ok_or_else(|| texts::interface_not_found(id))
+}
+
+/// The interface, which must be its user's to change. A task's interface is, too: its groups can be changed while it runs.
+fn own(view: &View, scope: &Scope, id: &str) -> Result<Arc<NetworkInterface>, ApiError> {
+    let interface = row(view, scope, id)?;
+    match interface.requester.as_deref() {
+        None | Some("amazon-ecs") => Ok(interface),
+        Some(_) => Err(texts::auth_failure()),
+    }
 }
 
 /// `ip-10-0-1-4.ec2.internal`.
@@ -118,6 +163,27 @@ fn association(
     })
 }
 
+fn shown_groups(view: &View, scope: &Scope, interface: &NetworkInterface) -> Option<Vec<ec2::GroupIdentifier>> {
+    let groups = interface.groups.iter().map(|id| ec2::GroupIdentifier {
+        group_id: Some(id.to_string()),
+        group_name: view.get::<SecurityGroup>(scope, id.as_str()).map(|group| group.name.clone()),
+    });
+    Some(groups.collect())
+}
+
+fn shown_attachment(interface: &NetworkInterface) -> Option<ec2::NetworkInterfaceAttachment> {
+    interface.attachment.as_ref().map(|attachment| ec2::NetworkInterfaceAttachment {
+        attachment_id: Some(attachment.id.to_string()),
+        attach_time: Some(attachment.at),
+        delete_on_termination: Some(attachment.delete_on_termination),
+        device_index: Some(1),
+        network_card_index: Some(0),
+        instance_owner_id: Some(attachment.owner.clone()),
+        status: Some("attached".to_owned()),
+        ..Default::default()
+    })
+}
+
 fn show(view: &View, scope: &Scope, interface: &NetworkInterface) -> ec2::NetworkInterface {
     let primary = interface.private_ip();
     let names = view.get::<Vpc>(scope, interface.vpc.as_str()).is_some_and(|vpc| vpc.dns_hostnames);
@@ -127,10 +193,6 @@ fn show(view: &View, scope: &Scope, interface: &NetworkInterface) -> ec2::Networ
         primary: Some(Some(*ip) == primary),
         private_dns_name: name(*ip),
         private_ip_address: Some(ip.to_string()),
-    });
-    let groups = interface.groups.iter().map(|id| ec2::GroupIdentifier {
-        group_id: Some(id.to_string()),
-        group_name: view.get::<SecurityGroup>(scope, id.as_str()).map(|group| group.name.clone()),
     });
     ec2::NetworkInterface {
         network_interface_id: Some(interface.id.to_string()),
@@ -150,17 +212,8 @@ fn show(view: &View, scope: &Scope, interface: &NetworkInterface) -> ec2::Networ
         private_ip_addresses: Some(private_ips.collect()),
         ipv6_addresses: Some(Vec::new()),
         association: primary.and_then(|ip| association(view, scope, interface, ip)),
-        attachment: interface.attachment.as_ref().map(|attachment| ec2::NetworkInterfaceAttachment {
-            attachment_id: Some(attachment.id.to_string()),
-            attach_time: Some(attachment.at),
-            delete_on_termination: Some(false),
-            device_index: Some(1),
-            network_card_index: Some(0),
-            instance_owner_id: Some(attachment.owner.clone()),
-            status: Some("attached".to_owned()),
-            ..Default::default()
-        }),
-        groups: Some(groups.collect()),
+        attachment: shown_attachment(interface),
+        groups: shown_groups(view, scope, interface),
         source_dest_check: Some(interface.source_dest_check),
         tag_set: tags::shown(&interface.tags),
         ..Default::default()
@@ -184,6 +237,7 @@ fn filter(view: &View, scope: &Scope, interface: &NetworkInterface, name: &str) 
         "association.association-id" => {
             elastic().filter_map(|address| Some(address.association.as_ref()?.0.to_string())).collect()
         }
+        "attachment.delete-on-termination" => maybe(attachment.map(|attachment| attachment.delete_on_termination)),
         "attachment.attachment-id" => maybe(attachment.map(|attachment| &attachment.id)),
         "attachment.instance-id" => Vec::new(),
         "attachment.instance-owner-id" => maybe(attachment.map(|attachment| &attachment.owner)),
@@ -246,5 +300,161 @@ pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteNetworkInterfa
         ));
     }
     intent::delete_interface(tx, &scope, &interface.id);
+    Ok(Unit)
+}
+
+pub(crate) fn describe_attribute(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::DescribeNetworkInterfaceAttributeRequest,
+) -> Result<ec2::DescribeNetworkInterfaceAttributeResult, ApiError> {
+    begin(cx, input.dry_run)?;
+    let scope = cx.scope.clone();
+    let view = cx.view();
+    let interface = row(view, &scope, &input.network_interface_id)?;
+    let mut result = ec2::DescribeNetworkInterfaceAttributeResult {
+        network_interface_id: Some(input.network_interface_id),
+        ..Default::default()
+    };
+    match input.attribute.as_deref() {
+        Some("description") => {
+            result.description = Some(ec2::AttributeValue { value: Some(interface.description.clone()) });
+        }
+        Some("groupSet") => result.groups = shown_groups(view, &scope, &interface),
+        Some("sourceDestCheck") => {
+            result.source_dest_check = Some(ec2::AttributeBooleanValue { value: Some(interface.source_dest_check) });
+        }
+        Some("attachment") => result.attachment = shown_attachment(&interface),
+        Some("associatePublicIpAddress") => {
+            result.associate_public_ip_address = Some(interface.auto_public_ip.is_some());
+        }
+        Some(other) => return Err(texts::invalid_value(other, "attribute", "Unknown network interface attribute.")),
+        None => return Err(texts::no_attributes()),
+    }
+    Ok(result)
+}
+
+pub(crate) fn modify_attribute(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::ModifyNetworkInterfaceAttributeRequest,
+) -> Result<Unit, ApiError> {
+    refuse(input.ena_srd_specification.is_some(), "ENA Express")?;
+    refuse(input.enable_primary_ipv6.is_some(), "IPv6 addresses of interfaces")?;
+    refuse(input.connection_tracking_specification.is_some(), "connection tracking timeouts")?;
+    refuse(input.associate_public_ip_address.is_some(), "public addresses of standing interfaces")?;
+    refuse(input.associated_subnet_ids.is_some(), "further subnets of interfaces")?;
+    let given = [
+        input.attachment.is_some(),
+        input.description.is_some(),
+        input.groups.is_some(),
+        input.source_dest_check.is_some(),
+    ];
+    match given.iter().filter(|given| **given).count() {
+        0 => return Err(texts::no_attributes()),
+        1 => {}
+        _ => return Err(texts::invalid_combination("Fields for multiple attribute types specified")),
+    }
+    begin(cx, input.dry_run)?;
+    let scope = cx.scope.clone();
+    let tx = cx.tx();
+    let id = input.network_interface_id.as_str();
+    let interface = own(tx, &scope, id)?;
+    let mut changed = (*interface).clone();
+    if let Some(asked) = input.groups {
+        let asked = group_ids(asked)?;
+        let subnet = tx
+            .get::<Subnet>(&scope, interface.subnet.as_str())
+            .ok_or_else(|| texts::subnet_not_found(interface.subnet.as_str()))?;
+        if asked.is_empty() {
+            return Err(texts::missing("SecurityGroupId"));
+        }
+        changed.groups = intent::groups(tx, &scope, &subnet, asked)?;
+    }
+    if let Some(description) = input.description {
+        changed.description = description.value.unwrap_or_default();
+    }
+    if let Some(check) = input.source_dest_check.and_then(|check| check.value) {
+        changed.source_dest_check = check;
+    }
+    if let Some(change) = input.attachment {
+        refuse(change.ena_queue_count.is_some() || change.default_ena_queue_count.is_some(), "ENA queues")?;
+        let asked = change.attachment_id.ok_or_else(|| texts::missing("attachmentId"))?;
+        let attachment = changed.attachment.as_mut().filter(|attachment| attachment.id.as_str() == asked);
+        let attachment = attachment.ok_or_else(|| texts::attachment_not_found(&asked))?;
+        attachment.delete_on_termination = change.delete_on_termination.unwrap_or(attachment.delete_on_termination);
+    }
+    tx.put(&scope, changed);
+    Ok(Unit)
+}
+
+pub(crate) fn reset_attribute(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::ResetNetworkInterfaceAttributeRequest,
+) -> Result<Unit, ApiError> {
+    begin(cx, input.dry_run)?;
+    let scope = cx.scope.clone();
+    let tx = cx.tx();
+    let interface = own(tx, &scope, &input.network_interface_id)?;
+    if input.source_dest_check.is_none() {
+        return Err(texts::no_attributes());
+    }
+    tx.update::<NetworkInterface>(&scope, interface.id.as_str(), |row| row.source_dest_check = true);
+    Ok(Unit)
+}
+
+pub(crate) fn assign_private_ips(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::AssignPrivateIpAddressesRequest,
+) -> Result<ec2::AssignPrivateIpAddressesResult, ApiError> {
+    refuse(input.ipv4_prefixes.is_some() || input.ipv4_prefix_count.is_some(), "prefixes of interfaces")?;
+    let listed = input.private_ip_addresses.unwrap_or_default();
+    let secondary = match input.secondary_private_ip_address_count {
+        Some(_) if !listed.is_empty() => {
+            return Err(texts::invalid_combination(
+                "The parameters secondaryPrivateIpAddressCount and privateIpAddresses cannot be used together.",
+            ));
+        }
+        Some(count) => Secondary::Count(usize::try_from(count).ok().filter(|count| *count > 0).ok_or_else(|| {
+            texts::invalid_value(count, "secondaryPrivateIpAddressCount", "Must be a positive number.")
+        })?),
+        None if listed.is_empty() => return Err(texts::missing("secondaryPrivateIpAddressCount")),
+        None => Secondary::Chosen(listed.iter().map(|text| address(text)).collect::<Result<_, _>>()?),
+    };
+    begin(cx, None)?;
+    let scope = cx.scope.clone();
+    let tx = cx.tx();
+    let interface = own(tx, &scope, &input.network_interface_id)?;
+    let take = input.allow_reassignment == Some(true);
+    let assigned = intent::assign_private_ips(tx, &scope, &interface.id, secondary, take)?;
+    let show = |ip: Ipv4Addr| ec2::AssignedPrivateIpAddress { private_ip_address: Some(ip.to_string()) };
+    Ok(ec2::AssignPrivateIpAddressesResult {
+        network_interface_id: Some(input.network_interface_id),
+        assigned_private_ip_addresses: Some(assigned.into_iter().map(show).collect()),
+        assigned_ipv4_prefixes: None,
+    })
+}
+
+pub(crate) fn unassign_private_ips(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::UnassignPrivateIpAddressesRequest,
+) -> Result<Unit, ApiError> {
+    refuse(input.ipv4_prefixes.is_some(), "prefixes of interfaces")?;
+    let ips: Vec<Ipv4Addr> =
+        input.private_ip_addresses.iter().flatten().map(|text| address(text)).collect::<Result<_, _>>()?;
+    if ips.is_empty() {
+        return Err(texts::missing("privateIpAddress"));
+    }
+    begin(cx, None)?;
+    let scope = cx.scope.clone();
+    let tx = cx.tx();
+    let interface = own(tx, &scope, &input.network_interface_id)?;
+    if !ips.iter().all(|ip| interface.private_ips.iter().skip(1).any(|held| held == ip)) {
+        return Err(texts::addresses_not_assigned(&input.network_interface_id));
+    }
+    intent::unassign_private_ips(tx, &scope, &interface.id, &ips);
     Ok(Unit)
 }

@@ -39,6 +39,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         allocate_address: address::allocate,
         associate_address: address::associate,
         associate_route_table: route_table::associate,
+        assign_private_ip_addresses: interface::assign_private_ips,
         attach_internet_gateway: internet_gateway::attach,
         authorize_security_group_egress: rule::authorize_egress,
         authorize_security_group_ingress: rule::authorize_ingress,
@@ -74,6 +75,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         describe_internet_gateways: internet_gateway::describe,
         describe_nat_gateways: nat_gateway::describe,
         describe_network_acls: network_acl::describe,
+        describe_network_interface_attribute: interface::describe_attribute,
         describe_network_interfaces: interface::describe,
         describe_prefix_lists: endpoint::describe_prefix_lists,
         describe_regions: region::regions,
@@ -89,6 +91,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         detach_internet_gateway: internet_gateway::detach,
         disassociate_address: address::disassociate,
         disassociate_route_table: route_table::disassociate,
+        modify_network_interface_attribute: interface::modify_attribute,
         modify_subnet_attribute: subnet::modify_attribute,
         modify_vpc_attribute: vpc::modify_attribute,
         modify_vpc_endpoint: endpoint::modify,
@@ -97,8 +100,10 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         replace_network_acl_entry: network_acl::replace_entry,
         replace_route: route::replace,
         replace_route_table_association: route_table::replace_association,
+        reset_network_interface_attribute: interface::reset_attribute,
         revoke_security_group_egress: rule::revoke_egress,
         revoke_security_group_ingress: rule::revoke_ingress,
+        unassign_private_ip_addresses: interface::unassign_private_ips,
     }
 }
 

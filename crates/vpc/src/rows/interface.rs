@@ -79,6 +79,9 @@ pub struct Attachment {
     pub namespace: Option<String>,
     /// When it was attached.
     pub at: Timestamp,
+    /// Whether it ends with what it is attached to.
+    #[serde(default)]
+    pub delete_on_termination: bool,
 }
 
 /// What the fabric made of an interface.

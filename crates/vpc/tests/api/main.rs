@@ -1,0 +1,4 @@
+//! The API as its clients call it: each file tells the stories of one resource, against handlers on a store in memory.
+
+mod interfaces;
+mod world;
