@@ -50,8 +50,10 @@ pub struct Handlers<S, C> {
     pub describe_prefix_lists: fn(&S, &mut C, DescribePrefixListsRequest) -> Result<DescribePrefixListsResult, types::ApiError>,
     pub describe_regions: fn(&S, &mut C, DescribeRegionsRequest) -> Result<DescribeRegionsResult, types::ApiError>,
     pub describe_route_tables: fn(&S, &mut C, DescribeRouteTablesRequest) -> Result<DescribeRouteTablesResult, types::ApiError>,
+    pub describe_security_group_references: fn(&S, &mut C, DescribeSecurityGroupReferencesRequest) -> Result<DescribeSecurityGroupReferencesResult, types::ApiError>,
     pub describe_security_group_rules: fn(&S, &mut C, DescribeSecurityGroupRulesRequest) -> Result<DescribeSecurityGroupRulesResult, types::ApiError>,
     pub describe_security_groups: fn(&S, &mut C, DescribeSecurityGroupsRequest) -> Result<DescribeSecurityGroupsResult, types::ApiError>,
+    pub describe_stale_security_groups: fn(&S, &mut C, DescribeStaleSecurityGroupsRequest) -> Result<DescribeStaleSecurityGroupsResult, types::ApiError>,
     pub describe_subnets: fn(&S, &mut C, DescribeSubnetsRequest) -> Result<DescribeSubnetsResult, types::ApiError>,
     pub describe_tags: fn(&S, &mut C, DescribeTagsRequest) -> Result<DescribeTagsResult, types::ApiError>,
     pub describe_vpc_attribute: fn(&S, &mut C, DescribeVpcAttributeRequest) -> Result<DescribeVpcAttributeResult, types::ApiError>,
@@ -61,7 +63,9 @@ pub struct Handlers<S, C> {
     pub detach_internet_gateway: fn(&S, &mut C, DetachInternetGatewayRequest) -> Result<wire::Unit, types::ApiError>,
     pub disassociate_address: fn(&S, &mut C, DisassociateAddressRequest) -> Result<wire::Unit, types::ApiError>,
     pub disassociate_route_table: fn(&S, &mut C, DisassociateRouteTableRequest) -> Result<wire::Unit, types::ApiError>,
+    pub get_security_groups_for_vpc: fn(&S, &mut C, GetSecurityGroupsForVpcRequest) -> Result<GetSecurityGroupsForVpcResult, types::ApiError>,
     pub modify_network_interface_attribute: fn(&S, &mut C, ModifyNetworkInterfaceAttributeRequest) -> Result<wire::Unit, types::ApiError>,
+    pub modify_security_group_rules: fn(&S, &mut C, ModifySecurityGroupRulesRequest) -> Result<ModifySecurityGroupRulesResult, types::ApiError>,
     pub modify_subnet_attribute: fn(&S, &mut C, ModifySubnetAttributeRequest) -> Result<wire::Unit, types::ApiError>,
     pub modify_vpc_attribute: fn(&S, &mut C, ModifyVpcAttributeRequest) -> Result<wire::Unit, types::ApiError>,
     pub modify_vpc_endpoint: fn(&S, &mut C, ModifyVpcEndpointRequest) -> Result<ModifyVpcEndpointResult, types::ApiError>,
@@ -74,6 +78,8 @@ pub struct Handlers<S, C> {
     pub revoke_security_group_egress: fn(&S, &mut C, RevokeSecurityGroupEgressRequest) -> Result<RevokeSecurityGroupEgressResult, types::ApiError>,
     pub revoke_security_group_ingress: fn(&S, &mut C, RevokeSecurityGroupIngressRequest) -> Result<RevokeSecurityGroupIngressResult, types::ApiError>,
     pub unassign_private_ip_addresses: fn(&S, &mut C, UnassignPrivateIpAddressesRequest) -> Result<wire::Unit, types::ApiError>,
+    pub update_security_group_rule_descriptions_egress: fn(&S, &mut C, UpdateSecurityGroupRuleDescriptionsEgressRequest) -> Result<UpdateSecurityGroupRuleDescriptionsEgressResult, types::ApiError>,
+    pub update_security_group_rule_descriptions_ingress: fn(&S, &mut C, UpdateSecurityGroupRuleDescriptionsIngressRequest) -> Result<UpdateSecurityGroupRuleDescriptionsIngressResult, types::ApiError>,
 }
 
 /// The service with its handlers.
@@ -142,30 +148,36 @@ impl<S: Send + Sync, C> wire::Service<C> for Api<S, C> {
             41 => call(h.describe_prefix_lists, s, c, input),
             42 => call(h.describe_regions, s, c, input),
             43 => call(h.describe_route_tables, s, c, input),
-            44 => call(h.describe_security_group_rules, s, c, input),
-            45 => call(h.describe_security_groups, s, c, input),
-            46 => call(h.describe_subnets, s, c, input),
-            47 => call(h.describe_tags, s, c, input),
-            48 => call(h.describe_vpc_attribute, s, c, input),
-            49 => call(h.describe_vpc_endpoint_services, s, c, input),
-            50 => call(h.describe_vpc_endpoints, s, c, input),
-            51 => call(h.describe_vpcs, s, c, input),
-            52 => call(h.detach_internet_gateway, s, c, input),
-            53 => call(h.disassociate_address, s, c, input),
-            54 => call(h.disassociate_route_table, s, c, input),
-            55 => call(h.modify_network_interface_attribute, s, c, input),
-            56 => call(h.modify_subnet_attribute, s, c, input),
-            57 => call(h.modify_vpc_attribute, s, c, input),
-            58 => call(h.modify_vpc_endpoint, s, c, input),
-            59 => call(h.release_address, s, c, input),
-            60 => call(h.replace_network_acl_association, s, c, input),
-            61 => call(h.replace_network_acl_entry, s, c, input),
-            62 => call(h.replace_route, s, c, input),
-            63 => call(h.replace_route_table_association, s, c, input),
-            64 => call(h.reset_network_interface_attribute, s, c, input),
-            65 => call(h.revoke_security_group_egress, s, c, input),
-            66 => call(h.revoke_security_group_ingress, s, c, input),
-            67 => call(h.unassign_private_ip_addresses, s, c, input),
+            44 => call(h.describe_security_group_references, s, c, input),
+            45 => call(h.describe_security_group_rules, s, c, input),
+            46 => call(h.describe_security_groups, s, c, input),
+            47 => call(h.describe_stale_security_groups, s, c, input),
+            48 => call(h.describe_subnets, s, c, input),
+            49 => call(h.describe_tags, s, c, input),
+            50 => call(h.describe_vpc_attribute, s, c, input),
+            51 => call(h.describe_vpc_endpoint_services, s, c, input),
+            52 => call(h.describe_vpc_endpoints, s, c, input),
+            53 => call(h.describe_vpcs, s, c, input),
+            54 => call(h.detach_internet_gateway, s, c, input),
+            55 => call(h.disassociate_address, s, c, input),
+            56 => call(h.disassociate_route_table, s, c, input),
+            57 => call(h.get_security_groups_for_vpc, s, c, input),
+            58 => call(h.modify_network_interface_attribute, s, c, input),
+            59 => call(h.modify_security_group_rules, s, c, input),
+            60 => call(h.modify_subnet_attribute, s, c, input),
+            61 => call(h.modify_vpc_attribute, s, c, input),
+            62 => call(h.modify_vpc_endpoint, s, c, input),
+            63 => call(h.release_address, s, c, input),
+            64 => call(h.replace_network_acl_association, s, c, input),
+            65 => call(h.replace_network_acl_entry, s, c, input),
+            66 => call(h.replace_route, s, c, input),
+            67 => call(h.replace_route_table_association, s, c, input),
+            68 => call(h.reset_network_interface_attribute, s, c, input),
+            69 => call(h.revoke_security_group_egress, s, c, input),
+            70 => call(h.revoke_security_group_ingress, s, c, input),
+            71 => call(h.unassign_private_ip_addresses, s, c, input),
+            72 => call(h.update_security_group_rule_descriptions_egress, s, c, input),
+            73 => call(h.update_security_group_rule_descriptions_ingress, s, c, input),
             _ => Err(types::ApiError::not_implemented("this operation")),
         }
     }
@@ -229,8 +241,10 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "DescribePrefixLists", input: &S_DescribePrefixListsRequest, output: &S_DescribePrefixListsResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeRegions", input: &S_DescribeRegionsRequest, output: &S_DescribeRegionsResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeRouteTables", input: &S_DescribeRouteTablesRequest, output: &S_DescribeRouteTablesResult, wrapper: "" },
+        wire::OperationInfo { name: "DescribeSecurityGroupReferences", input: &S_DescribeSecurityGroupReferencesRequest, output: &S_DescribeSecurityGroupReferencesResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeSecurityGroupRules", input: &S_DescribeSecurityGroupRulesRequest, output: &S_DescribeSecurityGroupRulesResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeSecurityGroups", input: &S_DescribeSecurityGroupsRequest, output: &S_DescribeSecurityGroupsResult, wrapper: "" },
+        wire::OperationInfo { name: "DescribeStaleSecurityGroups", input: &S_DescribeStaleSecurityGroupsRequest, output: &S_DescribeStaleSecurityGroupsResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeSubnets", input: &S_DescribeSubnetsRequest, output: &S_DescribeSubnetsResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeTags", input: &S_DescribeTagsRequest, output: &S_DescribeTagsResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeVpcAttribute", input: &S_DescribeVpcAttributeRequest, output: &S_DescribeVpcAttributeResult, wrapper: "" },
@@ -240,7 +254,9 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "DetachInternetGateway", input: &S_DetachInternetGatewayRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DisassociateAddress", input: &S_DisassociateAddressRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DisassociateRouteTable", input: &S_DisassociateRouteTableRequest, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "GetSecurityGroupsForVpc", input: &S_GetSecurityGroupsForVpcRequest, output: &S_GetSecurityGroupsForVpcResult, wrapper: "" },
         wire::OperationInfo { name: "ModifyNetworkInterfaceAttribute", input: &S_ModifyNetworkInterfaceAttributeRequest, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "ModifySecurityGroupRules", input: &S_ModifySecurityGroupRulesRequest, output: &S_ModifySecurityGroupRulesResult, wrapper: "" },
         wire::OperationInfo { name: "ModifySubnetAttribute", input: &S_ModifySubnetAttributeRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "ModifyVpcAttribute", input: &S_ModifyVpcAttributeRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "ModifyVpcEndpoint", input: &S_ModifyVpcEndpointRequest, output: &S_ModifyVpcEndpointResult, wrapper: "" },
@@ -253,6 +269,8 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "RevokeSecurityGroupEgress", input: &S_RevokeSecurityGroupEgressRequest, output: &S_RevokeSecurityGroupEgressResult, wrapper: "" },
         wire::OperationInfo { name: "RevokeSecurityGroupIngress", input: &S_RevokeSecurityGroupIngressRequest, output: &S_RevokeSecurityGroupIngressResult, wrapper: "" },
         wire::OperationInfo { name: "UnassignPrivateIpAddresses", input: &S_UnassignPrivateIpAddressesRequest, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "UpdateSecurityGroupRuleDescriptionsEgress", input: &S_UpdateSecurityGroupRuleDescriptionsEgressRequest, output: &S_UpdateSecurityGroupRuleDescriptionsEgressResult, wrapper: "" },
+        wire::OperationInfo { name: "UpdateSecurityGroupRuleDescriptionsIngress", input: &S_UpdateSecurityGroupRuleDescriptionsIngressRequest, output: &S_UpdateSecurityGroupRuleDescriptionsIngressResult, wrapper: "" },
     ],
     errors: &[
     ],
@@ -4726,6 +4744,70 @@ impl std::fmt::Debug for DescribeRouteTablesResult {
     }
 }
 
+static S_DescribeSecurityGroupReferencesRequest: wire::Schema = wire::Schema::plain("DescribeSecurityGroupReferencesRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("GroupId", "GroupId", "GroupId", true, &S_GroupIds),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeSecurityGroupReferencesRequest {
+    pub dry_run: Option<bool>,
+    pub group_id: Vec<String>,
+}
+
+impl wire::Shape for DescribeSecurityGroupReferencesRequest {
+    const SCHEMA: &'static wire::Schema = &S_DescribeSecurityGroupReferencesRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.group_id = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeSecurityGroupReferencesRequest, 0, self.dry_run.as_ref());
+        wire::shape::required(writer, &S_DescribeSecurityGroupReferencesRequest, 1, &self.group_id);
+    }
+}
+
+impl std::fmt::Debug for DescribeSecurityGroupReferencesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeSecurityGroupReferencesResult: wire::Schema = wire::Schema::plain("DescribeSecurityGroupReferencesResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("SecurityGroupReferenceSet", "SecurityGroupReferenceSet", "securityGroupReferenceSet", false, &S_SecurityGroupReferences),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeSecurityGroupReferencesResult {
+    pub security_group_reference_set: Option<Vec<SecurityGroupReference>>,
+}
+
+impl wire::Shape for DescribeSecurityGroupReferencesResult {
+    const SCHEMA: &'static wire::Schema = &S_DescribeSecurityGroupReferencesResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.security_group_reference_set = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeSecurityGroupReferencesResult, 0, self.security_group_reference_set.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeSecurityGroupReferencesResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_DescribeSecurityGroupRulesMaxResults: wire::Schema = wire::Schema::new("DescribeSecurityGroupRulesMaxResults", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(5.0), max: Some(1000.0), pattern: None, values: &[], sensitive: false });
 static S_DescribeSecurityGroupRulesRequest: wire::Schema = wire::Schema::plain("DescribeSecurityGroupRulesRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Filters", "Filter", "Filter", false, &S_FilterList),
@@ -4887,6 +4969,84 @@ impl wire::Shape for DescribeSecurityGroupsResult {
 }
 
 impl std::fmt::Debug for DescribeSecurityGroupsResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeStaleSecurityGroupsMaxResults: wire::Schema = wire::Schema::new("DescribeStaleSecurityGroupsMaxResults", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(5.0), max: Some(255.0), pattern: None, values: &[], sensitive: false });
+static S_DescribeStaleSecurityGroupsNextToken: wire::Schema = wire::Schema::new("DescribeStaleSecurityGroupsNextToken", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(1024.0), pattern: None, values: &[], sensitive: false });
+static S_DescribeStaleSecurityGroupsRequest: wire::Schema = wire::Schema::plain("DescribeStaleSecurityGroupsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("MaxResults", "MaxResults", "MaxResults", false, &S_DescribeStaleSecurityGroupsMaxResults),
+    wire::schema::Member::new("NextToken", "NextToken", "NextToken", false, &S_DescribeStaleSecurityGroupsNextToken),
+    wire::schema::Member::new("VpcId", "VpcId", "VpcId", true, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeStaleSecurityGroupsRequest {
+    pub dry_run: Option<bool>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub vpc_id: String,
+}
+
+impl wire::Shape for DescribeStaleSecurityGroupsRequest {
+    const SCHEMA: &'static wire::Schema = &S_DescribeStaleSecurityGroupsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max_results = Some(wire::shape::Datum::from_value(value)),
+            2 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            3 => self.vpc_id = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeStaleSecurityGroupsRequest, 0, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_DescribeStaleSecurityGroupsRequest, 1, self.max_results.as_ref());
+        wire::shape::optional(writer, &S_DescribeStaleSecurityGroupsRequest, 2, self.next_token.as_ref());
+        wire::shape::required(writer, &S_DescribeStaleSecurityGroupsRequest, 3, &self.vpc_id);
+    }
+}
+
+impl std::fmt::Debug for DescribeStaleSecurityGroupsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeStaleSecurityGroupsResult: wire::Schema = wire::Schema::plain("DescribeStaleSecurityGroupsResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("NextToken", "NextToken", "nextToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("StaleSecurityGroupSet", "StaleSecurityGroupSet", "staleSecurityGroupSet", false, &S_StaleSecurityGroupSet),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeStaleSecurityGroupsResult {
+    pub next_token: Option<String>,
+    pub stale_security_group_set: Option<Vec<StaleSecurityGroup>>,
+}
+
+impl wire::Shape for DescribeStaleSecurityGroupsResult {
+    const SCHEMA: &'static wire::Schema = &S_DescribeStaleSecurityGroupsResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            1 => self.stale_security_group_set = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeStaleSecurityGroupsResult, 0, self.next_token.as_ref());
+        wire::shape::optional(writer, &S_DescribeStaleSecurityGroupsResult, 1, self.stale_security_group_set.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeStaleSecurityGroupsResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -5789,6 +5949,87 @@ impl std::fmt::Debug for Filter {
 }
 
 static S_FilterList: wire::Schema = wire::Schema::plain("FilterList", wire::schema::Kind::List(wire::schema::List { member: &S_Filter, item: "Filter", flattened: false }));
+static S_GetSecurityGroupsForVpcRequest: wire::Schema = wire::Schema::plain("GetSecurityGroupsForVpcRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("VpcId", "VpcId", "VpcId", true, &wire::schema::STRING),
+    wire::schema::Member::new("NextToken", "NextToken", "NextToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("MaxResults", "MaxResults", "MaxResults", false, &S_GetSecurityGroupsForVpcRequestMaxResults),
+    wire::schema::Member::new("Filters", "Filter", "Filter", false, &S_FilterList),
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GetSecurityGroupsForVpcRequest {
+    pub vpc_id: String,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+    pub filters: Option<Vec<Filter>>,
+    pub dry_run: Option<bool>,
+}
+
+impl wire::Shape for GetSecurityGroupsForVpcRequest {
+    const SCHEMA: &'static wire::Schema = &S_GetSecurityGroupsForVpcRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.vpc_id = wire::shape::Datum::from_value(value),
+            1 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            2 => self.max_results = Some(wire::shape::Datum::from_value(value)),
+            3 => self.filters = Some(wire::shape::Datum::from_value(value)),
+            4 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_GetSecurityGroupsForVpcRequest, 0, &self.vpc_id);
+        wire::shape::optional(writer, &S_GetSecurityGroupsForVpcRequest, 1, self.next_token.as_ref());
+        wire::shape::optional(writer, &S_GetSecurityGroupsForVpcRequest, 2, self.max_results.as_ref());
+        wire::shape::optional(writer, &S_GetSecurityGroupsForVpcRequest, 3, self.filters.as_ref());
+        wire::shape::optional(writer, &S_GetSecurityGroupsForVpcRequest, 4, self.dry_run.as_ref());
+    }
+}
+
+impl std::fmt::Debug for GetSecurityGroupsForVpcRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_GetSecurityGroupsForVpcRequestMaxResults: wire::Schema = wire::Schema::new("GetSecurityGroupsForVpcRequestMaxResults", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(5.0), max: Some(1000.0), pattern: None, values: &[], sensitive: false });
+static S_GetSecurityGroupsForVpcResult: wire::Schema = wire::Schema::plain("GetSecurityGroupsForVpcResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("NextToken", "NextToken", "nextToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("SecurityGroupForVpcs", "SecurityGroupForVpcSet", "securityGroupForVpcSet", false, &S_SecurityGroupForVpcList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GetSecurityGroupsForVpcResult {
+    pub next_token: Option<String>,
+    pub security_group_for_vpcs: Option<Vec<SecurityGroupForVpc>>,
+}
+
+impl wire::Shape for GetSecurityGroupsForVpcResult {
+    const SCHEMA: &'static wire::Schema = &S_GetSecurityGroupsForVpcResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            1 => self.security_group_for_vpcs = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_GetSecurityGroupsForVpcResult, 0, self.next_token.as_ref());
+        wire::shape::optional(writer, &S_GetSecurityGroupsForVpcResult, 1, self.security_group_for_vpcs.as_ref());
+    }
+}
+
+impl std::fmt::Debug for GetSecurityGroupsForVpcResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_GroupIdStringList: wire::Schema = wire::Schema::plain("GroupIdStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "groupId", flattened: false }));
 static S_GroupIdentifier: wire::Schema = wire::Schema::plain("GroupIdentifier", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("GroupId", "GroupId", "groupId", false, &wire::schema::STRING),
@@ -5826,6 +6067,7 @@ impl std::fmt::Debug for GroupIdentifier {
 
 static S_GroupIdentifierList: wire::Schema = wire::Schema::plain("GroupIdentifierList", wire::schema::Kind::List(wire::schema::List { member: &S_GroupIdentifier, item: "item", flattened: false }));
 static S_GroupIdentifierSet: wire::Schema = wire::Schema::plain("GroupIdentifierSet", wire::schema::Kind::List(wire::schema::List { member: &S_SecurityGroupIdentifier, item: "item", flattened: false }));
+static S_GroupIds: wire::Schema = wire::Schema::plain("GroupIds", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_GroupNameStringList: wire::Schema = wire::Schema::plain("GroupNameStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "GroupName", flattened: false }));
 static S_HostnameType: wire::Schema = wire::Schema::new("HostnameType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ip-name", "resource-name"], sensitive: false });
 static S_IcmpTypeCode: wire::Schema = wire::Schema::plain("IcmpTypeCode", wire::schema::Kind::Structure(&[
@@ -6069,6 +6311,7 @@ impl std::fmt::Debug for IpRange {
 }
 
 static S_IpRangeList: wire::Schema = wire::Schema::plain("IpRangeList", wire::schema::Kind::List(wire::schema::List { member: &S_IpRange, item: "item", flattened: false }));
+static S_IpRanges: wire::Schema = wire::Schema::plain("IpRanges", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_IpSource: wire::Schema = wire::Schema::new("IpSource", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["amazon", "byoip", "none"], sensitive: false });
 static S_Ipv4PrefixList: wire::Schema = wire::Schema::plain("Ipv4PrefixList", wire::schema::Kind::List(wire::schema::List { member: &S_Ipv4PrefixSpecificationRequest, item: "item", flattened: false }));
 static S_Ipv4PrefixSpecification: wire::Schema = wire::Schema::plain("Ipv4PrefixSpecification", wire::schema::Kind::Structure(&[
@@ -6329,6 +6572,74 @@ impl wire::Shape for ModifyNetworkInterfaceAttributeRequest {
 }
 
 impl std::fmt::Debug for ModifyNetworkInterfaceAttributeRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ModifySecurityGroupRulesRequest: wire::Schema = wire::Schema::plain("ModifySecurityGroupRulesRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("GroupId", "GroupId", "GroupId", true, &wire::schema::STRING),
+    wire::schema::Member::new("SecurityGroupRules", "SecurityGroupRule", "SecurityGroupRule", true, &S_SecurityGroupRuleUpdateList),
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifySecurityGroupRulesRequest {
+    pub group_id: String,
+    pub security_group_rules: Vec<SecurityGroupRuleUpdate>,
+    pub dry_run: Option<bool>,
+}
+
+impl wire::Shape for ModifySecurityGroupRulesRequest {
+    const SCHEMA: &'static wire::Schema = &S_ModifySecurityGroupRulesRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.group_id = wire::shape::Datum::from_value(value),
+            1 => self.security_group_rules = wire::shape::Datum::from_value(value),
+            2 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_ModifySecurityGroupRulesRequest, 0, &self.group_id);
+        wire::shape::required(writer, &S_ModifySecurityGroupRulesRequest, 1, &self.security_group_rules);
+        wire::shape::optional(writer, &S_ModifySecurityGroupRulesRequest, 2, self.dry_run.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ModifySecurityGroupRulesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ModifySecurityGroupRulesResult: wire::Schema = wire::Schema::plain("ModifySecurityGroupRulesResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Return", "Return", "return", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifySecurityGroupRulesResult {
+    pub return_: Option<bool>,
+}
+
+impl wire::Shape for ModifySecurityGroupRulesResult {
+    const SCHEMA: &'static wire::Schema = &S_ModifySecurityGroupRulesResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.return_ = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ModifySecurityGroupRulesResult, 0, self.return_.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ModifySecurityGroupRulesResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -7552,6 +7863,7 @@ impl std::fmt::Debug for PrefixListId {
 }
 
 static S_PrefixListIdList: wire::Schema = wire::Schema::plain("PrefixListIdList", wire::schema::Kind::List(wire::schema::List { member: &S_PrefixListId, item: "item", flattened: false }));
+static S_PrefixListIdSet: wire::Schema = wire::Schema::plain("PrefixListIdSet", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_PrefixListResourceIdStringList: wire::Schema = wire::Schema::plain("PrefixListResourceIdStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_PrefixListSet: wire::Schema = wire::Schema::plain("PrefixListSet", wire::schema::Kind::List(wire::schema::List { member: &S_PrefixList, item: "item", flattened: false }));
 static S_PrivateDnsDetails: wire::Schema = wire::Schema::plain("PrivateDnsDetails", wire::schema::Kind::Structure(&[
@@ -8919,6 +9231,57 @@ impl std::fmt::Debug for SecurityGroup {
     }
 }
 
+static S_SecurityGroupForVpc: wire::Schema = wire::Schema::plain("SecurityGroupForVpc", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Description", "Description", "description", false, &wire::schema::STRING),
+    wire::schema::Member::new("GroupName", "GroupName", "groupName", false, &wire::schema::STRING),
+    wire::schema::Member::new("OwnerId", "OwnerId", "ownerId", false, &wire::schema::STRING),
+    wire::schema::Member::new("GroupId", "GroupId", "groupId", false, &wire::schema::STRING),
+    wire::schema::Member::new("Tags", "TagSet", "tagSet", false, &S_TagList),
+    wire::schema::Member::new("PrimaryVpcId", "PrimaryVpcId", "primaryVpcId", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct SecurityGroupForVpc {
+    pub description: Option<String>,
+    pub group_name: Option<String>,
+    pub owner_id: Option<String>,
+    pub group_id: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+    pub primary_vpc_id: Option<String>,
+}
+
+impl wire::Shape for SecurityGroupForVpc {
+    const SCHEMA: &'static wire::Schema = &S_SecurityGroupForVpc;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.description = Some(wire::shape::Datum::from_value(value)),
+            1 => self.group_name = Some(wire::shape::Datum::from_value(value)),
+            2 => self.owner_id = Some(wire::shape::Datum::from_value(value)),
+            3 => self.group_id = Some(wire::shape::Datum::from_value(value)),
+            4 => self.tags = Some(wire::shape::Datum::from_value(value)),
+            5 => self.primary_vpc_id = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_SecurityGroupForVpc, 0, self.description.as_ref());
+        wire::shape::optional(writer, &S_SecurityGroupForVpc, 1, self.group_name.as_ref());
+        wire::shape::optional(writer, &S_SecurityGroupForVpc, 2, self.owner_id.as_ref());
+        wire::shape::optional(writer, &S_SecurityGroupForVpc, 3, self.group_id.as_ref());
+        wire::shape::optional(writer, &S_SecurityGroupForVpc, 4, self.tags.as_ref());
+        wire::shape::optional(writer, &S_SecurityGroupForVpc, 5, self.primary_vpc_id.as_ref());
+    }
+}
+
+impl std::fmt::Debug for SecurityGroupForVpc {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_SecurityGroupForVpcList: wire::Schema = wire::Schema::plain("SecurityGroupForVpcList", wire::schema::Kind::List(wire::schema::List { member: &S_SecurityGroupForVpc, item: "item", flattened: false }));
 static S_SecurityGroupIdStringList: wire::Schema = wire::Schema::plain("SecurityGroupIdStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "SecurityGroupId", flattened: false }));
 static S_SecurityGroupIdentifier: wire::Schema = wire::Schema::plain("SecurityGroupIdentifier", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("GroupId", "GroupId", "groupId", false, &wire::schema::STRING),
@@ -8955,6 +9318,49 @@ impl std::fmt::Debug for SecurityGroupIdentifier {
 }
 
 static S_SecurityGroupList: wire::Schema = wire::Schema::plain("SecurityGroupList", wire::schema::Kind::List(wire::schema::List { member: &S_SecurityGroup, item: "item", flattened: false }));
+static S_SecurityGroupReference: wire::Schema = wire::Schema::plain("SecurityGroupReference", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("GroupId", "GroupId", "groupId", false, &wire::schema::STRING),
+    wire::schema::Member::new("ReferencingVpcId", "ReferencingVpcId", "referencingVpcId", false, &wire::schema::STRING),
+    wire::schema::Member::new("VpcPeeringConnectionId", "VpcPeeringConnectionId", "vpcPeeringConnectionId", false, &wire::schema::STRING),
+    wire::schema::Member::new("TransitGatewayId", "TransitGatewayId", "transitGatewayId", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct SecurityGroupReference {
+    pub group_id: Option<String>,
+    pub referencing_vpc_id: Option<String>,
+    pub vpc_peering_connection_id: Option<String>,
+    pub transit_gateway_id: Option<String>,
+}
+
+impl wire::Shape for SecurityGroupReference {
+    const SCHEMA: &'static wire::Schema = &S_SecurityGroupReference;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.group_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.referencing_vpc_id = Some(wire::shape::Datum::from_value(value)),
+            2 => self.vpc_peering_connection_id = Some(wire::shape::Datum::from_value(value)),
+            3 => self.transit_gateway_id = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_SecurityGroupReference, 0, self.group_id.as_ref());
+        wire::shape::optional(writer, &S_SecurityGroupReference, 1, self.referencing_vpc_id.as_ref());
+        wire::shape::optional(writer, &S_SecurityGroupReference, 2, self.vpc_peering_connection_id.as_ref());
+        wire::shape::optional(writer, &S_SecurityGroupReference, 3, self.transit_gateway_id.as_ref());
+    }
+}
+
+impl std::fmt::Debug for SecurityGroupReference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_SecurityGroupReferences: wire::Schema = wire::Schema::plain("SecurityGroupReferences", wire::schema::Kind::List(wire::schema::List { member: &S_SecurityGroupReference, item: "item", flattened: false }));
 static S_SecurityGroupRule: wire::Schema = wire::Schema::plain("SecurityGroupRule", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("SecurityGroupRuleId", "SecurityGroupRuleId", "securityGroupRuleId", false, &wire::schema::STRING),
     wire::schema::Member::new("GroupId", "GroupId", "groupId", false, &wire::schema::STRING),
@@ -9037,8 +9443,136 @@ impl std::fmt::Debug for SecurityGroupRule {
     }
 }
 
+static S_SecurityGroupRuleDescription: wire::Schema = wire::Schema::plain("SecurityGroupRuleDescription", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("SecurityGroupRuleId", "SecurityGroupRuleId", "SecurityGroupRuleId", false, &wire::schema::STRING),
+    wire::schema::Member::new("Description", "Description", "Description", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct SecurityGroupRuleDescription {
+    pub security_group_rule_id: Option<String>,
+    pub description: Option<String>,
+}
+
+impl wire::Shape for SecurityGroupRuleDescription {
+    const SCHEMA: &'static wire::Schema = &S_SecurityGroupRuleDescription;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.security_group_rule_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.description = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_SecurityGroupRuleDescription, 0, self.security_group_rule_id.as_ref());
+        wire::shape::optional(writer, &S_SecurityGroupRuleDescription, 1, self.description.as_ref());
+    }
+}
+
+impl std::fmt::Debug for SecurityGroupRuleDescription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_SecurityGroupRuleDescriptionList: wire::Schema = wire::Schema::plain("SecurityGroupRuleDescriptionList", wire::schema::Kind::List(wire::schema::List { member: &S_SecurityGroupRuleDescription, item: "item", flattened: false }));
 static S_SecurityGroupRuleIdList: wire::Schema = wire::Schema::plain("SecurityGroupRuleIdList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_SecurityGroupRuleList: wire::Schema = wire::Schema::plain("SecurityGroupRuleList", wire::schema::Kind::List(wire::schema::List { member: &S_SecurityGroupRule, item: "item", flattened: false }));
+static S_SecurityGroupRuleRequest: wire::Schema = wire::Schema::plain("SecurityGroupRuleRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("IpProtocol", "IpProtocol", "IpProtocol", false, &wire::schema::STRING),
+    wire::schema::Member::new("FromPort", "FromPort", "FromPort", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("ToPort", "ToPort", "ToPort", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("CidrIpv4", "CidrIpv4", "CidrIpv4", false, &wire::schema::STRING),
+    wire::schema::Member::new("CidrIpv6", "CidrIpv6", "CidrIpv6", false, &wire::schema::STRING),
+    wire::schema::Member::new("PrefixListId", "PrefixListId", "PrefixListId", false, &wire::schema::STRING),
+    wire::schema::Member::new("ReferencedGroupId", "ReferencedGroupId", "ReferencedGroupId", false, &wire::schema::STRING),
+    wire::schema::Member::new("Description", "Description", "Description", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct SecurityGroupRuleRequest {
+    pub ip_protocol: Option<String>,
+    pub from_port: Option<i32>,
+    pub to_port: Option<i32>,
+    pub cidr_ipv4: Option<String>,
+    pub cidr_ipv6: Option<String>,
+    pub prefix_list_id: Option<String>,
+    pub referenced_group_id: Option<String>,
+    pub description: Option<String>,
+}
+
+impl wire::Shape for SecurityGroupRuleRequest {
+    const SCHEMA: &'static wire::Schema = &S_SecurityGroupRuleRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ip_protocol = Some(wire::shape::Datum::from_value(value)),
+            1 => self.from_port = Some(wire::shape::Datum::from_value(value)),
+            2 => self.to_port = Some(wire::shape::Datum::from_value(value)),
+            3 => self.cidr_ipv4 = Some(wire::shape::Datum::from_value(value)),
+            4 => self.cidr_ipv6 = Some(wire::shape::Datum::from_value(value)),
+            5 => self.prefix_list_id = Some(wire::shape::Datum::from_value(value)),
+            6 => self.referenced_group_id = Some(wire::shape::Datum::from_value(value)),
+            7 => self.description = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_SecurityGroupRuleRequest, 0, self.ip_protocol.as_ref());
+        wire::shape::optional(writer, &S_SecurityGroupRuleRequest, 1, self.from_port.as_ref());
+        wire::shape::optional(writer, &S_SecurityGroupRuleRequest, 2, self.to_port.as_ref());
+        wire::shape::optional(writer, &S_SecurityGroupRuleRequest, 3, self.cidr_ipv4.as_ref());
+        wire::shape::optional(writer, &S_SecurityGroupRuleRequest, 4, self.cidr_ipv6.as_ref());
+        wire::shape::optional(writer, &S_SecurityGroupRuleRequest, 5, self.prefix_list_id.as_ref());
+        wire::shape::optional(writer, &S_SecurityGroupRuleRequest, 6, self.referenced_group_id.as_ref());
+        wire::shape::optional(writer, &S_SecurityGroupRuleRequest, 7, self.description.as_ref());
+    }
+}
+
+impl std::fmt::Debug for SecurityGroupRuleRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_SecurityGroupRuleUpdate: wire::Schema = wire::Schema::plain("SecurityGroupRuleUpdate", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("SecurityGroupRuleId", "SecurityGroupRuleId", "SecurityGroupRuleId", true, &wire::schema::STRING),
+    wire::schema::Member::new("SecurityGroupRule", "SecurityGroupRule", "SecurityGroupRule", false, &S_SecurityGroupRuleRequest),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct SecurityGroupRuleUpdate {
+    pub security_group_rule_id: String,
+    pub security_group_rule: Option<SecurityGroupRuleRequest>,
+}
+
+impl wire::Shape for SecurityGroupRuleUpdate {
+    const SCHEMA: &'static wire::Schema = &S_SecurityGroupRuleUpdate;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.security_group_rule_id = wire::shape::Datum::from_value(value),
+            1 => self.security_group_rule = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_SecurityGroupRuleUpdate, 0, &self.security_group_rule_id);
+        wire::shape::optional(writer, &S_SecurityGroupRuleUpdate, 1, self.security_group_rule.as_ref());
+    }
+}
+
+impl std::fmt::Debug for SecurityGroupRuleUpdate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_SecurityGroupRuleUpdateList: wire::Schema = wire::Schema::plain("SecurityGroupRuleUpdateList", wire::schema::Kind::List(wire::schema::List { member: &S_SecurityGroupRuleUpdate, item: "item", flattened: false }));
 static S_ServiceConnectivityType: wire::Schema = wire::Schema::new("ServiceConnectivityType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ipv4", "ipv6"], sensitive: false });
 static S_ServiceDetail: wire::Schema = wire::Schema::plain("ServiceDetail", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("ServiceName", "ServiceName", "serviceName", false, &wire::schema::STRING),
@@ -9168,6 +9702,108 @@ impl std::fmt::Debug for ServiceTypeDetail {
 }
 
 static S_ServiceTypeDetailSet: wire::Schema = wire::Schema::plain("ServiceTypeDetailSet", wire::schema::Kind::List(wire::schema::List { member: &S_ServiceTypeDetail, item: "item", flattened: false }));
+static S_StaleIpPermission: wire::Schema = wire::Schema::plain("StaleIpPermission", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("FromPort", "FromPort", "fromPort", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("IpProtocol", "IpProtocol", "ipProtocol", false, &wire::schema::STRING),
+    wire::schema::Member::new("IpRanges", "IpRanges", "ipRanges", false, &S_IpRanges),
+    wire::schema::Member::new("PrefixListIds", "PrefixListIds", "prefixListIds", false, &S_PrefixListIdSet),
+    wire::schema::Member::new("ToPort", "ToPort", "toPort", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("UserIdGroupPairs", "Groups", "groups", false, &S_UserIdGroupPairSet),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct StaleIpPermission {
+    pub from_port: Option<i32>,
+    pub ip_protocol: Option<String>,
+    pub ip_ranges: Option<Vec<String>>,
+    pub prefix_list_ids: Option<Vec<String>>,
+    pub to_port: Option<i32>,
+    pub user_id_group_pairs: Option<Vec<UserIdGroupPair>>,
+}
+
+impl wire::Shape for StaleIpPermission {
+    const SCHEMA: &'static wire::Schema = &S_StaleIpPermission;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.from_port = Some(wire::shape::Datum::from_value(value)),
+            1 => self.ip_protocol = Some(wire::shape::Datum::from_value(value)),
+            2 => self.ip_ranges = Some(wire::shape::Datum::from_value(value)),
+            3 => self.prefix_list_ids = Some(wire::shape::Datum::from_value(value)),
+            4 => self.to_port = Some(wire::shape::Datum::from_value(value)),
+            5 => self.user_id_group_pairs = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_StaleIpPermission, 0, self.from_port.as_ref());
+        wire::shape::optional(writer, &S_StaleIpPermission, 1, self.ip_protocol.as_ref());
+        wire::shape::optional(writer, &S_StaleIpPermission, 2, self.ip_ranges.as_ref());
+        wire::shape::optional(writer, &S_StaleIpPermission, 3, self.prefix_list_ids.as_ref());
+        wire::shape::optional(writer, &S_StaleIpPermission, 4, self.to_port.as_ref());
+        wire::shape::optional(writer, &S_StaleIpPermission, 5, self.user_id_group_pairs.as_ref());
+    }
+}
+
+impl std::fmt::Debug for StaleIpPermission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_StaleIpPermissionSet: wire::Schema = wire::Schema::plain("StaleIpPermissionSet", wire::schema::Kind::List(wire::schema::List { member: &S_StaleIpPermission, item: "item", flattened: false }));
+static S_StaleSecurityGroup: wire::Schema = wire::Schema::plain("StaleSecurityGroup", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Description", "Description", "description", false, &wire::schema::STRING),
+    wire::schema::Member::new("GroupId", "GroupId", "groupId", false, &wire::schema::STRING),
+    wire::schema::Member::new("GroupName", "GroupName", "groupName", false, &wire::schema::STRING),
+    wire::schema::Member::new("StaleIpPermissions", "StaleIpPermissions", "staleIpPermissions", false, &S_StaleIpPermissionSet),
+    wire::schema::Member::new("StaleIpPermissionsEgress", "StaleIpPermissionsEgress", "staleIpPermissionsEgress", false, &S_StaleIpPermissionSet),
+    wire::schema::Member::new("VpcId", "VpcId", "vpcId", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct StaleSecurityGroup {
+    pub description: Option<String>,
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+    pub stale_ip_permissions: Option<Vec<StaleIpPermission>>,
+    pub stale_ip_permissions_egress: Option<Vec<StaleIpPermission>>,
+    pub vpc_id: Option<String>,
+}
+
+impl wire::Shape for StaleSecurityGroup {
+    const SCHEMA: &'static wire::Schema = &S_StaleSecurityGroup;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.description = Some(wire::shape::Datum::from_value(value)),
+            1 => self.group_id = Some(wire::shape::Datum::from_value(value)),
+            2 => self.group_name = Some(wire::shape::Datum::from_value(value)),
+            3 => self.stale_ip_permissions = Some(wire::shape::Datum::from_value(value)),
+            4 => self.stale_ip_permissions_egress = Some(wire::shape::Datum::from_value(value)),
+            5 => self.vpc_id = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_StaleSecurityGroup, 0, self.description.as_ref());
+        wire::shape::optional(writer, &S_StaleSecurityGroup, 1, self.group_id.as_ref());
+        wire::shape::optional(writer, &S_StaleSecurityGroup, 2, self.group_name.as_ref());
+        wire::shape::optional(writer, &S_StaleSecurityGroup, 3, self.stale_ip_permissions.as_ref());
+        wire::shape::optional(writer, &S_StaleSecurityGroup, 4, self.stale_ip_permissions_egress.as_ref());
+        wire::shape::optional(writer, &S_StaleSecurityGroup, 5, self.vpc_id.as_ref());
+    }
+}
+
+impl std::fmt::Debug for StaleSecurityGroup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_StaleSecurityGroupSet: wire::Schema = wire::Schema::plain("StaleSecurityGroupSet", wire::schema::Kind::List(wire::schema::List { member: &S_StaleSecurityGroup, item: "item", flattened: false }));
 static S_State: wire::Schema = wire::Schema::new("State", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["PendingAcceptance", "Pending", "Available", "Deleting", "Deleted", "Rejected", "Failed", "Expired", "Partial"], sensitive: false });
 static S_Subnet: wire::Schema = wire::Schema::plain("Subnet", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("AvailabilityZoneId", "AvailabilityZoneId", "availabilityZoneId", false, &wire::schema::STRING),
@@ -9669,6 +10305,158 @@ impl std::fmt::Debug for UnsuccessfulItemError {
 }
 
 static S_UnsuccessfulItemSet: wire::Schema = wire::Schema::plain("UnsuccessfulItemSet", wire::schema::Kind::List(wire::schema::List { member: &S_UnsuccessfulItem, item: "item", flattened: false }));
+static S_UpdateSecurityGroupRuleDescriptionsEgressRequest: wire::Schema = wire::Schema::plain("UpdateSecurityGroupRuleDescriptionsEgressRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("GroupId", "GroupId", "GroupId", false, &wire::schema::STRING),
+    wire::schema::Member::new("GroupName", "GroupName", "GroupName", false, &wire::schema::STRING),
+    wire::schema::Member::new("IpPermissions", "IpPermissions", "IpPermissions", false, &S_IpPermissionList),
+    wire::schema::Member::new("SecurityGroupRuleDescriptions", "SecurityGroupRuleDescription", "SecurityGroupRuleDescription", false, &S_SecurityGroupRuleDescriptionList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateSecurityGroupRuleDescriptionsEgressRequest {
+    pub dry_run: Option<bool>,
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+    pub ip_permissions: Option<Vec<IpPermission>>,
+    pub security_group_rule_descriptions: Option<Vec<SecurityGroupRuleDescription>>,
+}
+
+impl wire::Shape for UpdateSecurityGroupRuleDescriptionsEgressRequest {
+    const SCHEMA: &'static wire::Schema = &S_UpdateSecurityGroupRuleDescriptionsEgressRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.group_id = Some(wire::shape::Datum::from_value(value)),
+            2 => self.group_name = Some(wire::shape::Datum::from_value(value)),
+            3 => self.ip_permissions = Some(wire::shape::Datum::from_value(value)),
+            4 => self.security_group_rule_descriptions = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_UpdateSecurityGroupRuleDescriptionsEgressRequest, 0, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_UpdateSecurityGroupRuleDescriptionsEgressRequest, 1, self.group_id.as_ref());
+        wire::shape::optional(writer, &S_UpdateSecurityGroupRuleDescriptionsEgressRequest, 2, self.group_name.as_ref());
+        wire::shape::optional(writer, &S_UpdateSecurityGroupRuleDescriptionsEgressRequest, 3, self.ip_permissions.as_ref());
+        wire::shape::optional(writer, &S_UpdateSecurityGroupRuleDescriptionsEgressRequest, 4, self.security_group_rule_descriptions.as_ref());
+    }
+}
+
+impl std::fmt::Debug for UpdateSecurityGroupRuleDescriptionsEgressRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_UpdateSecurityGroupRuleDescriptionsEgressResult: wire::Schema = wire::Schema::plain("UpdateSecurityGroupRuleDescriptionsEgressResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Return", "Return", "return", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateSecurityGroupRuleDescriptionsEgressResult {
+    pub return_: Option<bool>,
+}
+
+impl wire::Shape for UpdateSecurityGroupRuleDescriptionsEgressResult {
+    const SCHEMA: &'static wire::Schema = &S_UpdateSecurityGroupRuleDescriptionsEgressResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.return_ = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_UpdateSecurityGroupRuleDescriptionsEgressResult, 0, self.return_.as_ref());
+    }
+}
+
+impl std::fmt::Debug for UpdateSecurityGroupRuleDescriptionsEgressResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_UpdateSecurityGroupRuleDescriptionsIngressRequest: wire::Schema = wire::Schema::plain("UpdateSecurityGroupRuleDescriptionsIngressRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("GroupId", "GroupId", "GroupId", false, &wire::schema::STRING),
+    wire::schema::Member::new("GroupName", "GroupName", "GroupName", false, &wire::schema::STRING),
+    wire::schema::Member::new("IpPermissions", "IpPermissions", "IpPermissions", false, &S_IpPermissionList),
+    wire::schema::Member::new("SecurityGroupRuleDescriptions", "SecurityGroupRuleDescription", "SecurityGroupRuleDescription", false, &S_SecurityGroupRuleDescriptionList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateSecurityGroupRuleDescriptionsIngressRequest {
+    pub dry_run: Option<bool>,
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+    pub ip_permissions: Option<Vec<IpPermission>>,
+    pub security_group_rule_descriptions: Option<Vec<SecurityGroupRuleDescription>>,
+}
+
+impl wire::Shape for UpdateSecurityGroupRuleDescriptionsIngressRequest {
+    const SCHEMA: &'static wire::Schema = &S_UpdateSecurityGroupRuleDescriptionsIngressRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.group_id = Some(wire::shape::Datum::from_value(value)),
+            2 => self.group_name = Some(wire::shape::Datum::from_value(value)),
+            3 => self.ip_permissions = Some(wire::shape::Datum::from_value(value)),
+            4 => self.security_group_rule_descriptions = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_UpdateSecurityGroupRuleDescriptionsIngressRequest, 0, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_UpdateSecurityGroupRuleDescriptionsIngressRequest, 1, self.group_id.as_ref());
+        wire::shape::optional(writer, &S_UpdateSecurityGroupRuleDescriptionsIngressRequest, 2, self.group_name.as_ref());
+        wire::shape::optional(writer, &S_UpdateSecurityGroupRuleDescriptionsIngressRequest, 3, self.ip_permissions.as_ref());
+        wire::shape::optional(writer, &S_UpdateSecurityGroupRuleDescriptionsIngressRequest, 4, self.security_group_rule_descriptions.as_ref());
+    }
+}
+
+impl std::fmt::Debug for UpdateSecurityGroupRuleDescriptionsIngressRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_UpdateSecurityGroupRuleDescriptionsIngressResult: wire::Schema = wire::Schema::plain("UpdateSecurityGroupRuleDescriptionsIngressResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Return", "Return", "return", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateSecurityGroupRuleDescriptionsIngressResult {
+    pub return_: Option<bool>,
+}
+
+impl wire::Shape for UpdateSecurityGroupRuleDescriptionsIngressResult {
+    const SCHEMA: &'static wire::Schema = &S_UpdateSecurityGroupRuleDescriptionsIngressResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.return_ = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_UpdateSecurityGroupRuleDescriptionsIngressResult, 0, self.return_.as_ref());
+    }
+}
+
+impl std::fmt::Debug for UpdateSecurityGroupRuleDescriptionsIngressResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_UserIdGroupPair: wire::Schema = wire::Schema::plain("UserIdGroupPair", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Description", "Description", "description", false, &wire::schema::STRING),
     wire::schema::Member::new("UserId", "UserId", "userId", false, &wire::schema::STRING),
@@ -9724,6 +10512,7 @@ impl std::fmt::Debug for UserIdGroupPair {
 }
 
 static S_UserIdGroupPairList: wire::Schema = wire::Schema::plain("UserIdGroupPairList", wire::schema::Kind::List(wire::schema::List { member: &S_UserIdGroupPair, item: "item", flattened: false }));
+static S_UserIdGroupPairSet: wire::Schema = wire::Schema::plain("UserIdGroupPairSet", wire::schema::Kind::List(wire::schema::List { member: &S_UserIdGroupPair, item: "item", flattened: false }));
 static S_ValueStringList: wire::Schema = wire::Schema::plain("ValueStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_Vpc: wire::Schema = wire::Schema::plain("Vpc", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("OwnerId", "OwnerId", "ownerId", false, &wire::schema::STRING),

@@ -138,6 +138,42 @@ pub(crate) fn addresses_not_assigned(interface: &str) -> ApiError {
     )
 }
 
+/// More rules than a group may have.
+pub(crate) fn too_many_rules() -> ApiError {
+    ApiError::new(
+        "RulesPerSecurityGroupLimitExceeded",
+        "The maximum number of rules per security group has been reached.",
+    )
+}
+
+/// More groups than a region may have.
+pub(crate) fn too_many_security_groups(vpc: impl Display) -> ApiError {
+    ApiError::new(
+        "SecurityGroupLimitExceeded",
+        format!("The maximum number of security groups for VPC '{vpc}' has been reached."),
+    )
+}
+
+/// One permission twice in a request.
+pub(crate) fn same_permission_twice() -> ApiError {
+    ApiError::new("InvalidParameterValue", "The same permission must not appear multiple times")
+}
+
+/// A revocation of nothing.
+pub(crate) fn no_permissions() -> ApiError {
+    ApiError::new("MissingParameter", "Either 'ipPermissions' or 'securityGroupRuleIds' should be provided.")
+}
+
+/// A rule to be that has no peer, or more than one.
+pub(crate) fn one_rule_type() -> ApiError {
+    invalid_combination("Exactly one of CidrIpv4, CidrIpv6, PrefixListId and ReferencedGroupId must be specified.")
+}
+
+/// A rule that would change from blocks to groups, or the like.
+pub(crate) fn rule_type_changed(id: &str) -> ApiError {
+    ApiError::new("InvalidParameterValue", format!("You cannot change the type of the security group rule {id}."))
+}
+
 /// The pool of public addresses is used up.
 pub(crate) fn no_public_address() -> ApiError {
     ApiError::new("InsufficientAddressCapacity", "Not enough available addresses to satisfy your request.")

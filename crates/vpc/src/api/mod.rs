@@ -11,6 +11,7 @@ mod region;
 mod route;
 mod route_table;
 mod rule;
+mod rule_change;
 mod security_group;
 mod subnet;
 mod tags;
@@ -80,8 +81,10 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         describe_prefix_lists: endpoint::describe_prefix_lists,
         describe_regions: region::regions,
         describe_route_tables: route_table::describe,
+        describe_security_group_references: security_group::references,
         describe_security_group_rules: rule::describe,
         describe_security_groups: security_group::describe,
+        describe_stale_security_groups: security_group::stale,
         describe_subnets: subnet::describe,
         describe_tags: tags::describe,
         describe_vpc_attribute: vpc::describe_attribute,
@@ -91,7 +94,9 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         detach_internet_gateway: internet_gateway::detach,
         disassociate_address: address::disassociate,
         disassociate_route_table: route_table::disassociate,
+        get_security_groups_for_vpc: security_group::for_vpc,
         modify_network_interface_attribute: interface::modify_attribute,
+        modify_security_group_rules: rule_change::modify,
         modify_subnet_attribute: subnet::modify_attribute,
         modify_vpc_attribute: vpc::modify_attribute,
         modify_vpc_endpoint: endpoint::modify,
@@ -104,6 +109,8 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         revoke_security_group_egress: rule::revoke_egress,
         revoke_security_group_ingress: rule::revoke_ingress,
         unassign_private_ip_addresses: interface::unassign_private_ips,
+        update_security_group_rule_descriptions_egress: rule_change::describe_egress,
+        update_security_group_rule_descriptions_ingress: rule_change::describe_ingress,
     }
 }
 

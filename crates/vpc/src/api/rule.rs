@@ -2,7 +2,7 @@
 
 use super::describe::{self, one};
 use super::{Ec2, begin, security_group, tags};
-use crate::rows::{Peer, Rule, SecurityGroup, Tags};
+use crate::rows::{Peer, Rule, SecurityGroup, Tags, Vpc};
 use crate::texts;
 use gateway::Context;
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -12,7 +12,8 @@ use types::arn::Arn;
 use types::id::SecurityGroupRuleId;
 use types::{ApiError, Scope};
 
-/// How many rules a group may have in one direction. Source: VPC user guide, "Amazon VPC quotas".
+/// How many rules a group may have in one direction for IPv4, and as many for IPv6. Source: VPC user guide, "Amazon VPC
+/// quotas".
 const MAX_RULES: usize = 60;
 
 /// The rules of one direction, gathered as AWS shows them: one permission for each protocol and port range.
@@ -145,8 +146,11 @@ impl Flat {
     }
 }
 
+/// Permissions as requests have them.
+pub(crate) type Permissions = Option<Vec<ec2::IpPermission>>;
+
 /// The rules that permissions stand for, checked.
-fn rules(
+pub(crate) fn rules(
     view: &View,
     scope: &Scope,
     group: &SecurityGroup,
@@ -211,6 +215,9 @@ fn rules(
     }
     if rules.is_empty() {
         return Err(texts::missing("ipPermissions"));
+    }
+    if rules.iter().enumerate().any(|(at, rule)| rules[..at].iter().any(|other| other.same(rule))) {
+        return Err(texts::same_permission_twice());
     }
     Ok(rules)
 }
@@ -282,24 +289,49 @@ fn authorize(
     let tx = cx.tx();
     let group = security_group::find(tx, &scope, id, name)?;
     let mut new = rules(tx, &scope, &group, egress, permissions)?;
-    for (at, rule) in new.iter().enumerate() {
-        if group.rules.iter().chain(&new[..at]).any(|other| other.same(rule)) {
-            return Err(ApiError::new(
-                "InvalidPermission.Duplicate",
-                format!("the specified rule \"{}\" already exists", in_words(rule)),
-            ));
-        }
+    if let Some(standing) = new.iter().find(|rule| group.rules.iter().any(|other| other.same(rule))) {
+        return Err(duplicate(standing));
     }
-    if group.rules.iter().filter(|rule| rule.egress == egress).count() + new.len() > MAX_RULES {
-        return Err(ApiError::new(
-            "RulesPerSecurityGroupLimitExceeded",
-            "The maximum number of rules per security group has been reached.",
-        ));
-    }
+    check_room(tx, &scope, group.rules.iter().chain(&new))?;
     new.iter_mut().for_each(|rule| rule.tags = tags.clone());
     let shown = new.iter().map(|rule| show(tx, &scope, &group, rule)).collect();
     tx.update::<SecurityGroup>(&scope, group.id.as_str(), |group| group.rules.extend(new));
     Ok(shown)
+}
+
+/// Whether a group may have all these rules. What is not of one address family alone counts in both.
+pub(crate) fn check_room<'a>(
+    view: &View,
+    scope: &Scope,
+    rules: impl IntoIterator<Item = &'a Rule>,
+) -> Result<(), ApiError> {
+    let mut counts = [[0; 2]; 2];
+    for rule in rules {
+        let (ipv4, ipv6) = weight(view, scope, &rule.peer);
+        let [of_ipv4, of_ipv6] = &mut counts[usize::from(rule.egress)];
+        *of_ipv4 += ipv4;
+        *of_ipv6 += ipv6;
+    }
+    if counts.iter().flatten().any(|count| *count > MAX_RULES) { Err(texts::too_many_rules()) } else { Ok(()) }
+}
+
+/// As how many rules one counts, for IPv4 and for IPv6.
+fn weight(_: &View, _: &Scope, peer: &Peer) -> (usize, usize) {
+    match peer {
+        Peer::Ipv4(_) => (1, 0),
+        Peer::Ipv6(_) => (0, 1),
+        Peer::Group(_) | Peer::PrefixList(_) => (1, 1),
+    }
+}
+
+/// A rule that stands already.
+pub(crate) fn duplicate(rule: &Rule) -> ApiError {
+    ApiError::new("InvalidPermission.Duplicate", format!("the specified rule \"{}\" already exists", in_words(rule)))
+}
+
+/// A rule that does not stand.
+pub(crate) fn no_such_rule() -> ApiError {
+    ApiError::new("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
 }
 
 /// A rule as AWS writes it in errors: `peer: 0.0.0.0/0, TCP, from port: 443, to port: 443, ALLOW`.
@@ -350,28 +382,38 @@ pub(crate) fn authorize_egress(
     Ok(ec2::AuthorizeSecurityGroupEgressResult { return_: Some(true), security_group_rules: Some(rules) })
 }
 
-/// Revokes by rule ids or by permissions; all or nothing.
+/// What a revocation came to: the rules revoked, and what it named that did not stand.
+type Revoked = (Vec<ec2::RevokedSecurityGroupRule>, Vec<ec2::IpPermission>);
+
+/// Revokes by rule ids or by permissions. What does not stand is an error and all remains, but in the default VPC, where
+/// it is told and the rest is revoked. Source: EC2 API reference, RevokeSecurityGroupIngress.
 fn revoke(
     cx: &mut Context,
     (id, name): (Option<&str>, Option<&str>),
     egress: bool,
     ids: Option<Vec<String>>,
     permissions: Vec<ec2::IpPermission>,
-) -> Result<Vec<ec2::RevokedSecurityGroupRule>, ApiError> {
+) -> Result<Revoked, ApiError> {
     let scope = cx.scope.clone();
     let tx = cx.tx();
     let group = security_group::find(tx, &scope, id, name)?;
+    if ids.as_ref().is_none_or(Vec::is_empty) && permissions.is_empty() {
+        return Err(texts::no_permissions());
+    }
+    let lenient = tx.get::<Vpc>(&scope, group.vpc.as_str()).is_some_and(|vpc| vpc.is_default);
+    let mut unknown = SecurityGroup { rules: Vec::new(), ..(*group).clone() };
     let mut doomed: Vec<Rule> = Vec::new();
     for id in ids.iter().flatten() {
         let found = group.rules.iter().find(|rule| rule.id.as_str() == id && rule.egress == egress);
         doomed.push(found.cloned().ok_or_else(|| texts::group_rule_not_found(id))?);
     }
-    if ids.is_none() || !permissions.is_empty() {
+    if !permissions.is_empty() {
         for wanted in rules(tx, &scope, &group, egress, permissions)? {
-            let found = group.rules.iter().find(|rule| rule.same(&wanted));
-            doomed.push(found.cloned().ok_or_else(|| {
-                ApiError::new("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
-            })?);
+            match group.rules.iter().find(|rule| rule.same(&wanted)) {
+                Some(found) => doomed.push(found.clone()),
+                None if lenient => unknown.rules.push(wanted),
+                None => return Err(no_such_rule()),
+            }
         }
     }
     tx.update::<SecurityGroup>(&scope, group.id.as_str(), |group| {
@@ -393,7 +435,7 @@ fn revoke(
             description: full.description,
         }
     });
-    Ok(shown.collect())
+    Ok((shown.collect(), self::permissions(&scope, &unknown, egress)))
 }
 
 pub(crate) fn revoke_ingress(
@@ -404,10 +446,11 @@ pub(crate) fn revoke_ingress(
     begin(cx, input.dry_run)?;
     let permissions = flat!(input).and(input.ip_permissions.take());
     let ids = input.security_group_rule_ids.take();
-    let revoked = revoke(cx, (input.group_id.as_deref(), input.group_name.as_deref()), false, ids, permissions)?;
+    let (revoked, unknown) =
+        revoke(cx, (input.group_id.as_deref(), input.group_name.as_deref()), false, ids, permissions)?;
     Ok(ec2::RevokeSecurityGroupIngressResult {
         return_: Some(true),
-        unknown_ip_permissions: None,
+        unknown_ip_permissions: Some(unknown),
         revoked_security_group_rules: Some(revoked),
     })
 }
@@ -420,10 +463,10 @@ pub(crate) fn revoke_egress(
     begin(cx, input.dry_run)?;
     let permissions = flat!(input).and(input.ip_permissions.take());
     let ids = input.security_group_rule_ids.take();
-    let revoked = revoke(cx, (Some(&input.group_id), None), true, ids, permissions)?;
+    let (revoked, unknown) = revoke(cx, (Some(&input.group_id), None), true, ids, permissions)?;
     Ok(ec2::RevokeSecurityGroupEgressResult {
         return_: Some(true),
-        unknown_ip_permissions: None,
+        unknown_ip_permissions: Some(unknown),
         revoked_security_group_rules: Some(revoked),
     })
 }

@@ -6,11 +6,15 @@ use crate::rows::{NetworkInterface, Peer, Rule, SecurityGroup, Tags, Vpc, VpcEnd
 use crate::texts;
 use gateway::Context;
 use model::ec2;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use store::View;
 use types::arn::Arn;
 use types::id::{SecurityGroupId, SecurityGroupRuleId};
 use types::{ApiError, Scope};
+
+/// How many groups a region may have. Source: VPC user guide, "Amazon VPC quotas".
+const MAX_GROUPS: usize = 2500;
 
 /// The characters that names and descriptions may have. Source: EC2 API reference, CreateSecurityGroup.
 fn allowed(text: &str) -> bool {
@@ -57,6 +61,9 @@ pub(crate) fn create(
             .cloned()
             .ok_or_else(|| ApiError::new("VPCIdNotSpecified", "No default VPC for this user"))?,
     };
+    if tx.scan::<SecurityGroup>(&scope).count() >= MAX_GROUPS {
+        return Err(texts::too_many_security_groups(&vpc.id));
+    }
     if tx.by_index(&SecurityGroup::BY_VPC, &scope, vpc.id.as_str()).any(|group| group.name == name) {
         return Err(ApiError::new(
             "InvalidGroup.Duplicate",
@@ -214,4 +221,126 @@ pub(crate) fn delete(
     }
     tx.delete::<SecurityGroup>(&scope, id);
     Ok(ec2::DeleteSecurityGroupResult { return_: Some(true), group_id: Some(id.to_owned()) })
+}
+
+/// The VPCs other than a group's own whose groups refer to it.
+pub(crate) fn references(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::DescribeSecurityGroupReferencesRequest,
+) -> Result<ec2::DescribeSecurityGroupReferencesResult, ApiError> {
+    begin(cx, input.dry_run)?;
+    let scope = cx.scope.clone();
+    let view = cx.view();
+    let mut found = BTreeSet::new();
+    for id in &input.group_id {
+        let group = find(view, &scope, Some(id), None)?;
+        let referring = view.by_index(&SecurityGroup::BY_REFERENCE, &scope, id);
+        found.extend(referring.filter(|other| other.vpc != group.vpc).map(|other| (id.clone(), other.vpc.to_string())));
+    }
+    let shown = found.into_iter().map(|(group, vpc)| ec2::SecurityGroupReference {
+        group_id: Some(group),
+        referencing_vpc_id: Some(vpc),
+        ..Default::default()
+    });
+    Ok(ec2::DescribeSecurityGroupReferencesResult { security_group_reference_set: Some(shown.collect()) })
+}
+
+const FOR_VPC: Kind<SecurityGroup> = Kind { filter: filter_for_vpc, ..KIND };
+
+fn filter_for_vpc(_: &View, scope: &Scope, group: &SecurityGroup, name: &str) -> Option<Vec<String>> {
+    Some(match name {
+        "description" => one(&group.description),
+        "group-id" => one(&group.id),
+        "group-name" => one(&group.name),
+        "owner-id" => one(&scope.account),
+        "primary-vpc-id" => one(&group.vpc),
+        _ => return None,
+    })
+}
+
+/// The groups that interfaces in a VPC may have.
+pub(crate) fn for_vpc(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::GetSecurityGroupsForVpcRequest,
+) -> Result<ec2::GetSecurityGroupsForVpcResult, ApiError> {
+    begin(cx, input.dry_run)?;
+    let ids = in_vpc(cx, &input.vpc_id)?;
+    let (max_results, next_token) = (input.max_results, input.next_token);
+    let selection = Selection { ids: Some(ids), filters: input.filters, max_results, next_token };
+    let (rows, next_token) = describe::rows(cx, &FOR_VPC, selection)?;
+    let owner = cx.scope.account.to_string();
+    let show = |group: &Arc<SecurityGroup>| ec2::SecurityGroupForVpc {
+        description: Some(group.description.clone()),
+        group_name: Some(group.name.clone()),
+        owner_id: Some(owner.clone()),
+        group_id: Some(group.id.to_string()),
+        tags: tags::shown(&group.tags),
+        primary_vpc_id: Some(group.vpc.to_string()),
+    };
+    Ok(ec2::GetSecurityGroupsForVpcResult {
+        security_group_for_vpcs: Some(rows.iter().map(show).collect()),
+        next_token,
+    })
+}
+
+/// The ids of a VPC's groups: never none, for it has a default group.
+fn in_vpc(cx: &mut Context, vpc: &str) -> Result<Vec<String>, ApiError> {
+    let scope = cx.scope.clone();
+    let view = cx.view();
+    if !view.contains::<Vpc>(&scope, vpc) {
+        return Err(texts::vpc_not_found(vpc));
+    }
+    let mut ids: Vec<String> =
+        view.by_index(&SecurityGroup::BY_VPC, &scope, vpc).map(|group| group.id.to_string()).collect();
+    ids.sort();
+    Ok(ids)
+}
+
+/// The groups of a VPC with rules whose peer is gone.
+pub(crate) fn stale(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::DescribeStaleSecurityGroupsRequest,
+) -> Result<ec2::DescribeStaleSecurityGroupsResult, ApiError> {
+    begin(cx, input.dry_run)?;
+    let ids = in_vpc(cx, &input.vpc_id)?;
+    let scope = cx.scope.clone();
+    let view = cx.view();
+    let is_stale =
+        |rule: &Rule| matches!(&rule.peer, Peer::Group(id) if !view.contains::<SecurityGroup>(&scope, id.as_str()));
+    let groups = ids.iter().filter_map(|id| view.get::<SecurityGroup>(&scope, id)).filter_map(|group| {
+        let mut group = (*group).clone();
+        group.rules.retain(is_stale);
+        (!group.rules.is_empty()).then_some(group)
+    });
+    let (groups, next_token) =
+        describe::page(groups.collect(), input.max_results, input.next_token.as_deref(), |group: &SecurityGroup| {
+            group.id.to_string()
+        })?;
+    let show = |group: &SecurityGroup| ec2::StaleSecurityGroup {
+        description: Some(group.description.clone()),
+        group_id: Some(group.id.to_string()),
+        group_name: Some(group.name.clone()),
+        stale_ip_permissions: Some(stale_permissions(&scope, group, false)),
+        stale_ip_permissions_egress: Some(stale_permissions(&scope, group, true)),
+        vpc_id: Some(group.vpc.to_string()),
+    };
+    Ok(ec2::DescribeStaleSecurityGroupsResult {
+        stale_security_group_set: Some(groups.iter().map(show).collect()),
+        next_token,
+    })
+}
+
+fn stale_permissions(scope: &Scope, group: &SecurityGroup, egress: bool) -> Vec<ec2::StaleIpPermission> {
+    let show = |permission: ec2::IpPermission| ec2::StaleIpPermission {
+        from_port: permission.from_port,
+        ip_protocol: permission.ip_protocol,
+        ip_ranges: Some(Vec::new()),
+        prefix_list_ids: Some(Vec::new()),
+        to_port: permission.to_port,
+        user_id_group_pairs: permission.user_id_group_pairs,
+    };
+    rule::permissions(scope, group, egress).into_iter().map(show).collect()
 }
