@@ -9,11 +9,14 @@ pub struct Handlers<S, C> {
     pub allocate_address: fn(&S, &mut C, AllocateAddressRequest) -> Result<AllocateAddressResult, types::ApiError>,
     pub assign_private_ip_addresses: fn(&S, &mut C, AssignPrivateIpAddressesRequest) -> Result<AssignPrivateIpAddressesResult, types::ApiError>,
     pub associate_address: fn(&S, &mut C, AssociateAddressRequest) -> Result<AssociateAddressResult, types::ApiError>,
+    pub associate_dhcp_options: fn(&S, &mut C, AssociateDhcpOptionsRequest) -> Result<wire::Unit, types::ApiError>,
     pub associate_route_table: fn(&S, &mut C, AssociateRouteTableRequest) -> Result<AssociateRouteTableResult, types::ApiError>,
     pub attach_internet_gateway: fn(&S, &mut C, AttachInternetGatewayRequest) -> Result<wire::Unit, types::ApiError>,
     pub authorize_security_group_egress: fn(&S, &mut C, AuthorizeSecurityGroupEgressRequest) -> Result<AuthorizeSecurityGroupEgressResult, types::ApiError>,
     pub authorize_security_group_ingress: fn(&S, &mut C, AuthorizeSecurityGroupIngressRequest) -> Result<AuthorizeSecurityGroupIngressResult, types::ApiError>,
+    pub create_dhcp_options: fn(&S, &mut C, CreateDhcpOptionsRequest) -> Result<CreateDhcpOptionsResult, types::ApiError>,
     pub create_internet_gateway: fn(&S, &mut C, CreateInternetGatewayRequest) -> Result<CreateInternetGatewayResult, types::ApiError>,
+    pub create_managed_prefix_list: fn(&S, &mut C, CreateManagedPrefixListRequest) -> Result<CreateManagedPrefixListResult, types::ApiError>,
     pub create_nat_gateway: fn(&S, &mut C, CreateNatGatewayRequest) -> Result<CreateNatGatewayResult, types::ApiError>,
     pub create_network_acl: fn(&S, &mut C, CreateNetworkAclRequest) -> Result<CreateNetworkAclResult, types::ApiError>,
     pub create_network_acl_entry: fn(&S, &mut C, CreateNetworkAclEntryRequest) -> Result<wire::Unit, types::ApiError>,
@@ -25,7 +28,9 @@ pub struct Handlers<S, C> {
     pub create_tags: fn(&S, &mut C, CreateTagsRequest) -> Result<wire::Unit, types::ApiError>,
     pub create_vpc: fn(&S, &mut C, CreateVpcRequest) -> Result<CreateVpcResult, types::ApiError>,
     pub create_vpc_endpoint: fn(&S, &mut C, CreateVpcEndpointRequest) -> Result<CreateVpcEndpointResult, types::ApiError>,
+    pub delete_dhcp_options: fn(&S, &mut C, DeleteDhcpOptionsRequest) -> Result<wire::Unit, types::ApiError>,
     pub delete_internet_gateway: fn(&S, &mut C, DeleteInternetGatewayRequest) -> Result<wire::Unit, types::ApiError>,
+    pub delete_managed_prefix_list: fn(&S, &mut C, DeleteManagedPrefixListRequest) -> Result<DeleteManagedPrefixListResult, types::ApiError>,
     pub delete_nat_gateway: fn(&S, &mut C, DeleteNatGatewayRequest) -> Result<DeleteNatGatewayResult, types::ApiError>,
     pub delete_network_acl: fn(&S, &mut C, DeleteNetworkAclRequest) -> Result<wire::Unit, types::ApiError>,
     pub delete_network_acl_entry: fn(&S, &mut C, DeleteNetworkAclEntryRequest) -> Result<wire::Unit, types::ApiError>,
@@ -43,6 +48,7 @@ pub struct Handlers<S, C> {
     pub describe_availability_zones: fn(&S, &mut C, DescribeAvailabilityZonesRequest) -> Result<DescribeAvailabilityZonesResult, types::ApiError>,
     pub describe_dhcp_options: fn(&S, &mut C, DescribeDhcpOptionsRequest) -> Result<DescribeDhcpOptionsResult, types::ApiError>,
     pub describe_internet_gateways: fn(&S, &mut C, DescribeInternetGatewaysRequest) -> Result<DescribeInternetGatewaysResult, types::ApiError>,
+    pub describe_managed_prefix_lists: fn(&S, &mut C, DescribeManagedPrefixListsRequest) -> Result<DescribeManagedPrefixListsResult, types::ApiError>,
     pub describe_nat_gateways: fn(&S, &mut C, DescribeNatGatewaysRequest) -> Result<DescribeNatGatewaysResult, types::ApiError>,
     pub describe_network_acls: fn(&S, &mut C, DescribeNetworkAclsRequest) -> Result<DescribeNetworkAclsResult, types::ApiError>,
     pub describe_network_interface_attribute: fn(&S, &mut C, DescribeNetworkInterfaceAttributeRequest) -> Result<DescribeNetworkInterfaceAttributeResult, types::ApiError>,
@@ -63,7 +69,10 @@ pub struct Handlers<S, C> {
     pub detach_internet_gateway: fn(&S, &mut C, DetachInternetGatewayRequest) -> Result<wire::Unit, types::ApiError>,
     pub disassociate_address: fn(&S, &mut C, DisassociateAddressRequest) -> Result<wire::Unit, types::ApiError>,
     pub disassociate_route_table: fn(&S, &mut C, DisassociateRouteTableRequest) -> Result<wire::Unit, types::ApiError>,
+    pub get_managed_prefix_list_associations: fn(&S, &mut C, GetManagedPrefixListAssociationsRequest) -> Result<GetManagedPrefixListAssociationsResult, types::ApiError>,
+    pub get_managed_prefix_list_entries: fn(&S, &mut C, GetManagedPrefixListEntriesRequest) -> Result<GetManagedPrefixListEntriesResult, types::ApiError>,
     pub get_security_groups_for_vpc: fn(&S, &mut C, GetSecurityGroupsForVpcRequest) -> Result<GetSecurityGroupsForVpcResult, types::ApiError>,
+    pub modify_managed_prefix_list: fn(&S, &mut C, ModifyManagedPrefixListRequest) -> Result<ModifyManagedPrefixListResult, types::ApiError>,
     pub modify_network_interface_attribute: fn(&S, &mut C, ModifyNetworkInterfaceAttributeRequest) -> Result<wire::Unit, types::ApiError>,
     pub modify_security_group_rules: fn(&S, &mut C, ModifySecurityGroupRulesRequest) -> Result<ModifySecurityGroupRulesResult, types::ApiError>,
     pub modify_subnet_attribute: fn(&S, &mut C, ModifySubnetAttributeRequest) -> Result<wire::Unit, types::ApiError>,
@@ -75,6 +84,7 @@ pub struct Handlers<S, C> {
     pub replace_route: fn(&S, &mut C, ReplaceRouteRequest) -> Result<wire::Unit, types::ApiError>,
     pub replace_route_table_association: fn(&S, &mut C, ReplaceRouteTableAssociationRequest) -> Result<ReplaceRouteTableAssociationResult, types::ApiError>,
     pub reset_network_interface_attribute: fn(&S, &mut C, ResetNetworkInterfaceAttributeRequest) -> Result<wire::Unit, types::ApiError>,
+    pub restore_managed_prefix_list_version: fn(&S, &mut C, RestoreManagedPrefixListVersionRequest) -> Result<RestoreManagedPrefixListVersionResult, types::ApiError>,
     pub revoke_security_group_egress: fn(&S, &mut C, RevokeSecurityGroupEgressRequest) -> Result<RevokeSecurityGroupEgressResult, types::ApiError>,
     pub revoke_security_group_ingress: fn(&S, &mut C, RevokeSecurityGroupIngressRequest) -> Result<RevokeSecurityGroupIngressResult, types::ApiError>,
     pub unassign_private_ip_addresses: fn(&S, &mut C, UnassignPrivateIpAddressesRequest) -> Result<wire::Unit, types::ApiError>,
@@ -107,77 +117,87 @@ impl<S: Send + Sync, C> wire::Service<C> for Api<S, C> {
             0 => call(h.allocate_address, s, c, input),
             1 => call(h.assign_private_ip_addresses, s, c, input),
             2 => call(h.associate_address, s, c, input),
-            3 => call(h.associate_route_table, s, c, input),
-            4 => call(h.attach_internet_gateway, s, c, input),
-            5 => call(h.authorize_security_group_egress, s, c, input),
-            6 => call(h.authorize_security_group_ingress, s, c, input),
-            7 => call(h.create_internet_gateway, s, c, input),
-            8 => call(h.create_nat_gateway, s, c, input),
-            9 => call(h.create_network_acl, s, c, input),
-            10 => call(h.create_network_acl_entry, s, c, input),
-            11 => call(h.create_network_interface, s, c, input),
-            12 => call(h.create_route, s, c, input),
-            13 => call(h.create_route_table, s, c, input),
-            14 => call(h.create_security_group, s, c, input),
-            15 => call(h.create_subnet, s, c, input),
-            16 => call(h.create_tags, s, c, input),
-            17 => call(h.create_vpc, s, c, input),
-            18 => call(h.create_vpc_endpoint, s, c, input),
-            19 => call(h.delete_internet_gateway, s, c, input),
-            20 => call(h.delete_nat_gateway, s, c, input),
-            21 => call(h.delete_network_acl, s, c, input),
-            22 => call(h.delete_network_acl_entry, s, c, input),
-            23 => call(h.delete_network_interface, s, c, input),
-            24 => call(h.delete_route, s, c, input),
-            25 => call(h.delete_route_table, s, c, input),
-            26 => call(h.delete_security_group, s, c, input),
-            27 => call(h.delete_subnet, s, c, input),
-            28 => call(h.delete_tags, s, c, input),
-            29 => call(h.delete_vpc, s, c, input),
-            30 => call(h.delete_vpc_endpoints, s, c, input),
-            31 => call(h.describe_account_attributes, s, c, input),
-            32 => call(h.describe_addresses, s, c, input),
-            33 => call(h.describe_addresses_attribute, s, c, input),
-            34 => call(h.describe_availability_zones, s, c, input),
-            35 => call(h.describe_dhcp_options, s, c, input),
-            36 => call(h.describe_internet_gateways, s, c, input),
-            37 => call(h.describe_nat_gateways, s, c, input),
-            38 => call(h.describe_network_acls, s, c, input),
-            39 => call(h.describe_network_interface_attribute, s, c, input),
-            40 => call(h.describe_network_interfaces, s, c, input),
-            41 => call(h.describe_prefix_lists, s, c, input),
-            42 => call(h.describe_regions, s, c, input),
-            43 => call(h.describe_route_tables, s, c, input),
-            44 => call(h.describe_security_group_references, s, c, input),
-            45 => call(h.describe_security_group_rules, s, c, input),
-            46 => call(h.describe_security_groups, s, c, input),
-            47 => call(h.describe_stale_security_groups, s, c, input),
-            48 => call(h.describe_subnets, s, c, input),
-            49 => call(h.describe_tags, s, c, input),
-            50 => call(h.describe_vpc_attribute, s, c, input),
-            51 => call(h.describe_vpc_endpoint_services, s, c, input),
-            52 => call(h.describe_vpc_endpoints, s, c, input),
-            53 => call(h.describe_vpcs, s, c, input),
-            54 => call(h.detach_internet_gateway, s, c, input),
-            55 => call(h.disassociate_address, s, c, input),
-            56 => call(h.disassociate_route_table, s, c, input),
-            57 => call(h.get_security_groups_for_vpc, s, c, input),
-            58 => call(h.modify_network_interface_attribute, s, c, input),
-            59 => call(h.modify_security_group_rules, s, c, input),
-            60 => call(h.modify_subnet_attribute, s, c, input),
-            61 => call(h.modify_vpc_attribute, s, c, input),
-            62 => call(h.modify_vpc_endpoint, s, c, input),
-            63 => call(h.release_address, s, c, input),
-            64 => call(h.replace_network_acl_association, s, c, input),
-            65 => call(h.replace_network_acl_entry, s, c, input),
-            66 => call(h.replace_route, s, c, input),
-            67 => call(h.replace_route_table_association, s, c, input),
-            68 => call(h.reset_network_interface_attribute, s, c, input),
-            69 => call(h.revoke_security_group_egress, s, c, input),
-            70 => call(h.revoke_security_group_ingress, s, c, input),
-            71 => call(h.unassign_private_ip_addresses, s, c, input),
-            72 => call(h.update_security_group_rule_descriptions_egress, s, c, input),
-            73 => call(h.update_security_group_rule_descriptions_ingress, s, c, input),
+            3 => call(h.associate_dhcp_options, s, c, input),
+            4 => call(h.associate_route_table, s, c, input),
+            5 => call(h.attach_internet_gateway, s, c, input),
+            6 => call(h.authorize_security_group_egress, s, c, input),
+            7 => call(h.authorize_security_group_ingress, s, c, input),
+            8 => call(h.create_dhcp_options, s, c, input),
+            9 => call(h.create_internet_gateway, s, c, input),
+            10 => call(h.create_managed_prefix_list, s, c, input),
+            11 => call(h.create_nat_gateway, s, c, input),
+            12 => call(h.create_network_acl, s, c, input),
+            13 => call(h.create_network_acl_entry, s, c, input),
+            14 => call(h.create_network_interface, s, c, input),
+            15 => call(h.create_route, s, c, input),
+            16 => call(h.create_route_table, s, c, input),
+            17 => call(h.create_security_group, s, c, input),
+            18 => call(h.create_subnet, s, c, input),
+            19 => call(h.create_tags, s, c, input),
+            20 => call(h.create_vpc, s, c, input),
+            21 => call(h.create_vpc_endpoint, s, c, input),
+            22 => call(h.delete_dhcp_options, s, c, input),
+            23 => call(h.delete_internet_gateway, s, c, input),
+            24 => call(h.delete_managed_prefix_list, s, c, input),
+            25 => call(h.delete_nat_gateway, s, c, input),
+            26 => call(h.delete_network_acl, s, c, input),
+            27 => call(h.delete_network_acl_entry, s, c, input),
+            28 => call(h.delete_network_interface, s, c, input),
+            29 => call(h.delete_route, s, c, input),
+            30 => call(h.delete_route_table, s, c, input),
+            31 => call(h.delete_security_group, s, c, input),
+            32 => call(h.delete_subnet, s, c, input),
+            33 => call(h.delete_tags, s, c, input),
+            34 => call(h.delete_vpc, s, c, input),
+            35 => call(h.delete_vpc_endpoints, s, c, input),
+            36 => call(h.describe_account_attributes, s, c, input),
+            37 => call(h.describe_addresses, s, c, input),
+            38 => call(h.describe_addresses_attribute, s, c, input),
+            39 => call(h.describe_availability_zones, s, c, input),
+            40 => call(h.describe_dhcp_options, s, c, input),
+            41 => call(h.describe_internet_gateways, s, c, input),
+            42 => call(h.describe_managed_prefix_lists, s, c, input),
+            43 => call(h.describe_nat_gateways, s, c, input),
+            44 => call(h.describe_network_acls, s, c, input),
+            45 => call(h.describe_network_interface_attribute, s, c, input),
+            46 => call(h.describe_network_interfaces, s, c, input),
+            47 => call(h.describe_prefix_lists, s, c, input),
+            48 => call(h.describe_regions, s, c, input),
+            49 => call(h.describe_route_tables, s, c, input),
+            50 => call(h.describe_security_group_references, s, c, input),
+            51 => call(h.describe_security_group_rules, s, c, input),
+            52 => call(h.describe_security_groups, s, c, input),
+            53 => call(h.describe_stale_security_groups, s, c, input),
+            54 => call(h.describe_subnets, s, c, input),
+            55 => call(h.describe_tags, s, c, input),
+            56 => call(h.describe_vpc_attribute, s, c, input),
+            57 => call(h.describe_vpc_endpoint_services, s, c, input),
+            58 => call(h.describe_vpc_endpoints, s, c, input),
+            59 => call(h.describe_vpcs, s, c, input),
+            60 => call(h.detach_internet_gateway, s, c, input),
+            61 => call(h.disassociate_address, s, c, input),
+            62 => call(h.disassociate_route_table, s, c, input),
+            63 => call(h.get_managed_prefix_list_associations, s, c, input),
+            64 => call(h.get_managed_prefix_list_entries, s, c, input),
+            65 => call(h.get_security_groups_for_vpc, s, c, input),
+            66 => call(h.modify_managed_prefix_list, s, c, input),
+            67 => call(h.modify_network_interface_attribute, s, c, input),
+            68 => call(h.modify_security_group_rules, s, c, input),
+            69 => call(h.modify_subnet_attribute, s, c, input),
+            70 => call(h.modify_vpc_attribute, s, c, input),
+            71 => call(h.modify_vpc_endpoint, s, c, input),
+            72 => call(h.release_address, s, c, input),
+            73 => call(h.replace_network_acl_association, s, c, input),
+            74 => call(h.replace_network_acl_entry, s, c, input),
+            75 => call(h.replace_route, s, c, input),
+            76 => call(h.replace_route_table_association, s, c, input),
+            77 => call(h.reset_network_interface_attribute, s, c, input),
+            78 => call(h.restore_managed_prefix_list_version, s, c, input),
+            79 => call(h.revoke_security_group_egress, s, c, input),
+            80 => call(h.revoke_security_group_ingress, s, c, input),
+            81 => call(h.unassign_private_ip_addresses, s, c, input),
+            82 => call(h.update_security_group_rule_descriptions_egress, s, c, input),
+            83 => call(h.update_security_group_rule_descriptions_ingress, s, c, input),
             _ => Err(types::ApiError::not_implemented("this operation")),
         }
     }
@@ -200,11 +220,14 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "AllocateAddress", input: &S_AllocateAddressRequest, output: &S_AllocateAddressResult, wrapper: "" },
         wire::OperationInfo { name: "AssignPrivateIpAddresses", input: &S_AssignPrivateIpAddressesRequest, output: &S_AssignPrivateIpAddressesResult, wrapper: "" },
         wire::OperationInfo { name: "AssociateAddress", input: &S_AssociateAddressRequest, output: &S_AssociateAddressResult, wrapper: "" },
+        wire::OperationInfo { name: "AssociateDhcpOptions", input: &S_AssociateDhcpOptionsRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "AssociateRouteTable", input: &S_AssociateRouteTableRequest, output: &S_AssociateRouteTableResult, wrapper: "" },
         wire::OperationInfo { name: "AttachInternetGateway", input: &S_AttachInternetGatewayRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "AuthorizeSecurityGroupEgress", input: &S_AuthorizeSecurityGroupEgressRequest, output: &S_AuthorizeSecurityGroupEgressResult, wrapper: "" },
         wire::OperationInfo { name: "AuthorizeSecurityGroupIngress", input: &S_AuthorizeSecurityGroupIngressRequest, output: &S_AuthorizeSecurityGroupIngressResult, wrapper: "" },
+        wire::OperationInfo { name: "CreateDhcpOptions", input: &S_CreateDhcpOptionsRequest, output: &S_CreateDhcpOptionsResult, wrapper: "" },
         wire::OperationInfo { name: "CreateInternetGateway", input: &S_CreateInternetGatewayRequest, output: &S_CreateInternetGatewayResult, wrapper: "" },
+        wire::OperationInfo { name: "CreateManagedPrefixList", input: &S_CreateManagedPrefixListRequest, output: &S_CreateManagedPrefixListResult, wrapper: "" },
         wire::OperationInfo { name: "CreateNatGateway", input: &S_CreateNatGatewayRequest, output: &S_CreateNatGatewayResult, wrapper: "" },
         wire::OperationInfo { name: "CreateNetworkAcl", input: &S_CreateNetworkAclRequest, output: &S_CreateNetworkAclResult, wrapper: "" },
         wire::OperationInfo { name: "CreateNetworkAclEntry", input: &S_CreateNetworkAclEntryRequest, output: &wire::schema::UNIT, wrapper: "" },
@@ -216,7 +239,9 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "CreateTags", input: &S_CreateTagsRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "CreateVpc", input: &S_CreateVpcRequest, output: &S_CreateVpcResult, wrapper: "" },
         wire::OperationInfo { name: "CreateVpcEndpoint", input: &S_CreateVpcEndpointRequest, output: &S_CreateVpcEndpointResult, wrapper: "" },
+        wire::OperationInfo { name: "DeleteDhcpOptions", input: &S_DeleteDhcpOptionsRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DeleteInternetGateway", input: &S_DeleteInternetGatewayRequest, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "DeleteManagedPrefixList", input: &S_DeleteManagedPrefixListRequest, output: &S_DeleteManagedPrefixListResult, wrapper: "" },
         wire::OperationInfo { name: "DeleteNatGateway", input: &S_DeleteNatGatewayRequest, output: &S_DeleteNatGatewayResult, wrapper: "" },
         wire::OperationInfo { name: "DeleteNetworkAcl", input: &S_DeleteNetworkAclRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DeleteNetworkAclEntry", input: &S_DeleteNetworkAclEntryRequest, output: &wire::schema::UNIT, wrapper: "" },
@@ -234,6 +259,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "DescribeAvailabilityZones", input: &S_DescribeAvailabilityZonesRequest, output: &S_DescribeAvailabilityZonesResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeDhcpOptions", input: &S_DescribeDhcpOptionsRequest, output: &S_DescribeDhcpOptionsResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeInternetGateways", input: &S_DescribeInternetGatewaysRequest, output: &S_DescribeInternetGatewaysResult, wrapper: "" },
+        wire::OperationInfo { name: "DescribeManagedPrefixLists", input: &S_DescribeManagedPrefixListsRequest, output: &S_DescribeManagedPrefixListsResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeNatGateways", input: &S_DescribeNatGatewaysRequest, output: &S_DescribeNatGatewaysResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeNetworkAcls", input: &S_DescribeNetworkAclsRequest, output: &S_DescribeNetworkAclsResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeNetworkInterfaceAttribute", input: &S_DescribeNetworkInterfaceAttributeRequest, output: &S_DescribeNetworkInterfaceAttributeResult, wrapper: "" },
@@ -254,7 +280,10 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "DetachInternetGateway", input: &S_DetachInternetGatewayRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DisassociateAddress", input: &S_DisassociateAddressRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DisassociateRouteTable", input: &S_DisassociateRouteTableRequest, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "GetManagedPrefixListAssociations", input: &S_GetManagedPrefixListAssociationsRequest, output: &S_GetManagedPrefixListAssociationsResult, wrapper: "" },
+        wire::OperationInfo { name: "GetManagedPrefixListEntries", input: &S_GetManagedPrefixListEntriesRequest, output: &S_GetManagedPrefixListEntriesResult, wrapper: "" },
         wire::OperationInfo { name: "GetSecurityGroupsForVpc", input: &S_GetSecurityGroupsForVpcRequest, output: &S_GetSecurityGroupsForVpcResult, wrapper: "" },
+        wire::OperationInfo { name: "ModifyManagedPrefixList", input: &S_ModifyManagedPrefixListRequest, output: &S_ModifyManagedPrefixListResult, wrapper: "" },
         wire::OperationInfo { name: "ModifyNetworkInterfaceAttribute", input: &S_ModifyNetworkInterfaceAttributeRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "ModifySecurityGroupRules", input: &S_ModifySecurityGroupRulesRequest, output: &S_ModifySecurityGroupRulesResult, wrapper: "" },
         wire::OperationInfo { name: "ModifySubnetAttribute", input: &S_ModifySubnetAttributeRequest, output: &wire::schema::UNIT, wrapper: "" },
@@ -266,6 +295,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "ReplaceRoute", input: &S_ReplaceRouteRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "ReplaceRouteTableAssociation", input: &S_ReplaceRouteTableAssociationRequest, output: &S_ReplaceRouteTableAssociationResult, wrapper: "" },
         wire::OperationInfo { name: "ResetNetworkInterfaceAttribute", input: &S_ResetNetworkInterfaceAttributeRequest, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "RestoreManagedPrefixListVersion", input: &S_RestoreManagedPrefixListVersionRequest, output: &S_RestoreManagedPrefixListVersionResult, wrapper: "" },
         wire::OperationInfo { name: "RevokeSecurityGroupEgress", input: &S_RevokeSecurityGroupEgressRequest, output: &S_RevokeSecurityGroupEgressResult, wrapper: "" },
         wire::OperationInfo { name: "RevokeSecurityGroupIngress", input: &S_RevokeSecurityGroupIngressRequest, output: &S_RevokeSecurityGroupIngressResult, wrapper: "" },
         wire::OperationInfo { name: "UnassignPrivateIpAddresses", input: &S_UnassignPrivateIpAddressesRequest, output: &wire::schema::UNIT, wrapper: "" },
@@ -494,6 +524,22 @@ pub mod payer_responsibility_type {
     pub const VPC_ENDPOINT_ACCOUNT: &str = "vpc-endpoint-account";
     pub const RESOURCE_GATEWAY_ACCOUNT: &str = "resource-gateway-account";
     pub const VPC_ENDPOINT_SERVICE_ACCOUNT: &str = "vpc-endpoint-service-account";
+}
+
+/// The values of `PrefixListState`.
+pub mod prefix_list_state {
+    pub const CREATE_IN_PROGRESS: &str = "create-in-progress";
+    pub const CREATE_COMPLETE: &str = "create-complete";
+    pub const CREATE_FAILED: &str = "create-failed";
+    pub const MODIFY_IN_PROGRESS: &str = "modify-in-progress";
+    pub const MODIFY_COMPLETE: &str = "modify-complete";
+    pub const MODIFY_FAILED: &str = "modify-failed";
+    pub const RESTORE_IN_PROGRESS: &str = "restore-in-progress";
+    pub const RESTORE_COMPLETE: &str = "restore-complete";
+    pub const RESTORE_FAILED: &str = "restore-failed";
+    pub const DELETE_IN_PROGRESS: &str = "delete-in-progress";
+    pub const DELETE_COMPLETE: &str = "delete-complete";
+    pub const DELETE_FAILED: &str = "delete-failed";
 }
 
 /// The values of `ResourceType`.
@@ -839,6 +885,41 @@ impl std::fmt::Debug for AccountAttributeValue {
 }
 
 static S_AccountAttributeValueList: wire::Schema = wire::Schema::plain("AccountAttributeValueList", wire::schema::Kind::List(wire::schema::List { member: &S_AccountAttributeValue, item: "item", flattened: false }));
+static S_AddPrefixListEntries: wire::Schema = wire::Schema::new("AddPrefixListEntries", wire::schema::Kind::List(wire::schema::List { member: &S_AddPrefixListEntry, item: "", flattened: false }), wire::schema::Traits { min: Some(0.0), max: Some(100.0), pattern: None, values: &[], sensitive: false });
+static S_AddPrefixListEntry: wire::Schema = wire::Schema::plain("AddPrefixListEntry", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Cidr", "Cidr", "Cidr", true, &wire::schema::STRING),
+    wire::schema::Member::new("Description", "Description", "Description", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AddPrefixListEntry {
+    pub cidr: String,
+    pub description: Option<String>,
+}
+
+impl wire::Shape for AddPrefixListEntry {
+    const SCHEMA: &'static wire::Schema = &S_AddPrefixListEntry;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cidr = wire::shape::Datum::from_value(value),
+            1 => self.description = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_AddPrefixListEntry, 0, &self.cidr);
+        wire::shape::optional(writer, &S_AddPrefixListEntry, 1, self.description.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AddPrefixListEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_Address: wire::Schema = wire::Schema::plain("Address", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("AllocationId", "AllocationId", "allocationId", false, &wire::schema::STRING),
     wire::schema::Member::new("AssociationId", "AssociationId", "associationId", false, &wire::schema::STRING),
@@ -1291,6 +1372,44 @@ impl wire::Shape for AssociateAddressResult {
 }
 
 impl std::fmt::Debug for AssociateAddressResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AssociateDhcpOptionsRequest: wire::Schema = wire::Schema::plain("AssociateDhcpOptionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DhcpOptionsId", "DhcpOptionsId", "DhcpOptionsId", true, &wire::schema::STRING),
+    wire::schema::Member::new("VpcId", "VpcId", "VpcId", true, &wire::schema::STRING),
+    wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AssociateDhcpOptionsRequest {
+    pub dhcp_options_id: String,
+    pub vpc_id: String,
+    pub dry_run: Option<bool>,
+}
+
+impl wire::Shape for AssociateDhcpOptionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_AssociateDhcpOptionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dhcp_options_id = wire::shape::Datum::from_value(value),
+            1 => self.vpc_id = wire::shape::Datum::from_value(value),
+            2 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_AssociateDhcpOptionsRequest, 0, &self.dhcp_options_id);
+        wire::shape::required(writer, &S_AssociateDhcpOptionsRequest, 1, &self.vpc_id);
+        wire::shape::optional(writer, &S_AssociateDhcpOptionsRequest, 2, self.dry_run.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AssociateDhcpOptionsRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -2072,6 +2191,74 @@ impl std::fmt::Debug for ConnectionTrackingSpecificationRequest {
 }
 
 static S_ConnectivityType: wire::Schema = wire::Schema::new("ConnectivityType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["private", "public"], sensitive: false });
+static S_CreateDhcpOptionsRequest: wire::Schema = wire::Schema::plain("CreateDhcpOptionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DhcpConfigurations", "DhcpConfiguration", "dhcpConfiguration", true, &S_NewDhcpConfigurationList),
+    wire::schema::Member::new("TagSpecifications", "TagSpecification", "TagSpecification", false, &S_TagSpecificationList),
+    wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateDhcpOptionsRequest {
+    pub dhcp_configurations: Vec<NewDhcpConfiguration>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub dry_run: Option<bool>,
+}
+
+impl wire::Shape for CreateDhcpOptionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_CreateDhcpOptionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dhcp_configurations = wire::shape::Datum::from_value(value),
+            1 => self.tag_specifications = Some(wire::shape::Datum::from_value(value)),
+            2 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_CreateDhcpOptionsRequest, 0, &self.dhcp_configurations);
+        wire::shape::optional(writer, &S_CreateDhcpOptionsRequest, 1, self.tag_specifications.as_ref());
+        wire::shape::optional(writer, &S_CreateDhcpOptionsRequest, 2, self.dry_run.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateDhcpOptionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CreateDhcpOptionsResult: wire::Schema = wire::Schema::plain("CreateDhcpOptionsResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DhcpOptions", "DhcpOptions", "dhcpOptions", false, &S_DhcpOptions),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateDhcpOptionsResult {
+    pub dhcp_options: Option<DhcpOptions>,
+}
+
+impl wire::Shape for CreateDhcpOptionsResult {
+    const SCHEMA: &'static wire::Schema = &S_CreateDhcpOptionsResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dhcp_options = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CreateDhcpOptionsResult, 0, self.dhcp_options.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateDhcpOptionsResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_CreateInternetGatewayRequest: wire::Schema = wire::Schema::plain("CreateInternetGatewayRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("TagSpecifications", "TagSpecification", "TagSpecification", false, &S_TagSpecificationList),
     wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
@@ -2131,6 +2318,90 @@ impl wire::Shape for CreateInternetGatewayResult {
 }
 
 impl std::fmt::Debug for CreateInternetGatewayResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CreateManagedPrefixListRequest: wire::Schema = wire::Schema::plain("CreateManagedPrefixListRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("PrefixListName", "PrefixListName", "PrefixListName", true, &wire::schema::STRING),
+    wire::schema::Member::new("Entries", "Entry", "Entry", false, &S_AddPrefixListEntries),
+    wire::schema::Member::new("MaxEntries", "MaxEntries", "MaxEntries", true, &wire::schema::INTEGER),
+    wire::schema::Member::new("TagSpecifications", "TagSpecification", "TagSpecification", false, &S_TagSpecificationList),
+    wire::schema::Member::new("AddressFamily", "AddressFamily", "AddressFamily", true, &wire::schema::STRING),
+    wire::schema::Member::new("ClientToken", "ClientToken", "ClientToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateManagedPrefixListRequest {
+    pub dry_run: Option<bool>,
+    pub prefix_list_name: String,
+    pub entries: Option<Vec<AddPrefixListEntry>>,
+    pub max_entries: i32,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub address_family: String,
+    pub client_token: Option<String>,
+}
+
+impl wire::Shape for CreateManagedPrefixListRequest {
+    const SCHEMA: &'static wire::Schema = &S_CreateManagedPrefixListRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.prefix_list_name = wire::shape::Datum::from_value(value),
+            2 => self.entries = Some(wire::shape::Datum::from_value(value)),
+            3 => self.max_entries = wire::shape::Datum::from_value(value),
+            4 => self.tag_specifications = Some(wire::shape::Datum::from_value(value)),
+            5 => self.address_family = wire::shape::Datum::from_value(value),
+            6 => self.client_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CreateManagedPrefixListRequest, 0, self.dry_run.as_ref());
+        wire::shape::required(writer, &S_CreateManagedPrefixListRequest, 1, &self.prefix_list_name);
+        wire::shape::optional(writer, &S_CreateManagedPrefixListRequest, 2, self.entries.as_ref());
+        wire::shape::required(writer, &S_CreateManagedPrefixListRequest, 3, &self.max_entries);
+        wire::shape::optional(writer, &S_CreateManagedPrefixListRequest, 4, self.tag_specifications.as_ref());
+        wire::shape::required(writer, &S_CreateManagedPrefixListRequest, 5, &self.address_family);
+        wire::shape::optional(writer, &S_CreateManagedPrefixListRequest, 6, self.client_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateManagedPrefixListRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CreateManagedPrefixListResult: wire::Schema = wire::Schema::plain("CreateManagedPrefixListResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("PrefixList", "PrefixList", "prefixList", false, &S_ManagedPrefixList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateManagedPrefixListResult {
+    pub prefix_list: Option<ManagedPrefixList>,
+}
+
+impl wire::Shape for CreateManagedPrefixListResult {
+    const SCHEMA: &'static wire::Schema = &S_CreateManagedPrefixListResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.prefix_list = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CreateManagedPrefixListResult, 0, self.prefix_list.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateManagedPrefixListResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -3192,6 +3463,40 @@ impl std::fmt::Debug for CreateVpcResult {
     }
 }
 
+static S_DeleteDhcpOptionsRequest: wire::Schema = wire::Schema::plain("DeleteDhcpOptionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DhcpOptionsId", "DhcpOptionsId", "DhcpOptionsId", true, &wire::schema::STRING),
+    wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteDhcpOptionsRequest {
+    pub dhcp_options_id: String,
+    pub dry_run: Option<bool>,
+}
+
+impl wire::Shape for DeleteDhcpOptionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_DeleteDhcpOptionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dhcp_options_id = wire::shape::Datum::from_value(value),
+            1 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_DeleteDhcpOptionsRequest, 0, &self.dhcp_options_id);
+        wire::shape::optional(writer, &S_DeleteDhcpOptionsRequest, 1, self.dry_run.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DeleteDhcpOptionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_DeleteInternetGatewayRequest: wire::Schema = wire::Schema::plain("DeleteInternetGatewayRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
     wire::schema::Member::new("InternetGatewayId", "InternetGatewayId", "internetGatewayId", true, &wire::schema::STRING),
@@ -3221,6 +3526,70 @@ impl wire::Shape for DeleteInternetGatewayRequest {
 }
 
 impl std::fmt::Debug for DeleteInternetGatewayRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteManagedPrefixListRequest: wire::Schema = wire::Schema::plain("DeleteManagedPrefixListRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("PrefixListId", "PrefixListId", "PrefixListId", true, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteManagedPrefixListRequest {
+    pub dry_run: Option<bool>,
+    pub prefix_list_id: String,
+}
+
+impl wire::Shape for DeleteManagedPrefixListRequest {
+    const SCHEMA: &'static wire::Schema = &S_DeleteManagedPrefixListRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.prefix_list_id = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeleteManagedPrefixListRequest, 0, self.dry_run.as_ref());
+        wire::shape::required(writer, &S_DeleteManagedPrefixListRequest, 1, &self.prefix_list_id);
+    }
+}
+
+impl std::fmt::Debug for DeleteManagedPrefixListRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteManagedPrefixListResult: wire::Schema = wire::Schema::plain("DeleteManagedPrefixListResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("PrefixList", "PrefixList", "prefixList", false, &S_ManagedPrefixList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteManagedPrefixListResult {
+    pub prefix_list: Option<ManagedPrefixList>,
+}
+
+impl wire::Shape for DeleteManagedPrefixListResult {
+    const SCHEMA: &'static wire::Schema = &S_DeleteManagedPrefixListResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.prefix_list = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeleteManagedPrefixListResult, 0, self.prefix_list.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DeleteManagedPrefixListResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -4171,6 +4540,86 @@ impl wire::Shape for DescribeInternetGatewaysResult {
 }
 
 impl std::fmt::Debug for DescribeInternetGatewaysResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeManagedPrefixListsRequest: wire::Schema = wire::Schema::plain("DescribeManagedPrefixListsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("Filters", "Filter", "Filter", false, &S_FilterList),
+    wire::schema::Member::new("MaxResults", "MaxResults", "MaxResults", false, &S_PrefixListMaxResults),
+    wire::schema::Member::new("NextToken", "NextToken", "NextToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("PrefixListIds", "PrefixListId", "PrefixListId", false, &S_ValueStringList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeManagedPrefixListsRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Option<Vec<Filter>>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub prefix_list_ids: Option<Vec<String>>,
+}
+
+impl wire::Shape for DescribeManagedPrefixListsRequest {
+    const SCHEMA: &'static wire::Schema = &S_DescribeManagedPrefixListsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.filters = Some(wire::shape::Datum::from_value(value)),
+            2 => self.max_results = Some(wire::shape::Datum::from_value(value)),
+            3 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            4 => self.prefix_list_ids = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeManagedPrefixListsRequest, 0, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_DescribeManagedPrefixListsRequest, 1, self.filters.as_ref());
+        wire::shape::optional(writer, &S_DescribeManagedPrefixListsRequest, 2, self.max_results.as_ref());
+        wire::shape::optional(writer, &S_DescribeManagedPrefixListsRequest, 3, self.next_token.as_ref());
+        wire::shape::optional(writer, &S_DescribeManagedPrefixListsRequest, 4, self.prefix_list_ids.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeManagedPrefixListsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeManagedPrefixListsResult: wire::Schema = wire::Schema::plain("DescribeManagedPrefixListsResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("NextToken", "NextToken", "nextToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("PrefixLists", "PrefixListSet", "prefixListSet", false, &S_ManagedPrefixListSet),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeManagedPrefixListsResult {
+    pub next_token: Option<String>,
+    pub prefix_lists: Option<Vec<ManagedPrefixList>>,
+}
+
+impl wire::Shape for DescribeManagedPrefixListsResult {
+    const SCHEMA: &'static wire::Schema = &S_DescribeManagedPrefixListsResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            1 => self.prefix_lists = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeManagedPrefixListsResult, 0, self.next_token.as_ref());
+        wire::shape::optional(writer, &S_DescribeManagedPrefixListsResult, 1, self.prefix_lists.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeManagedPrefixListsResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -5949,6 +6398,163 @@ impl std::fmt::Debug for Filter {
 }
 
 static S_FilterList: wire::Schema = wire::Schema::plain("FilterList", wire::schema::Kind::List(wire::schema::List { member: &S_Filter, item: "Filter", flattened: false }));
+static S_GetManagedPrefixListAssociationsMaxResults: wire::Schema = wire::Schema::new("GetManagedPrefixListAssociationsMaxResults", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(5.0), max: Some(255.0), pattern: None, values: &[], sensitive: false });
+static S_GetManagedPrefixListAssociationsRequest: wire::Schema = wire::Schema::plain("GetManagedPrefixListAssociationsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("PrefixListId", "PrefixListId", "PrefixListId", true, &wire::schema::STRING),
+    wire::schema::Member::new("MaxResults", "MaxResults", "MaxResults", false, &S_GetManagedPrefixListAssociationsMaxResults),
+    wire::schema::Member::new("NextToken", "NextToken", "NextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GetManagedPrefixListAssociationsRequest {
+    pub dry_run: Option<bool>,
+    pub prefix_list_id: String,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for GetManagedPrefixListAssociationsRequest {
+    const SCHEMA: &'static wire::Schema = &S_GetManagedPrefixListAssociationsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.prefix_list_id = wire::shape::Datum::from_value(value),
+            2 => self.max_results = Some(wire::shape::Datum::from_value(value)),
+            3 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_GetManagedPrefixListAssociationsRequest, 0, self.dry_run.as_ref());
+        wire::shape::required(writer, &S_GetManagedPrefixListAssociationsRequest, 1, &self.prefix_list_id);
+        wire::shape::optional(writer, &S_GetManagedPrefixListAssociationsRequest, 2, self.max_results.as_ref());
+        wire::shape::optional(writer, &S_GetManagedPrefixListAssociationsRequest, 3, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for GetManagedPrefixListAssociationsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_GetManagedPrefixListAssociationsResult: wire::Schema = wire::Schema::plain("GetManagedPrefixListAssociationsResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("PrefixListAssociations", "PrefixListAssociationSet", "prefixListAssociationSet", false, &S_PrefixListAssociationSet),
+    wire::schema::Member::new("NextToken", "NextToken", "nextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GetManagedPrefixListAssociationsResult {
+    pub prefix_list_associations: Option<Vec<PrefixListAssociation>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for GetManagedPrefixListAssociationsResult {
+    const SCHEMA: &'static wire::Schema = &S_GetManagedPrefixListAssociationsResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.prefix_list_associations = Some(wire::shape::Datum::from_value(value)),
+            1 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_GetManagedPrefixListAssociationsResult, 0, self.prefix_list_associations.as_ref());
+        wire::shape::optional(writer, &S_GetManagedPrefixListAssociationsResult, 1, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for GetManagedPrefixListAssociationsResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_GetManagedPrefixListEntriesRequest: wire::Schema = wire::Schema::plain("GetManagedPrefixListEntriesRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("PrefixListId", "PrefixListId", "PrefixListId", true, &wire::schema::STRING),
+    wire::schema::Member::new("TargetVersion", "TargetVersion", "TargetVersion", false, &wire::schema::LONG),
+    wire::schema::Member::new("MaxResults", "MaxResults", "MaxResults", false, &S_PrefixListMaxResults),
+    wire::schema::Member::new("NextToken", "NextToken", "NextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GetManagedPrefixListEntriesRequest {
+    pub dry_run: Option<bool>,
+    pub prefix_list_id: String,
+    pub target_version: Option<i64>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for GetManagedPrefixListEntriesRequest {
+    const SCHEMA: &'static wire::Schema = &S_GetManagedPrefixListEntriesRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.prefix_list_id = wire::shape::Datum::from_value(value),
+            2 => self.target_version = Some(wire::shape::Datum::from_value(value)),
+            3 => self.max_results = Some(wire::shape::Datum::from_value(value)),
+            4 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_GetManagedPrefixListEntriesRequest, 0, self.dry_run.as_ref());
+        wire::shape::required(writer, &S_GetManagedPrefixListEntriesRequest, 1, &self.prefix_list_id);
+        wire::shape::optional(writer, &S_GetManagedPrefixListEntriesRequest, 2, self.target_version.as_ref());
+        wire::shape::optional(writer, &S_GetManagedPrefixListEntriesRequest, 3, self.max_results.as_ref());
+        wire::shape::optional(writer, &S_GetManagedPrefixListEntriesRequest, 4, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for GetManagedPrefixListEntriesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_GetManagedPrefixListEntriesResult: wire::Schema = wire::Schema::plain("GetManagedPrefixListEntriesResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Entries", "EntrySet", "entrySet", false, &S_PrefixListEntrySet),
+    wire::schema::Member::new("NextToken", "NextToken", "nextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GetManagedPrefixListEntriesResult {
+    pub entries: Option<Vec<PrefixListEntry>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for GetManagedPrefixListEntriesResult {
+    const SCHEMA: &'static wire::Schema = &S_GetManagedPrefixListEntriesResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.entries = Some(wire::shape::Datum::from_value(value)),
+            1 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_GetManagedPrefixListEntriesResult, 0, self.entries.as_ref());
+        wire::shape::optional(writer, &S_GetManagedPrefixListEntriesResult, 1, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for GetManagedPrefixListEntriesResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_GetSecurityGroupsForVpcRequest: wire::Schema = wire::Schema::plain("GetSecurityGroupsForVpcRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("VpcId", "VpcId", "VpcId", true, &wire::schema::STRING),
     wire::schema::Member::new("NextToken", "NextToken", "NextToken", false, &wire::schema::STRING),
@@ -6502,6 +7108,169 @@ impl wire::Shape for LastError {
 }
 
 impl std::fmt::Debug for LastError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ManagedPrefixList: wire::Schema = wire::Schema::plain("ManagedPrefixList", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("PrefixListId", "PrefixListId", "prefixListId", false, &wire::schema::STRING),
+    wire::schema::Member::new("AddressFamily", "AddressFamily", "addressFamily", false, &wire::schema::STRING),
+    wire::schema::Member::new("State", "State", "state", false, &S_PrefixListState),
+    wire::schema::Member::new("StateMessage", "StateMessage", "stateMessage", false, &wire::schema::STRING),
+    wire::schema::Member::new("PrefixListArn", "PrefixListArn", "prefixListArn", false, &S_ResourceArn),
+    wire::schema::Member::new("PrefixListName", "PrefixListName", "prefixListName", false, &wire::schema::STRING),
+    wire::schema::Member::new("MaxEntries", "MaxEntries", "maxEntries", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Version", "Version", "version", false, &wire::schema::LONG),
+    wire::schema::Member::new("Tags", "TagSet", "tagSet", false, &S_TagList),
+    wire::schema::Member::new("OwnerId", "OwnerId", "ownerId", false, &wire::schema::STRING),
+    wire::schema::Member::new("IpamPrefixListResolverTargetId", "IpamPrefixListResolverTargetId", "ipamPrefixListResolverTargetId", false, &wire::schema::STRING),
+    wire::schema::Member::new("IpamPrefixListResolverSyncEnabled", "IpamPrefixListResolverSyncEnabled", "ipamPrefixListResolverSyncEnabled", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ManagedPrefixList {
+    pub prefix_list_id: Option<String>,
+    pub address_family: Option<String>,
+    pub state: Option<String>,
+    pub state_message: Option<String>,
+    pub prefix_list_arn: Option<String>,
+    pub prefix_list_name: Option<String>,
+    pub max_entries: Option<i32>,
+    pub version: Option<i64>,
+    pub tags: Option<Vec<Tag>>,
+    pub owner_id: Option<String>,
+    pub ipam_prefix_list_resolver_target_id: Option<String>,
+    pub ipam_prefix_list_resolver_sync_enabled: Option<bool>,
+}
+
+impl wire::Shape for ManagedPrefixList {
+    const SCHEMA: &'static wire::Schema = &S_ManagedPrefixList;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.prefix_list_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.address_family = Some(wire::shape::Datum::from_value(value)),
+            2 => self.state = Some(wire::shape::Datum::from_value(value)),
+            3 => self.state_message = Some(wire::shape::Datum::from_value(value)),
+            4 => self.prefix_list_arn = Some(wire::shape::Datum::from_value(value)),
+            5 => self.prefix_list_name = Some(wire::shape::Datum::from_value(value)),
+            6 => self.max_entries = Some(wire::shape::Datum::from_value(value)),
+            7 => self.version = Some(wire::shape::Datum::from_value(value)),
+            8 => self.tags = Some(wire::shape::Datum::from_value(value)),
+            9 => self.owner_id = Some(wire::shape::Datum::from_value(value)),
+            10 => self.ipam_prefix_list_resolver_target_id = Some(wire::shape::Datum::from_value(value)),
+            11 => self.ipam_prefix_list_resolver_sync_enabled = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ManagedPrefixList, 0, self.prefix_list_id.as_ref());
+        wire::shape::optional(writer, &S_ManagedPrefixList, 1, self.address_family.as_ref());
+        wire::shape::optional(writer, &S_ManagedPrefixList, 2, self.state.as_ref());
+        wire::shape::optional(writer, &S_ManagedPrefixList, 3, self.state_message.as_ref());
+        wire::shape::optional(writer, &S_ManagedPrefixList, 4, self.prefix_list_arn.as_ref());
+        wire::shape::optional(writer, &S_ManagedPrefixList, 5, self.prefix_list_name.as_ref());
+        wire::shape::optional(writer, &S_ManagedPrefixList, 6, self.max_entries.as_ref());
+        wire::shape::optional(writer, &S_ManagedPrefixList, 7, self.version.as_ref());
+        wire::shape::optional(writer, &S_ManagedPrefixList, 8, self.tags.as_ref());
+        wire::shape::optional(writer, &S_ManagedPrefixList, 9, self.owner_id.as_ref());
+        wire::shape::optional(writer, &S_ManagedPrefixList, 10, self.ipam_prefix_list_resolver_target_id.as_ref());
+        wire::shape::optional(writer, &S_ManagedPrefixList, 11, self.ipam_prefix_list_resolver_sync_enabled.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ManagedPrefixList {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ManagedPrefixListSet: wire::Schema = wire::Schema::plain("ManagedPrefixListSet", wire::schema::Kind::List(wire::schema::List { member: &S_ManagedPrefixList, item: "item", flattened: false }));
+static S_ModifyManagedPrefixListRequest: wire::Schema = wire::Schema::plain("ModifyManagedPrefixListRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("PrefixListId", "PrefixListId", "PrefixListId", true, &wire::schema::STRING),
+    wire::schema::Member::new("CurrentVersion", "CurrentVersion", "CurrentVersion", false, &wire::schema::LONG),
+    wire::schema::Member::new("PrefixListName", "PrefixListName", "PrefixListName", false, &wire::schema::STRING),
+    wire::schema::Member::new("AddEntries", "AddEntry", "AddEntry", false, &S_AddPrefixListEntries),
+    wire::schema::Member::new("RemoveEntries", "RemoveEntry", "RemoveEntry", false, &S_RemovePrefixListEntries),
+    wire::schema::Member::new("MaxEntries", "MaxEntries", "MaxEntries", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("IpamPrefixListResolverSyncEnabled", "IpamPrefixListResolverSyncEnabled", "IpamPrefixListResolverSyncEnabled", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyManagedPrefixListRequest {
+    pub dry_run: Option<bool>,
+    pub prefix_list_id: String,
+    pub current_version: Option<i64>,
+    pub prefix_list_name: Option<String>,
+    pub add_entries: Option<Vec<AddPrefixListEntry>>,
+    pub remove_entries: Option<Vec<RemovePrefixListEntry>>,
+    pub max_entries: Option<i32>,
+    pub ipam_prefix_list_resolver_sync_enabled: Option<bool>,
+}
+
+impl wire::Shape for ModifyManagedPrefixListRequest {
+    const SCHEMA: &'static wire::Schema = &S_ModifyManagedPrefixListRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.prefix_list_id = wire::shape::Datum::from_value(value),
+            2 => self.current_version = Some(wire::shape::Datum::from_value(value)),
+            3 => self.prefix_list_name = Some(wire::shape::Datum::from_value(value)),
+            4 => self.add_entries = Some(wire::shape::Datum::from_value(value)),
+            5 => self.remove_entries = Some(wire::shape::Datum::from_value(value)),
+            6 => self.max_entries = Some(wire::shape::Datum::from_value(value)),
+            7 => self.ipam_prefix_list_resolver_sync_enabled = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ModifyManagedPrefixListRequest, 0, self.dry_run.as_ref());
+        wire::shape::required(writer, &S_ModifyManagedPrefixListRequest, 1, &self.prefix_list_id);
+        wire::shape::optional(writer, &S_ModifyManagedPrefixListRequest, 2, self.current_version.as_ref());
+        wire::shape::optional(writer, &S_ModifyManagedPrefixListRequest, 3, self.prefix_list_name.as_ref());
+        wire::shape::optional(writer, &S_ModifyManagedPrefixListRequest, 4, self.add_entries.as_ref());
+        wire::shape::optional(writer, &S_ModifyManagedPrefixListRequest, 5, self.remove_entries.as_ref());
+        wire::shape::optional(writer, &S_ModifyManagedPrefixListRequest, 6, self.max_entries.as_ref());
+        wire::shape::optional(writer, &S_ModifyManagedPrefixListRequest, 7, self.ipam_prefix_list_resolver_sync_enabled.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ModifyManagedPrefixListRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ModifyManagedPrefixListResult: wire::Schema = wire::Schema::plain("ModifyManagedPrefixListResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("PrefixList", "PrefixList", "prefixList", false, &S_ManagedPrefixList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyManagedPrefixListResult {
+    pub prefix_list: Option<ManagedPrefixList>,
+}
+
+impl wire::Shape for ModifyManagedPrefixListResult {
+    const SCHEMA: &'static wire::Schema = &S_ModifyManagedPrefixListResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.prefix_list = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ModifyManagedPrefixListResult, 0, self.prefix_list.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ModifyManagedPrefixListResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -7650,6 +8419,41 @@ impl std::fmt::Debug for NetworkInterfacePrivateIpAddress {
 static S_NetworkInterfacePrivateIpAddressList: wire::Schema = wire::Schema::plain("NetworkInterfacePrivateIpAddressList", wire::schema::Kind::List(wire::schema::List { member: &S_NetworkInterfacePrivateIpAddress, item: "item", flattened: false }));
 static S_NetworkInterfaceStatus: wire::Schema = wire::Schema::new("NetworkInterfaceStatus", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["available", "associated", "attaching", "in-use", "detaching"], sensitive: false });
 static S_NetworkInterfaceType: wire::Schema = wire::Schema::new("NetworkInterfaceType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["interface", "natGateway", "efa", "efa-only", "trunk", "load_balancer", "network_load_balancer", "vpc_endpoint", "branch", "transit_gateway", "lambda", "quicksight", "global_accelerator_managed", "api_gateway_managed", "gateway_load_balancer", "gateway_load_balancer_endpoint", "iot_rules_managed", "aws_codestar_connections_managed"], sensitive: false });
+static S_NewDhcpConfiguration: wire::Schema = wire::Schema::plain("NewDhcpConfiguration", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Key", "Key", "Key", false, &wire::schema::STRING),
+    wire::schema::Member::new("Values", "Value", "Value", false, &S_ValueStringList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct NewDhcpConfiguration {
+    pub key: Option<String>,
+    pub values: Option<Vec<String>>,
+}
+
+impl wire::Shape for NewDhcpConfiguration {
+    const SCHEMA: &'static wire::Schema = &S_NewDhcpConfiguration;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.key = Some(wire::shape::Datum::from_value(value)),
+            1 => self.values = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_NewDhcpConfiguration, 0, self.key.as_ref());
+        wire::shape::optional(writer, &S_NewDhcpConfiguration, 1, self.values.as_ref());
+    }
+}
+
+impl std::fmt::Debug for NewDhcpConfiguration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_NewDhcpConfigurationList: wire::Schema = wire::Schema::plain("NewDhcpConfigurationList", wire::schema::Kind::List(wire::schema::List { member: &S_NewDhcpConfiguration, item: "item", flattened: false }));
 static S_OperatorRequest: wire::Schema = wire::Schema::plain("OperatorRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Principal", "Principal", "Principal", false, &wire::schema::STRING),
 ]));
@@ -7828,6 +8632,76 @@ impl std::fmt::Debug for PrefixList {
     }
 }
 
+static S_PrefixListAssociation: wire::Schema = wire::Schema::plain("PrefixListAssociation", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ResourceId", "ResourceId", "resourceId", false, &wire::schema::STRING),
+    wire::schema::Member::new("ResourceOwner", "ResourceOwner", "resourceOwner", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PrefixListAssociation {
+    pub resource_id: Option<String>,
+    pub resource_owner: Option<String>,
+}
+
+impl wire::Shape for PrefixListAssociation {
+    const SCHEMA: &'static wire::Schema = &S_PrefixListAssociation;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.resource_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.resource_owner = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_PrefixListAssociation, 0, self.resource_id.as_ref());
+        wire::shape::optional(writer, &S_PrefixListAssociation, 1, self.resource_owner.as_ref());
+    }
+}
+
+impl std::fmt::Debug for PrefixListAssociation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_PrefixListAssociationSet: wire::Schema = wire::Schema::plain("PrefixListAssociationSet", wire::schema::Kind::List(wire::schema::List { member: &S_PrefixListAssociation, item: "item", flattened: false }));
+static S_PrefixListEntry: wire::Schema = wire::Schema::plain("PrefixListEntry", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Cidr", "Cidr", "cidr", false, &wire::schema::STRING),
+    wire::schema::Member::new("Description", "Description", "description", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PrefixListEntry {
+    pub cidr: Option<String>,
+    pub description: Option<String>,
+}
+
+impl wire::Shape for PrefixListEntry {
+    const SCHEMA: &'static wire::Schema = &S_PrefixListEntry;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cidr = Some(wire::shape::Datum::from_value(value)),
+            1 => self.description = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_PrefixListEntry, 0, self.cidr.as_ref());
+        wire::shape::optional(writer, &S_PrefixListEntry, 1, self.description.as_ref());
+    }
+}
+
+impl std::fmt::Debug for PrefixListEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_PrefixListEntrySet: wire::Schema = wire::Schema::plain("PrefixListEntrySet", wire::schema::Kind::List(wire::schema::List { member: &S_PrefixListEntry, item: "item", flattened: false }));
 static S_PrefixListId: wire::Schema = wire::Schema::plain("PrefixListId", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Description", "Description", "description", false, &wire::schema::STRING),
     wire::schema::Member::new("PrefixListId", "PrefixListId", "prefixListId", false, &wire::schema::STRING),
@@ -7864,8 +8738,10 @@ impl std::fmt::Debug for PrefixListId {
 
 static S_PrefixListIdList: wire::Schema = wire::Schema::plain("PrefixListIdList", wire::schema::Kind::List(wire::schema::List { member: &S_PrefixListId, item: "item", flattened: false }));
 static S_PrefixListIdSet: wire::Schema = wire::Schema::plain("PrefixListIdSet", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
+static S_PrefixListMaxResults: wire::Schema = wire::Schema::new("PrefixListMaxResults", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(1.0), max: Some(100.0), pattern: None, values: &[], sensitive: false });
 static S_PrefixListResourceIdStringList: wire::Schema = wire::Schema::plain("PrefixListResourceIdStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_PrefixListSet: wire::Schema = wire::Schema::plain("PrefixListSet", wire::schema::Kind::List(wire::schema::List { member: &S_PrefixList, item: "item", flattened: false }));
+static S_PrefixListState: wire::Schema = wire::Schema::new("PrefixListState", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["create-in-progress", "create-complete", "create-failed", "modify-in-progress", "modify-complete", "modify-failed", "restore-in-progress", "restore-complete", "restore-failed", "delete-in-progress", "delete-complete", "delete-failed"], sensitive: false });
 static S_PrivateDnsDetails: wire::Schema = wire::Schema::plain("PrivateDnsDetails", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("PrivateDnsName", "PrivateDnsName", "privateDnsName", false, &wire::schema::STRING),
 ]));
@@ -8294,6 +9170,37 @@ impl std::fmt::Debug for ReleaseAddressRequest {
     }
 }
 
+static S_RemovePrefixListEntries: wire::Schema = wire::Schema::new("RemovePrefixListEntries", wire::schema::Kind::List(wire::schema::List { member: &S_RemovePrefixListEntry, item: "", flattened: false }), wire::schema::Traits { min: Some(0.0), max: Some(100.0), pattern: None, values: &[], sensitive: false });
+static S_RemovePrefixListEntry: wire::Schema = wire::Schema::plain("RemovePrefixListEntry", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Cidr", "Cidr", "Cidr", true, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RemovePrefixListEntry {
+    pub cidr: String,
+}
+
+impl wire::Shape for RemovePrefixListEntry {
+    const SCHEMA: &'static wire::Schema = &S_RemovePrefixListEntry;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cidr = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_RemovePrefixListEntry, 0, &self.cidr);
+    }
+}
+
+impl std::fmt::Debug for RemovePrefixListEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_ReplaceNetworkAclAssociationRequest: wire::Schema = wire::Schema::plain("ReplaceNetworkAclAssociationRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
     wire::schema::Member::new("AssociationId", "AssociationId", "associationId", true, &wire::schema::STRING),
@@ -8636,8 +9543,81 @@ impl std::fmt::Debug for ResetNetworkInterfaceAttributeRequest {
     }
 }
 
+static S_ResourceArn: wire::Schema = wire::Schema::new("ResourceArn", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(1283.0), pattern: None, values: &[], sensitive: false });
 static S_ResourceIdList: wire::Schema = wire::Schema::plain("ResourceIdList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "", flattened: false }));
 static S_ResourceType: wire::Schema = wire::Schema::new("ResourceType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["capacity-reservation", "client-vpn-endpoint", "customer-gateway", "carrier-gateway", "coip-pool", "declarative-policies-report", "dedicated-host", "dhcp-options", "egress-only-internet-gateway", "elastic-ip", "elastic-gpu", "export-image-task", "export-instance-task", "fca-policy", "fleet", "fpga-image", "host-reservation", "image", "image-usage-report", "import-image-task", "import-snapshot-task", "instance", "instance-event-window", "internet-gateway", "ipam", "ipam-pool", "ipam-scope", "ipv4pool-ec2", "ipv6pool-ec2", "key-pair", "launch-template", "local-gateway", "local-gateway-route-table", "local-gateway-virtual-interface", "local-gateway-virtual-interface-group", "local-gateway-route-table-vpc-association", "local-gateway-route-table-virtual-interface-group-association", "natgateway", "network-acl", "network-interface", "network-insights-analysis", "network-insights-path", "network-insights-access-scope", "network-insights-access-scope-analysis", "outpost-lag", "placement-group", "prefix-list", "replace-root-volume-task", "reserved-instances", "route-table", "security-group", "security-group-rule", "service-link-virtual-interface", "snapshot", "spot-fleet-request", "spot-instances-request", "subnet", "subnet-cidr-reservation", "traffic-mirror-filter", "traffic-mirror-session", "traffic-mirror-target", "transit-gateway", "transit-gateway-attachment", "transit-gateway-connect-peer", "transit-gateway-multicast-domain", "transit-gateway-policy-table", "transit-gateway-metering-policy", "transit-gateway-route-table", "transit-gateway-route-table-announcement", "volume", "vpc", "vpc-endpoint", "vpc-endpoint-connection", "vpc-endpoint-service", "vpc-endpoint-service-permission", "vpc-peering-connection", "vpn-connection", "vpn-gateway", "vpc-flow-log", "capacity-reservation-fleet", "traffic-mirror-filter-rule", "vpc-endpoint-connection-device-type", "verified-access-instance", "verified-access-group", "verified-access-endpoint", "verified-access-policy", "verified-access-trust-provider", "vpn-connection-device-type", "vpc-block-public-access-exclusion", "vpc-encryption-control", "route-server", "route-server-endpoint", "route-server-peer", "ipam-resource-discovery", "ipam-resource-discovery-association", "instance-connect-endpoint", "verified-access-endpoint-target", "ipam-external-resource-verification-token", "capacity-block", "mac-modification-task", "ipam-prefix-list-resolver", "ipam-policy", "ipam-prefix-list-resolver-target", "ipam-internet-registry-association", "secondary-interface", "secondary-network", "secondary-subnet", "capacity-manager-data-export", "vpn-concentrator", "ipam-pool-allocation", "capacity-reservation-cancellation-quote", "application-status-check", "capacity-reservation-modification-quote", "metric-category"], sensitive: false });
+static S_RestoreManagedPrefixListVersionRequest: wire::Schema = wire::Schema::plain("RestoreManagedPrefixListVersionRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("PrefixListId", "PrefixListId", "PrefixListId", true, &wire::schema::STRING),
+    wire::schema::Member::new("PreviousVersion", "PreviousVersion", "PreviousVersion", true, &wire::schema::LONG),
+    wire::schema::Member::new("CurrentVersion", "CurrentVersion", "CurrentVersion", true, &wire::schema::LONG),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RestoreManagedPrefixListVersionRequest {
+    pub dry_run: Option<bool>,
+    pub prefix_list_id: String,
+    pub previous_version: i64,
+    pub current_version: i64,
+}
+
+impl wire::Shape for RestoreManagedPrefixListVersionRequest {
+    const SCHEMA: &'static wire::Schema = &S_RestoreManagedPrefixListVersionRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.prefix_list_id = wire::shape::Datum::from_value(value),
+            2 => self.previous_version = wire::shape::Datum::from_value(value),
+            3 => self.current_version = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_RestoreManagedPrefixListVersionRequest, 0, self.dry_run.as_ref());
+        wire::shape::required(writer, &S_RestoreManagedPrefixListVersionRequest, 1, &self.prefix_list_id);
+        wire::shape::required(writer, &S_RestoreManagedPrefixListVersionRequest, 2, &self.previous_version);
+        wire::shape::required(writer, &S_RestoreManagedPrefixListVersionRequest, 3, &self.current_version);
+    }
+}
+
+impl std::fmt::Debug for RestoreManagedPrefixListVersionRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_RestoreManagedPrefixListVersionResult: wire::Schema = wire::Schema::plain("RestoreManagedPrefixListVersionResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("PrefixList", "PrefixList", "prefixList", false, &S_ManagedPrefixList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RestoreManagedPrefixListVersionResult {
+    pub prefix_list: Option<ManagedPrefixList>,
+}
+
+impl wire::Shape for RestoreManagedPrefixListVersionResult {
+    const SCHEMA: &'static wire::Schema = &S_RestoreManagedPrefixListVersionResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.prefix_list = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_RestoreManagedPrefixListVersionResult, 0, self.prefix_list.as_ref());
+    }
+}
+
+impl std::fmt::Debug for RestoreManagedPrefixListVersionResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_RevokeSecurityGroupEgressRequest: wire::Schema = wire::Schema::plain("RevokeSecurityGroupEgressRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("SecurityGroupRuleIds", "SecurityGroupRuleId", "SecurityGroupRuleId", false, &S_SecurityGroupRuleIdList),
     wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),

@@ -93,6 +93,8 @@ ids! {
     NetworkAclAssociationId = "aclassoc-";
     /// A network ACL.
     NetworkAclId = "acl-";
+    /// A prefix list.
+    PrefixListId = "pl-";
     /// A route table's association with a subnet.
     RouteTableAssociationId = "rtbassoc-";
     /// A route table.

@@ -6,8 +6,8 @@
 use crate::intent;
 use crate::query;
 use crate::rows::{
-    AclTraffic, Address, InterfaceState, InternetGateway, NatGateway, NatGatewayState, NetworkAcl, NetworkInterface,
-    Peer, RouteTable, Rule, SecurityGroup, Subnet, Target, Vpc, VpcEndpoint,
+    AclTraffic, Address, InterfaceState, InternetGateway, ManagedPrefixList, NatGateway, NatGatewayState, NetworkAcl,
+    NetworkInterface, Peer, RouteTable, Rule, SecurityGroup, Subnet, Target, Vpc, VpcEndpoint,
 };
 use async_trait::async_trait;
 use controller::{Controller, Failure, Key, Next};
@@ -141,6 +141,7 @@ impl Controller for Network {
             NetworkAcl::TABLE,
             NetworkInterface::TABLE,
             VpcEndpoint::TABLE,
+            ManagedPrefixList::TABLE,
         ]
     }
 
@@ -229,7 +230,9 @@ pub fn network_state(view: &View, ground: &Ground) -> NetworkState {
         });
     }
     for (scope, table) in view.scan_all::<RouteTable>().filter(|(_, table)| used.contains(&table.vpc)) {
-        let routes = table.routes.iter().map(|route| netplan::RouteEntry {
+        let (to_blocks, to_lists): (Vec<_>, Vec<_>) = table.routes.iter().partition(|route| route.destination.is_ok());
+        // Of two routes to one block, that to the block itself goes before that to a list which has it.
+        let routes = to_blocks.into_iter().chain(to_lists).map(|route| netplan::RouteEntry {
             destination: match &route.destination {
                 Ok(block) => netplan::Destination::Cidr((*block).into()),
                 Err(list) => netplan::Destination::PrefixList(list.clone()),
@@ -279,6 +282,10 @@ pub fn network_state(view: &View, ground: &Ground) -> NetworkState {
     let regions: BTreeSet<_> = view.scan_all::<Vpc>().map(|(scope, _)| scope.region.clone()).collect();
     for list in regions.iter().flat_map(query::prefix_lists) {
         state.prefix_lists.insert(list.id, vec![ipnet::Ipv4Net::from(ground.gateway_endpoint_address()).into()]);
+    }
+    for (_, list) in view.scan_all::<ManagedPrefixList>() {
+        let blocks = list.entries().iter().map(|entry| entry.block).collect();
+        state.prefix_lists.insert(list.id.to_string(), blocks);
     }
     state
 }

@@ -27,5 +27,7 @@ pub fn tables() -> Vec<TableDef> {
         TableDef::of::<rows::NetworkInterface>(),
         TableDef::of::<rows::VpcEndpoint>(),
         TableDef::of::<rows::DhcpOptions>(),
+        TableDef::of::<rows::RegionDefaults>(),
+        TableDef::of::<rows::ManagedPrefixList>(),
     ]
 }

@@ -1,6 +1,6 @@
 //! What other services may read of the network.
 
-use crate::rows::{Address, NetworkInterface, RouteTable, SecurityGroup, Subnet, Vpc};
+use crate::rows::{Address, DhcpOptions, ManagedPrefixList, NetworkInterface, RouteTable, SecurityGroup, Subnet, Vpc};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use store::View;
@@ -68,6 +68,16 @@ pub struct PrefixList {
     pub id: String,
     /// `com.amazonaws.us-east-1.s3`.
     pub name: String,
+}
+
+/// Whether there is a prefix list of that id, the account's own or AWS's.
+pub fn is_prefix_list(view: &View, scope: &Scope, id: &str) -> bool {
+    view.contains::<ManagedPrefixList>(scope, id) || prefix_lists(&scope.region).iter().any(|list| list.id == id)
+}
+
+/// The DHCP options in force in a VPC: `None` where it has been given the set called `default`, which is no options.
+pub fn dhcp_options(view: &View, scope: &Scope, vpc: &Vpc) -> Option<Arc<DhcpOptions>> {
+    view.get(scope, vpc.dhcp_options.as_ref()?.as_str())
 }
 
 /// The prefix lists of the services that have gateway endpoints. Their addresses are the instance's own: the fabric's

@@ -30,6 +30,7 @@ not_found! {
     attachment_not_found(id) = "InvalidAttachmentID.NotFound", "The attachment ID '{id}' does not exist";
     endpoint_not_found(id) = "InvalidVpcEndpointId.NotFound", "The Vpc Endpoint Id '{id}' does not exist";
     dhcp_options_not_found(id) = "InvalidDhcpOptionID.NotFound", "The dhcpOption ID '{id}' does not exist";
+    managed_prefix_list_not_found(id) = "InvalidPrefixListID.NotFound", "The prefix list ID '{id}' does not exist";
     prefix_list_not_found(id) = "InvalidPrefixListId.NotFound", "The prefix list ID '{id}' does not exist";
     service_not_found(name) = "InvalidServiceName", "The Vpc Endpoint Service '{name}' does not exist";
 }
@@ -172,6 +173,51 @@ pub(crate) fn one_rule_type() -> ApiError {
 /// A rule that would change from blocks to groups, or the like.
 pub(crate) fn rule_type_changed(id: &str) -> ApiError {
     ApiError::new("InvalidParameterValue", format!("You cannot change the type of the security group rule {id}."))
+}
+
+/// More entries in a request than one may have.
+pub(crate) fn too_many_entries_in_request() -> ApiError {
+    ApiError::new("InvalidParameterValue", "The number of entries per request cannot exceeds limit (100).")
+}
+
+/// More entries than the prefix list may have.
+pub(crate) fn prefix_list_full() -> ApiError {
+    ApiError::new("PrefixListMaxEntriesExceeded", "You've reached the maximum number of entries for the prefix list.")
+}
+
+/// An entry that stands already.
+pub(crate) fn entry_exists(block: impl Display, description: &str) -> ApiError {
+    ApiError::new(
+        "InvalidPrefixListModification",
+        format!("An entry with the CIDR ({block}) and description ({description}) already exists."),
+    )
+}
+
+/// An entry that does not stand.
+pub(crate) fn no_such_entry(block: impl Display) -> ApiError {
+    ApiError::new("InvalidPrefixListModification", format!("The entry with the CIDR ({block}) does not exist."))
+}
+
+/// A change of entries and of their greatest number in one.
+pub(crate) fn entries_and_size_at_once() -> ApiError {
+    invalid_combination(
+        "You cannot modify the entries and the maximum entries for the prefix list in the same request.",
+    )
+}
+
+/// A change of another version than the one in force.
+pub(crate) fn prefix_list_version() -> ApiError {
+    ApiError::new("PrefixListVersionMismatch", "The prefix list has the incorrect version number.")
+}
+
+/// A version that the prefix list does not have.
+pub(crate) fn no_such_version(version: i64) -> ApiError {
+    ApiError::new("InvalidParameterValue", format!("The specified value for version is not valid: {version}."))
+}
+
+/// A change of a list of AWS's own.
+pub(crate) fn prefix_list_of_aws(id: &str) -> ApiError {
+    ApiError::new("UnsupportedOperation", format!("The prefix list '{id}' is managed by AWS."))
 }
 
 /// The pool of public addresses is used up.

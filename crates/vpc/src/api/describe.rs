@@ -36,17 +36,28 @@ pub(crate) type Page<R> = (Vec<Arc<R>>, Option<String>);
 pub(crate) fn rows<R: Row>(cx: &mut Context, kind: &Kind<R>, selection: Selection) -> Result<Page<R>, ApiError> {
     let scope = cx.scope.clone();
     let view = cx.view();
-    let found: Vec<Arc<R>> = match selection.ids.filter(|ids| !ids.is_empty()) {
+    let found: Vec<Arc<R>> = match selection.ids.as_ref().filter(|ids| !ids.is_empty()) {
         Some(ids) => {
             let found = ids.iter().map(|id| view.get::<R>(&scope, id).ok_or_else(|| (kind.not_found)(id)));
             found.collect::<Result<_, _>>()?
         }
         None => view.scan::<R>(&scope).cloned().collect(),
     };
+    of(view, &scope, kind, found, selection)
+}
+
+/// Those of `found`, which are in order of id, that `selection`'s filters and page select.
+pub(crate) fn of<R: Row>(
+    view: &View,
+    scope: &Scope,
+    kind: &Kind<R>,
+    found: Vec<Arc<R>>,
+    selection: Selection,
+) -> Result<Page<R>, ApiError> {
     let mut kept = Vec::new();
     let filters = selection.filters.unwrap_or_default();
     for row in found {
-        if matches(view, &scope, kind, &row, &filters)? {
+        if matches(view, scope, kind, &row, &filters)? {
             kept.push(row);
         }
     }

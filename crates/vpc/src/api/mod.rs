@@ -2,11 +2,13 @@
 
 mod address;
 mod describe;
+mod dhcp_options;
 mod endpoint;
 mod interface;
 mod internet_gateway;
 mod nat_gateway;
 mod network_acl;
+mod prefix_list;
 mod region;
 mod route;
 mod route_table;
@@ -39,12 +41,15 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
     ec2::Handlers {
         allocate_address: address::allocate,
         associate_address: address::associate,
+        associate_dhcp_options: dhcp_options::associate,
         associate_route_table: route_table::associate,
         assign_private_ip_addresses: interface::assign_private_ips,
         attach_internet_gateway: internet_gateway::attach,
         authorize_security_group_egress: rule::authorize_egress,
         authorize_security_group_ingress: rule::authorize_ingress,
+        create_dhcp_options: dhcp_options::create,
         create_internet_gateway: internet_gateway::create,
+        create_managed_prefix_list: prefix_list::create,
         create_nat_gateway: nat_gateway::create,
         create_network_acl: network_acl::create,
         create_network_acl_entry: network_acl::create_entry,
@@ -56,7 +61,9 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         create_tags: tags::create,
         create_vpc: vpc::create,
         create_vpc_endpoint: endpoint::create,
+        delete_dhcp_options: dhcp_options::delete,
         delete_internet_gateway: internet_gateway::delete,
+        delete_managed_prefix_list: prefix_list::delete,
         delete_nat_gateway: nat_gateway::delete,
         delete_network_acl: network_acl::delete,
         delete_network_acl_entry: network_acl::delete_entry,
@@ -72,8 +79,9 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         describe_addresses: address::describe,
         describe_addresses_attribute: address::describe_attribute,
         describe_availability_zones: region::availability_zones,
-        describe_dhcp_options: vpc::describe_dhcp_options,
+        describe_dhcp_options: dhcp_options::describe,
         describe_internet_gateways: internet_gateway::describe,
+        describe_managed_prefix_lists: prefix_list::describe,
         describe_nat_gateways: nat_gateway::describe,
         describe_network_acls: network_acl::describe,
         describe_network_interface_attribute: interface::describe_attribute,
@@ -94,7 +102,10 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         detach_internet_gateway: internet_gateway::detach,
         disassociate_address: address::disassociate,
         disassociate_route_table: route_table::disassociate,
+        get_managed_prefix_list_associations: prefix_list::associations,
+        get_managed_prefix_list_entries: prefix_list::entries,
         get_security_groups_for_vpc: security_group::for_vpc,
+        modify_managed_prefix_list: prefix_list::modify,
         modify_network_interface_attribute: interface::modify_attribute,
         modify_security_group_rules: rule_change::modify,
         modify_subnet_attribute: subnet::modify_attribute,
@@ -106,6 +117,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         replace_route: route::replace,
         replace_route_table_association: route_table::replace_association,
         reset_network_interface_attribute: interface::reset_attribute,
+        restore_managed_prefix_list_version: prefix_list::restore_version,
         revoke_security_group_egress: rule::revoke_egress,
         revoke_security_group_ingress: rule::revoke_ingress,
         unassign_private_ip_addresses: interface::unassign_private_ips,

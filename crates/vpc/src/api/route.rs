@@ -1,6 +1,7 @@
 //! Routes within a route table.
 
 use super::{Ec2, begin, refuse, vpc};
+use crate::query;
 use crate::rows::{
     InternetGateway, NatGateway, NatGatewayState, NetworkInterface, Route, RouteTable, Target, Vpc, VpcEndpoint,
 };
@@ -66,6 +67,19 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// The destination, which must exist if it is a prefix list.
+    fn standing(
+        view: &View,
+        scope: &Scope,
+        cidr: Option<&str>,
+        list: Option<&str>,
+    ) -> Result<Result<Ipv4Net, String>, ApiError> {
+        match Self::destination(cidr, list)? {
+            Err(list) if !query::is_prefix_list(view, scope, &list) => Err(texts::prefix_list_not_found(&list)),
+            found => Ok(found),
+        }
+    }
+
     fn destination(cidr: Option<&str>, list: Option<&str>) -> Result<Result<Ipv4Net, String>, ApiError> {
         match (cidr, list) {
             (Some(text), None) => vpc::block(text).map(Ok),
@@ -152,7 +166,9 @@ macro_rules! not_here {
 macro_rules! wanted {
     ($tx:expr, $scope:expr, $table:expr, $input:ident) => {
         Wanted {
-            destination: Wanted::destination(
+            destination: Wanted::standing(
+                $tx,
+                $scope,
                 $input.destination_cidr_block.as_deref(),
                 $input.destination_prefix_list_id.as_deref(),
             )?,

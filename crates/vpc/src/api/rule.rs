@@ -2,7 +2,8 @@
 
 use super::describe::{self, one};
 use super::{Ec2, begin, security_group, tags};
-use crate::rows::{Peer, Rule, SecurityGroup, Tags, Vpc};
+use crate::query;
+use crate::rows::{ManagedPrefixList, Peer, Rule, SecurityGroup, Tags, Vpc};
 use crate::texts;
 use gateway::Context;
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -189,7 +190,7 @@ pub(crate) fn rules(
         }
         for list in permission.prefix_list_ids.unwrap_or_default() {
             let id = list.prefix_list_id.unwrap_or_default();
-            if !crate::query::prefix_lists(&scope.region).iter().any(|known| known.id == id) {
+            if !query::is_prefix_list(view, scope, &id) {
                 return Err(texts::prefix_list_not_found(&id));
             }
             add(Peer::PrefixList(id), list.description);
@@ -315,12 +316,17 @@ pub(crate) fn check_room<'a>(
     if counts.iter().flatten().any(|count| *count > MAX_RULES) { Err(texts::too_many_rules()) } else { Ok(()) }
 }
 
-/// As how many rules one counts, for IPv4 and for IPv6.
-fn weight(_: &View, _: &Scope, peer: &Peer) -> (usize, usize) {
+/// As how many rules one counts, for IPv4 and for IPv6. A prefix list counts as the entries that it may have.
+fn weight(view: &View, scope: &Scope, peer: &Peer) -> (usize, usize) {
     match peer {
         Peer::Ipv4(_) => (1, 0),
         Peer::Ipv6(_) => (0, 1),
-        Peer::Group(_) | Peer::PrefixList(_) => (1, 1),
+        Peer::Group(_) => (1, 1),
+        Peer::PrefixList(id) => match view.get::<ManagedPrefixList>(scope, id) {
+            Some(list) if list.ipv6 => (0, usize::try_from(list.max_entries).unwrap_or_default()),
+            Some(list) => (usize::try_from(list.max_entries).unwrap_or_default(), 0),
+            None => (1, 1),
+        },
     }
 }
 

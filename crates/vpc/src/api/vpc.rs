@@ -1,10 +1,10 @@
-//! VPCs, their attributes, and the DHCP options of a region.
+//! VPCs and their attributes, and what a region has before anybody uses it.
 
 use super::describe::{self, Kind, Selection, maybe, one};
-use super::{Ec2, begin, refuse, subnet, tags};
+use super::{Ec2, begin, dhcp_options, refuse, subnet, tags};
 use crate::rows::{
     AclEntry, AclTraffic, DhcpOptions, InternetGateway, NatGateway, NatGatewayState, NetworkAcl, NetworkInterface,
-    Peer, Route, RouteTable, Rule, SecurityGroup, Subnet, Tags, Target, Vpc, VpcEndpoint,
+    Peer, RegionDefaults, Route, RouteTable, Rule, SecurityGroup, Subnet, Tags, Target, Vpc, VpcEndpoint,
 };
 use crate::texts;
 use gateway::Context;
@@ -15,7 +15,7 @@ use types::id::{
     DhcpOptionsId, InternetGatewayId, NetworkAclId, RouteTableAssociationId, RouteTableId, SecurityGroupId,
     SecurityGroupRuleId, VpcCidrAssociationId, VpcId,
 };
-use types::{ApiError, Region, Scope};
+use types::{ApiError, Scope};
 use wire::Unit;
 
 /// The sizes that a VPC may have. Source: VPC user guide, "VPC CIDR blocks".
@@ -27,30 +27,42 @@ const DEFAULT_BLOCK: &str = "172.31.0.0/16";
 /// Gives the region its default DHCP options and default VPC when it is used for the first time.
 pub(crate) fn ensure_region(cx: &mut Context) {
     let scope = cx.scope.clone();
-    if cx.view().scan::<DhcpOptions>(&scope).next().is_some() {
+    if cx.view().contains::<RegionDefaults>(&scope, RegionDefaults::ID) {
         return;
     }
     let tx = cx.tx();
     // Another call may have been first between the look and the transaction.
-    if tx.scan::<DhcpOptions>(&scope).next().is_some() {
+    if tx.contains::<RegionDefaults>(&scope, RegionDefaults::ID) {
         return;
     }
-    let domain = if scope.region.as_str() == Region::DEFAULT {
-        "ec2.internal".to_owned()
-    } else {
-        format!("{}.compute.internal", scope.region)
-    };
-    let options = vec![
-        ("domain-name".to_owned(), vec![domain]),
-        ("domain-name-servers".to_owned(), vec!["AmazonProvidedDNS".to_owned()]),
-    ];
-    tx.put(&scope, DhcpOptions { id: DhcpOptionsId::generate(), options, tags: Tags::new() });
+    // A store from before there were other sets holds the default one alone.
+    let standing = tx.scan::<DhcpOptions>(&scope).next().map(|options| options.id.clone());
+    if let Some(standing) = standing {
+        tx.put(&scope, RegionDefaults { id: RegionDefaults::ID.to_owned(), dhcp_options: standing });
+        return;
+    }
+    make_default(tx, &scope);
+}
+
+/// The DHCP options that new VPCs get.
+fn default_dhcp_options(tx: &mut Tx, scope: &Scope) -> DhcpOptionsId {
+    let standing = tx.get::<RegionDefaults>(scope, RegionDefaults::ID).map(|defaults| defaults.dhcp_options.clone());
+    if let Some(standing) = standing.filter(|id| tx.contains::<DhcpOptions>(scope, id.as_str())) {
+        return standing;
+    }
+    let id = tx.put(scope, dhcp_options::regions_own(&scope.region)).id.clone();
+    tx.put(scope, RegionDefaults { id: RegionDefaults::ID.to_owned(), dhcp_options: id.clone() });
+    id
+}
+
+/// Makes the default VPC with its internet gateway and a subnet in each zone.
+fn make_default(tx: &mut Tx, scope: &Scope) {
     let Ok(block) = DEFAULT_BLOCK.parse::<Ipv4Net>() else { return };
-    let vpc = make(tx, &scope, block, "default", true, Tags::new());
+    let vpc = make(tx, scope, block, "default", true, Tags::new());
     let gateway = InternetGateway { id: InternetGatewayId::generate(), vpc: Some(vpc.id.clone()), tags: Tags::new() };
     let everywhere = Route { destination: Ok(Ipv4Net::default()), target: Target::InternetGateway(gateway.id.clone()) };
-    tx.put(&scope, gateway);
-    tx.update::<RouteTable>(&scope, vpc.main_route_table.as_str(), |table| table.routes.push(everywhere));
+    tx.put(scope, gateway);
+    tx.update::<RouteTable>(scope, vpc.main_route_table.as_str(), |table| table.routes.push(everywhere));
     let blocks = block.subnets(20).into_iter().flatten();
     for (zone, block) in scope.region.zones().into_iter().zip(blocks) {
         let subnet = Subnet {
@@ -58,7 +70,7 @@ pub(crate) fn ensure_region(cx: &mut Context) {
             map_public_ip_on_launch: true,
             ..subnet::row(&vpc, block, zone, Tags::new())
         };
-        tx.put(&scope, subnet);
+        tx.put(scope, subnet);
     }
 }
 
@@ -73,7 +85,7 @@ fn make(tx: &mut Tx, scope: &Scope, cidr: Ipv4Net, tenancy: &str, is_default: bo
         dns_support: true,
         dns_hostnames: is_default,
         usage_metrics: false,
-        dhcp_options: tx.scan::<DhcpOptions>(scope).next().map(|options| options.id.clone()),
+        dhcp_options: Some(default_dhcp_options(tx, scope)),
         main_route_table: RouteTableId::generate(),
         default_network_acl: NetworkAclId::generate(),
         default_security_group: SecurityGroupId::generate(),
@@ -284,47 +296,4 @@ pub(crate) fn modify_attribute(
         vpc.usage_metrics = metrics.unwrap_or(vpc.usage_metrics);
     });
     updated.map(|_| Unit).ok_or_else(|| texts::vpc_not_found(&input.vpc_id))
-}
-
-const DHCP_KIND: Kind<DhcpOptions> =
-    Kind { not_found: texts::dhcp_options_not_found, tags: |options| &options.tags, filter: dhcp_filter };
-
-fn dhcp_filter(_: &View, scope: &Scope, options: &DhcpOptions, name: &str) -> Option<Vec<String>> {
-    Some(match name {
-        "dhcp-options-id" => one(&options.id),
-        "key" => options.options.iter().map(|(key, _)| key.clone()).collect(),
-        "value" => options.options.iter().flat_map(|(_, values)| values.clone()).collect(),
-        "owner-id" => one(&scope.account),
-        _ => return None,
-    })
-}
-
-pub(crate) fn describe_dhcp_options(
-    _: &Ec2,
-    cx: &mut Context,
-    input: ec2::DescribeDhcpOptionsRequest,
-) -> Result<ec2::DescribeDhcpOptionsResult, ApiError> {
-    begin(cx, input.dry_run)?;
-    let (max_results, next_token) = (input.max_results, input.next_token);
-    let selection = Selection { ids: input.dhcp_options_ids, filters: input.filters, max_results, next_token };
-    let (rows, next_token) = describe::rows(cx, &DHCP_KIND, selection)?;
-    let owner = cx.scope.account.to_string();
-    let show = |options: &DhcpOptions| ec2::DhcpOptions {
-        owner_id: Some(owner.clone()),
-        tags: tags::shown(&options.tags),
-        dhcp_options_id: Some(options.id.to_string()),
-        dhcp_configurations: Some(
-            options
-                .options
-                .iter()
-                .map(|(key, values)| ec2::DhcpConfiguration {
-                    key: Some(key.clone()),
-                    values: Some(
-                        values.iter().map(|value| ec2::AttributeValue { value: Some(value.clone()) }).collect(),
-                    ),
-                })
-                .collect(),
-        ),
-    };
-    Ok(ec2::DescribeDhcpOptionsResult { dhcp_options: Some(rows.iter().map(|row| show(row)).collect()), next_token })
 }

@@ -1,22 +1,26 @@
 //! The resources as the store holds them, in AWS's nouns. Ids are AWS's; every row carries its tags.
 
 mod address;
+mod dhcp_options;
 mod gateway;
 mod interface;
 mod network_acl;
+mod prefix_list;
 mod route_table;
 mod security_group;
 mod subnet;
 mod vpc;
 
 pub use address::Address;
+pub use dhcp_options::{DhcpOptions, RegionDefaults};
 pub use gateway::{InternetGateway, NatGateway, NatGatewayState, VpcEndpoint};
 pub use interface::{Attachment, InterfaceState, InterfaceType, NetworkInterface};
 pub use network_acl::{AclEntry, AclTraffic, NetworkAcl};
+pub use prefix_list::{ManagedPrefixList, PrefixListEntry, PrefixListState};
 pub use route_table::{Route, RouteTable, RouteTableAssociation, Target};
 pub use security_group::{Peer, Rule, SecurityGroup};
 pub use subnet::Subnet;
-pub use vpc::{DhcpOptions, Vpc};
+pub use vpc::Vpc;
 
 /// A resource's tags, by key.
 pub type Tags = std::collections::BTreeMap<String, String>;

@@ -1,4 +1,4 @@
-//! A VPC and its DHCP options.
+//! A VPC.
 
 use super::{Tags, row};
 use ipnet::Ipv4Net;
@@ -38,16 +38,3 @@ pub struct Vpc {
 }
 
 row!(Vpc, "vpc.vpc", id);
-
-/// A set of DHCP options.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DhcpOptions {
-    /// Its id.
-    pub id: DhcpOptionsId,
-    /// `domain-name`, `domain-name-servers`, … in AWS's order.
-    pub options: Vec<(String, Vec<String>)>,
-    /// Its tags.
-    pub tags: Tags,
-}
-
-row!(DhcpOptions, "vpc.dhcp_options", id);
