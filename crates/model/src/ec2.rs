@@ -11,9 +11,12 @@ pub struct Handlers<S, C> {
     pub associate_address: fn(&S, &mut C, AssociateAddressRequest) -> Result<AssociateAddressResult, types::ApiError>,
     pub associate_dhcp_options: fn(&S, &mut C, AssociateDhcpOptionsRequest) -> Result<wire::Unit, types::ApiError>,
     pub associate_route_table: fn(&S, &mut C, AssociateRouteTableRequest) -> Result<AssociateRouteTableResult, types::ApiError>,
+    pub associate_vpc_cidr_block: fn(&S, &mut C, AssociateVpcCidrBlockRequest) -> Result<AssociateVpcCidrBlockResult, types::ApiError>,
     pub attach_internet_gateway: fn(&S, &mut C, AttachInternetGatewayRequest) -> Result<wire::Unit, types::ApiError>,
     pub authorize_security_group_egress: fn(&S, &mut C, AuthorizeSecurityGroupEgressRequest) -> Result<AuthorizeSecurityGroupEgressResult, types::ApiError>,
     pub authorize_security_group_ingress: fn(&S, &mut C, AuthorizeSecurityGroupIngressRequest) -> Result<AuthorizeSecurityGroupIngressResult, types::ApiError>,
+    pub create_default_subnet: fn(&S, &mut C, CreateDefaultSubnetRequest) -> Result<CreateDefaultSubnetResult, types::ApiError>,
+    pub create_default_vpc: fn(&S, &mut C, CreateDefaultVpcRequest) -> Result<CreateDefaultVpcResult, types::ApiError>,
     pub create_dhcp_options: fn(&S, &mut C, CreateDhcpOptionsRequest) -> Result<CreateDhcpOptionsResult, types::ApiError>,
     pub create_internet_gateway: fn(&S, &mut C, CreateInternetGatewayRequest) -> Result<CreateInternetGatewayResult, types::ApiError>,
     pub create_managed_prefix_list: fn(&S, &mut C, CreateManagedPrefixListRequest) -> Result<CreateManagedPrefixListResult, types::ApiError>,
@@ -69,6 +72,7 @@ pub struct Handlers<S, C> {
     pub detach_internet_gateway: fn(&S, &mut C, DetachInternetGatewayRequest) -> Result<wire::Unit, types::ApiError>,
     pub disassociate_address: fn(&S, &mut C, DisassociateAddressRequest) -> Result<wire::Unit, types::ApiError>,
     pub disassociate_route_table: fn(&S, &mut C, DisassociateRouteTableRequest) -> Result<wire::Unit, types::ApiError>,
+    pub disassociate_vpc_cidr_block: fn(&S, &mut C, DisassociateVpcCidrBlockRequest) -> Result<DisassociateVpcCidrBlockResult, types::ApiError>,
     pub get_managed_prefix_list_associations: fn(&S, &mut C, GetManagedPrefixListAssociationsRequest) -> Result<GetManagedPrefixListAssociationsResult, types::ApiError>,
     pub get_managed_prefix_list_entries: fn(&S, &mut C, GetManagedPrefixListEntriesRequest) -> Result<GetManagedPrefixListEntriesResult, types::ApiError>,
     pub get_security_groups_for_vpc: fn(&S, &mut C, GetSecurityGroupsForVpcRequest) -> Result<GetSecurityGroupsForVpcResult, types::ApiError>,
@@ -78,6 +82,7 @@ pub struct Handlers<S, C> {
     pub modify_subnet_attribute: fn(&S, &mut C, ModifySubnetAttributeRequest) -> Result<wire::Unit, types::ApiError>,
     pub modify_vpc_attribute: fn(&S, &mut C, ModifyVpcAttributeRequest) -> Result<wire::Unit, types::ApiError>,
     pub modify_vpc_endpoint: fn(&S, &mut C, ModifyVpcEndpointRequest) -> Result<ModifyVpcEndpointResult, types::ApiError>,
+    pub modify_vpc_tenancy: fn(&S, &mut C, ModifyVpcTenancyRequest) -> Result<ModifyVpcTenancyResult, types::ApiError>,
     pub release_address: fn(&S, &mut C, ReleaseAddressRequest) -> Result<wire::Unit, types::ApiError>,
     pub replace_network_acl_association: fn(&S, &mut C, ReplaceNetworkAclAssociationRequest) -> Result<ReplaceNetworkAclAssociationResult, types::ApiError>,
     pub replace_network_acl_entry: fn(&S, &mut C, ReplaceNetworkAclEntryRequest) -> Result<wire::Unit, types::ApiError>,
@@ -119,85 +124,90 @@ impl<S: Send + Sync, C> wire::Service<C> for Api<S, C> {
             2 => call(h.associate_address, s, c, input),
             3 => call(h.associate_dhcp_options, s, c, input),
             4 => call(h.associate_route_table, s, c, input),
-            5 => call(h.attach_internet_gateway, s, c, input),
-            6 => call(h.authorize_security_group_egress, s, c, input),
-            7 => call(h.authorize_security_group_ingress, s, c, input),
-            8 => call(h.create_dhcp_options, s, c, input),
-            9 => call(h.create_internet_gateway, s, c, input),
-            10 => call(h.create_managed_prefix_list, s, c, input),
-            11 => call(h.create_nat_gateway, s, c, input),
-            12 => call(h.create_network_acl, s, c, input),
-            13 => call(h.create_network_acl_entry, s, c, input),
-            14 => call(h.create_network_interface, s, c, input),
-            15 => call(h.create_route, s, c, input),
-            16 => call(h.create_route_table, s, c, input),
-            17 => call(h.create_security_group, s, c, input),
-            18 => call(h.create_subnet, s, c, input),
-            19 => call(h.create_tags, s, c, input),
-            20 => call(h.create_vpc, s, c, input),
-            21 => call(h.create_vpc_endpoint, s, c, input),
-            22 => call(h.delete_dhcp_options, s, c, input),
-            23 => call(h.delete_internet_gateway, s, c, input),
-            24 => call(h.delete_managed_prefix_list, s, c, input),
-            25 => call(h.delete_nat_gateway, s, c, input),
-            26 => call(h.delete_network_acl, s, c, input),
-            27 => call(h.delete_network_acl_entry, s, c, input),
-            28 => call(h.delete_network_interface, s, c, input),
-            29 => call(h.delete_route, s, c, input),
-            30 => call(h.delete_route_table, s, c, input),
-            31 => call(h.delete_security_group, s, c, input),
-            32 => call(h.delete_subnet, s, c, input),
-            33 => call(h.delete_tags, s, c, input),
-            34 => call(h.delete_vpc, s, c, input),
-            35 => call(h.delete_vpc_endpoints, s, c, input),
-            36 => call(h.describe_account_attributes, s, c, input),
-            37 => call(h.describe_addresses, s, c, input),
-            38 => call(h.describe_addresses_attribute, s, c, input),
-            39 => call(h.describe_availability_zones, s, c, input),
-            40 => call(h.describe_dhcp_options, s, c, input),
-            41 => call(h.describe_internet_gateways, s, c, input),
-            42 => call(h.describe_managed_prefix_lists, s, c, input),
-            43 => call(h.describe_nat_gateways, s, c, input),
-            44 => call(h.describe_network_acls, s, c, input),
-            45 => call(h.describe_network_interface_attribute, s, c, input),
-            46 => call(h.describe_network_interfaces, s, c, input),
-            47 => call(h.describe_prefix_lists, s, c, input),
-            48 => call(h.describe_regions, s, c, input),
-            49 => call(h.describe_route_tables, s, c, input),
-            50 => call(h.describe_security_group_references, s, c, input),
-            51 => call(h.describe_security_group_rules, s, c, input),
-            52 => call(h.describe_security_groups, s, c, input),
-            53 => call(h.describe_stale_security_groups, s, c, input),
-            54 => call(h.describe_subnets, s, c, input),
-            55 => call(h.describe_tags, s, c, input),
-            56 => call(h.describe_vpc_attribute, s, c, input),
-            57 => call(h.describe_vpc_endpoint_services, s, c, input),
-            58 => call(h.describe_vpc_endpoints, s, c, input),
-            59 => call(h.describe_vpcs, s, c, input),
-            60 => call(h.detach_internet_gateway, s, c, input),
-            61 => call(h.disassociate_address, s, c, input),
-            62 => call(h.disassociate_route_table, s, c, input),
-            63 => call(h.get_managed_prefix_list_associations, s, c, input),
-            64 => call(h.get_managed_prefix_list_entries, s, c, input),
-            65 => call(h.get_security_groups_for_vpc, s, c, input),
-            66 => call(h.modify_managed_prefix_list, s, c, input),
-            67 => call(h.modify_network_interface_attribute, s, c, input),
-            68 => call(h.modify_security_group_rules, s, c, input),
-            69 => call(h.modify_subnet_attribute, s, c, input),
-            70 => call(h.modify_vpc_attribute, s, c, input),
-            71 => call(h.modify_vpc_endpoint, s, c, input),
-            72 => call(h.release_address, s, c, input),
-            73 => call(h.replace_network_acl_association, s, c, input),
-            74 => call(h.replace_network_acl_entry, s, c, input),
-            75 => call(h.replace_route, s, c, input),
-            76 => call(h.replace_route_table_association, s, c, input),
-            77 => call(h.reset_network_interface_attribute, s, c, input),
-            78 => call(h.restore_managed_prefix_list_version, s, c, input),
-            79 => call(h.revoke_security_group_egress, s, c, input),
-            80 => call(h.revoke_security_group_ingress, s, c, input),
-            81 => call(h.unassign_private_ip_addresses, s, c, input),
-            82 => call(h.update_security_group_rule_descriptions_egress, s, c, input),
-            83 => call(h.update_security_group_rule_descriptions_ingress, s, c, input),
+            5 => call(h.associate_vpc_cidr_block, s, c, input),
+            6 => call(h.attach_internet_gateway, s, c, input),
+            7 => call(h.authorize_security_group_egress, s, c, input),
+            8 => call(h.authorize_security_group_ingress, s, c, input),
+            9 => call(h.create_default_subnet, s, c, input),
+            10 => call(h.create_default_vpc, s, c, input),
+            11 => call(h.create_dhcp_options, s, c, input),
+            12 => call(h.create_internet_gateway, s, c, input),
+            13 => call(h.create_managed_prefix_list, s, c, input),
+            14 => call(h.create_nat_gateway, s, c, input),
+            15 => call(h.create_network_acl, s, c, input),
+            16 => call(h.create_network_acl_entry, s, c, input),
+            17 => call(h.create_network_interface, s, c, input),
+            18 => call(h.create_route, s, c, input),
+            19 => call(h.create_route_table, s, c, input),
+            20 => call(h.create_security_group, s, c, input),
+            21 => call(h.create_subnet, s, c, input),
+            22 => call(h.create_tags, s, c, input),
+            23 => call(h.create_vpc, s, c, input),
+            24 => call(h.create_vpc_endpoint, s, c, input),
+            25 => call(h.delete_dhcp_options, s, c, input),
+            26 => call(h.delete_internet_gateway, s, c, input),
+            27 => call(h.delete_managed_prefix_list, s, c, input),
+            28 => call(h.delete_nat_gateway, s, c, input),
+            29 => call(h.delete_network_acl, s, c, input),
+            30 => call(h.delete_network_acl_entry, s, c, input),
+            31 => call(h.delete_network_interface, s, c, input),
+            32 => call(h.delete_route, s, c, input),
+            33 => call(h.delete_route_table, s, c, input),
+            34 => call(h.delete_security_group, s, c, input),
+            35 => call(h.delete_subnet, s, c, input),
+            36 => call(h.delete_tags, s, c, input),
+            37 => call(h.delete_vpc, s, c, input),
+            38 => call(h.delete_vpc_endpoints, s, c, input),
+            39 => call(h.describe_account_attributes, s, c, input),
+            40 => call(h.describe_addresses, s, c, input),
+            41 => call(h.describe_addresses_attribute, s, c, input),
+            42 => call(h.describe_availability_zones, s, c, input),
+            43 => call(h.describe_dhcp_options, s, c, input),
+            44 => call(h.describe_internet_gateways, s, c, input),
+            45 => call(h.describe_managed_prefix_lists, s, c, input),
+            46 => call(h.describe_nat_gateways, s, c, input),
+            47 => call(h.describe_network_acls, s, c, input),
+            48 => call(h.describe_network_interface_attribute, s, c, input),
+            49 => call(h.describe_network_interfaces, s, c, input),
+            50 => call(h.describe_prefix_lists, s, c, input),
+            51 => call(h.describe_regions, s, c, input),
+            52 => call(h.describe_route_tables, s, c, input),
+            53 => call(h.describe_security_group_references, s, c, input),
+            54 => call(h.describe_security_group_rules, s, c, input),
+            55 => call(h.describe_security_groups, s, c, input),
+            56 => call(h.describe_stale_security_groups, s, c, input),
+            57 => call(h.describe_subnets, s, c, input),
+            58 => call(h.describe_tags, s, c, input),
+            59 => call(h.describe_vpc_attribute, s, c, input),
+            60 => call(h.describe_vpc_endpoint_services, s, c, input),
+            61 => call(h.describe_vpc_endpoints, s, c, input),
+            62 => call(h.describe_vpcs, s, c, input),
+            63 => call(h.detach_internet_gateway, s, c, input),
+            64 => call(h.disassociate_address, s, c, input),
+            65 => call(h.disassociate_route_table, s, c, input),
+            66 => call(h.disassociate_vpc_cidr_block, s, c, input),
+            67 => call(h.get_managed_prefix_list_associations, s, c, input),
+            68 => call(h.get_managed_prefix_list_entries, s, c, input),
+            69 => call(h.get_security_groups_for_vpc, s, c, input),
+            70 => call(h.modify_managed_prefix_list, s, c, input),
+            71 => call(h.modify_network_interface_attribute, s, c, input),
+            72 => call(h.modify_security_group_rules, s, c, input),
+            73 => call(h.modify_subnet_attribute, s, c, input),
+            74 => call(h.modify_vpc_attribute, s, c, input),
+            75 => call(h.modify_vpc_endpoint, s, c, input),
+            76 => call(h.modify_vpc_tenancy, s, c, input),
+            77 => call(h.release_address, s, c, input),
+            78 => call(h.replace_network_acl_association, s, c, input),
+            79 => call(h.replace_network_acl_entry, s, c, input),
+            80 => call(h.replace_route, s, c, input),
+            81 => call(h.replace_route_table_association, s, c, input),
+            82 => call(h.reset_network_interface_attribute, s, c, input),
+            83 => call(h.restore_managed_prefix_list_version, s, c, input),
+            84 => call(h.revoke_security_group_egress, s, c, input),
+            85 => call(h.revoke_security_group_ingress, s, c, input),
+            86 => call(h.unassign_private_ip_addresses, s, c, input),
+            87 => call(h.update_security_group_rule_descriptions_egress, s, c, input),
+            88 => call(h.update_security_group_rule_descriptions_ingress, s, c, input),
             _ => Err(types::ApiError::not_implemented("this operation")),
         }
     }
@@ -222,9 +232,12 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "AssociateAddress", input: &S_AssociateAddressRequest, output: &S_AssociateAddressResult, wrapper: "" },
         wire::OperationInfo { name: "AssociateDhcpOptions", input: &S_AssociateDhcpOptionsRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "AssociateRouteTable", input: &S_AssociateRouteTableRequest, output: &S_AssociateRouteTableResult, wrapper: "" },
+        wire::OperationInfo { name: "AssociateVpcCidrBlock", input: &S_AssociateVpcCidrBlockRequest, output: &S_AssociateVpcCidrBlockResult, wrapper: "" },
         wire::OperationInfo { name: "AttachInternetGateway", input: &S_AttachInternetGatewayRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "AuthorizeSecurityGroupEgress", input: &S_AuthorizeSecurityGroupEgressRequest, output: &S_AuthorizeSecurityGroupEgressResult, wrapper: "" },
         wire::OperationInfo { name: "AuthorizeSecurityGroupIngress", input: &S_AuthorizeSecurityGroupIngressRequest, output: &S_AuthorizeSecurityGroupIngressResult, wrapper: "" },
+        wire::OperationInfo { name: "CreateDefaultSubnet", input: &S_CreateDefaultSubnetRequest, output: &S_CreateDefaultSubnetResult, wrapper: "" },
+        wire::OperationInfo { name: "CreateDefaultVpc", input: &S_CreateDefaultVpcRequest, output: &S_CreateDefaultVpcResult, wrapper: "" },
         wire::OperationInfo { name: "CreateDhcpOptions", input: &S_CreateDhcpOptionsRequest, output: &S_CreateDhcpOptionsResult, wrapper: "" },
         wire::OperationInfo { name: "CreateInternetGateway", input: &S_CreateInternetGatewayRequest, output: &S_CreateInternetGatewayResult, wrapper: "" },
         wire::OperationInfo { name: "CreateManagedPrefixList", input: &S_CreateManagedPrefixListRequest, output: &S_CreateManagedPrefixListResult, wrapper: "" },
@@ -280,6 +293,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "DetachInternetGateway", input: &S_DetachInternetGatewayRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DisassociateAddress", input: &S_DisassociateAddressRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DisassociateRouteTable", input: &S_DisassociateRouteTableRequest, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "DisassociateVpcCidrBlock", input: &S_DisassociateVpcCidrBlockRequest, output: &S_DisassociateVpcCidrBlockResult, wrapper: "" },
         wire::OperationInfo { name: "GetManagedPrefixListAssociations", input: &S_GetManagedPrefixListAssociationsRequest, output: &S_GetManagedPrefixListAssociationsResult, wrapper: "" },
         wire::OperationInfo { name: "GetManagedPrefixListEntries", input: &S_GetManagedPrefixListEntriesRequest, output: &S_GetManagedPrefixListEntriesResult, wrapper: "" },
         wire::OperationInfo { name: "GetSecurityGroupsForVpc", input: &S_GetSecurityGroupsForVpcRequest, output: &S_GetSecurityGroupsForVpcResult, wrapper: "" },
@@ -289,6 +303,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "ModifySubnetAttribute", input: &S_ModifySubnetAttributeRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "ModifyVpcAttribute", input: &S_ModifyVpcAttributeRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "ModifyVpcEndpoint", input: &S_ModifyVpcEndpointRequest, output: &S_ModifyVpcEndpointResult, wrapper: "" },
+        wire::OperationInfo { name: "ModifyVpcTenancy", input: &S_ModifyVpcTenancyRequest, output: &S_ModifyVpcTenancyResult, wrapper: "" },
         wire::OperationInfo { name: "ReleaseAddress", input: &S_ReleaseAddressRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "ReplaceNetworkAclAssociation", input: &S_ReplaceNetworkAclAssociationRequest, output: &S_ReplaceNetworkAclAssociationResult, wrapper: "" },
         wire::OperationInfo { name: "ReplaceNetworkAclEntry", input: &S_ReplaceNetworkAclEntryRequest, output: &wire::schema::UNIT, wrapper: "" },
@@ -815,6 +830,11 @@ pub mod vpc_state {
     pub const PENDING: &str = "pending";
     pub const AVAILABLE: &str = "available";
     pub const DELETING: &str = "deleting";
+}
+
+/// The values of `VpcTenancy`.
+pub mod vpc_tenancy {
+    pub const DEFAULT: &str = "default";
 }
 
 static S_AccountAttribute: wire::Schema = wire::Schema::plain("AccountAttribute", wire::schema::Kind::Structure(&[
@@ -1490,6 +1510,110 @@ impl wire::Shape for AssociateRouteTableResult {
 }
 
 impl std::fmt::Debug for AssociateRouteTableResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AssociateVpcCidrBlockRequest: wire::Schema = wire::Schema::plain("AssociateVpcCidrBlockRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("CidrBlock", "CidrBlock", "CidrBlock", false, &wire::schema::STRING),
+    wire::schema::Member::new("Ipv6CidrBlockNetworkBorderGroup", "Ipv6CidrBlockNetworkBorderGroup", "Ipv6CidrBlockNetworkBorderGroup", false, &wire::schema::STRING),
+    wire::schema::Member::new("Ipv6Pool", "Ipv6Pool", "Ipv6Pool", false, &wire::schema::STRING),
+    wire::schema::Member::new("Ipv6CidrBlock", "Ipv6CidrBlock", "Ipv6CidrBlock", false, &wire::schema::STRING),
+    wire::schema::Member::new("Ipv4IpamPoolId", "Ipv4IpamPoolId", "Ipv4IpamPoolId", false, &wire::schema::STRING),
+    wire::schema::Member::new("Ipv4NetmaskLength", "Ipv4NetmaskLength", "Ipv4NetmaskLength", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Ipv6IpamPoolId", "Ipv6IpamPoolId", "Ipv6IpamPoolId", false, &wire::schema::STRING),
+    wire::schema::Member::new("Ipv6NetmaskLength", "Ipv6NetmaskLength", "Ipv6NetmaskLength", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("VpcId", "VpcId", "vpcId", true, &wire::schema::STRING),
+    wire::schema::Member::new("AmazonProvidedIpv6CidrBlock", "AmazonProvidedIpv6CidrBlock", "amazonProvidedIpv6CidrBlock", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AssociateVpcCidrBlockRequest {
+    pub cidr_block: Option<String>,
+    pub ipv6_cidr_block_network_border_group: Option<String>,
+    pub ipv6_pool: Option<String>,
+    pub ipv6_cidr_block: Option<String>,
+    pub ipv4_ipam_pool_id: Option<String>,
+    pub ipv4_netmask_length: Option<i32>,
+    pub ipv6_ipam_pool_id: Option<String>,
+    pub ipv6_netmask_length: Option<i32>,
+    pub vpc_id: String,
+    pub amazon_provided_ipv6_cidr_block: Option<bool>,
+}
+
+impl wire::Shape for AssociateVpcCidrBlockRequest {
+    const SCHEMA: &'static wire::Schema = &S_AssociateVpcCidrBlockRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cidr_block = Some(wire::shape::Datum::from_value(value)),
+            1 => self.ipv6_cidr_block_network_border_group = Some(wire::shape::Datum::from_value(value)),
+            2 => self.ipv6_pool = Some(wire::shape::Datum::from_value(value)),
+            3 => self.ipv6_cidr_block = Some(wire::shape::Datum::from_value(value)),
+            4 => self.ipv4_ipam_pool_id = Some(wire::shape::Datum::from_value(value)),
+            5 => self.ipv4_netmask_length = Some(wire::shape::Datum::from_value(value)),
+            6 => self.ipv6_ipam_pool_id = Some(wire::shape::Datum::from_value(value)),
+            7 => self.ipv6_netmask_length = Some(wire::shape::Datum::from_value(value)),
+            8 => self.vpc_id = wire::shape::Datum::from_value(value),
+            9 => self.amazon_provided_ipv6_cidr_block = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AssociateVpcCidrBlockRequest, 0, self.cidr_block.as_ref());
+        wire::shape::optional(writer, &S_AssociateVpcCidrBlockRequest, 1, self.ipv6_cidr_block_network_border_group.as_ref());
+        wire::shape::optional(writer, &S_AssociateVpcCidrBlockRequest, 2, self.ipv6_pool.as_ref());
+        wire::shape::optional(writer, &S_AssociateVpcCidrBlockRequest, 3, self.ipv6_cidr_block.as_ref());
+        wire::shape::optional(writer, &S_AssociateVpcCidrBlockRequest, 4, self.ipv4_ipam_pool_id.as_ref());
+        wire::shape::optional(writer, &S_AssociateVpcCidrBlockRequest, 5, self.ipv4_netmask_length.as_ref());
+        wire::shape::optional(writer, &S_AssociateVpcCidrBlockRequest, 6, self.ipv6_ipam_pool_id.as_ref());
+        wire::shape::optional(writer, &S_AssociateVpcCidrBlockRequest, 7, self.ipv6_netmask_length.as_ref());
+        wire::shape::required(writer, &S_AssociateVpcCidrBlockRequest, 8, &self.vpc_id);
+        wire::shape::optional(writer, &S_AssociateVpcCidrBlockRequest, 9, self.amazon_provided_ipv6_cidr_block.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AssociateVpcCidrBlockRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AssociateVpcCidrBlockResult: wire::Schema = wire::Schema::plain("AssociateVpcCidrBlockResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Ipv6CidrBlockAssociation", "Ipv6CidrBlockAssociation", "ipv6CidrBlockAssociation", false, &S_VpcIpv6CidrBlockAssociation),
+    wire::schema::Member::new("CidrBlockAssociation", "CidrBlockAssociation", "cidrBlockAssociation", false, &S_VpcCidrBlockAssociation),
+    wire::schema::Member::new("VpcId", "VpcId", "vpcId", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AssociateVpcCidrBlockResult {
+    pub ipv6_cidr_block_association: Option<VpcIpv6CidrBlockAssociation>,
+    pub cidr_block_association: Option<VpcCidrBlockAssociation>,
+    pub vpc_id: Option<String>,
+}
+
+impl wire::Shape for AssociateVpcCidrBlockResult {
+    const SCHEMA: &'static wire::Schema = &S_AssociateVpcCidrBlockResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ipv6_cidr_block_association = Some(wire::shape::Datum::from_value(value)),
+            1 => self.cidr_block_association = Some(wire::shape::Datum::from_value(value)),
+            2 => self.vpc_id = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AssociateVpcCidrBlockResult, 0, self.ipv6_cidr_block_association.as_ref());
+        wire::shape::optional(writer, &S_AssociateVpcCidrBlockResult, 1, self.cidr_block_association.as_ref());
+        wire::shape::optional(writer, &S_AssociateVpcCidrBlockResult, 2, self.vpc_id.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AssociateVpcCidrBlockResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -2191,6 +2315,138 @@ impl std::fmt::Debug for ConnectionTrackingSpecificationRequest {
 }
 
 static S_ConnectivityType: wire::Schema = wire::Schema::new("ConnectivityType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["private", "public"], sensitive: false });
+static S_CreateDefaultSubnetRequest: wire::Schema = wire::Schema::plain("CreateDefaultSubnetRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AvailabilityZone", "AvailabilityZone", "AvailabilityZone", false, &wire::schema::STRING),
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("Ipv6Native", "Ipv6Native", "Ipv6Native", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("AvailabilityZoneId", "AvailabilityZoneId", "AvailabilityZoneId", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateDefaultSubnetRequest {
+    pub availability_zone: Option<String>,
+    pub dry_run: Option<bool>,
+    pub ipv6_native: Option<bool>,
+    pub availability_zone_id: Option<String>,
+}
+
+impl wire::Shape for CreateDefaultSubnetRequest {
+    const SCHEMA: &'static wire::Schema = &S_CreateDefaultSubnetRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.availability_zone = Some(wire::shape::Datum::from_value(value)),
+            1 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            2 => self.ipv6_native = Some(wire::shape::Datum::from_value(value)),
+            3 => self.availability_zone_id = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CreateDefaultSubnetRequest, 0, self.availability_zone.as_ref());
+        wire::shape::optional(writer, &S_CreateDefaultSubnetRequest, 1, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_CreateDefaultSubnetRequest, 2, self.ipv6_native.as_ref());
+        wire::shape::optional(writer, &S_CreateDefaultSubnetRequest, 3, self.availability_zone_id.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateDefaultSubnetRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CreateDefaultSubnetResult: wire::Schema = wire::Schema::plain("CreateDefaultSubnetResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Subnet", "Subnet", "subnet", false, &S_Subnet),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateDefaultSubnetResult {
+    pub subnet: Option<Subnet>,
+}
+
+impl wire::Shape for CreateDefaultSubnetResult {
+    const SCHEMA: &'static wire::Schema = &S_CreateDefaultSubnetResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.subnet = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CreateDefaultSubnetResult, 0, self.subnet.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateDefaultSubnetResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CreateDefaultVpcRequest: wire::Schema = wire::Schema::plain("CreateDefaultVpcRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateDefaultVpcRequest {
+    pub dry_run: Option<bool>,
+}
+
+impl wire::Shape for CreateDefaultVpcRequest {
+    const SCHEMA: &'static wire::Schema = &S_CreateDefaultVpcRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CreateDefaultVpcRequest, 0, self.dry_run.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateDefaultVpcRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CreateDefaultVpcResult: wire::Schema = wire::Schema::plain("CreateDefaultVpcResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Vpc", "Vpc", "vpc", false, &S_Vpc),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateDefaultVpcResult {
+    pub vpc: Option<Vpc>,
+}
+
+impl wire::Shape for CreateDefaultVpcResult {
+    const SCHEMA: &'static wire::Schema = &S_CreateDefaultVpcResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.vpc = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CreateDefaultVpcResult, 0, self.vpc.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateDefaultVpcResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_CreateDhcpOptionsRequest: wire::Schema = wire::Schema::plain("CreateDhcpOptionsRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("DhcpConfigurations", "DhcpConfiguration", "dhcpConfiguration", true, &S_NewDhcpConfigurationList),
     wire::schema::Member::new("TagSpecifications", "TagSpecification", "TagSpecification", false, &S_TagSpecificationList),
@@ -6177,6 +6433,74 @@ impl std::fmt::Debug for DisassociateRouteTableRequest {
     }
 }
 
+static S_DisassociateVpcCidrBlockRequest: wire::Schema = wire::Schema::plain("DisassociateVpcCidrBlockRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AssociationId", "AssociationId", "associationId", true, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DisassociateVpcCidrBlockRequest {
+    pub association_id: String,
+}
+
+impl wire::Shape for DisassociateVpcCidrBlockRequest {
+    const SCHEMA: &'static wire::Schema = &S_DisassociateVpcCidrBlockRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.association_id = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_DisassociateVpcCidrBlockRequest, 0, &self.association_id);
+    }
+}
+
+impl std::fmt::Debug for DisassociateVpcCidrBlockRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DisassociateVpcCidrBlockResult: wire::Schema = wire::Schema::plain("DisassociateVpcCidrBlockResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Ipv6CidrBlockAssociation", "Ipv6CidrBlockAssociation", "ipv6CidrBlockAssociation", false, &S_VpcIpv6CidrBlockAssociation),
+    wire::schema::Member::new("CidrBlockAssociation", "CidrBlockAssociation", "cidrBlockAssociation", false, &S_VpcCidrBlockAssociation),
+    wire::schema::Member::new("VpcId", "VpcId", "vpcId", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DisassociateVpcCidrBlockResult {
+    pub ipv6_cidr_block_association: Option<VpcIpv6CidrBlockAssociation>,
+    pub cidr_block_association: Option<VpcCidrBlockAssociation>,
+    pub vpc_id: Option<String>,
+}
+
+impl wire::Shape for DisassociateVpcCidrBlockResult {
+    const SCHEMA: &'static wire::Schema = &S_DisassociateVpcCidrBlockResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ipv6_cidr_block_association = Some(wire::shape::Datum::from_value(value)),
+            1 => self.cidr_block_association = Some(wire::shape::Datum::from_value(value)),
+            2 => self.vpc_id = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DisassociateVpcCidrBlockResult, 0, self.ipv6_cidr_block_association.as_ref());
+        wire::shape::optional(writer, &S_DisassociateVpcCidrBlockResult, 1, self.cidr_block_association.as_ref());
+        wire::shape::optional(writer, &S_DisassociateVpcCidrBlockResult, 2, self.vpc_id.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DisassociateVpcCidrBlockResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_DnsEntry: wire::Schema = wire::Schema::plain("DnsEntry", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("DnsName", "DnsName", "dnsName", false, &wire::schema::STRING),
     wire::schema::Member::new("HostedZoneId", "HostedZoneId", "hostedZoneId", false, &wire::schema::STRING),
@@ -7633,6 +7957,74 @@ impl wire::Shape for ModifyVpcEndpointResult {
 }
 
 impl std::fmt::Debug for ModifyVpcEndpointResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ModifyVpcTenancyRequest: wire::Schema = wire::Schema::plain("ModifyVpcTenancyRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("VpcId", "VpcId", "VpcId", true, &wire::schema::STRING),
+    wire::schema::Member::new("InstanceTenancy", "InstanceTenancy", "InstanceTenancy", true, &S_VpcTenancy),
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyVpcTenancyRequest {
+    pub vpc_id: String,
+    pub instance_tenancy: String,
+    pub dry_run: Option<bool>,
+}
+
+impl wire::Shape for ModifyVpcTenancyRequest {
+    const SCHEMA: &'static wire::Schema = &S_ModifyVpcTenancyRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.vpc_id = wire::shape::Datum::from_value(value),
+            1 => self.instance_tenancy = wire::shape::Datum::from_value(value),
+            2 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_ModifyVpcTenancyRequest, 0, &self.vpc_id);
+        wire::shape::required(writer, &S_ModifyVpcTenancyRequest, 1, &self.instance_tenancy);
+        wire::shape::optional(writer, &S_ModifyVpcTenancyRequest, 2, self.dry_run.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ModifyVpcTenancyRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ModifyVpcTenancyResult: wire::Schema = wire::Schema::plain("ModifyVpcTenancyResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ReturnValue", "Return", "return", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyVpcTenancyResult {
+    pub return_value: Option<bool>,
+}
+
+impl wire::Shape for ModifyVpcTenancyResult {
+    const SCHEMA: &'static wire::Schema = &S_ModifyVpcTenancyResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.return_value = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ModifyVpcTenancyResult, 0, self.return_value.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ModifyVpcTenancyResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -12065,5 +12457,6 @@ impl std::fmt::Debug for VpcIpv6CidrBlockAssociation {
 static S_VpcIpv6CidrBlockAssociationSet: wire::Schema = wire::Schema::plain("VpcIpv6CidrBlockAssociationSet", wire::schema::Kind::List(wire::schema::List { member: &S_VpcIpv6CidrBlockAssociation, item: "item", flattened: false }));
 static S_VpcList: wire::Schema = wire::Schema::plain("VpcList", wire::schema::Kind::List(wire::schema::List { member: &S_Vpc, item: "item", flattened: false }));
 static S_VpcState: wire::Schema = wire::Schema::new("VpcState", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["pending", "available", "deleting"], sensitive: false });
+static S_VpcTenancy: wire::Schema = wire::Schema::new("VpcTenancy", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["default"], sensitive: false });
 static S_ZoneIdStringList: wire::Schema = wire::Schema::plain("ZoneIdStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "ZoneId", flattened: false }));
 static S_ZoneNameStringList: wire::Schema = wire::Schema::plain("ZoneNameStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "ZoneName", flattened: false }));

@@ -15,6 +15,7 @@ macro_rules! not_found {
 }
 
 not_found! {
+    vpc_block_not_found(id) = "InvalidVpcCidrBlockAssociationID.NotFound", "The vpc CIDR block association ID '{id}' does not exist";
     vpc_not_found(id) = "InvalidVpcID.NotFound", "The vpc ID '{id}' does not exist";
     subnet_not_found(id) = "InvalidSubnetID.NotFound", "The subnet ID '{id}' does not exist";
     route_table_not_found(id) = "InvalidRouteTableID.NotFound", "The routeTable ID '{id}' does not exist";
@@ -83,6 +84,67 @@ pub(crate) fn bad_cidr(value: &str) -> ApiError {
 /// A VPC's size.
 pub(crate) fn vpc_range(value: &str) -> ApiError {
     ApiError::new("InvalidVpc.Range", format!("The CIDR '{value}' is invalid."))
+}
+
+/// A VPC's block over another or over a route.
+pub(crate) fn vpc_conflict(cidr: impl Display) -> ApiError {
+    ApiError::new("CidrConflict", format!("The CIDR '{cidr}' conflicts with another CIDR or route of the VPC"))
+}
+
+/// A VPC's block out of a range that does not go with its primary one.
+pub(crate) fn vpc_restricted(cidr: impl Display) -> ApiError {
+    ApiError::new(
+        "InvalidVpc.Range",
+        format!(
+            "The CIDR '{cidr}' is restricted. Use a CIDR from the same private address range as the current VPC CIDR, or use a publicly-routable CIDR. For additional restrictions, see https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html"
+        ),
+    )
+}
+
+/// More blocks than a VPC may have.
+pub(crate) fn too_many_vpc_blocks(vpc: &str, most: usize) -> ApiError {
+    ApiError::new(
+        "CidrLimitExceeded",
+        format!("This network '{vpc}' has met its maximum number of allowed CIDRs: {most}"),
+    )
+}
+
+/// The primary block cannot be taken away.
+pub(crate) fn primary_block_stays(association: &str) -> ApiError {
+    ApiError::new(
+        "OperationNotPermitted",
+        format!(
+            "The vpc CIDR block with association ID {association} may not be disassociated. It is the primary IPv4 CIDR block of the VPC"
+        ),
+    )
+}
+
+/// A block in which there are subnets.
+pub(crate) fn vpc_block_in_use(vpc: impl Display, cidr: impl Display) -> ApiError {
+    ApiError::new("InvalidCidrBlock.InUse", format!("The vpc {vpc} currently has a subnet within CIDR block {cidr}"))
+}
+
+/// A second default VPC.
+pub(crate) fn default_vpc_exists() -> ApiError {
+    ApiError::new("DefaultVpcAlreadyExists", "A Default VPC already exists for this account in this region.")
+}
+
+/// What needs a default VPC, where there is none.
+pub(crate) fn no_default_vpc() -> ApiError {
+    ApiError::new("DefaultVpcDoesNotExist", "No default VPC exists for this account in this region.")
+}
+
+/// A second default subnet in a zone.
+pub(crate) fn default_subnet_exists(subnet: impl Display, zone: &str) -> ApiError {
+    ApiError::new(
+        "DefaultSubnetAlreadyExistsInAvailabilityZone",
+        format!("'{subnet}' is already the default subnet in {zone}."),
+    )
+}
+
+/// A tenancy that a VPC cannot be given.
+pub(crate) fn unsupported_tenancy(tenancy: &str) -> ApiError {
+    ApiError::new("UnsupportedTenancy", format!("The tenancy value {tenancy} is not supported."))
 }
 
 /// A subnet outside of its VPC.

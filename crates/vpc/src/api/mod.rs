@@ -18,6 +18,7 @@ mod security_group;
 mod subnet;
 mod tags;
 mod vpc;
+mod vpc_cidr;
 
 pub(crate) use route::leads;
 
@@ -44,9 +45,12 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         associate_dhcp_options: dhcp_options::associate,
         associate_route_table: route_table::associate,
         assign_private_ip_addresses: interface::assign_private_ips,
+        associate_vpc_cidr_block: vpc_cidr::associate,
         attach_internet_gateway: internet_gateway::attach,
         authorize_security_group_egress: rule::authorize_egress,
         authorize_security_group_ingress: rule::authorize_ingress,
+        create_default_subnet: subnet::create_default,
+        create_default_vpc: vpc::create_default,
         create_dhcp_options: dhcp_options::create,
         create_internet_gateway: internet_gateway::create,
         create_managed_prefix_list: prefix_list::create,
@@ -102,6 +106,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         detach_internet_gateway: internet_gateway::detach,
         disassociate_address: address::disassociate,
         disassociate_route_table: route_table::disassociate,
+        disassociate_vpc_cidr_block: vpc_cidr::disassociate,
         get_managed_prefix_list_associations: prefix_list::associations,
         get_managed_prefix_list_entries: prefix_list::entries,
         get_security_groups_for_vpc: security_group::for_vpc,
@@ -111,6 +116,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         modify_subnet_attribute: subnet::modify_attribute,
         modify_vpc_attribute: vpc::modify_attribute,
         modify_vpc_endpoint: endpoint::modify,
+        modify_vpc_tenancy: vpc::modify_tenancy,
         release_address: address::release,
         replace_network_acl_association: network_acl::replace_association,
         replace_network_acl_entry: network_acl::replace_entry,

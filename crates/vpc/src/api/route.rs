@@ -13,16 +13,17 @@ use store::View;
 use types::{ApiError, Scope};
 use wire::Unit;
 
-/// A table's routes as the API shows them: the local one first.
+/// A table's routes as the API shows them: the local ones first.
 pub(crate) fn shown(view: &View, scope: &Scope, table: &RouteTable) -> Vec<ec2::Route> {
-    let local = view.get::<Vpc>(scope, table.vpc.as_str()).map(|vpc| ec2::Route {
-        destination_cidr_block: Some(vpc.cidr.to_string()),
+    let vpc = view.get::<Vpc>(scope, table.vpc.as_str());
+    let local = vpc.iter().flat_map(|vpc| vpc.cidrs()).map(|cidr| ec2::Route {
+        destination_cidr_block: Some(cidr.to_string()),
         gateway_id: Some("local".to_owned()),
         origin: Some("CreateRouteTable".to_owned()),
         state: Some("active".to_owned()),
         ..Default::default()
     });
-    local.into_iter().chain(table.routes.iter().map(|route| show(view, scope, table, route))).collect()
+    local.chain(table.routes.iter().map(|route| show(view, scope, table, route))).collect()
 }
 
 fn show(view: &View, scope: &Scope, table: &RouteTable, route: &Route) -> ec2::Route {
@@ -198,7 +199,7 @@ pub(crate) fn create(
     let Wanted { destination, target } = wanted!(tx, &scope, &table, input);
     if let Ok(block) = &destination
         && let Some(vpc) = tx.get::<Vpc>(&scope, table.vpc.as_str())
-        && vpc.cidr == *block
+        && vpc.cidrs().any(|cidr| cidr == *block)
     {
         return Err(already_exists(block));
     }
@@ -262,7 +263,7 @@ pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteRouteRequest) 
     let destination =
         Wanted::destination(input.destination_cidr_block.as_deref(), input.destination_prefix_list_id.as_deref())?;
     if let (Ok(block), Some(vpc)) = (&destination, tx.get::<Vpc>(&scope, table.vpc.as_str()))
-        && vpc.cidr == *block
+        && vpc.cidrs().any(|cidr| cidr == *block)
     {
         return Err(ApiError::new(
             "InvalidParameterValue",

@@ -17,6 +17,9 @@ use wire::Unit;
 /// The sizes that a subnet may have. Source: VPC user guide, "Subnet sizing".
 const SIZES: std::ops::RangeInclusive<u8> = 16..=28;
 
+/// The size of default subnets.
+pub(crate) const DEFAULT_SIZE: u8 = 20;
+
 /// A fresh subnet of `vpc` with AWS's defaults.
 pub(crate) fn row(vpc: &Vpc, cidr: Ipv4Net, zone: String, tags: Tags) -> Subnet {
     Subnet {
@@ -50,7 +53,7 @@ pub(crate) fn create(
     let zone = zone(&scope, input.availability_zone.as_deref(), input.availability_zone_id.as_deref())?;
     let tx = cx.tx();
     let vpc = tx.get::<Vpc>(&scope, &input.vpc_id).ok_or_else(|| texts::vpc_not_found(&input.vpc_id))?;
-    if !SIZES.contains(&cidr.prefix_len()) || !vpc.cidr.contains(&cidr) {
+    if !SIZES.contains(&cidr.prefix_len()) || !vpc.cidrs().any(|block| block.contains(&cidr)) {
         return Err(texts::subnet_range(text));
     }
     let overlaps = |other: &Arc<Subnet>| other.cidr.contains(&cidr) || cidr.contains(&other.cidr);
@@ -59,6 +62,39 @@ pub(crate) fn create(
     }
     let subnet = tx.put(&scope, row(&vpc, cidr, zone, tags));
     Ok(ec2::CreateSubnetResult { subnet: Some(show(tx, &scope, &subnet)) })
+}
+
+/// Makes the default VPC's default subnet in a zone that has none.
+pub(crate) fn create_default(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::CreateDefaultSubnetRequest,
+) -> Result<ec2::CreateDefaultSubnetResult, ApiError> {
+    refuse(input.ipv6_native == Some(true), "IPv6 blocks of subnets")?;
+    let (name, id) = (input.availability_zone.as_deref(), input.availability_zone_id.as_deref());
+    if name.or(id).is_none() {
+        return Err(texts::missing("AvailabilityZone"));
+    }
+    begin(cx, input.dry_run)?;
+    let scope = cx.scope.clone();
+    let zone = zone(&scope, name, id)?;
+    let tx = cx.tx();
+    let vpc = tx.scan::<Vpc>(&scope).find(|vpc| vpc.is_default).cloned().ok_or_else(texts::no_default_vpc)?;
+    let standing: Vec<Arc<Subnet>> = tx.by_index(&Subnet::BY_VPC, &scope, vpc.id.as_str()).cloned().collect();
+    if let Some(subnet) = standing.iter().find(|subnet| subnet.default_for_zone && subnet.zone == zone) {
+        return Err(texts::default_subnet_exists(&subnet.id, &zone));
+    }
+    let free =
+        |block: &Ipv4Net| !standing.iter().any(|other| other.cidr.contains(block) || block.contains(&other.cidr));
+    let cidr = vpc.cidr.subnets(DEFAULT_SIZE).into_iter().flatten().find(free);
+    let cidr = cidr.ok_or_else(|| texts::subnet_conflict(&vpc.cidr.to_string()))?;
+    let subnet = tx.put(&scope, default_row(&vpc, cidr, zone));
+    Ok(ec2::CreateDefaultSubnetResult { subnet: Some(show(tx, &scope, &subnet)) })
+}
+
+/// A zone's default subnet: its interfaces get public addresses.
+pub(crate) fn default_row(vpc: &Vpc, cidr: Ipv4Net, zone: String) -> Subnet {
+    Subnet { default_for_zone: true, map_public_ip_on_launch: true, ..row(vpc, cidr, zone, Tags::new()) }
 }
 
 fn zone(scope: &Scope, name: Option<&str>, id: Option<&str>) -> Result<String, ApiError> {

@@ -1,7 +1,7 @@
 //! VPCs and their attributes, and what a region has before anybody uses it.
 
 use super::describe::{self, Kind, Selection, maybe, one};
-use super::{Ec2, begin, dhcp_options, refuse, subnet, tags};
+use super::{Ec2, begin, dhcp_options, refuse, subnet, tags, vpc_cidr};
 use crate::rows::{
     AclEntry, AclTraffic, DhcpOptions, InternetGateway, NatGateway, NatGatewayState, NetworkAcl, NetworkInterface,
     Peer, RegionDefaults, Route, RouteTable, Rule, SecurityGroup, Subnet, Tags, Target, Vpc, VpcEndpoint,
@@ -10,6 +10,7 @@ use crate::texts;
 use gateway::Context;
 use ipnet::Ipv4Net;
 use model::ec2;
+use std::net::Ipv4Addr;
 use store::{Tx, View};
 use types::id::{
     DhcpOptionsId, InternetGatewayId, NetworkAclId, RouteTableAssociationId, RouteTableId, SecurityGroupId,
@@ -19,10 +20,10 @@ use types::{ApiError, Scope};
 use wire::Unit;
 
 /// The sizes that a VPC may have. Source: VPC user guide, "VPC CIDR blocks".
-const SIZES: std::ops::RangeInclusive<u8> = 16..=28;
+pub(crate) const SIZES: std::ops::RangeInclusive<u8> = 16..=28;
 
 /// The block of a default VPC.
-const DEFAULT_BLOCK: &str = "172.31.0.0/16";
+const DEFAULT_BLOCK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 31, 0, 0), 16);
 
 /// Gives the region its default DHCP options and default VPC when it is used for the first time.
 pub(crate) fn ensure_region(cx: &mut Context) {
@@ -56,22 +57,18 @@ fn default_dhcp_options(tx: &mut Tx, scope: &Scope) -> DhcpOptionsId {
 }
 
 /// Makes the default VPC with its internet gateway and a subnet in each zone.
-fn make_default(tx: &mut Tx, scope: &Scope) {
-    let Ok(block) = DEFAULT_BLOCK.parse::<Ipv4Net>() else { return };
+fn make_default(tx: &mut Tx, scope: &Scope) -> Vpc {
+    let block = DEFAULT_BLOCK;
     let vpc = make(tx, scope, block, "default", true, Tags::new());
     let gateway = InternetGateway { id: InternetGatewayId::generate(), vpc: Some(vpc.id.clone()), tags: Tags::new() };
     let everywhere = Route { destination: Ok(Ipv4Net::default()), target: Target::InternetGateway(gateway.id.clone()) };
     tx.put(scope, gateway);
     tx.update::<RouteTable>(scope, vpc.main_route_table.as_str(), |table| table.routes.push(everywhere));
-    let blocks = block.subnets(20).into_iter().flatten();
+    let blocks = block.subnets(subnet::DEFAULT_SIZE).into_iter().flatten();
     for (zone, block) in scope.region.zones().into_iter().zip(blocks) {
-        let subnet = Subnet {
-            default_for_zone: true,
-            map_public_ip_on_launch: true,
-            ..subnet::row(&vpc, block, zone, Tags::new())
-        };
-        tx.put(scope, subnet);
+        tx.put(scope, subnet::default_row(&vpc, block, zone));
     }
+    vpc
 }
 
 /// Makes a VPC with its main route table, default network ACL and default security group.
@@ -80,6 +77,7 @@ fn make(tx: &mut Tx, scope: &Scope, cidr: Ipv4Net, tenancy: &str, is_default: bo
         id: VpcId::generate(),
         cidr,
         cidr_association: VpcCidrAssociationId::generate(),
+        secondary: Vec::new(),
         instance_tenancy: tenancy.to_owned(),
         is_default,
         dns_support: true,
@@ -176,9 +174,47 @@ pub(crate) fn create(
     Ok(ec2::CreateVpcResult { vpc: Some(shown) })
 }
 
+/// Makes the default VPC anew after it has been deleted.
+pub(crate) fn create_default(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::CreateDefaultVpcRequest,
+) -> Result<ec2::CreateDefaultVpcResult, ApiError> {
+    begin(cx, input.dry_run)?;
+    let scope = cx.scope.clone();
+    let tx = cx.tx();
+    if tx.scan::<Vpc>(&scope).any(|vpc| vpc.is_default) {
+        return Err(texts::default_vpc_exists());
+    }
+    let vpc = make_default(tx, &scope);
+    Ok(ec2::CreateDefaultVpcResult { vpc: Some(ec2::Vpc { state: Some("pending".to_owned()), ..show(&scope, &vpc) }) })
+}
+
+/// Tenancy can only be given up, and no VPC here is dedicated.
+pub(crate) fn modify_tenancy(
+    _: &Ec2,
+    cx: &mut Context,
+    input: ec2::ModifyVpcTenancyRequest,
+) -> Result<ec2::ModifyVpcTenancyResult, ApiError> {
+    if input.instance_tenancy != "default" {
+        return Err(texts::unsupported_tenancy(&input.instance_tenancy));
+    }
+    begin(cx, input.dry_run)?;
+    let scope = cx.scope.clone();
+    let updated = cx.tx().update::<Vpc>(&scope, &input.vpc_id, |vpc| vpc.instance_tenancy = input.instance_tenancy);
+    updated.ok_or_else(|| texts::vpc_not_found(&input.vpc_id))?;
+    Ok(ec2::ModifyVpcTenancyResult { return_value: Some(true) })
+}
+
 /// An IPv4 block, made canonical as AWS does: `100.68.0.18/18` is `100.68.0.0/18`.
 pub(crate) fn block(text: &str) -> Result<Ipv4Net, ApiError> {
     text.parse::<Ipv4Net>().map(|net| net.trunc()).map_err(|_| texts::bad_cidr(text))
+}
+
+/// All blocks with their associations, the primary one first.
+fn associations(vpc: &Vpc) -> impl Iterator<Item = (&VpcCidrAssociationId, Ipv4Net)> {
+    let secondary = vpc.secondary.iter().map(|(id, cidr)| (id, *cidr));
+    std::iter::once((&vpc.cidr_association, vpc.cidr)).chain(secondary)
 }
 
 fn show(scope: &Scope, vpc: &Vpc) -> ec2::Vpc {
@@ -187,14 +223,9 @@ fn show(scope: &Scope, vpc: &Vpc) -> ec2::Vpc {
         owner_id: Some(scope.account.to_string()),
         state: Some("available".to_owned()),
         cidr_block: Some(vpc.cidr.to_string()),
-        cidr_block_association_set: Some(vec![ec2::VpcCidrBlockAssociation {
-            association_id: Some(vpc.cidr_association.to_string()),
-            cidr_block: Some(vpc.cidr.to_string()),
-            cidr_block_state: Some(ec2::VpcCidrBlockState {
-                state: Some("associated".to_owned()),
-                status_message: None,
-            }),
-        }]),
+        cidr_block_association_set: Some(
+            associations(vpc).map(|(id, cidr)| vpc_cidr::shown(id, cidr, "associated")).collect(),
+        ),
         dhcp_options_id: Some(vpc.dhcp_options.as_ref().map_or_else(|| "default".to_owned(), ToString::to_string)),
         instance_tenancy: Some(vpc.instance_tenancy.clone()),
         is_default: Some(vpc.is_default),
@@ -207,8 +238,9 @@ const KIND: Kind<Vpc> = Kind { not_found: texts::vpc_not_found, tags: |vpc| &vpc
 
 fn filter(_: &View, scope: &Scope, vpc: &Vpc, name: &str) -> Option<Vec<String>> {
     Some(match name {
-        "cidr" | "cidr-block-association.cidr-block" | "cidrBlock" => one(vpc.cidr),
-        "cidr-block-association.association-id" => one(&vpc.cidr_association),
+        "cidr" | "cidrBlock" => one(vpc.cidr),
+        "cidr-block-association.cidr-block" => vpc.cidrs().map(|cidr| cidr.to_string()).collect(),
+        "cidr-block-association.association-id" => associations(vpc).map(|(id, _)| id.to_string()).collect(),
         "cidr-block-association.state" => one("associated"),
         "dhcp-options-id" => maybe(vpc.dhcp_options.as_ref()),
         "is-default" | "isDefault" => one(vpc.is_default),

@@ -14,6 +14,9 @@ pub struct Vpc {
     pub cidr: Ipv4Net,
     /// The primary block's association.
     pub cidr_association: VpcCidrAssociationId,
+    /// Its further blocks with their associations.
+    #[serde(default)]
+    pub secondary: Vec<(VpcCidrAssociationId, Ipv4Net)>,
     /// `default` or `dedicated`.
     pub instance_tenancy: String,
     /// Whether it is the region's default VPC.
@@ -35,6 +38,13 @@ pub struct Vpc {
     pub default_security_group: SecurityGroupId,
     /// Its tags.
     pub tags: Tags,
+}
+
+impl Vpc {
+    /// Its blocks, the primary one first.
+    pub fn cidrs(&self) -> impl Iterator<Item = Ipv4Net> + '_ {
+        std::iter::once(self.cidr).chain(self.secondary.iter().map(|(_, cidr)| *cidr))
+    }
 }
 
 row!(Vpc, "vpc.vpc", id);

@@ -4,4 +4,5 @@ mod dhcp_options;
 mod interfaces;
 mod prefix_lists;
 mod security_groups;
+mod vpcs;
 mod world;

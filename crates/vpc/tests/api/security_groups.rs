@@ -189,7 +189,7 @@ fn the_groups_of_a_vpc_are_listed_and_none_is_stale() {
         ec2::GetSecurityGroupsForVpcRequest { vpc_id: vpc.clone(), filters: Some(vec![name]), ..Default::default() };
     let found = world.ok(world.handlers.get_security_groups_for_vpc, input).security_group_for_vpcs;
     let ids: Vec<_> = found.unwrap_or_default().into_iter().filter_map(|group| group.group_id).collect();
-    assert_eq!(ids, [group.clone()]);
+    assert_eq!(ids, std::slice::from_ref(&group));
     let input = ec2::DescribeStaleSecurityGroupsRequest { vpc_id: vpc, ..Default::default() };
     let stale = world.ok(world.handlers.describe_stale_security_groups, input).stale_security_group_set;
     assert_eq!(stale.map(|stale| stale.len()), Some(0));
