@@ -15,13 +15,17 @@ pub(crate) fn host() -> Result<(), String> {
         println!("nothing was left on this host");
     }
     for instance in dead {
-        let run = root.join(&instance);
-        end_proxy(&run);
-        runtime::reset_host(&run, &instance)
-            .map_err(|error| format!("cannot clear the tasks of {instance}: {error}"))?;
-        let _ = fs::remove_dir_all(&run);
+        clear_tasks(&root.join(&instance), &instance)?;
         println!("cleared instance {instance}");
     }
+    Ok(())
+}
+
+/// Ends what runs of an instance whose network is gone already.
+fn clear_tasks(run: &Path, instance: &str) -> Result<(), String> {
+    end_proxy(run);
+    runtime::reset_host(run, instance).map_err(|error| format!("cannot clear the tasks of {instance}: {error}"))?;
+    let _ = fs::remove_dir_all(run);
     Ok(())
 }
 
@@ -41,7 +45,10 @@ pub(crate) fn data(paths: &Paths, yes: bool) -> Result<(), String> {
     if !yes && !confirmed(paths)? {
         return Err("nothing was deleted".to_owned());
     }
-    host()?;
+    // Its own traces alone: the tasks of another server that crashed are to be taken over by that server's next start.
+    fabric::destroy(Path::new(RUN_ROOT), &paths.instance)
+        .map_err(|error| format!("cannot clear the network: {error}"))?;
+    clear_tasks(&paths.run, &paths.instance)?;
     fs::remove_dir_all(&paths.data).map_err(|error| format!("cannot delete {}: {error}", paths.data.display()))?;
     println!("deleted {}", paths.data.display());
     Ok(())

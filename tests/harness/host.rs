@@ -1,0 +1,162 @@
+//! What an instance has on this host, read from the kernel and the file system and not from the product.
+//!
+//! Other servers may run here at the same time. All that an instance makes carries its eight digits, so these are
+//! what is looked for; and since a thing could be made without them, devices and mounts are compared whole as well, but
+//! for what carries another instance's digits or is known to be a container engine's.
+
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// An instance's place on this host.
+#[derive(Debug, Clone)]
+pub(crate) struct Traces {
+    pub(crate) instance: String,
+    data: PathBuf,
+}
+
+/// A process, told apart from a later one with the same number.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Process {
+    pub(crate) pid: i32,
+    born: u64,
+    shown: String,
+}
+
+impl Process {
+    /// The process `pid`, if it lives: one that only waits for its parent to take note does not.
+    pub(crate) fn of(pid: i32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (_, rest) = stat.rsplit_once(')')?;
+        let mut fields = rest.split_ascii_whitespace();
+        if fields.next()? == "Z" {
+            return None;
+        }
+        let born = fields.nth(18)?.parse().ok()?;
+        let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let shown = String::from_utf8_lossy(&line).replace('\0', " ");
+        Some(Self { pid, born, shown })
+    }
+
+    pub(crate) fn command(&self) -> &str {
+        &self.shown
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        Self::of(self.pid).is_some_and(|now| now.born == self.born)
+    }
+
+    pub(crate) fn parent(&self) -> Option<i32> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
+        stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
+    }
+}
+
+impl Traces {
+    /// Of the instance with the data directory `data`, which exists.
+    pub(crate) fn of(data: &Path) -> Self {
+        let data = data.canonicalize().unwrap();
+        let instance = hex::encode(&Sha256::digest(data.as_os_str().as_bytes())[..4]);
+        Self { instance, data }
+    }
+
+    /// Its control groups, in all trees.
+    pub(crate) fn cgroups(&self) -> Vec<PathBuf> {
+        let trees = entries(Path::new("/sys/fs/cgroup"));
+        let roots = trees.iter().map(|tree| tree.join("windtunnel")).chain(["/sys/fs/cgroup/windtunnel".into()]);
+        roots.map(|root| root.join(&self.instance)).filter(|group| group.exists()).collect()
+    }
+
+    /// The processes in the control group of a task's container, or in another one of the instance.
+    pub(crate) fn processes_in(&self, group: &str) -> Vec<Process> {
+        let mut pids = BTreeSet::new();
+        for root in self.cgroups() {
+            let text = fs::read_to_string(root.join(group).join("cgroup.procs")).unwrap_or_default();
+            pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
+        }
+        pids.into_iter().filter_map(Process::of).collect()
+    }
+
+    /// All its processes: those in its control groups, and those that name it or its directory.
+    pub(crate) fn processes(&self) -> BTreeSet<Process> {
+        let mut found = BTreeSet::new();
+        let mut groups = self.cgroups();
+        while let Some(group) = groups.pop() {
+            let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+            found.extend(text.lines().filter_map(|line| Process::of(line.parse().ok()?)));
+            groups.extend(entries(&group).into_iter().filter(|path| path.is_dir()));
+        }
+        let data = self.data.display().to_string();
+        let all = entries(Path::new("/proc")).into_iter();
+        let all = all.filter_map(|path| Process::of(path.file_name()?.to_str()?.parse().ok()?));
+        found.extend(all.filter(|process| {
+            let ours = process.shown.contains("windtunnel");
+            ours && (process.shown.contains(&self.instance) || process.shown.contains(&data))
+        }));
+        found
+    }
+
+    /// Whatever carries its name now. Empty before it is started and after it has gone.
+    pub(crate) fn all(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let run = Path::new("/run/windtunnel");
+        if run.join(&self.instance).exists() {
+            found.push(format!("the directory {}", run.join(&self.instance).display()));
+        }
+        for slot in entries(&run.join("slots")) {
+            if fs::read_to_string(&slot).is_ok_and(|owner| owner.contains(&self.instance)) {
+                found.push(format!("the block of addresses {}", slot.display()));
+            }
+        }
+        let device = format!("wt-{}", self.instance);
+        found.extend(devices().into_iter().filter(|name| *name == device).map(|name| format!("the device {name}")));
+        let routes = fs::read_to_string("/proc/net/route").unwrap();
+        found.extend(routes.lines().filter(|line| line.contains(&device)).map(|line| format!("the route {line}")));
+        let data = self.data.display().to_string();
+        let ours = |line: &&String| line.contains(&self.instance) || line.contains(&data);
+        found.extend(mounts().iter().filter(ours).map(|line| format!("the mount {line}")));
+        found.extend(self.cgroups().iter().map(|group| format!("the control group {}", group.display())));
+        found.extend(self.processes().iter().map(|p| format!("the process {} {}", p.pid, p.shown)));
+        found
+    }
+
+    /// The whole host but for what is somebody else's.
+    pub(crate) fn host(&self) -> BTreeSet<String> {
+        let engines = |name: &str| name.starts_with("veth") || name.starts_with("cni-");
+        let devices = devices().into_iter().filter(|name| !self.is_anothers(name) && !engines(name));
+        let mounts = mounts()
+            .into_iter()
+            .filter(|line| !self.is_anothers(line) && !line.contains("/containers/") && !line.contains("/netns/cni-"));
+        let forwarding = fs::read_to_string("/proc/sys/net/ipv4/conf/lo/forwarding").unwrap();
+        devices
+            .map(|name| format!("device {name}"))
+            .chain(mounts.map(|line| format!("mount {line}")))
+            .chain([format!("forwarding on lo: {}", forwarding.trim())])
+            .collect()
+    }
+
+    /// Whether a device or a mount carries the digits of another instance, or lies in another test's directory.
+    fn is_anothers(&self, text: &str) -> bool {
+        let digits = |after: &str| {
+            text.split_once(after).is_some_and(|(_, rest)| {
+                rest.get(..8).is_some_and(|name| name.bytes().all(|b| b.is_ascii_hexdigit()) && name != self.instance)
+            })
+        };
+        digits("wt-") || digits("/run/windtunnel/") || (text.contains(" /tmp/") && !text.contains("wt-story-"))
+    }
+}
+
+fn entries(dir: &Path) -> Vec<PathBuf> {
+    fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+fn devices() -> Vec<String> {
+    let names = entries(Path::new("/sys/class/net")).into_iter();
+    names.filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect()
+}
+
+fn mounts() -> Vec<String> {
+    fs::read_to_string("/proc/self/mounts").unwrap().lines().map(str::to_owned).collect()
+}

@@ -1,0 +1,15 @@
+//! Stories that a user would tell, with the built binary, real clients, real containers and real packets.
+//!
+//! Each story starts a server of its own on a free port with a data directory of its own, so that stories run alone or
+//! side by side. Waiting has a deadline everywhere, and a story that fails still leaves the host as it found it.
+
+#![allow(clippy::disallowed_methods, reason = "stories start processes, and measure how long things take")]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod harness;
+
+mod stories {
+    mod demo;
+    mod security_groups;
+    mod survival;
+}

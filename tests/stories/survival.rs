@@ -1,0 +1,208 @@
+//! Whatever is killed, traffic goes on, and what was killed comes back.
+
+use crate::harness::api::Api;
+use crate::harness::host::Process;
+use crate::harness::load::Load;
+use crate::harness::network::{Balancer, Source, Vpc, allow, balancer, vpc};
+use crate::harness::server::Server;
+use crate::harness::tasks::{self, CLUSTER, WEB};
+use crate::harness::{eventually, image, possible, seconds};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+const WEB_SERVICE: &str = "web";
+
+/// A service of three behind a load balancer.
+struct World {
+    server: Server,
+    api: Api,
+    vpc: Vpc,
+    balancer: Balancer,
+    role: String,
+    image: String,
+}
+
+fn build() -> World {
+    let server = Server::start();
+    let api = server.api();
+    let vpc = vpc(&api);
+    let (sg_alb, sg_ecs) = (vpc.group(&api, "alb"), vpc.group(&api, "ecs"));
+    allow(&api, &sg_alb, 80, Source::World);
+    allow(&api, &sg_ecs, 3000, Source::Group(&sg_alb));
+    let balancer = balancer(&api, &vpc, "web", &sg_alb);
+    let image = image::push(&server, "web", image::busybox());
+    let role = tasks::ground(&api, WEB_SERVICE);
+    let definition = tasks::register(&api, tasks::definition(WEB_SERVICE, &role, &image, WEB));
+    api.ecs(
+        "CreateService",
+        json!({
+            "cluster": CLUSTER,
+            "serviceName": WEB_SERVICE,
+            "taskDefinition": definition,
+            "desiredCount": 3,
+            "launchType": "FARGATE",
+            "networkConfiguration": tasks::placed(&vpc, &[&sg_ecs]),
+            "loadBalancers": [
+                { "targetGroupArn": balancer.target_group, "containerName": "app", "containerPort": 3000 },
+            ],
+        }),
+    );
+    let world = World { server, api, vpc, balancer, role, image };
+    world.wait_until_well();
+    world
+}
+
+impl World {
+    /// Three tasks running, three targets healthy, nothing under way.
+    fn wait_until_well(&self) -> Value {
+        let service = tasks::wait_until_stable(&self.api, CLUSTER, WEB_SERVICE, seconds(60));
+        eventually("the load balancer finds three healthy targets and no others", seconds(40), || {
+            let targets = self.balancer.targets(&self.api);
+            let well = targets.len() == 3 && targets.iter().all(|target| target.ends_with(" healthy"));
+            if well { Ok(()) } else { Err(targets) }
+        });
+        service
+    }
+
+    /// The service's tasks, each with the processes of its container.
+    fn tasks(&self) -> BTreeMap<String, Vec<Process>> {
+        let tasks = tasks::tasks_of(&self.api, CLUSTER, WEB_SERVICE);
+        tasks.into_iter().map(|task| (task.clone(), self.first_processes(&task))).collect()
+    }
+
+    /// The shell that is a container's first process; the web server's forks come and go.
+    fn first_processes(&self, task: &str) -> Vec<Process> {
+        let all = self.server.traces.processes_in(&format!("{}/app", tasks::id_of(task)));
+        let pids: Vec<i32> = all.iter().map(|process| process.pid).collect();
+        all.into_iter().filter(|process| process.parent().is_some_and(|parent| !pids.contains(&parent))).collect()
+    }
+
+    fn one_process(&self, group: &str, mark: &str) -> Process {
+        let all = self.server.traces.processes_in(group);
+        let found = all.into_iter().find(|process| process.command().contains(mark));
+        found.unwrap_or_else(|| panic!("expected a process {mark} to run in the control group {group}"))
+    }
+}
+
+fn kill_9(process: &Process) {
+    kill(Pid::from_raw(process.pid), Signal::SIGKILL).unwrap();
+}
+
+#[test]
+fn traffic_goes_on_whatever_is_killed() {
+    if !possible(&["skopeo"]) {
+        return;
+    }
+    let mut world = build();
+    let load = Load::start(world.balancer.address, &world.balancer.dns_name, "/who");
+    load.for_another(seconds(1)).assert_undisturbed(20, "nothing happens");
+
+    the_server(&mut world, &load);
+    the_launcher(&world, &load);
+    the_proxy(&world, &load);
+    a_shim(&world, &load);
+
+    // A crash, and nobody who comes back.
+    let processes = world.server.traces.processes();
+    assert!(processes.len() > 6, "the story sees the server's processes: {processes:#?}");
+    drop(load);
+    world.server.kill();
+    world.server.reset();
+    world.server.assert_host_as_before(&processes);
+}
+
+/// Without the server, tasks and load balancer go on; the next one takes them over as they are, and can deploy.
+fn the_server(world: &mut World, load: &Load) {
+    let before = world.tasks();
+    assert!(before.values().all(|processes| processes.len() == 1), "one container a task: {before:#?}");
+    let events = tasks::messages(&world.wait_until_well());
+    let tally = load.tally();
+    world.server.kill();
+    load.for_another(seconds(3)).assert_undisturbed(100, "the server is dead");
+    world.server.serve();
+    load.for_another(seconds(6)).assert_undisturbed(200, "a new server takes over");
+    let whole = load.since(&tally);
+    assert_eq!(whole.opened, 0, "expected connections to stay open while the server dies and comes back");
+    assert_eq!(world.tasks(), before, "expected the new server to take over the same tasks with the same processes");
+    let service = world.wait_until_well();
+    assert_eq!(service["runningCount"], 3);
+    assert_eq!(tasks::messages(&service), events, "expected ECS to have had nothing to do");
+
+    // It does not only look on: a deployment replaces all three without a request that fails.
+    let tally = load.tally();
+    let script = format!("echo second; {WEB}");
+    let definition = tasks::definition(WEB_SERVICE, &world.role, &world.image, &script);
+    let definition = tasks::register(&world.api, definition);
+    let update = json!({ "cluster": CLUSTER, "service": WEB_SERVICE, "taskDefinition": definition });
+    world.api.ecs("UpdateService", update);
+    world.wait_until_well();
+    let after = world.tasks();
+    assert!(
+        after.len() == 3 && after.keys().all(|task| !before.contains_key(task)),
+        "expected the deployment to replace all tasks: {before:#?} {after:#?}"
+    );
+    load.since(&tally).assert_undisturbed(100, "a deployment replaces all tasks");
+}
+
+/// The launcher only starts things; another takes its place when one is needed.
+fn the_launcher(world: &World, load: &Load) {
+    let before = world.tasks();
+    let tally = load.tally();
+    let launcher = world.server.traces.processes_in("shims");
+    let launcher = launcher.into_iter().find(|process| process.parent() == Some(world.server.pid()));
+    let launcher = launcher.expect("the server has a launcher");
+    kill_9(&launcher);
+    eventually("the killed launcher is gone", seconds(5), || if launcher.is_alive() { Err(()) } else { Ok(()) });
+    let definition = tasks::definition(WEB_SERVICE, &world.role, &world.image, "echo once");
+    let definition = tasks::register(&world.api, definition);
+    let once = tasks::run(&world.api, &world.vpc, &definition, &[]);
+    let ended = eventually("a task runs and ends after the launcher was killed", seconds(20), || {
+        let task = tasks::describe(&world.api, &once);
+        if task["lastStatus"] == "STOPPED" { Ok(task) } else { Err(task["lastStatus"].clone()) }
+    });
+    assert_eq!(ended["containers"][0]["exitCode"], 0, "expected a task to run without the old launcher: {ended}");
+    assert_eq!(world.tasks(), before, "expected other tasks not to notice that the launcher was killed");
+    load.since(&tally).assert_undisturbed(20, "the launcher is replaced");
+}
+
+/// Load balancing is interrupted for as long as a process takes to start.
+fn the_proxy(world: &World, load: &Load) {
+    let proxy = world.one_process("companions", "__proxy");
+    kill_9(&proxy);
+    eventually("another proxy serves soon after one was killed", seconds(2), || {
+        let tally = load.for_another(std::time::Duration::from_millis(200));
+        if tally.answered > 0 && tally.failed.is_empty() { Ok(()) } else { Err(tally) }
+    });
+    assert_ne!(world.one_process("companions", "__proxy"), proxy);
+    world.wait_until_well();
+    load.for_another(seconds(1)).assert_undisturbed(20, "another proxy serves");
+}
+
+/// A shim takes its containers along; the service replaces the task.
+fn a_shim(world: &World, load: &Load) {
+    let before = world.tasks();
+    let (task, processes) = before.iter().next().unwrap();
+    let container = &processes[0];
+    let shim = Process::of(container.parent().unwrap()).unwrap();
+    assert!(world.server.traces.processes_in("shims").contains(&shim), "a container's parent is its shim: {shim:?}");
+    kill_9(&shim);
+    let stopped = eventually("the task whose shim was killed is stopped", seconds(10), || {
+        let task = tasks::describe(&world.api, task);
+        if task["lastStatus"] == "STOPPED" { Ok(task) } else { Err(task["lastStatus"].clone()) }
+    });
+    assert_eq!(stopped["stopCode"], "EssentialContainerExited", "{stopped}");
+    assert!(
+        stopped["stoppedReason"].as_str().is_some_and(|reason| !reason.is_empty()),
+        "expected ECS to say why the task stopped: {stopped}"
+    );
+    assert!(!container.is_alive(), "expected the container to die with its shim");
+    world.wait_until_well();
+    let after = world.tasks();
+    assert!(
+        after.len() == 3 && !after.contains_key(task),
+        "expected the service to replace the task {task}: {after:#?}"
+    );
+    load.for_another(seconds(1)).assert_undisturbed(20, "the task was replaced");
+}
