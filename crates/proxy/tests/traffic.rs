@@ -423,6 +423,34 @@ async fn a_configuration_changes_under_load_without_a_failed_request() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_was_silent_meets_the_configuration_in_force() {
+    let mut rig = Rig::start().await;
+    let (old, new) = (Backend::named("old").await, Backend::named("new").await);
+    let port = free_port().await;
+    let front = || vec![balancer(vec![listener(port, forward("g"))])];
+    let mut targets = group("g", &[old.address, new.address]);
+    targets.targets.pop();
+    rig.serve(front(), vec![targets]).await;
+    let request = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    let (mut kept, fresh, mut halfway) = (client(port).await, client(port).await, client(port).await);
+    kept.send(request).await;
+    let head = kept.head().await.unwrap();
+    assert_eq!(kept.body(&head).await, b"old ");
+    halfway.send(&request[..20]).await;
+    // long enough for the proxy to wait on all three
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut after = group("g", &[old.address, new.address]);
+    after.targets[0].state = TargetState::Draining { since: types_now() };
+    rig.serve(front(), vec![after]).await;
+    for (mut peer, rest) in [(kept, request), (fresh, request), (halfway, &request[20..])] {
+        peer.send(rest).await;
+        let head = peer.head().await.expect("an answer");
+        assert_eq!(peer.body(&head).await, b"new ", "a draining target got a new request");
+    }
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_serves_on_without_a_daemon_and_tells_the_next_one_all() {
     let mut rig = Rig::start().await;
     let backend = Backend::named("x").await;

@@ -75,8 +75,8 @@ pub(crate) async fn serve(io: Stream, client: SocketAddr, door: Rc<Door>, tls: O
         since: Instant::now(),
     };
     drop(view);
-    while let Some(view) = door.view() {
-        if !connection.request(&view).await {
+    while let Some(idle) = door.view().map(|view| view.idle()) {
+        if !connection.request(&door, idle).await {
             return;
         }
     }
@@ -124,10 +124,15 @@ impl Incoming for Head {
 }
 
 impl Connection {
-    /// Serves one request. Whether the connection goes on.
-    async fn request(&mut self, view: &Rc<View>) -> bool {
-        self.deadline.set(view.idle());
-        match self.read_head().await {
+    /// Serves one request, for which the client may take so long. Whether the connection goes on.
+    async fn request(&mut self, door: &Door, idle: Duration) -> bool {
+        self.deadline.set(idle);
+        let read = self.read_head().await;
+        // Not before: the configuration may have changed while the client was silent, and a target that has drained since
+        // may be gone.
+        let Some(view) = door.view() else { return false };
+        let view = &view;
+        match read {
             Ok(true) => {}
             Ok(false) => return false,
             Err(Refused(status)) => {
