@@ -79,7 +79,7 @@ impl ImageError {
     }
 }
 
-/// A manifest that was read and whose bytes are in the blob store.
+/// A manifest that was read. Its bytes must be in the blob store before a transaction with it is committed.
 #[derive(Debug, Clone)]
 pub struct Pushed {
     /// The digest of its bytes.

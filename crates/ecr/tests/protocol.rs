@@ -183,6 +183,7 @@ async fn a_manifest_that_names_missing_content_is_refused() {
     world.create("app").await;
     let mut manifest = world.manifest_of("app", b"layer").await;
     let missing = Digest::of(b"missing");
+    let before = files(&world.dir.path().join("blobs"));
     manifest["layers"][0]["digest"] = json!(missing);
     let reply =
         world.send("PUT", "/v2/app/manifests/v1", &[("content-type", OCI_MANIFEST)], manifest.to_string()).await;
@@ -199,6 +200,7 @@ async fn a_manifest_that_names_missing_content_is_refused() {
         let reply = world.send("PUT", "/v2/app/manifests/v1", &[("content-type", media_type)], body).await;
         assert_eq!((reply.status, reply.error().0.as_str()), (StatusCode::BAD_REQUEST, "MANIFEST_INVALID"), "{body}");
     }
+    assert_eq!(files(&world.dir.path().join("blobs")), before, "a refused manifest was kept");
     let reply =
         world.send("PUT", "/v2/app/manifests/v1", &[("content-type", OCI_MANIFEST)], vec![b' '; (4 << 20) + 1]).await;
     assert_eq!(reply.status, StatusCode::PAYLOAD_TOO_LARGE);

@@ -15,6 +15,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderName, Method, Response, StatusCode};
 use std::sync::Arc;
 use std::time::Duration;
+use store::Tx;
 use tokio::task::spawn_blocking;
 
 const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
@@ -87,10 +88,13 @@ impl Visit<'_> {
         };
         let subject = manifest.subject.as_ref().map(|subject| subject.digest.to_string());
         let pushed = Pushed { digest: digest.clone(), length: bytes.len() as u64, manifest };
+        // What will be refused leaves no bytes behind; the transaction of this trial is dropped.
+        self.push(name, pushed.clone(), tag.as_deref())?;
         let blobs = self.ecr.blobs().clone();
         // Durable before any row names it.
         spawn_blocking(move || blobs.put(&bytes)).await??;
-        self.commit_push(name, pushed, tag).await?;
+        let ticket = self.push(name, pushed, tag.as_deref())?.commit();
+        ticket.wait().await?;
         let mut response = Response::builder()
             .status(StatusCode::CREATED)
             .header(LOCATION, format!("/v2/{name}/manifests/{digest}"))
@@ -101,17 +105,13 @@ impl Visit<'_> {
         response.body(full(Bytes::new())).map_err(|error| RegistryError::internal(&error))
     }
 
-    async fn commit_push(&self, name: &str, pushed: Pushed, tag: Option<String>) -> Result<(), RegistryError> {
-        let ticket = {
-            let mut tx = self.ecr.store().begin();
-            let pushing = images::repository(&tx, &self.scope, name).and_then(|repository| {
-                images::push(&mut tx, &self.scope, &repository, pushed, tag.as_deref(), self.now)
-            });
-            pushing.map_err(|error| self.image_error(error, name))?;
-            tx.commit()
-        };
-        ticket.wait().await?;
-        Ok(())
+    /// The push in a transaction that is not committed yet.
+    fn push(&self, name: &str, pushed: Pushed, tag: Option<&str>) -> Result<Tx, RegistryError> {
+        let mut tx = self.ecr.store().begin();
+        let pushing = images::repository(&tx, &self.scope, name)
+            .and_then(|repository| images::push(&mut tx, &self.scope, &repository, pushed, tag, self.now));
+        pushing.map_err(|error| self.image_error(error, name))?;
+        Ok(tx)
     }
 
     /// By digest the image goes with all its tags; by tag the tag alone goes, as the distribution protocol has it.
