@@ -9,6 +9,7 @@
 mod harness;
 
 mod stories {
+    mod bad_input;
     mod demo;
     mod security_groups;
     mod survival;

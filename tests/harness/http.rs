@@ -48,6 +48,11 @@ impl Connection {
         self.reader.get_mut().write_all(bytes)
     }
 
+    /// Says that nothing more will be sent.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        self.reader.get_mut().shutdown(std::net::Shutdown::Write)
+    }
+
     /// Reads one answer; `None` if the peer has closed the connection instead of beginning one.
     pub(crate) fn receive(&mut self) -> io::Result<Option<Answer>> {
         let Some(status_line) = self.line()? else { return Ok(None) };

@@ -97,7 +97,7 @@ fn traffic_goes_on_whatever_is_killed() {
     }
     let mut world = build();
     let load = Load::start(world.balancer.address, &world.balancer.dns_name, "/who");
-    load.for_another(seconds(1)).assert_undisturbed(20, "nothing happens");
+    load.for_another(seconds(1)).assert_undisturbed("nothing happens");
 
     the_server(&mut world, &load);
     the_launcher(&world, &load);
@@ -120,9 +120,9 @@ fn the_server(world: &mut World, load: &Load) {
     let events = tasks::messages(&world.wait_until_well());
     let tally = load.tally();
     world.server.kill();
-    load.for_another(seconds(3)).assert_undisturbed(100, "the server is dead");
+    load.for_another(seconds(3)).assert_undisturbed("the server is dead");
     world.server.serve();
-    load.for_another(seconds(6)).assert_undisturbed(200, "a new server takes over");
+    load.for_another(seconds(6)).assert_undisturbed("a new server takes over");
     let whole = load.since(&tally);
     assert_eq!(whole.opened, 0, "expected connections to stay open while the server dies and comes back");
     assert_eq!(world.tasks(), before, "expected the new server to take over the same tasks with the same processes");
@@ -143,7 +143,7 @@ fn the_server(world: &mut World, load: &Load) {
         after.len() == 3 && after.keys().all(|task| !before.contains_key(task)),
         "expected the deployment to replace all tasks: {before:#?} {after:#?}"
     );
-    load.since(&tally).assert_undisturbed(100, "a deployment replaces all tasks");
+    load.since(&tally).assert_undisturbed("a deployment replaces all tasks");
 }
 
 /// The launcher only starts things; another takes its place when one is needed.
@@ -164,7 +164,7 @@ fn the_launcher(world: &World, load: &Load) {
     });
     assert_eq!(ended["containers"][0]["exitCode"], 0, "expected a task to run without the old launcher: {ended}");
     assert_eq!(world.tasks(), before, "expected other tasks not to notice that the launcher was killed");
-    load.since(&tally).assert_undisturbed(20, "the launcher is replaced");
+    load.since(&tally).assert_undisturbed("the launcher is replaced");
 }
 
 /// Load balancing is interrupted for as long as a process takes to start.
@@ -177,7 +177,7 @@ fn the_proxy(world: &World, load: &Load) {
     });
     assert_ne!(world.one_process("companions", "__proxy"), proxy);
     world.wait_until_well();
-    load.for_another(seconds(1)).assert_undisturbed(20, "another proxy serves");
+    load.for_another(seconds(1)).assert_undisturbed("another proxy serves");
 }
 
 /// A shim takes its containers along; the service replaces the task.
@@ -204,5 +204,5 @@ fn a_shim(world: &World, load: &Load) {
         after.len() == 3 && !after.contains_key(task),
         "expected the service to replace the task {task}: {after:#?}"
     );
-    load.for_another(seconds(1)).assert_undisturbed(20, "the task was replaced");
+    load.for_another(seconds(1)).assert_undisturbed("the task was replaced");
 }
