@@ -107,6 +107,22 @@ async fn a_killed_shim_takes_its_containers_along_and_that_is_told() {
 }
 
 #[tokio::test]
+async fn a_shutdown_waits_until_the_processes_that_it_killed_are_buried() {
+    let Some(host) = Host::new() else { return };
+    let native = host.open().await;
+    let idle: Vec<std::ffi::OsString> = ["/bin/busybox", "sleep", "60"].map(Into::into).into();
+    for _ in 0..50 {
+        native.start_companion(&idle).unwrap();
+    }
+    let group = host.cgroups().remove(0).join("companions/cgroup.procs");
+    while std::fs::read_to_string(&group).unwrap_or_default().lines().count() < 50 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    native.shutdown().await;
+    assert_eq!(host.cgroups(), [] as [std::path::PathBuf; 0], "control groups were left");
+}
+
+#[tokio::test]
 async fn a_host_can_be_cleared_without_a_daemon() {
     let Some(host) = Host::new() else { return };
     let pid;

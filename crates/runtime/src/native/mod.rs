@@ -106,14 +106,25 @@ impl Native {
             self.await_end(task).await;
         }
         *self.launcher() = None;
-        let inner = Arc::clone(&self.0);
-        let _ = blocking(move || {
-            inner.cgroups.kill(Group::Companions);
-            inner.cgroups.sweep(|_| false);
-            inner.cgroups.remove_instance();
-            Ok(())
-        })
-        .await;
+        // Groups empty themselves a moment after their last process has ended.
+        for attempt in 0u64.. {
+            let inner = Arc::clone(&self.0);
+            let gone = blocking(move || {
+                inner.cgroups.kill(Group::Companions);
+                inner.cgroups.kill(Group::Shims);
+                inner.cgroups.sweep(|_| false);
+                inner.cgroups.remove_instance();
+                Ok(inner.cgroups.is_gone())
+            });
+            match gone.await {
+                Ok(false) if attempt < 40 => self.0.clock.sleep(Duration::from_millis(1 + attempt * 5)).await,
+                Ok(true) => break,
+                _ => {
+                    tracing::warn!(instance = self.0.instance, "control groups are left");
+                    break;
+                }
+            }
+        }
     }
 
     /// Removes the unpacked layers that no image in `keep` (diff ids) has. Only while nothing is being started.
