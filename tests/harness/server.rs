@@ -22,6 +22,8 @@ pub(crate) struct Server {
     before: BTreeSet<String>,
     root: tempfile::TempDir,
     child: Option<Child>,
+    /// Held as long as the port is this server's.
+    _port: File,
 }
 
 impl Server {
@@ -31,7 +33,8 @@ impl Server {
         fs::create_dir(root.path().join("data")).unwrap();
         let traces = Traces::of(&root.path().join("data"));
         let before = traces.host();
-        Self { address: free_address(), traces, before, root, child: None }
+        let (address, port) = free_address();
+        Self { address, traces, before, root, child: None, _port: port }
     }
 
     /// A server that answers.
@@ -167,12 +170,17 @@ impl Drop for Server {
     }
 }
 
-/// A port of loopback that nobody has. Below the range from which the kernel takes ports for connections, so that it is
-/// still free when a killed server comes back.
-fn free_address() -> SocketAddr {
+/// A port of loopback that nobody has, and the lock that keeps it from other stories, whose server may come back to a
+/// port after it was killed. Below the range from which the kernel takes ports for connections.
+fn free_address() -> (SocketAddr, File) {
     let start = std::process::id() % 8000;
-    (0..8000)
-        .map(|at| SocketAddr::from(([127, 0, 0, 1], (20_000 + (start * 37 + at * 13) % 8000) as u16)))
-        .find(|address| TcpListener::bind(address).is_ok())
-        .expect("a free port")
+    let ports = (0..8000).map(|at| (20_000 + (start * 37 + at * 13) % 8000) as u16);
+    let claim = |port| {
+        let lock = std::env::temp_dir().join(format!("wt-story-port-{port}"));
+        let lock = File::options().create(true).append(true).open(lock).ok()?;
+        lock.try_lock().ok()?;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        TcpListener::bind(address).is_ok().then_some((address, lock))
+    };
+    ports.into_iter().find_map(claim).expect("a free port")
 }
