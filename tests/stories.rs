@@ -10,7 +10,9 @@ mod harness;
 
 mod stories {
     mod bad_input;
+    mod clients;
     mod demo;
+    mod first_steps;
     mod security_groups;
     mod survival;
 }
