@@ -2,6 +2,7 @@
 
 use super::http::{self, Answer};
 use serde_json::Value;
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 use types::Timestamp;
@@ -123,7 +124,7 @@ impl Api {
         };
         let mut form = format!("Action={operation}&Version={version}");
         for (name, value) in fields {
-            form.push_str(&format!("&{name}={}", escape(value)));
+            let _ = write!(form, "&{name}={}", escape(value));
         }
         let headers = [("content-type", "application/x-www-form-urlencoded")];
         let answer = self.post(service, &headers, form.as_bytes());
@@ -167,7 +168,7 @@ fn escape(value: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            let _ = write!(out, "%{byte:02X}");
         }
         out
     })
