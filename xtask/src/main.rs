@@ -1,5 +1,6 @@
 //! Project tasks: `cargo xtask <task>`.
 
+mod bench;
 mod coverage;
 mod fuzz;
 mod models;
@@ -13,7 +14,9 @@ usage: cargo xtask models [generate]      write crates/model/src from models/*.j
        cargo xtask models sync <wheel>    write models/*.json from a botocore wheel, then generate
        cargo xtask coverage [--check]     write docs/coverage.md, or fail if that would change it
        cargo xtask test [<arguments>]     run all tests; the arguments go on to nextest
-       cargo xtask fuzz [--seconds N] [<target>…]    fuzz the targets (all of them), N (20) seconds each";
+       cargo xtask fuzz [--seconds N] [<target>…]    fuzz the targets (all of them), N (20) seconds each
+       cargo xtask bench [all] [--json]   measure speed and size against named peers, as root
+       cargo xtask bench <case> …         only these: start, api, task, alb";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -26,6 +29,7 @@ fn main() -> ExitCode {
         ["coverage", "--check"] => coverage::check(),
         ["test", ref arguments @ ..] => test::run(arguments),
         ["fuzz", ref words @ ..] => fuzz::run(words).unwrap_or_else(|| Err(USAGE.to_owned())),
+        ["bench", ref arguments @ ..] => bench::run(arguments),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {

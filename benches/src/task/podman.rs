@@ -1,0 +1,119 @@
+//! podman with storage of its own, in namespaces of its own, so that the host's containers and links are left alone.
+
+use super::{COMMAND, Took};
+use crate::process::{Running, waited_cpu_ms};
+use crate::{Outcome, peers};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// crun refuses a host that mounts both versions of control groups. Its locks lie in /dev/shm.
+const NAMESPACES: &str = "umount /sys/fs/cgroup/unified 2>/dev/null; mount -t tmpfs none /dev/shm && \
+     /bin/busybox ip link set lo up && echo ready && exec sleep 100000";
+/// Root without CAP_SYS_RESOURCE cannot raise limits, which podman tries by default.
+const CONFIGURATION: &str = "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n";
+const IMAGE: &str = "localhost/bench:1";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(super) struct Podman {
+    folder: PathBuf,
+    namespaces: Running,
+}
+
+impl Podman {
+    /// podman with the image imported.
+    pub(super) fn new(folder: &Path) -> Outcome<Self> {
+        let mut command = Command::new("unshare");
+        command.args(["-m", "-n", "--propagation", "private", "sh", "-c", NAMESPACES]).stdout(Stdio::piped());
+        let mut namespaces = Running::start(&mut command)?;
+        let mut ready = String::new();
+        let said = namespaces.stdout().map(|out| BufReader::new(out).read_line(&mut ready));
+        if !matches!(said, Some(Ok(length)) if length > 0) {
+            return Err("cannot make namespaces for podman".to_owned());
+        }
+        let folder = folder.join("podman");
+        let made = fs::create_dir_all(folder.join("out")).and_then(|()| fs::write(folder.join("conf"), CONFIGURATION));
+        made.and_then(|()| write_image(&folder.join("image.tar"))).map_err(|error| error.to_string())?;
+        let podman = Self { folder, namespaces };
+        let tar = podman.folder.join("image.tar");
+        must(podman.command(true).arg("import").arg(tar).arg(IMAGE))?;
+        Ok(podman)
+    }
+
+    /// podman in its namespaces; only with the host's network it reaches the host's loopback.
+    fn command(&self, own_network: bool) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &self.namespaces.pid().to_string(), "-m"]);
+        if own_network {
+            command.arg("-n");
+        }
+        command.args(["podman", "--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "--runtime", "crun"]);
+        command.args(["--events-backend", "none"]);
+        for (option, name) in [("--root", "root"), ("--runroot", "run"), ("--tmpdir", "tmp")] {
+            command.arg(option).arg(self.folder.join(name));
+        }
+        command.env("CONTAINERS_CONF", self.folder.join("conf")).stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(Stdio::piped());
+        command
+    }
+
+    /// Sends the image to a registry, as root of our account.
+    pub(super) fn push(&self, to: &str, credentials: &str) -> Outcome {
+        let mut command = self.command(false);
+        command.args(["push", "--tls-verify=false", "--creds", credentials, IMAGE]).arg(format!("docker://{to}"));
+        must(&mut command)
+    }
+
+    /// Runs a container until its process runs, and removes it.
+    pub(super) fn start(&self, network: &str) -> Outcome<Took> {
+        let out = self.folder.join("out");
+        let ready = out.join("ready");
+        let _ = fs::remove_file(&ready);
+        let mut command = self.command(true);
+        command.args(["run", "-d", "--network", network, "-v"]).arg(format!("{}:/out", out.display()));
+        command.args([IMAGE, "/bin/sh", "-c", COMMAND]);
+        let (cpu, begun) = (waited_cpu_ms(), Instant::now());
+        let child = command.spawn().map_err(|error| format!("podman: {error}"))?;
+        while !ready.exists() && begun.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_micros(500));
+        }
+        let wall_ms = begun.elapsed().as_secs_f64() * 1e3;
+        let output = child.wait_with_output().map_err(|error| format!("podman: {error}"))?;
+        if !output.status.success() || !ready.exists() {
+            return Err(format!("podman does not run: {}", String::from_utf8_lossy(&output.stderr)));
+        }
+        let cpu_ms = waited_cpu_ms() - cpu;
+        must(self.command(true).args(["rm", "-f", "-t", "1", "-a"]))?;
+        Ok(Took { wall_ms, cpu_ms })
+    }
+}
+
+fn must(command: &mut Command) -> Outcome {
+    let output = command.output().map_err(|error| format!("podman: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("podman fails: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        let _ = must(self.command(true).args(["rm", "-f", "-t", "0", "-a"]));
+    }
+}
+
+/// An image's one layer: busybox and two of its names.
+fn write_image(path: &Path) -> std::io::Result<()> {
+    let mut tar = tar::Builder::new(File::create(path)?);
+    tar.append_path_with_name(peers::BUSYBOX, "bin/busybox")?;
+    for name in ["bin/sh", "bin/sleep"] {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_size(0);
+        header.set_mode(0o777);
+        tar.append_link(&mut header, name, "busybox")?;
+    }
+    tar.finish()
+}
