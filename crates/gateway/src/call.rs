@@ -121,9 +121,8 @@ impl Caller {
         wire::validate(info, target.protocol, operation.input, &input)?;
 
         let scope = Scope::new(signer.principal.account.clone(), signer.region);
-        let mut context = Context::new(self.store.clone(), scope, signer.principal, now);
-        request_id.clone_into(&mut context.request_id);
-        context.source_ip = call.peer.ip();
+        let (store, origin) = (self.store.clone(), call.peer.ip());
+        let mut context = Context::of_request(store, scope, signer.principal, now, request_id.to_owned(), origin);
         self.authorize(&mut context, info, operation, &input)?;
 
         let handled = catch_unwind(AssertUnwindSafe(|| service.call(index, &mut context, input)));

@@ -24,18 +24,21 @@ pub struct Context {
 }
 
 impl Context {
-    /// The context of one call.
+    /// The context of one call from loopback, with a request id of its own.
     pub fn new(store: Store, scope: Scope, principal: Principal, now: Timestamp) -> Self {
-        Self {
-            scope,
-            principal,
-            request_id: types::id::random_uuid(),
-            now,
-            source_ip: IpAddr::from([127, 0, 0, 1]),
-            store,
-            view: None,
-            tx: None,
-        }
+        Self::of_request(store, scope, principal, now, types::id::random_uuid(), IpAddr::from([127, 0, 0, 1]))
+    }
+
+    /// The context of a call whose request id and origin are known.
+    pub(crate) fn of_request(
+        store: Store,
+        scope: Scope,
+        principal: Principal,
+        now: Timestamp,
+        request_id: String,
+        source_ip: IpAddr,
+    ) -> Self {
+        Self { scope, principal, request_id, now, source_ip, store, view: None, tx: None }
     }
 
     /// What can be read: the transaction's state once it has begun, else the newest durable state.

@@ -26,7 +26,7 @@ pub(super) fn describe(
         return Err(texts::invalid("Services cannot have more than 10 elements"));
     }
     let with_tags = includes(input.include.as_ref(), "TAGS");
-    let (mut services, mut failures) = (Vec::new(), Vec::new());
+    let (mut services, mut failures) = (Vec::with_capacity(input.services.len()), Vec::new());
     for reference in &input.services {
         let name = names::in_cluster(reference, "service", &cluster.name)?;
         match view.get::<ServiceRow>(&scope, &ServiceRow::key(&cluster.name, &name)) {

@@ -4,11 +4,12 @@ use crate::schema::Schema;
 use crate::shape::{Output, Writer};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use std::io::Write as _;
 use types::Timestamp;
 
 /// The JSON object of `output`.
 pub(super) fn document(output: &dyn Output) -> Vec<u8> {
-    let mut json = Json::default();
+    let mut json = Json { out: Vec::with_capacity(1024), follows: false };
     json.whole(output);
     json.out
 }
@@ -56,7 +57,12 @@ impl Json {
 
 impl Writer for Json {
     fn member(&mut self, schema: &'static Schema, position: usize) {
-        self.name(schema.members()[position].name);
+        // Members are words: nothing in them is to be escaped.
+        self.separate();
+        self.out.push(b'"');
+        self.out.extend_from_slice(schema.members()[position].name.as_bytes());
+        self.out.extend_from_slice(b"\":");
+        self.follows = false;
     }
 
     fn boolean(&mut self, _: &'static Schema, value: bool) {
@@ -66,7 +72,7 @@ impl Writer for Json {
 
     fn integer(&mut self, _: &'static Schema, value: i64) {
         self.separate();
-        self.out.extend_from_slice(value.to_string().as_bytes());
+        let _ = write!(self.out, "{value}");
     }
 
     fn double(&mut self, _: &'static Schema, value: f64) {
@@ -92,7 +98,7 @@ impl Writer for Json {
 
     fn timestamp(&mut self, _: &'static Schema, value: Timestamp) {
         self.separate();
-        self.out.extend_from_slice(seconds(value).as_bytes());
+        seconds(&mut self.out, value);
     }
 
     fn document(&mut self, _: &'static Schema, value: &serde_json::Value) {
@@ -130,8 +136,15 @@ impl Writer for Json {
 }
 
 /// `1700000000.123`, and `1700000000.0` for whole seconds.
-fn seconds(at: Timestamp) -> String {
-    format!("{:?}", at.seconds())
+fn seconds(out: &mut Vec<u8>, at: Timestamp) {
+    let (whole, millis) = (at.0 / 1000, at.0 % 1000);
+    let _ = match millis {
+        // Up to here the digits are those of the nearest double, which is what AWS sends.
+        _ if !(0..1_000_000_000_000_000).contains(&at.0) => write!(out, "{:?}", at.seconds()),
+        _ if millis % 100 == 0 => write!(out, "{whole}.{}", millis / 100),
+        _ if millis % 10 == 0 => write!(out, "{whole}.{:02}", millis / 10),
+        _ => write!(out, "{whole}.{millis:03}"),
+    };
 }
 
 /// A JSON string. Bytes above ASCII stand as themselves.
@@ -139,6 +152,12 @@ pub(super) fn text(out: &mut Vec<u8>, value: &str) {
     out.push(b'"');
     let mut plain = 0;
     let bytes = value.as_bytes();
+    // Most text needs no escape. A look at all bytes without a way out is one that the compiler vectorises.
+    if !bytes.iter().fold(false, |found, byte| found | matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return;
+    }
     for (at, byte) in bytes.iter().enumerate() {
         let escape = match byte {
             b'"' => "\\\"",
@@ -159,4 +178,28 @@ pub(super) fn text(out: &mut Vec<u8>, value: &str) {
     }
     out.extend_from_slice(&bytes[plain..]);
     out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_escaped_where_it_must_be() {
+        let mut out = Vec::new();
+        text(&mut out, "plain ü☃");
+        text(&mut out, "\"a\\b\"\n\r\t\u{1}ü");
+        assert_eq!(String::from_utf8(out).unwrap(), r#""plain ü☃""\"a\\b\"\n\r\t\u0001ü""#);
+    }
+
+    #[test]
+    fn seconds_are_the_digits_of_a_double() {
+        let edge = 1_000_000_000_000_000;
+        let spread = (0..3000).chain((0..3000).map(|step| 1_795_639_400_000 + step * 37));
+        for millis in spread.chain([edge - 1, edge, edge + 1, -1, -1500, i64::MAX, i64::MIN]) {
+            let mut out = Vec::new();
+            seconds(&mut out, Timestamp(millis));
+            assert_eq!(String::from_utf8(out).unwrap(), format!("{:?}", Timestamp(millis).seconds()), "{millis}");
+        }
+    }
 }
