@@ -1,5 +1,6 @@
 //! awsJson responses.
 
+use super::scratch;
 use crate::schema::Schema;
 use crate::shape::{Output, Writer};
 use base64::Engine;
@@ -9,9 +10,9 @@ use types::Timestamp;
 
 /// The JSON object of `output`.
 pub(super) fn document(output: &dyn Output) -> Vec<u8> {
-    let mut json = Json { out: Vec::with_capacity(1024), follows: false };
+    let mut json = Json { out: scratch::take(), follows: false };
     json.whole(output);
-    json.out
+    scratch::done(json.out)
 }
 
 /// Writes JSON; commas are written before an item that is not the first.
@@ -72,7 +73,7 @@ impl Writer for Json {
 
     fn integer(&mut self, _: &'static Schema, value: i64) {
         self.separate();
-        let _ = write!(self.out, "{value}");
+        self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
     }
 
     fn double(&mut self, _: &'static Schema, value: f64) {
@@ -137,14 +138,23 @@ impl Writer for Json {
 
 /// `1700000000.123`, and `1700000000.0` for whole seconds.
 fn seconds(out: &mut Vec<u8>, at: Timestamp) {
-    let (whole, millis) = (at.0 / 1000, at.0 % 1000);
-    let _ = match millis {
-        // Up to here the digits are those of the nearest double, which is what AWS sends.
-        _ if !(0..1_000_000_000_000_000).contains(&at.0) => write!(out, "{:?}", at.seconds()),
-        _ if millis % 100 == 0 => write!(out, "{whole}.{}", millis / 100),
-        _ if millis % 10 == 0 => write!(out, "{whole}.{:02}", millis / 10),
-        _ => write!(out, "{whole}.{millis:03}"),
+    // Up to here the digits are those of the nearest double, which is what AWS sends.
+    if !(0..1_000_000_000_000_000).contains(&at.0) {
+        let _ = write!(out, "{:?}", at.seconds());
+        return;
+    }
+    let (whole, millis) = (at.0 / 1000, (at.0 % 1000) as u16);
+    out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
+    let digits = [millis / 100, millis / 10 % 10, millis % 10].map(|digit| b'0' + digit as u8);
+    let shown = if millis % 100 == 0 {
+        1
+    } else if millis % 10 == 0 {
+        2
+    } else {
+        3
     };
+    out.push(b'.');
+    out.extend_from_slice(&digits[..shown]);
 }
 
 /// A JSON string. Bytes above ASCII stand as themselves.

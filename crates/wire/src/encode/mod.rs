@@ -3,6 +3,7 @@
 mod cbor;
 mod error;
 mod json;
+mod scratch;
 mod xml;
 
 use crate::service::{OperationInfo, Protocol, ServiceInfo};

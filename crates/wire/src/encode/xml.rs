@@ -1,5 +1,6 @@
 //! awsQuery and ec2Query responses.
 
+use super::scratch;
 use crate::schema::{Kind, Schema};
 use crate::service::{OperationInfo, ServiceInfo};
 use crate::shape::{Output, Writer};
@@ -61,7 +62,7 @@ struct Frame {
 impl Xml {
     /// `item` is what lists without a name of their own call their items.
     pub(super) fn new(item: &'static str) -> Self {
-        Self { out: Vec::with_capacity(1024), next: "", open: Vec::new(), item }
+        Self { out: scratch::take(), next: "", open: Vec::new(), item }
     }
 
     fn root(&mut self, operation: &str, namespace: &str) {
@@ -76,7 +77,7 @@ impl Xml {
         self.raw("</");
         self.raw(operation);
         self.raw("Response>");
-        self.out
+        scratch::done(self.out)
     }
 
     pub(super) fn raw(&mut self, text: &str) {
