@@ -11,9 +11,12 @@
 mod boxes;
 mod compile;
 mod diff;
+mod index;
 mod plan;
+mod rules;
 mod ruleset;
 mod state;
+pub mod walk;
 
 pub use compile::{compile, link_name, router_netns};
 pub use diff::{FilterChange, Step};

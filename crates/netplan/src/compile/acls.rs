@@ -1,24 +1,17 @@
 //! Network ACLs: stateless and ordered, looked at for each packet that crosses a subnet's edge, before connections are.
 
+use super::{Index, hex_digits};
 use crate::{
-    AclEntry, Chain, FabricPlan, Match, Rule, Ruleset, Subnet, Traffic, Value, Verdict,
+    AclEntry, Chain, FabricPlan, Match, Rule, Ruleset, Subnet, Value, Verdict,
+    rules::{Way, acl, traffic_matches},
     ruleset::{Action, Element, Range},
 };
-use ipnet::{IpNet, Ipv4Net};
-
-use super::{Index, groups::traffic_matches, hex_digits};
+use ipnet::Ipv4Net;
 
 /// The map from a device to the chain for what leaves its subnet.
 pub(super) const OUT: &str = "acl_out";
 /// The map from a device to the chain for what enters its subnet.
 pub(super) const IN: &str = "acl_in";
-
-/// Which way the packets go, seen from the subnet.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    In,
-    Out,
-}
 
 /// The chains of a subnet's ACL, and the elements that lead its devices there. An ACL that allows everything has none.
 pub(super) fn lay(index: &Index<'_>, subnet: &Subnet, links: &[&str], filter: &mut Ruleset, plan: &mut FabricPlan) {
@@ -27,8 +20,11 @@ pub(super) fn lay(index: &Index<'_>, subnet: &Subnet, links: &[&str], filter: &m
         plan.omitted.insert(format!("{}: no such network ACL; its subnet is closed", subnet.network_acl));
     }
     for (way, map, letter) in [(Way::Out, OUT, 'o'), (Way::In, IN, 'i')] {
-        let entries = acl.map_or(&[][..], |acl| if way == Way::In { &acl.ingress } else { &acl.egress });
-        let Some(rules) = rules(entries, way, subnet.cidr) else { continue };
+        let entries = acl::entries(acl.copied(), way);
+        if acl::open(&entries) {
+            continue;
+        }
+        let rules = rules(&entries, way, subnet.cidr);
         let chain = format!("n{letter}_{}", hex_digits(subnet.id.as_str()));
         filter.chains.insert(chain.clone(), Chain { hook: None, accept_at_end: false, rules });
         if let Some(set) = filter.sets.get_mut(map) {
@@ -40,32 +36,17 @@ pub(super) fn lay(index: &Index<'_>, subnet: &Subnet, links: &[&str], filter: &m
     }
 }
 
-/// The entries as rules; none if everything passes.
-fn rules(entries: &[AclEntry], way: Way, subnet: Ipv4Net) -> Option<Vec<Rule>> {
-    let mut entries: Vec<_> = entries
-        .iter()
-        .filter_map(|entry| match entry.cidr {
-            IpNet::V4(cidr) => Some((entry, cidr)),
-            IpNet::V6(_) => None,
-        })
-        .collect();
-    entries.sort_by_key(|(entry, _)| entry.number);
-    if let Some((first, cidr)) = entries.first()
-        && first.allow
-        && first.traffic == Traffic::All
-        && cidr.prefix_len() == 0
-    {
-        return None;
-    }
+/// The entries as rules.
+fn rules(entries: &[(&AclEntry, Ipv4Net)], way: Way, subnet: Ipv4Net) -> Vec<Rule> {
     let other_side = |cidr| if way == Way::In { Match::Source(cidr) } else { Match::Destination(cidr) };
     let within = Rule { when: vec![other_side(subnet)], then: Action::Verdict(Verdict::Return) };
     let mut rules = vec![within];
     for (entry, cidr) in entries {
-        let mut when = vec![other_side(cidr)];
+        let mut when = vec![other_side(*cidr)];
         when.extend(traffic_matches(entry.traffic));
         let verdict = if entry.allow { Verdict::Return } else { Verdict::Drop };
         rules.push(Rule { when, then: Action::Verdict(verdict) });
     }
     rules.push(Rule { when: Vec::new(), then: Action::Verdict(Verdict::Drop) });
-    Some(rules)
+    rules
 }

@@ -6,12 +6,17 @@
 
 use super::{Attached, Index, hash, hex_digits};
 use crate::{
-    Chain, FabricPlan, Field, GroupRule, Match, Peer, PortRange, Rule, Ruleset, SecurityGroup, Selector, Set, Traffic,
-    Value, ValueKind, Verdict, Vpc,
+    Chain, FabricPlan, Field, GroupRule, Match, PortRange, Rule, Ruleset, SecurityGroup, Selector, Set, Traffic, Value,
+    ValueKind, Verdict, Vpc,
     boxes::{Area, disjoint},
+    rules::{
+        Way,
+        group::{self, Others},
+        traffic_matches,
+    },
     ruleset::{Action, Range, accept},
 };
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::Ipv4Net;
 use std::collections::{BTreeMap, BTreeSet};
 use types::id::SecurityGroupId;
 
@@ -19,13 +24,6 @@ use types::id::SecurityGroupId;
 pub(super) const EGRESS: &str = "egress_of";
 /// The map from a device to the chain for what its interface gets.
 pub(super) const INGRESS: &str = "ingress_of";
-
-/// Which way the packets go, seen from the interface.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    In,
-    Out,
-}
 
 impl Way {
     fn letter(self) -> char {
@@ -47,7 +45,7 @@ pub(super) fn lay(index: &Index<'_>, vpc: &Vpc, filter: &mut Ruleset, plan: &mut
     let used: BTreeSet<&SecurityGroupId> = index.attached_in(&vpc.id).flat_map(|a| &a.interface.groups).collect();
     let mut referenced = BTreeSet::new();
     for id in used {
-        let Some(group) = index.groups.get(id).filter(|group| group.vpc == vpc.id) else {
+        let Some(group) = group::in_vpc(index, &vpc.id, id) else {
             plan.omitted.insert(format!("{id}: no such security group in {}", vpc.id));
             continue;
         };
@@ -59,7 +57,7 @@ pub(super) fn lay(index: &Index<'_>, vpc: &Vpc, filter: &mut Ruleset, plan: &mut
     }
     for attached in index.attached_in(&vpc.id) {
         for (way, map) in [(Way::In, INGRESS), (Way::Out, EGRESS)] {
-            let verdict = entrance(attached, way, filter);
+            let verdict = entrance(index, attached, way, filter);
             if let (Some(verdict), Some(set)) = (verdict, filter.sets.get_mut(map)) {
                 set.elements.insert(vec![Range::Link(attached.link.clone())], Value::Verdict(verdict));
             }
@@ -75,24 +73,18 @@ fn members_set(id: &SecurityGroupId) -> String {
     format!("members_{}", hex_digits(id.as_str()))
 }
 
-/// The private addresses of the interfaces that have the group, attached or not.
+/// The addresses of the group's members.
 fn members(index: &Index<'_>, vpc: &Vpc, id: &SecurityGroupId) -> Set {
-    let interfaces = index.state.network_interfaces.iter().filter(|interface| {
-        interface.groups.contains(id) && index.subnets.get(&interface.subnet).is_some_and(|s| s.vpc == vpc.id)
-    });
-    let addresses = interfaces.flat_map(|interface| &interface.addresses).map(|address| address.private);
-    let elements = addresses.map(|ip| (vec![Range::Address(ip, ip)], Value::None)).collect();
+    let elements = group::members(index, &vpc.id, id).map(|ip| (vec![Range::Address(ip, ip)], Value::None)).collect();
     Set { key: vec![Field::Address], interval: false, value: ValueKind::None, elements }
 }
 
 /// What an interface's packets go through: its one group's chain, or a chain that tries each of its groups.
-fn entrance(attached: &Attached<'_>, way: Way, filter: &mut Ruleset) -> Option<Verdict> {
+fn entrance<'a>(index: &Index<'a>, attached: &Attached<'a>, way: Way, filter: &mut Ruleset) -> Option<Verdict> {
     if attached.nat {
         return Some(Verdict::Accept);
     }
-    let groups: BTreeSet<&SecurityGroupId> = attached.interface.groups.iter().collect();
-    let chains: Vec<String> =
-        groups.into_iter().map(|id| group_chain(id, way)).filter(|chain| filter.chains.contains_key(chain)).collect();
+    let chains: Vec<String> = group::of(index, attached).into_iter().map(|group| group_chain(&group.id, way)).collect();
     match chains.as_slice() {
         [] => None,
         [one] => Some(Verdict::Jump(one.clone())),
@@ -109,7 +101,7 @@ fn entrance(attached: &Attached<'_>, way: Way, filter: &mut Ruleset) -> Option<V
 }
 
 fn lay_group<'a>(
-    index: &Index<'_>,
+    index: &Index<'a>,
     group: &'a SecurityGroup,
     way: Way,
     referenced: &mut BTreeSet<&'a SecurityGroupId>,
@@ -118,12 +110,11 @@ fn lay_group<'a>(
     let chain = group_chain(&group.id, way);
     let mut blocks = Blocks::default();
     let mut rules = Vec::new();
-    for rule in if way == Way::In { &group.ingress } else { &group.egress } {
+    for rule in group::rules(group, way) {
         let GroupRule { traffic, peer } = rule;
-        let cidrs = match peer {
-            Peer::Cidr(cidr) => std::slice::from_ref(cidr),
-            Peer::PrefixList(id) => index.state.prefix_lists.get(id).map_or(&[][..], Vec::as_slice),
-            Peer::Group(id) => {
+        let cidrs = match group::others(index, peer) {
+            Others::Blocks(cidrs) => cidrs,
+            Others::Members(id) => {
                 referenced.insert(id);
                 let mut when = vec![Match::In(vec![way.other_side()], members_set(id))];
                 when.extend(traffic_matches(*traffic));
@@ -132,9 +123,8 @@ fn lay_group<'a>(
             }
         };
         for cidr in cidrs {
-            let IpNet::V4(cidr) = cidr else { continue };
-            if !blocks.add(*traffic, cidr.trunc()) {
-                let mut when = vec![way.in_block(cidr.trunc())];
+            if !blocks.add(*traffic, cidr) {
+                let mut when = vec![way.in_block(cidr)];
                 when.extend(traffic_matches(*traffic));
                 rules.push(accept(when));
             }
@@ -153,29 +143,6 @@ fn lay_group<'a>(
     }
     fast.append(&mut rules);
     filter.chains.insert(chain, Chain { hook: None, accept_at_end: false, rules: fast });
-}
-
-/// The conditions on protocol and ports.
-pub(super) fn traffic_matches(traffic: Traffic) -> Vec<Match> {
-    let ports = |protocol, ports: PortRange| {
-        let mut when = vec![Match::Protocol(protocol)];
-        if ports != PortRange::ALL {
-            when.push(Match::Port(ports.from, ports.to));
-        }
-        when
-    };
-    match traffic {
-        Traffic::All => Vec::new(),
-        Traffic::Tcp(range) => ports(6, range),
-        Traffic::Udp(range) => ports(17, range),
-        Traffic::Protocol(number) => vec![Match::Protocol(number)],
-        Traffic::Icmp { kind, code } => {
-            let mut when = vec![Match::Protocol(1)];
-            when.extend(kind.map(Match::IcmpType));
-            when.extend(code.map(Match::IcmpCode));
-            when
-        }
-    }
 }
 
 /// The rules of one group that go into sets.

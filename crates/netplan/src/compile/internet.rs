@@ -50,7 +50,7 @@ pub(super) fn lay(index: &Index<'_>, plan: &mut FabricPlan) {
     plan.cables.insert("host".to_owned(), cable(end(INTERNET, HOST, internet_mac), host_end));
 
     for attached in &index.attached {
-        if !has_gateway(index, &attached.subnet.vpc) {
+        if index.gateway_of(&attached.subnet.vpc).is_none() {
             continue;
         }
         let link = short_name('v', attached.subnet.vpc.as_str());
@@ -59,11 +59,6 @@ pub(super) fn lay(index: &Index<'_>, plan: &mut FabricPlan) {
         }
     }
     plan.namespaces.insert(INTERNET.to_owned(), internet);
-}
-
-/// Whether the VPC has an internet gateway.
-pub(super) fn has_gateway(index: &Index<'_>, vpc: &VpcId) -> bool {
-    index.state.internet_gateways.iter().any(|gateway| gateway.vpc == *vpc)
 }
 
 /// The link from a VPC's router to the internet namespace.

@@ -11,15 +11,12 @@ mod router;
 mod routes;
 
 use crate::{
-    Address, Attachment, Cable, End, FabricPlan, MacAddress, Namespace, NatGateway, Neighbour, NetworkAcl,
-    NetworkInterface, NetworkState, Place, Route, RouteAction, RouteTable, SecurityGroup, Subnet, Vpc,
+    Address, Cable, End, FabricPlan, MacAddress, Namespace, Neighbour, NetworkState, Place, Route, RouteAction,
+    index::{Attached, Index},
 };
 use ipnet::Ipv4Net;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
-};
-use types::id::{EniId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcId};
+use std::net::Ipv4Addr;
+use types::id::{EniId, VpcId};
 
 /// The largest packet within a VPC, as on AWS.
 const MTU: u32 = 9001;
@@ -29,7 +26,8 @@ const IGW: &str = "igw";
 /// The plan for `state`. What cannot be planned is left out, and named in [`FabricPlan::omitted`].
 pub fn compile(state: &NetworkState) -> FabricPlan {
     let mut plan = FabricPlan::default();
-    let index = Index::new(state, &mut plan);
+    let index = Index::new(state);
+    plan.omitted.clone_from(&index.omitted);
     internet::lay(&index, &mut plan);
     for vpc in &state.vpcs {
         router::lay(&index, vpc, &mut plan);
@@ -71,109 +69,6 @@ fn mac_of(text: &str) -> MacAddress {
     let mut bytes = [0x0e; 6];
     bytes[1..].copy_from_slice(&hash(text).to_be_bytes()[..5]);
     MacAddress(bytes)
-}
-
-/// An interface that is attached, with all that the plan needs of it.
-struct Attached<'a> {
-    interface: &'a NetworkInterface,
-    subnet: &'a Subnet,
-    attachment: Attachment,
-    link: String,
-    /// Whether it is a NAT gateway's: no groups, and it forwards.
-    nat: bool,
-}
-
-impl Attached<'_> {
-    fn primary(&self) -> Option<Ipv4Addr> {
-        self.interface.addresses.first().map(|a| a.private)
-    }
-}
-
-/// The state by id.
-struct Index<'a> {
-    state: &'a NetworkState,
-    attached: Vec<Attached<'a>>,
-    subnets: BTreeMap<&'a SubnetId, &'a Subnet>,
-    tables: BTreeMap<&'a RouteTableId, &'a RouteTable>,
-    groups: BTreeMap<&'a SecurityGroupId, &'a SecurityGroup>,
-    acls: BTreeMap<&'a NetworkAclId, &'a NetworkAcl>,
-    nats: BTreeMap<&'a NatGatewayId, &'a NatGateway>,
-}
-
-impl<'a> Index<'a> {
-    fn new(state: &'a NetworkState, plan: &mut FabricPlan) -> Self {
-        let vpcs: BTreeMap<&VpcId, &Vpc> = state.vpcs.iter().map(|v| (&v.id, v)).collect();
-        let subnets: BTreeMap<_, _> = state.subnets.iter().map(|s| (&s.id, s)).collect();
-        let nat_interfaces: BTreeMap<_, _> = state.nat_gateways.iter().map(|n| (&n.interface, n)).collect();
-        let mut attached = Vec::new();
-        let mut taken = BTreeSet::new();
-        for interface in &state.network_interfaces {
-            let nat = nat_interfaces.get(&interface.id);
-            let attachment = match nat {
-                Some(nat) => Attachment { netns: nat.id.as_str().to_owned(), device_index: 0 },
-                None => match &interface.attachment {
-                    Some(attachment) => attachment.clone(),
-                    None => continue,
-                },
-            };
-            let Some(subnet) = subnets.get(&interface.subnet).filter(|s| vpcs.contains_key(&s.vpc)) else {
-                plan.omitted.insert(format!("{}: no subnet {} in a VPC", interface.id, interface.subnet));
-                continue;
-            };
-            if interface.addresses.is_empty() || !good_netns_name(&attachment.netns) {
-                plan.omitted.insert(format!("{}: no address, or no good namespace name", interface.id));
-                continue;
-            }
-            // What two would share, the second goes without: the kernel would refuse it, and everything with it.
-            let mut shared = vec![
-                format!("{}/{}", attachment.netns, attachment.device_index),
-                format!("{}/{}", subnet.vpc, link_name(&interface.id)),
-            ];
-            for address in &interface.addresses {
-                shared.push(format!("{}/{}", subnet.vpc, address.private));
-                shared.extend(address.public.map(|public| public.to_string()));
-            }
-            if let Some(conflict) = shared.iter().find(|name| taken.contains(*name)) {
-                plan.omitted.insert(format!("{}: {conflict} is another interface's", interface.id));
-                continue;
-            }
-            taken.extend(shared);
-            attached.push(Attached {
-                interface,
-                subnet,
-                attachment,
-                link: link_name(&interface.id),
-                nat: nat.is_some(),
-            });
-        }
-        Self {
-            state,
-            attached,
-            subnets,
-            tables: state.route_tables.iter().map(|t| (&t.id, t)).collect(),
-            groups: state.security_groups.iter().map(|g| (&g.id, g)).collect(),
-            acls: state.network_acls.iter().map(|a| (&a.id, a)).collect(),
-            nats: state.nat_gateways.iter().map(|n| (&n.id, n)).collect(),
-        }
-    }
-
-    fn attached_in<'b>(&'b self, vpc: &'b VpcId) -> impl Iterator<Item = &'b Attached<'a>> + 'b {
-        self.attached.iter().filter(move |a| a.subnet.vpc == *vpc)
-    }
-
-    fn attached_as(&self, id: &EniId) -> Option<&Attached<'a>> {
-        self.attached.iter().find(|a| a.interface.id == *id)
-    }
-
-    fn subnets_of<'b>(&'b self, vpc: &'b VpcId) -> impl Iterator<Item = &'a Subnet> + 'b {
-        self.subnets.values().copied().filter(move |s| s.vpc == *vpc)
-    }
-}
-
-/// Names end up in paths.
-fn good_netns_name(name: &str) -> bool {
-    let fine = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    (1..=128).contains(&name.len()) && name.bytes().all(fine) && name != crate::INTERNET && !name.starts_with("vpc-")
 }
 
 /// The namespace of a task, a load balancer's node or a NAT gateway.

@@ -16,10 +16,6 @@ use crate::{
 use ipnet::Ipv4Net;
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
-/// The addresses that answer in every VPC: instance metadata, task credentials and metadata, DNS.
-const SERVICES: [Ipv4Addr; 3] =
-    [Ipv4Addr::new(169, 254, 169, 254), Ipv4Addr::new(169, 254, 170, 2), Ipv4Addr::new(169, 254, 169, 253)];
-
 const SOURCES: &str = "sources";
 const UNCHECKED: &str = "unchecked";
 const MARKS: &str = "route_table_of";
@@ -35,12 +31,11 @@ pub(super) fn lay(index: &Index<'_>, vpc: &Vpc, plan: &mut FabricPlan) {
     set(&mut router, "netfilter/nf_conntrack_tcp_be_liberal", "1");
 
     let mut filter = frame();
-    let resolver = vpc.cidrs.first().map(|cidr| Ipv4Addr::from(u32::from(cidr.network()) + 2));
-    for ip in SERVICES.into_iter().chain(resolver) {
+    for ip in Index::local_services(vpc) {
         router.addresses.insert(address("lo", ip, 32));
         put(&mut filter, LOCAL_SERVICES, vec![Range::Address(ip, ip)], Value::None);
     }
-    if internet::has_gateway(index, &vpc.id) {
+    if index.gateway_of(&vpc.id).is_some() {
         internet::lay_gateway(&vpc.id, &name, &mut router, plan);
     }
     let marks = routes::marks(index.subnets_of(&vpc.id));

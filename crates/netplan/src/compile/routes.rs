@@ -1,13 +1,13 @@
 //! Route tables: each is a routing table of the kernel's, picked by a mark that the subnet's interfaces set.
 //!
-//! Order: routes more specific than a VPC's own block, then the VPC itself, then the rest of the route table, then
-//! silence. Within each the kernel takes the longest prefix.
+//! The order of [`route`](crate::rules::route) is one of routing rules here. Within each the kernel takes the longest
+//! prefix.
 
 use super::{Index, hash, host_route, internet};
 use crate::{
-    Destination, FabricPlan, Namespace, Route, RouteAction, RouteTable, RouteTarget, RoutingRule, Subnet, Vpc,
+    FabricPlan, Namespace, Route, RouteAction, RoutingRule, Subnet, Vpc,
+    rules::route::{self, Next},
 };
-use ipnet::{IpNet, Ipv4Net};
 use std::collections::{BTreeMap, BTreeSet};
 use types::id::RouteTableId;
 
@@ -53,62 +53,28 @@ pub(super) fn lay(index: &Index<'_>, vpc: &Vpc, marks: &Marks<'_>, router: &mut 
             continue;
         };
         router.rules.insert(RoutingRule { priority: TABLE, mark: Some(*mark), table: Some(*mark) });
-        for (destination, action) in routes(index, vpc, table, plan) {
-            let specific = vpc.cidrs.iter().any(|cidr| cidr.contains(&destination) && *cidr != destination);
-            let number = if specific { mark + 1 } else { *mark };
-            if specific {
+        for (destination, route) in route::in_force(index, vpc, table) {
+            if let Next::Unusable(reason) = &route.next {
+                plan.omitted.insert(format!("{}: {reason}", table.id));
+            }
+            let number = if route.specific { mark + 1 } else { *mark };
+            if route.specific {
                 router.rules.insert(RoutingRule { priority: SPECIFIC, mark: Some(*mark), table: Some(number) });
             }
-            router.routes.insert(Route { table: number, destination, action });
+            router.routes.insert(Route { table: number, destination, action: action(&route.next) });
         }
     }
 }
 
-/// A table's routes as the kernel takes them: one for each destination, the first if there are several.
-fn routes(index: &Index<'_>, vpc: &Vpc, table: &RouteTable, plan: &mut FabricPlan) -> BTreeMap<Ipv4Net, RouteAction> {
-    let mut routes = BTreeMap::new();
-    for route in table.routes.iter().filter(|route| route.target != RouteTarget::Local) {
-        let action = action(index, vpc, &route.target).unwrap_or_else(|reason| {
-            plan.omitted.insert(format!("{}: {reason}", table.id));
-            RouteAction::Blackhole
-        });
-        let blocks = match &route.destination {
-            Destination::Cidr(cidr) => std::slice::from_ref(cidr),
-            Destination::PrefixList(id) => index.state.prefix_lists.get(id).map_or(&[][..], Vec::as_slice),
-        };
-        for block in blocks {
-            if let IpNet::V4(block) = block {
-                routes.entry(block.trunc()).or_insert_with(|| action.clone());
-            }
+/// What the kernel does for a route.
+fn action(next: &Next<'_, '_>) -> RouteAction {
+    match next {
+        Next::Interface(attached) => {
+            RouteAction::Link { link: attached.link.clone(), via: attached.primary(), source: None }
         }
-    }
-    routes
-}
-
-fn action(index: &Index<'_>, vpc: &Vpc, target: &RouteTarget) -> Result<RouteAction, String> {
-    let through = |id: &types::id::EniId, forwards: bool| {
-        let attached = index
-            .attached_as(id)
-            .filter(|attached| attached.subnet.vpc == vpc.id)
-            .ok_or_else(|| format!("a route leads to {id}, which is not attached in this VPC"))?;
-        if !forwards && attached.interface.source_dest_check {
-            return Err(format!("a route leads to {id}, which has its source/destination check on"));
+        Next::InternetGateway => {
+            RouteAction::Link { link: super::IGW.to_owned(), via: Some(internet::INTERNET_HOP), source: None }
         }
-        Ok(RouteAction::Link { link: attached.link.clone(), via: attached.primary(), source: None })
-    };
-    match target {
-        RouteTarget::Local | RouteTarget::Blackhole => Ok(RouteAction::Blackhole),
-        RouteTarget::InternetGateway(id) => {
-            if !index.state.internet_gateways.iter().any(|gateway| gateway.id == *id && gateway.vpc == vpc.id) {
-                return Err(format!("a route leads to {id}, which is not attached to this VPC"));
-            }
-            Ok(RouteAction::Link { link: super::IGW.to_owned(), via: Some(internet::INTERNET_HOP), source: None })
-        }
-        RouteTarget::NatGateway(id) => {
-            let nat = index.nats.get(id).ok_or_else(|| format!("a route leads to {id}, which is gone"))?;
-            through(&nat.interface, true)
-        }
-        RouteTarget::NetworkInterface(id) => through(id, false),
-        RouteTarget::GatewayEndpoint(id) => Err(format!("{id}: gateway endpoints carry no packets")),
+        Next::Blackhole | Next::Unusable(_) => RouteAction::Blackhole,
     }
 }

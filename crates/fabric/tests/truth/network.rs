@@ -1,0 +1,253 @@
+//! Small networks by chance: one VPC or two, with everything in them that decides about a packet.
+//!
+//! They lean towards what lets packets through: where everything is closed there is nothing to see.
+
+use crate::{
+    chance::Chance,
+    lab::{eni, id, net, sg},
+};
+use netplan::{
+    AclEntry, Attachment, Destination, Ground, GroupRule, InterfaceAddress, InternetGateway, MacAddress, NatGateway,
+    NetworkAcl, NetworkInterface, NetworkState, Peer, PortRange, RouteEntry, RouteTable, RouteTarget, SecurityGroup,
+    Subnet, Traffic, Vpc,
+};
+use std::net::Ipv4Addr;
+use types::id::{
+    InternetGatewayId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcEndpointId, VpcId,
+};
+
+/// What probes are sent to; rules speak of these ports and of those around them.
+pub(crate) const PORTS: [u16; 2] = [80, 5000];
+
+const LIST: &str = "pl-0123";
+
+/// The network of a seed.
+pub(crate) fn network(ground: &Ground, seed: u64) -> NetworkState {
+    let mut chance = Chance::new(seed);
+    let mut state = NetworkState::new(ground.clone());
+    let vpcs = chance.between(1, 2);
+    for n in 1..=vpcs as u64 {
+        Draft { chance: &mut chance, state: &mut state, n }.vpc();
+    }
+    let list = block(&mut chance, &state, 0);
+    state.prefix_lists.insert(LIST.to_owned(), vec![list.parse().unwrap()]);
+    state
+}
+
+/// A VPC in the making.
+struct Draft<'d> {
+    chance: &'d mut Chance,
+    state: &'d mut NetworkState,
+    /// Which VPC.
+    n: u64,
+}
+
+impl Draft<'_> {
+    fn vpc(&mut self) {
+        let vpc = id(VpcId::parse, "vpc-", self.n);
+        // Two VPCs may have the same block: they must not meet.
+        let second = if self.n == 1 || self.chance.percent(50) { 0 } else { 1 };
+        self.state.vpcs.push(Vpc { id: vpc.clone(), cidrs: vec![net(&format!("10.{second}.0.0/16"))] });
+        if self.chance.percent(85) {
+            let gateway = id(InternetGatewayId::parse, "igw-", self.n);
+            self.state.internet_gateways.push(InternetGateway { id: gateway, vpc: vpc.clone() });
+        }
+        let (tables, acls) = (self.chance.between(1, 3) as u64, self.chance.between(1, 3) as u64);
+        let subnets = self.chance.between(1, 3) as u64;
+        for n in 1..=subnets {
+            let (table, acl) = (self.chance.between(1, tables as usize), self.chance.between(1, acls as usize));
+            self.state.subnets.push(Subnet {
+                id: self.subnet(n),
+                vpc: vpc.clone(),
+                cidr: net(&format!("10.{second}.{n}.0/24")),
+                zone: format!("us-east-1{}", *self.chance.one(&['a', 'b'])),
+                route_table: self.table(table as u64),
+                network_acl: self.acl(acl as u64),
+            });
+        }
+        let groups = self.chance.between(1, 4) as u64;
+        self.interfaces(second, subnets, groups);
+        for n in 1..=groups {
+            let (ingress, egress) = (self.rules(groups, false), self.rules(groups, true));
+            let id = self.group(n);
+            self.state.security_groups.push(SecurityGroup { id, vpc: vpc.clone(), ingress, egress });
+        }
+        for n in 1..=acls {
+            let (ingress, egress) = (self.entries(), self.entries());
+            let id = self.acl(n);
+            self.state.network_acls.push(NetworkAcl { id, vpc: vpc.clone(), ingress, egress });
+        }
+        for n in 1..=tables {
+            let routes = self.routes(second);
+            let id = self.table(n);
+            self.state.route_tables.push(RouteTable { id, vpc: vpc.clone(), routes });
+        }
+    }
+
+    fn subnet(&self, n: u64) -> SubnetId {
+        id(SubnetId::parse, "subnet-", self.n * 16 + n)
+    }
+
+    fn table(&self, n: u64) -> RouteTableId {
+        id(RouteTableId::parse, "rtb-", self.n * 16 + n)
+    }
+
+    fn acl(&self, n: u64) -> NetworkAclId {
+        id(NetworkAclId::parse, "acl-", self.n * 16 + n)
+    }
+
+    fn group(&self, n: u64) -> SecurityGroupId {
+        sg(self.n * 16 + n)
+    }
+
+    fn some_group(&mut self, groups: u64) -> SecurityGroupId {
+        let n = self.chance.between(1, groups as usize);
+        self.group(n as u64)
+    }
+
+    fn interfaces(&mut self, second: u64, subnets: u64, groups: u64) {
+        let (interfaces, nats) = (self.chance.between(2, 6), self.chance.between(0, 2));
+        for n in 1..=(interfaces + nats) as u64 {
+            let number = self.n * 16 + n;
+            let subnet = self.chance.between(1, subnets as usize) as u64;
+            let address = |n: u64| format!("10.{second}.{subnet}.{n}").parse().unwrap();
+            let nat = n > interfaces as u64;
+            let mut addresses = vec![self.address(address(n + 9), if nat { 90 } else { 50 })];
+            if !nat && self.chance.percent(15) {
+                addresses.push(self.address(address(n + 159), 50));
+            }
+            let count = if nat { 0 } else { *self.chance.one(&[1, 1, 1, 2, 2, 3, 0]) };
+            let groups = (0..count).map(|_| self.some_group(groups));
+            let groups = groups.collect::<Vec<_>>();
+            let attached = !nat && self.chance.percent(95);
+            self.state.network_interfaces.push(NetworkInterface {
+                id: eni(number),
+                subnet: self.subnet(subnet),
+                mac: MacAddress([2, 0, 0, 0, 0, number as u8]),
+                addresses,
+                groups,
+                source_dest_check: self.chance.percent(70),
+                attachment: attached.then(|| Attachment { netns: format!("n{number}"), device_index: 0 }),
+            });
+            if nat {
+                let id = id(NatGatewayId::parse, "nat-", number);
+                self.state.nat_gateways.push(NatGateway { id, interface: eni(number) });
+            }
+        }
+    }
+
+    fn address(&mut self, private: Ipv4Addr, percent: usize) -> InterfaceAddress {
+        let taken = self.state.network_interfaces.len() * 2 + usize::from(private.octets()[3] > 150);
+        let public = self.state.ground.assignable().nth(taken);
+        InterfaceAddress { private, public: public.filter(|_| self.chance.percent(percent)) }
+    }
+
+    fn rules(&mut self, groups: u64, egress: bool) -> Vec<GroupRule> {
+        if self.chance.percent(if egress { 60 } else { 25 }) {
+            return vec![GroupRule { traffic: Traffic::All, peer: Peer::Cidr("0.0.0.0/0".parse().unwrap()) }];
+        }
+        let count = self.chance.between(0, 4);
+        let rule = |draft: &mut Self| GroupRule {
+            traffic: traffic(draft.chance),
+            peer: match draft.chance.between(1, 10) {
+                1..=4 => Peer::Group(draft.some_group(groups)),
+                5 => Peer::PrefixList(LIST.to_owned()),
+                _ => Peer::Cidr(block(draft.chance, draft.state, draft.n).parse().unwrap()),
+            },
+        };
+        (0..count).map(|_| rule(self)).collect()
+    }
+
+    fn entries(&mut self) -> Vec<AclEntry> {
+        let everything =
+            |number| AclEntry { number, allow: true, traffic: Traffic::All, cidr: "0.0.0.0/0".parse().unwrap() };
+        if self.chance.percent(50) {
+            return vec![everything(100)];
+        }
+        let count = self.chance.between(0, 4);
+        let mut entries: Vec<AclEntry> = Vec::new();
+        for _ in 0..count {
+            let entry = AclEntry {
+                number: self.chance.between(1, 20) as u16 * 10,
+                allow: self.chance.percent(60),
+                traffic: traffic(self.chance),
+                cidr: block(self.chance, self.state, self.n).parse().unwrap(),
+            };
+            // A number is there once: the API sees to that.
+            if entries.iter().all(|other| other.number != entry.number) {
+                entries.push(entry);
+            }
+        }
+        if self.chance.percent(70) {
+            entries.push(everything(300));
+        }
+        entries
+    }
+
+    fn routes(&mut self, second: u64) -> Vec<RouteEntry> {
+        let mut destinations: Vec<Destination> = Vec::new();
+        if self.chance.percent(85) {
+            destinations.push(Destination::Cidr("0.0.0.0/0".parse().unwrap()));
+        }
+        if self.chance.percent(15) {
+            let pool = self.state.ground.pool;
+            let part = *self.chance.one(&[20, 25, 26, 28]);
+            destinations.push(Destination::Cidr(ipnet::Ipv4Net::new(pool.network(), part).unwrap().trunc().into()));
+        }
+        if self.chance.percent(15) {
+            let subnet = self.chance.between(1, 3);
+            destinations.push(Destination::Cidr(format!("10.{second}.{subnet}.0/24").parse().unwrap()));
+        }
+        if self.chance.percent(8) {
+            destinations.push(Destination::PrefixList(LIST.to_owned()));
+        }
+        destinations.into_iter().map(|destination| RouteEntry { destination, target: self.target() }).collect()
+    }
+
+    fn target(&mut self) -> RouteTarget {
+        let of_vpc = |n: u64| id(InternetGatewayId::parse, "igw-", n);
+        match self.chance.between(1, 100) {
+            1..=50 => RouteTarget::InternetGateway(of_vpc(self.n)),
+            51..=80 => match self.state.nat_gateways.as_slice() {
+                [] => RouteTarget::InternetGateway(of_vpc(self.n)),
+                // Rarely another VPC's.
+                nats => RouteTarget::NatGateway(self.chance.one(nats).id.clone()),
+            },
+            81..=92 => RouteTarget::NetworkInterface(self.chance.one(&self.state.network_interfaces).id.clone()),
+            93..=94 => RouteTarget::InternetGateway(of_vpc(3 - self.n)),
+            95..=96 => RouteTarget::GatewayEndpoint(id(VpcEndpointId::parse, "vpce-", 1)),
+            _ => RouteTarget::Blackhole,
+        }
+    }
+}
+
+fn traffic(chance: &mut Chance) -> Traffic {
+    const RANGES: [(u16, u16); 8] =
+        [(80, 80), (0, 79), (81, 5000), (80, 5000), (1024, 65535), (32768, 48000), (5000, 5000), (0, 65535)];
+    let (from, to) = *chance.one(&RANGES);
+    let ports = PortRange { from, to };
+    match chance.between(1, 12) {
+        1..=3 => Traffic::All,
+        4..=7 => Traffic::Tcp(ports),
+        8..=9 => Traffic::Udp(ports),
+        10 => Traffic::Icmp { kind: None, code: None },
+        11 => Traffic::Icmp { kind: Some(*chance.one(&[0, 8])), code: *chance.one(&[None, Some(0), Some(1)]) },
+        _ => Traffic::Protocol(50),
+    }
+}
+
+/// A block that somebody in the network, or around it, is in.
+fn block(chance: &mut Chance, state: &NetworkState, vpc: u64) -> String {
+    let anyone =
+        (!state.network_interfaces.is_empty()).then(|| chance.one(&state.network_interfaces).addresses[0].clone());
+    match (chance.between(1, 10), anyone) {
+        (1..=2, Some(address)) => format!("{}/32", address.private),
+        (3, Some(InterfaceAddress { public: Some(public), .. })) => format!("{public}/32"),
+        (4, _) => state.ground.pool.to_string(),
+        (5, _) => format!("{}/31", state.ground.service_address()),
+        (6..=7, _) => format!("10.{}.{}.0/24", vpc.saturating_sub(1).min(1), chance.between(1, 3)),
+        (8, _) => "10.0.0.0/8".to_owned(),
+        (9, Some(address)) => format!("{}/25", address.private),
+        _ => "0.0.0.0/0".to_owned(),
+    }
+}

@@ -1,0 +1,145 @@
+//! Which routes of a table are in force, and which of them a packet takes.
+//!
+//! Order: routes more specific than a VPC's own block, then the VPC itself, then the rest of the route table, then
+//! silence. Within each the longest prefix wins.
+
+use crate::{
+    Destination, RouteEntry, RouteTable, RouteTarget, Subnet, Vpc,
+    index::{Attached, Index},
+};
+use ipnet::{IpNet, Ipv4Net};
+use std::{collections::BTreeMap, fmt, net::Ipv4Addr};
+use types::id::{EniId, InternetGatewayId, NatGatewayId, VpcEndpointId};
+
+/// A route in force: one for each destination, the first if there are several.
+#[derive(Clone, Copy)]
+pub(crate) struct InForce<'i, 'a> {
+    /// As the user wrote it.
+    pub(crate) entry: &'a RouteEntry,
+    /// Its block, or the one of its prefix list's.
+    pub(crate) block: Ipv4Net,
+    /// Whether it comes before the VPC's own addresses.
+    pub(crate) specific: bool,
+    /// Where it leads.
+    pub(crate) next: Next<'i, 'a>,
+}
+
+/// Where a route leads.
+#[derive(Clone, Copy)]
+pub(crate) enum Next<'i, 'a> {
+    /// To an interface: an appliance's or a NAT gateway's.
+    Interface(&'i Attached<'a>),
+    /// Out of the VPC.
+    InternetGateway,
+    /// Nowhere.
+    Blackhole,
+    /// Nowhere, for its target cannot be used.
+    Unusable(Unusable<'a>),
+}
+
+/// Why a route's target cannot be used.
+#[derive(Clone, Copy)]
+pub(crate) enum Unusable<'a> {
+    /// The internet gateway is attached elsewhere, or nowhere.
+    GatewayNotAttached(&'a InternetGatewayId),
+    /// The NAT gateway is gone.
+    NatGatewayGone(&'a NatGatewayId),
+    /// The interface is not attached in this VPC.
+    InterfaceNotAttached(&'a EniId),
+    /// The interface takes no packets for others.
+    SourceDestCheck(&'a EniId),
+    /// Gateway endpoints carry nothing yet.
+    GatewayEndpoint(&'a VpcEndpointId),
+}
+
+impl fmt::Display for Unusable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::GatewayNotAttached(id) => write!(f, "a route leads to {id}, which is not attached to this VPC"),
+            Self::NatGatewayGone(id) => write!(f, "a route leads to {id}, which is gone"),
+            Self::InterfaceNotAttached(id) => write!(f, "a route leads to {id}, which is not attached in this VPC"),
+            Self::SourceDestCheck(id) => {
+                write!(f, "a route leads to {id}, which has its source/destination check on")
+            }
+            Self::GatewayEndpoint(id) => write!(f, "{id}: gateway endpoints carry no packets"),
+        }
+    }
+}
+
+/// A table's routes as they are in force, by destination.
+pub(crate) fn in_force<'i, 'a>(
+    index: &'i Index<'a>,
+    vpc: &Vpc,
+    table: &'a RouteTable,
+) -> BTreeMap<Ipv4Net, InForce<'i, 'a>> {
+    let mut routes = BTreeMap::new();
+    for entry in table.routes.iter().filter(|route| route.target != RouteTarget::Local) {
+        let next = next(index, vpc, &entry.target);
+        let blocks = match &entry.destination {
+            Destination::Cidr(cidr) => std::slice::from_ref(cidr),
+            Destination::PrefixList(id) => index.state.prefix_lists.get(id).map_or(&[][..], Vec::as_slice),
+        };
+        for block in blocks {
+            if let IpNet::V4(block) = block {
+                let block = block.trunc();
+                let specific = vpc.cidrs.iter().any(|cidr| cidr.contains(&block) && *cidr != block);
+                routes.entry(block).or_insert(InForce { entry, block, specific, next });
+            }
+        }
+    }
+    routes
+}
+
+fn next<'i, 'a>(index: &'i Index<'a>, vpc: &Vpc, target: &'a RouteTarget) -> Next<'i, 'a> {
+    let through = |id: &'a EniId, forwards: bool| {
+        let attached = index.attached_as(id).filter(|attached| attached.subnet.vpc == vpc.id);
+        match attached {
+            None => Next::Unusable(Unusable::InterfaceNotAttached(id)),
+            Some(attached) if !forwards && attached.interface.source_dest_check => {
+                Next::Unusable(Unusable::SourceDestCheck(id))
+            }
+            Some(attached) => Next::Interface(attached),
+        }
+    };
+    match target {
+        RouteTarget::Local | RouteTarget::Blackhole => Next::Blackhole,
+        RouteTarget::InternetGateway(id) => {
+            let here = index.state.internet_gateways.iter().any(|gateway| gateway.id == *id && gateway.vpc == vpc.id);
+            if here { Next::InternetGateway } else { Next::Unusable(Unusable::GatewayNotAttached(id)) }
+        }
+        RouteTarget::NatGateway(id) => match index.nats.get(id) {
+            Some(nat) => through(&nat.interface, true),
+            None => Next::Unusable(Unusable::NatGatewayGone(id)),
+        },
+        RouteTarget::NetworkInterface(id) => through(id, false),
+        RouteTarget::GatewayEndpoint(id) => Next::Unusable(Unusable::GatewayEndpoint(id)),
+    }
+}
+
+/// What a packet meets in a subnet's route table.
+#[derive(Clone, Copy)]
+pub(crate) enum Found<'i, 'a> {
+    /// A route of the table.
+    Route(InForce<'i, 'a>),
+    /// The VPC's own route, by this block, to the interface that has the address, if one does.
+    Local(Ipv4Net, Option<&'i Attached<'a>>),
+    /// Nothing.
+    None,
+}
+
+/// The route that a packet to `destination` takes out of `subnet`.
+pub(crate) fn lookup<'i, 'a>(index: &'i Index<'a>, vpc: &Vpc, subnet: &Subnet, destination: Ipv4Addr) -> Found<'i, 'a> {
+    let routes = index.tables.get(&subnet.route_table).map(|table| in_force(index, vpc, table)).unwrap_or_default();
+    let longest = |specific: bool| {
+        let matching = routes.values().filter(|r| r.specific == specific && r.block.contains(&destination));
+        matching.max_by_key(|route| route.block.prefix_len()).copied()
+    };
+    let own = vpc.cidrs.iter().filter(|cidr| cidr.contains(&destination)).max_by_key(|cidr| cidr.prefix_len());
+    if let Some(route) = longest(true) {
+        Found::Route(route)
+    } else if let Some(cidr) = own {
+        Found::Local(*cidr, index.attached_at(&vpc.id, destination))
+    } else {
+        longest(false).map_or(Found::None, Found::Route)
+    }
+}

@@ -1,0 +1,245 @@
+//! The smallest change that lets a packet pass where it was stopped.
+
+use super::{Content, Direction, Hop, Packet, RouteTaken, Station};
+use crate::{
+    AclEntry, Destination, GroupRule, NetworkAcl, NetworkState, Peer, PortRange, RouteEntry, RouteTarget,
+    SecurityGroup, Traffic,
+    index::{Attached, Index},
+    rules::{
+        Way, acl, group,
+        route::{self, Found, InForce, Next},
+    },
+};
+use ipnet::{IpNet, Ipv4Net};
+use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
+use types::id::{EniId, NetworkAclId, RouteTableId, SecurityGroupId, VpcId};
+
+/// The ports that answers must be let through to, for all kinds of clients. Source: Amazon VPC user guide, "Ephemeral
+/// ports".
+const ANSWERS: PortRange = PortRange { from: 1024, to: 65535 };
+/// The highest number of an ACL's entry. Source: EC2 API reference, CreateNetworkAclEntry.
+const LAST_NUMBER: u16 = 32766;
+
+/// A change of the network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Fix {
+    /// Give a group one more rule.
+    AllowInGroup {
+        /// The group.
+        group: SecurityGroupId,
+        /// For which direction.
+        direction: Direction,
+        /// The rule.
+        rule: GroupRule,
+    },
+    /// Give an ACL one more entry, before the one that denies.
+    AllowInAcl {
+        /// The ACL.
+        acl: NetworkAclId,
+        /// For which direction.
+        direction: Direction,
+        /// The entry.
+        entry: AclEntry,
+    },
+    /// Take the entry that denies out of an ACL: it is the first, and nothing can come before it.
+    DeleteAclEntry {
+        /// The ACL.
+        acl: NetworkAclId,
+        /// In which direction.
+        direction: Direction,
+        /// Its number.
+        number: u16,
+    },
+    /// Give a table one more route.
+    AddRoute {
+        /// The table.
+        table: RouteTableId,
+        /// The route.
+        route: RouteEntry,
+    },
+    /// Have a route lead elsewhere.
+    ReplaceRoute {
+        /// The table.
+        table: RouteTableId,
+        /// The route as it should be.
+        route: RouteEntry,
+    },
+    /// Take a route out of a table.
+    DeleteRoute {
+        /// The table.
+        table: RouteTableId,
+        /// The route's destination.
+        destination: Destination,
+    },
+    /// Attach an internet gateway.
+    AttachInternetGateway {
+        /// To this VPC.
+        vpc: VpcId,
+    },
+    /// Give an address a public one: an elastic IP.
+    GivePublicAddress {
+        /// The interface.
+        interface: EniId,
+        /// Its private address.
+        private: Ipv4Addr,
+    },
+}
+
+impl Fix {
+    /// The network with the change made; `None` if what it needs, a new gateway or a free public address, is not there.
+    pub fn apply(&self, state: &NetworkState) -> Option<NetworkState> {
+        let mut state = state.clone();
+        match self {
+            Self::AllowInGroup { group, direction, rule } => {
+                let group = state.security_groups.iter_mut().find(|g| g.id == *group)?;
+                let rules = if *direction == Direction::Ingress { &mut group.ingress } else { &mut group.egress };
+                rules.push(rule.clone());
+            }
+            Self::AllowInAcl { acl, direction, entry } => entries(&mut state, acl, *direction)?.push(entry.clone()),
+            Self::DeleteAclEntry { acl, direction, number } => {
+                entries(&mut state, acl, *direction)?.retain(|entry| entry.number != *number);
+            }
+            Self::AddRoute { table, route } => routes(&mut state, table)?.push(route.clone()),
+            Self::ReplaceRoute { table, route } => {
+                let routes = routes(&mut state, table)?;
+                routes.retain(|r| r.destination != route.destination);
+                routes.push(route.clone());
+            }
+            Self::DeleteRoute { table, destination } => {
+                routes(&mut state, table)?.retain(|route| route.destination != *destination);
+            }
+            Self::AttachInternetGateway { .. } => return None,
+            Self::GivePublicAddress { interface, private } => {
+                let taken =
+                    |ip| state.network_interfaces.iter().flat_map(|i| &i.addresses).any(|a| a.public == Some(ip));
+                let free = state.ground.assignable().find(|ip| !taken(*ip))?;
+                let interface = state.network_interfaces.iter_mut().find(|i| i.id == *interface)?;
+                interface.addresses.iter_mut().find(|a| a.private == *private)?.public = Some(free);
+            }
+        }
+        Some(state)
+    }
+}
+
+fn entries<'s>(state: &'s mut NetworkState, id: &NetworkAclId, way: Direction) -> Option<&'s mut Vec<AclEntry>> {
+    let acl = state.network_acls.iter_mut().find(|acl| acl.id == *id)?;
+    Some(if way == Direction::Ingress { &mut acl.ingress } else { &mut acl.egress })
+}
+
+fn routes<'s>(state: &'s mut NetworkState, id: &RouteTableId) -> Option<&'s mut Vec<RouteEntry>> {
+    state.route_tables.iter_mut().find(|table| table.id == *id).map(|table| &mut table.routes)
+}
+
+/// Just what the packet is.
+fn traffic(content: Content, answers: bool) -> Traffic {
+    let ports = |port| {
+        let wide = answers && (ANSWERS.from..=ANSWERS.to).contains(&port);
+        if wide { ANSWERS } else { PortRange { from: port, to: port } }
+    };
+    match content {
+        Content::Tcp { port, .. } => Traffic::Tcp(ports(port)),
+        Content::Udp { port, .. } => Traffic::Udp(ports(port)),
+        Content::Icmp { kind, code } => Traffic::Icmp { kind: Some(kind), code: Some(code) },
+    }
+}
+
+fn only(address: Ipv4Addr) -> IpNet {
+    Ipv4Net::from(address).into()
+}
+
+/// A rule for the first of the groups that refuse: for the other side's group if it has one, else for its address.
+pub(super) fn group_rule(
+    index: &Index<'_>,
+    way: Way,
+    vpc: &VpcId,
+    groups: &[&SecurityGroup],
+    packet: Packet,
+) -> Option<Fix> {
+    let other = if way == Way::In { packet.source } else { packet.destination };
+    let others_group = index.attached_at(vpc, other).and_then(|a| group::of(index, a).first().copied());
+    let peer = others_group.map_or(Peer::Cidr(only(other)), |group| Peer::Group(group.id.clone()));
+    let rule = GroupRule { traffic: traffic(packet.content, false), peer };
+    Some(Fix::AllowInGroup { group: groups.first()?.id.clone(), direction: super::journey::direction(way), rule })
+}
+
+/// An entry before the one that denies, or at the end.
+pub(super) fn acl_entry(acl: &NetworkAcl, way: Way, packet: Packet, denied: Option<u16>, answers: bool) -> Option<Fix> {
+    let direction = super::journey::direction(way);
+    let numbers: Vec<u16> = acl::entries(Some(acl), way).iter().map(|(entry, _)| entry.number).collect();
+    let free = |number: &u16| !numbers.contains(number);
+    // In steps of ten after the last, as people number them.
+    let next = numbers.iter().max().map_or(100, |last| (last / 10 + 1).saturating_mul(10));
+    let at_the_end = || Some(next).filter(|n| *n <= LAST_NUMBER).or_else(|| (1..=LAST_NUMBER).rev().find(free));
+    let number = denied.map_or_else(at_the_end, |denied| (1..denied).rev().find(free));
+    let Some(number) = number else {
+        return Some(Fix::DeleteAclEntry { acl: acl.id.clone(), direction, number: denied? });
+    };
+    let other = if way == Way::In { packet.source } else { packet.destination };
+    let entry = AclEntry { number, allow: true, traffic: traffic(packet.content, answers), cidr: only(other) };
+    Some(Fix::AllowInAcl { acl: acl.id.clone(), direction, entry })
+}
+
+/// A way out for a packet that has no route, or one that leads nowhere.
+pub(super) fn route_out(
+    index: &Index<'_>,
+    sender: &Attached<'_>,
+    packet: Packet,
+    found: Option<&InForce<'_, '_>>,
+) -> Option<Fix> {
+    let table = sender.subnet.route_table.clone();
+    if let Some(found) = found.filter(|found| found.specific) {
+        return Some(Fix::DeleteRoute { table, destination: found.entry.destination.clone() });
+    }
+    if !index.tables.contains_key(&table) {
+        return None;
+    }
+    let vpc = &sender.subnet.vpc;
+    let direct = sender.nat || index.public_of(vpc, packet.source).is_some();
+    let nat = index.state.nat_gateways.iter().find(|nat| !direct && leads_out(index, vpc, &nat.interface, packet));
+    let target = match nat {
+        Some(nat) => RouteTarget::NatGateway(nat.id.clone()),
+        None => match index.gateway_of(vpc) {
+            Some(gateway) => RouteTarget::InternetGateway(gateway.id.clone()),
+            None => return Some(Fix::AttachInternetGateway { vpc: vpc.clone() }),
+        },
+    };
+    Some(if let Some(found) = found {
+        Fix::ReplaceRoute { table, route: RouteEntry { destination: found.entry.destination.clone(), target } }
+    } else {
+        let destination = Destination::Cidr(Ipv4Net::default().into());
+        Fix::AddRoute { table, route: RouteEntry { destination, target } }
+    })
+}
+
+/// Whether a NAT gateway could send the packet out.
+fn leads_out(index: &Index<'_>, vpc: &VpcId, nat: &EniId, packet: Packet) -> bool {
+    let Some(at) = index.attached_as(nat).filter(|at| at.subnet.vpc == *vpc) else { return false };
+    let found = index.vpcs.get(vpc).map(|vpc| route::lookup(index, vpc, at.subnet, packet.destination));
+    let out = matches!(found, Some(Found::Route(InForce { next: Next::InternetGateway, .. })));
+    out && at.primary().is_some_and(|private| index.public_of(vpc, private).is_some())
+}
+
+/// Without the route that led to somebody who does not hand the packet on.
+pub(super) fn unrouted(hops: &[Hop]) -> Option<Fix> {
+    hops.iter().rev().find_map(|hop| match &hop.station {
+        Station::RouteTable { table, route: RouteTaken::Route { route, .. }, .. } => {
+            Some(Fix::DeleteRoute { table: table.clone(), destination: route.destination.clone() })
+        }
+        _ => None,
+    })
+}
+
+/// A way back for an answer that leaves another way: to one outside by the gateway, within the VPC without a detour.
+pub(super) fn route_back(index: &Index<'_>, sender: &Attached<'_>, packet: Packet, hops: &[Hop]) -> Option<Fix> {
+    let vpc = index.vpcs.get(&sender.subnet.vpc)?;
+    if vpc.cidrs.iter().any(|cidr| cidr.contains(&packet.destination)) {
+        return unrouted(hops);
+    }
+    let target = RouteTarget::InternetGateway(index.gateway_of(&vpc.id)?.id.clone());
+    let route = RouteEntry { destination: Destination::Cidr(only(packet.destination)), target };
+    let table = sender.subnet.route_table.clone();
+    let there = index.tables.get(&table).is_some_and(|t| t.routes.iter().any(|r| r.destination == route.destination));
+    Some(if there { Fix::ReplaceRoute { table, route } } else { Fix::AddRoute { table, route } })
+}

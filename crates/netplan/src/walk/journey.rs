@@ -1,0 +1,385 @@
+//! The walk itself: a packet goes from interface to interface, and its answer back over the same legs.
+
+use super::{
+    Content, Direction, GroupDecision, Hop, Origin, Packet, Reason, Refusal, RouteTaken, Station,
+    fix::{self, Fix},
+};
+use crate::{
+    SecurityGroup, Subnet, Vpc,
+    index::{Attached, Index},
+    rules::{
+        Way, acl, crosses,
+        group::{self, Others},
+        route::{self, Found, Next},
+    },
+};
+use std::net::Ipv4Addr;
+use types::id::NatGatewayId;
+
+/// A part of the way that a packet was sent over, which its answer must come back over.
+#[derive(Clone, Copy)]
+enum Leg<'i, 'a> {
+    /// From one interface to another.
+    Within(&'i Attached<'a>, &'i Attached<'a>, Packet),
+    /// Out by the internet gateway; the packet as the interface sent it.
+    Out(&'i Attached<'a>, Packet),
+    /// In by the internet gateway; the packet as the interface gets it.
+    In(&'i Attached<'a>, Packet),
+}
+
+/// A packet on its way.
+pub(super) struct Journey<'i, 'a> {
+    index: &'i Index<'a>,
+    pub(super) hops: Vec<Hop>,
+    legs: Vec<Leg<'i, 'a>>,
+    /// Whether it answers: groups know it.
+    answers: bool,
+}
+
+/// Boxed, for most packets pass.
+type Passes<T = ()> = Result<T, Box<Refusal>>;
+
+impl<'i, 'a> Journey<'i, 'a> {
+    pub(super) fn new(index: &'i Index<'a>) -> Self {
+        Self { index, hops: Vec::new(), legs: Vec::new(), answers: false }
+    }
+
+    /// The first packet's way.
+    pub(super) fn request(&mut self, from: &Origin, to: Ipv4Addr, content: Content) -> Passes {
+        match from {
+            Origin::Outside(source) => {
+                let packet = Packet { source: *source, destination: to, content };
+                self.pass(Station::Outside, packet);
+                self.outside(packet)
+            }
+            Origin::Interface(id) => {
+                let attached = self.index.attached_as(id);
+                let Some((attached, source)) = attached.and_then(|a| Some((a, a.primary()?))) else {
+                    let subnet = self.index.state.network_interfaces.iter().find(|i| i.id == *id);
+                    let subnet = subnet.map(|interface| interface.subnet.clone());
+                    let packet = Packet { source: Ipv4Addr::UNSPECIFIED, destination: to, content };
+                    let station = Station::Interface { interface: id.clone(), subnet };
+                    return self.stop(station, packet, Reason::NotAttached { interface: id.clone() }, None);
+                };
+                let packet = Packet { source, destination: to, content };
+                self.pass(interface(attached), packet);
+                self.leave(attached, packet)
+            }
+        }
+    }
+
+    /// The answer's way, over the legs of the request.
+    pub(super) fn reply(&mut self) -> Passes {
+        self.answers = true;
+        for leg in std::mem::take(&mut self.legs).into_iter().rev() {
+            match leg {
+                Leg::Within(home, sender, packet) => self.back_to(home, sender, packet.reply())?,
+                Leg::Out(home, packet) => {
+                    let back = packet.reply();
+                    let public = self.index.public_of(&home.subnet.vpc, packet.source);
+                    let outside = Packet { destination: public.unwrap_or(packet.source), ..back };
+                    self.gateway(home, packet.source, outside);
+                    self.acl(Way::In, home.subnet, back)?;
+                    self.arrive_back(home, back);
+                }
+                Leg::In(sender, packet) => self.back_outside(sender, packet.reply())?,
+            }
+        }
+        Ok(())
+    }
+
+    fn pass(&mut self, station: Station, packet: Packet) {
+        self.hops.push(Hop { station, packet, passes: true });
+    }
+
+    fn stop<T>(&mut self, station: Station, packet: Packet, reason: Reason, fix: Option<Fix>) -> Passes<T> {
+        self.hops.push(Hop { station, packet, passes: false });
+        Err(Box::new(Refusal { reason, fix }))
+    }
+
+    fn vpc(&self, subnet: &Subnet) -> &'a Vpc {
+        // What is attached has a VPC: the index sees to that.
+        self.index.vpcs[&subnet.vpc]
+    }
+
+    /// A packet leaves an interface.
+    fn leave(&mut self, sender: &'i Attached<'a>, packet: Packet) -> Passes {
+        let vpc = self.vpc(sender.subnet);
+        if Index::local_services(vpc).any(|ip| ip == packet.destination) {
+            self.pass(Station::LocalService { vpc: vpc.id.clone() }, packet);
+            return Ok(());
+        }
+        self.groups(Way::Out, sender, packet)?;
+        match self.route(sender, packet)? {
+            Some(receiver) => {
+                self.legs.push(Leg::Within(sender, receiver, packet));
+                self.enter(receiver, packet, Some(sender.subnet))
+            }
+            None => self.exit(sender, packet),
+        }
+    }
+
+    /// The ACL and the route table of the sender's subnet: to which interface, or out of the VPC.
+    fn route(&mut self, sender: &'i Attached<'a>, packet: Packet) -> Passes<Option<&'i Attached<'a>>> {
+        let Attached { subnet, .. } = sender;
+        let vpc = self.vpc(subnet);
+        let found = route::lookup(self.index, vpc, subnet, packet.destination);
+        let leads_out = match found {
+            Found::Local(_, Some(receiver)) => crosses(Some(subnet), Some(receiver.subnet)),
+            Found::Route(route::InForce { next: Next::Interface(via), .. }) => crosses(Some(subnet), Some(via.subnet)),
+            Found::Route(route::InForce { next: Next::InternetGateway, .. }) => true,
+            // It gets nowhere; what is meant for the subnet itself would not have left it.
+            _ => !subnet.cidr.contains(&packet.destination),
+        };
+        if leads_out {
+            self.acl(Way::Out, subnet, packet)?;
+        }
+        let table = || subnet.route_table.clone();
+        let station = |route| Station::RouteTable { subnet: subnet.id.clone(), table: table(), route };
+        match found {
+            Found::Local(block, Some(receiver)) => {
+                self.pass(station(RouteTaken::Local { block }), packet);
+                Ok(Some(receiver))
+            }
+            Found::Local(block, None) => {
+                let reason = Reason::NobodyThere { vpc: vpc.id.clone(), address: packet.destination };
+                self.stop(station(RouteTaken::Local { block }), packet, reason, None)
+            }
+            Found::None => {
+                let fix = fix::route_out(self.index, sender, packet, None);
+                self.stop(station(RouteTaken::None), packet, Reason::NoRoute { table: table() }, fix)
+            }
+            Found::Route(found) => {
+                let station = station(RouteTaken::Route { block: found.block, route: found.entry.clone() });
+                let reason = match found.next {
+                    Next::Interface(via) => {
+                        self.pass(station, packet);
+                        return Ok(Some(via));
+                    }
+                    Next::InternetGateway => {
+                        self.pass(station, packet);
+                        return Ok(None);
+                    }
+                    Next::Blackhole => Reason::Blackhole { table: table() },
+                    Next::Unusable(problem) => Reason::UnusableTarget { table: table(), problem: problem.to_string() },
+                };
+                let fix = fix::route_out(self.index, sender, packet, Some(&found));
+                self.stop(station, packet, reason, fix)
+            }
+        }
+    }
+
+    /// A packet comes to an interface, from another subnet, the same, or (none) from outside.
+    fn enter(&mut self, receiver: &'i Attached<'a>, packet: Packet, from: Option<&Subnet>) -> Passes {
+        if crosses(Some(receiver.subnet), from) {
+            self.acl(Way::In, receiver.subnet, packet)?;
+        }
+        let own = receiver.has(packet.destination);
+        let Some(nat) = self.nat_of(receiver) else {
+            self.groups(Way::In, receiver, packet)?;
+            if own {
+                self.pass(interface(receiver), packet);
+                return Ok(());
+            }
+            let fix = fix::unrouted(&self.hops);
+            let reason = Reason::NotForwarded { interface: receiver.interface.id.clone() };
+            return self.stop(interface(receiver), packet, reason, fix);
+        };
+        let Some(address) = receiver.primary().filter(|_| !own) else {
+            let reason = Reason::NatGatewayTakesNone { nat_gateway: nat.clone() };
+            return self.stop(nat_station(receiver, nat, packet.destination), packet, reason, None);
+        };
+        let station = nat_station(receiver, nat.clone(), address);
+        let seen = self
+            .hops
+            .iter()
+            .any(|hop| matches!(&hop.station, Station::NatGateway { nat_gateway, .. } if *nat_gateway == nat));
+        if seen {
+            return self.stop(station, packet, Reason::NatGatewayLoop { nat_gateway: nat }, None);
+        }
+        self.pass(station, packet);
+        self.leave(receiver, Packet { source: address, ..packet })
+    }
+
+    /// A packet leaves the VPC by the internet gateway.
+    fn exit(&mut self, sender: &'i Attached<'a>, packet: Packet) -> Passes {
+        let Some(public) = self.index.public_of(&sender.subnet.vpc, packet.source) else {
+            let station = self.gateway_station(sender, packet.source);
+            let reason = Reason::NoPublicAddress { private: packet.source };
+            let fix = Fix::GivePublicAddress { interface: sender.interface.id.clone(), private: packet.source };
+            return self.stop(station, packet, reason, Some(fix));
+        };
+        self.gateway(sender, packet.source, packet);
+        self.legs.push(Leg::Out(sender, packet));
+        self.outside(Packet { source: public, ..packet })
+    }
+
+    /// A packet is outside.
+    fn outside(&mut self, packet: Packet) -> Passes {
+        let ground = &self.index.state.ground;
+        let answering = [ground.service_address(), ground.gateway_endpoint_address(), ground.host_address()];
+        if answering.contains(&packet.destination) {
+            self.pass(Station::Outside, packet);
+            return Ok(());
+        }
+        let Some((receiver, private)) = self.index.attached_behind(packet.destination) else {
+            return self.stop(Station::Outside, packet, Reason::NobodyOutside { address: packet.destination }, None);
+        };
+        self.gateway(receiver, private, packet);
+        let packet = Packet { destination: private, ..packet };
+        self.legs.push(Leg::In(receiver, packet));
+        self.enter(receiver, packet, None)
+    }
+
+    /// An answer goes to `home`, from the interface that got the question.
+    fn back_to(&mut self, home: &'i Attached<'a>, sender: &'i Attached<'a>, packet: Packet) -> Passes {
+        if !sender.nat {
+            self.groups(Way::Out, sender, packet)?;
+        }
+        let to = self.route(sender, packet)?;
+        if to.is_some_and(|to| to.interface.id == home.interface.id) {
+            if crosses(Some(sender.subnet), Some(home.subnet)) {
+                self.acl(Way::In, home.subnet, packet)?;
+            }
+            self.arrive_back(home, packet);
+            return Ok(());
+        }
+        self.astray(sender, to, packet)
+    }
+
+    /// An answer goes back to somebody outside.
+    fn back_outside(&mut self, sender: &'i Attached<'a>, packet: Packet) -> Passes {
+        self.groups(Way::Out, sender, packet)?;
+        let to = self.route(sender, packet)?;
+        if to.is_some() {
+            return self.astray(sender, to, packet);
+        }
+        self.gateway(sender, packet.source, packet);
+        let public = self.index.public_of(&sender.subnet.vpc, packet.source).unwrap_or(packet.source);
+        self.pass(Station::Outside, Packet { source: public, ..packet });
+        Ok(())
+    }
+
+    /// An answer takes a way that its question did not come by.
+    fn astray(&mut self, sender: &Attached<'a>, to: Option<&'i Attached<'a>>, packet: Packet) -> Passes {
+        let fix = fix::route_back(self.index, sender, packet, &self.hops);
+        let Some(via) = to else {
+            let reason = Reason::AnotherWay { table: sender.subnet.route_table.clone() };
+            let station = self.gateway_station(sender, packet.source);
+            return self.stop(station, packet, reason, fix);
+        };
+        if crosses(Some(via.subnet), Some(sender.subnet)) {
+            self.acl(Way::In, via.subnet, packet)?;
+        }
+        if let Some(nat) = self.nat_of(via) {
+            let reason = Reason::UnknownToNatGateway { nat_gateway: nat.clone() };
+            let address = via.primary().unwrap_or(packet.source);
+            return self.stop(nat_station(via, nat, address), packet, reason, fix);
+        }
+        let reason = Reason::NotForwarded { interface: via.interface.id.clone() };
+        self.stop(interface(via), packet, reason, fix)
+    }
+
+    /// An answer is where its question started, or at the NAT gateway that asked it.
+    fn arrive_back(&mut self, home: &'i Attached<'a>, packet: Packet) {
+        if let Some(nat) = self.nat_of(home) {
+            self.pass(nat_station(home, nat, packet.destination), packet);
+        } else {
+            // They know it, and cannot refuse.
+            let _ = self.groups(Way::In, home, packet);
+            self.pass(interface(home), packet);
+        }
+    }
+
+    /// An interface's groups look at a packet. A NAT gateway has none.
+    fn groups(&mut self, way: Way, at: &Attached<'a>, packet: Packet) -> Passes {
+        if at.nat {
+            return Ok(());
+        }
+        let groups = group::of(self.index, at);
+        let decision = if self.answers {
+            GroupDecision::Known
+        } else {
+            self.allowing(way, &groups, packet).unwrap_or(GroupDecision::NoRule)
+        };
+        let refused = decision == GroupDecision::NoRule;
+        let ids: Vec<_> = groups.iter().map(|group| group.id.clone()).collect();
+        let (interface, direction) = (at.interface.id.clone(), direction(way));
+        let station =
+            Station::SecurityGroups { interface: interface.clone(), groups: ids.clone(), direction, decision };
+        if refused {
+            let fix = fix::group_rule(self.index, way, &at.subnet.vpc, &groups, packet);
+            return self.stop(station, packet, Reason::NoGroupRule { interface, groups: ids, direction }, fix);
+        }
+        self.pass(station, packet);
+        Ok(())
+    }
+
+    /// The first rule that lets the packet pass.
+    fn allowing(&self, way: Way, groups: &[&'a SecurityGroup], packet: Packet) -> Option<GroupDecision> {
+        let other = if way == Way::In { packet.source } else { packet.destination };
+        groups.iter().find_map(|group| {
+            let mut rules = group::rules(group, way).iter().filter(|rule| packet.content.is(rule.traffic));
+            let rule = rules.find(|rule| match group::others(self.index, &rule.peer) {
+                Others::Blocks(blocks) => blocks.iter().any(|block| block.contains(&other)),
+                Others::Members(id) => group::members(self.index, &group.vpc, id).any(|member| member == other),
+            })?;
+            Some(GroupDecision::Rule { group: group.id.clone(), rule: rule.clone() })
+        })
+    }
+
+    /// A subnet's ACL looks at a packet that crosses its edge.
+    fn acl(&mut self, way: Way, subnet: &Subnet, packet: Packet) -> Passes {
+        let acl = self.index.acls.get(&subnet.network_acl).copied();
+        let other = if way == Way::In { packet.source } else { packet.destination };
+        let entries = acl::entries(acl, way);
+        let decides = entries.iter().find(|(entry, block)| block.contains(&other) && packet.content.is(entry.traffic));
+        let entry = decides.map(|(entry, _)| (*entry).clone());
+        let direction = direction(way);
+        let (allows, number) = (entry.as_ref().is_some_and(|e| e.allow), entry.as_ref().map(|e| e.number));
+        let id = subnet.network_acl.clone();
+        let station = Station::NetworkAcl { subnet: subnet.id.clone(), acl: id.clone(), direction, entry };
+        if allows {
+            self.pass(station, packet);
+            return Ok(());
+        }
+        let fix = acl.and_then(|acl| fix::acl_entry(acl, way, packet, number, self.answers));
+        self.stop(station, packet, Reason::AclDenies { acl: id, direction, entry: number }, fix)
+    }
+
+    /// The internet gateway between `at` and outside lets a packet pass.
+    fn gateway(&mut self, at: &Attached<'a>, private: Ipv4Addr, packet: Packet) {
+        let station = self.gateway_station(at, private);
+        self.pass(station, packet);
+    }
+
+    fn gateway_station(&self, at: &Attached<'a>, private: Ipv4Addr) -> Station {
+        let vpc = &at.subnet.vpc;
+        match self.index.gateway_of(vpc) {
+            Some(gateway) => Station::InternetGateway {
+                gateway: gateway.id.clone(),
+                vpc: vpc.clone(),
+                private,
+                public: self.index.public_of(vpc, private),
+            },
+            None => Station::Outside,
+        }
+    }
+
+    fn nat_of(&self, attached: &Attached<'a>) -> Option<NatGatewayId> {
+        let nats = &self.index.state.nat_gateways;
+        nats.iter().find(|nat| attached.nat && nat.interface == attached.interface.id).map(|nat| nat.id.clone())
+    }
+}
+
+pub(super) fn direction(way: Way) -> Direction {
+    if way == Way::In { Direction::Ingress } else { Direction::Egress }
+}
+
+fn interface(attached: &Attached<'_>) -> Station {
+    Station::Interface { interface: attached.interface.id.clone(), subnet: Some(attached.subnet.id.clone()) }
+}
+
+fn nat_station(attached: &Attached<'_>, nat_gateway: NatGatewayId, address: Ipv4Addr) -> Station {
+    Station::NatGateway { nat_gateway, interface: attached.interface.id.clone(), address }
+}
