@@ -108,6 +108,27 @@ fn the_service_address_is_reached_with_a_public_address_or_through_nat() {
 }
 
 #[test]
+fn an_answer_does_not_leave_by_a_nat_gateway_that_did_not_see_the_question() {
+    on_a_host(|| {
+        let mut lab = Lab::new();
+        open_to_all(&mut lab);
+        let (public, private) = (lab.public.clone(), lab.private.clone());
+        let (nat_eip, eip, table) = (lab.public_address(5), lab.public_address(0), lab.private_table.clone());
+        let nat = lab.nat(9, &public, "10.0.0.200", Some(nat_eip));
+        lab.routes_mut(&table).push(everything_to(RouteTarget::NatGateway(nat)));
+        lab.interface(1, &private, "10.0.1.10", &[1]);
+        lab.interface_mut(1).addresses[0].public = Some(eip);
+        lab.interface(2, &public, "10.0.0.10", &[1]);
+        lab.interface_mut(2).addresses[0].public = Some(lab.public_address(1));
+        lab.apply();
+        assert_eq!(from_host(eip, 80), Outcome::Silent, "a public address in a private subnet is no way in");
+        assert_eq!(lab.probe(2, eip, 80), Outcome::Silent, "not for those in the VPC either");
+        assert_eq!(lab.probe(1, lab.fabric().service_address(), 80), Outcome::Refused, "the way out is the gateway");
+        lab.destroy();
+    });
+}
+
+#[test]
 fn public_addresses_meet_outside() {
     on_a_host(|| {
         let mut lab = Lab::new();

@@ -93,5 +93,14 @@ pub(super) fn lay_nat(plan: &mut FabricPlan, name: &str, own: Ipv4Addr, device: 
         "input".to_owned(),
         Chain { hook: Some(ChainHook::Input), accept_at_end: false, rules: vec![accept(vec![Match::Established])] },
     );
+    // An answer whose question did not come by here is no connection of the gateway's, and goes no further.
+    filter.chains.insert(
+        "forward".to_owned(),
+        Chain {
+            hook: Some(ChainHook::Forward(0)),
+            accept_at_end: true,
+            rules: vec![Rule { when: vec![Match::Invalid], then: Action::Verdict(Verdict::Drop) }],
+        },
+    );
     namespace.filter = Some(filter);
 }
