@@ -186,6 +186,35 @@ fn acls_are_stateless_and_only_at_the_subnets_edge() {
 }
 
 #[test]
+fn a_detour_over_another_subnet_crosses_the_edge() {
+    on_a_host(|| {
+        let mut lab = Lab::new();
+        open_to_all(&mut lab);
+        let (public, private, table) = (lab.public.clone(), lab.private.clone(), lab.private_table.clone());
+        lab.interface(1, &private, "10.0.1.10", &[1]);
+        lab.interface(2, &private, "10.0.1.11", &[1]);
+        let nat = lab.nat(9, &public, "10.0.0.200", None);
+        let closed = lab::id(types::id::NetworkAclId::parse, "acl-", 2);
+        let mut acl = lab.state.network_acls[0].clone();
+        acl.id.clone_from(&closed);
+        acl.egress.insert(0, entry(50, false, tcp(80), "10.0.1.11/32"));
+        lab.state.network_acls.push(acl);
+        lab.state.subnets[1].network_acl = closed;
+        lab.apply();
+        assert_eq!(lab.probe(1, ip("10.0.1.11"), 80), Outcome::Refused, "within the subnet the ACL has no say");
+        let through = RouteEntry {
+            destination: Destination::Cidr("10.0.1.11/32".parse().unwrap()),
+            target: RouteTarget::NatGateway(nat),
+        };
+        lab.routes_mut(&table).push(through);
+        lab.apply();
+        assert_eq!(lab.probe(1, ip("10.0.1.11"), 81), Outcome::Refused, "the detour is a way");
+        assert_eq!(lab.probe(1, ip("10.0.1.11"), 80), Outcome::Silent, "the packet leaves the subnet");
+        lab.destroy();
+    });
+}
+
+#[test]
 fn local_services_answer_whatever_the_groups_say_and_know_the_caller() {
     on_a_host(|| {
         let mut lab = Lab::new();

@@ -2,9 +2,9 @@
 
 use super::{Index, hex_digits};
 use crate::{
-    AclEntry, Chain, FabricPlan, Match, Rule, Ruleset, Subnet, Value, Verdict,
+    AclEntry, Chain, FabricPlan, Field, Match, Rule, Ruleset, Selector, Set, Subnet, Value, ValueKind, Verdict,
     rules::{Way, acl, traffic_matches},
-    ruleset::{Action, Element, Range},
+    ruleset::{Action, Range},
 };
 use ipnet::Ipv4Net;
 
@@ -19,28 +19,36 @@ pub(super) fn lay(index: &Index<'_>, subnet: &Subnet, links: &[&str], filter: &m
     if acl.is_none() {
         plan.omitted.insert(format!("{}: no such network ACL; its subnet is closed", subnet.network_acl));
     }
+    let digits = hex_digits(subnet.id.as_str());
+    let within = format!("within_{digits}");
+    let keys = || links.iter().map(|link| vec![Range::Link((*link).to_owned())]);
+    let mut laid = false;
     for (way, map, letter) in [(Way::Out, OUT, 'o'), (Way::In, IN, 'i')] {
         let entries = acl::entries(acl.copied(), way);
         if acl::open(&entries) {
             continue;
         }
-        let rules = rules(&entries, way, subnet.cidr);
-        let chain = format!("n{letter}_{}", hex_digits(subnet.id.as_str()));
+        laid = true;
+        let chain = format!("n{letter}_{digits}");
+        let rules = rules(&entries, way, &within);
         filter.chains.insert(chain.clone(), Chain { hook: None, accept_at_end: false, rules });
         if let Some(set) = filter.sets.get_mut(map) {
-            for link in links {
-                let key: Element = vec![Range::Link((*link).to_owned())];
-                set.elements.insert(key, Value::Verdict(Verdict::Jump(chain.clone())));
-            }
+            set.elements.extend(keys().map(|key| (key, Value::Verdict(Verdict::Jump(chain.clone())))));
         }
+    }
+    if laid {
+        let elements = keys().map(|key| (key, Value::None)).collect();
+        let set = Set { key: vec![Field::Link], interval: false, value: ValueKind::None, elements };
+        filter.sets.insert(within, set);
     }
 }
 
-/// The entries as rules.
-fn rules(entries: &[(&AclEntry, Ipv4Net)], way: Way, subnet: Ipv4Net) -> Vec<Rule> {
+/// The entries as rules, for what crosses the subnet's edge: what comes from or goes to none of the devices `within`.
+fn rules(entries: &[(&AclEntry, Ipv4Net)], way: Way, within: &str) -> Vec<Rule> {
     let other_side = |cidr| if way == Way::In { Match::Source(cidr) } else { Match::Destination(cidr) };
-    let within = Rule { when: vec![other_side(subnet)], then: Action::Verdict(Verdict::Return) };
-    let mut rules = vec![within];
+    let other_device = if way == Way::In { Selector::From } else { Selector::To };
+    let within = Match::In(vec![other_device], within.to_owned());
+    let mut rules = vec![Rule { when: vec![within], then: Action::Verdict(Verdict::Return) }];
     for (entry, cidr) in entries {
         let mut when = vec![other_side(*cidr)];
         when.extend(traffic_matches(entry.traffic));
