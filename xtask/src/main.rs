@@ -5,6 +5,7 @@ mod coverage;
 mod fuzz;
 mod models;
 mod test;
+mod truth;
 
 use std::process::ExitCode;
 
@@ -15,6 +16,7 @@ usage: cargo xtask models [generate]      write crates/model/src from models/*.j
        cargo xtask coverage [--check]     write docs/coverage.md, or fail if that would change it
        cargo xtask test [<arguments>]     run all tests; the arguments go on to nextest
        cargo xtask fuzz [--seconds N] [<target>…]    fuzz the targets (all of them), N (20) seconds each
+       cargo xtask truth [--seeds N | --seed N]    compare verdicts on the packets of N (1000) random networks
        cargo xtask bench [all] [--json]   measure speed and size against named peers, as root
        cargo xtask bench <case> …         only these: start, api, task, alb";
 
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         ["coverage", "--check"] => coverage::check(),
         ["test", ref arguments @ ..] => test::run(arguments),
         ["fuzz", ref words @ ..] => fuzz::run(words).unwrap_or_else(|| Err(USAGE.to_owned())),
+        ["truth", ref words @ ..] => truth::run(words).unwrap_or_else(|| Err(USAGE.to_owned())),
         ["bench", ref arguments @ ..] => bench::run(arguments),
         _ => Err(USAGE.to_owned()),
     };
