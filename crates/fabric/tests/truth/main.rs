@@ -135,7 +135,8 @@ fn addresses_of(lab: &Lab, id: &types::id::EniId) -> Vec<Ipv4Addr> {
 fn disagreement(seed: u64, sent: &Sent, model: bool, walk: &Walk) -> String {
     let words = |passes: bool| if passes { "passes" } else { "is stopped" };
     let Probe { from, to, kind } = &sent.probe;
-    let hops = |hops: &[netplan::walk::Hop]| hops.iter().map(|hop| format!("\n    {hop:?}")).collect::<String>();
+    let hops =
+        |hops: &[netplan::walk::Hop]| hops.iter().map(|hop| format!("\n    {hop:?}")).collect::<Vec<_>>().concat();
     format!(
         "seed {seed}: {kind:?} {:?} from {from:?} to {to}: in the kernel it {}, in the model it {}, the walk says {}{}\n  request:{}\n  reply:{}",
         sent.content,

@@ -46,7 +46,7 @@ impl Draft<'_> {
     fn vpc(&mut self) {
         let vpc = id(VpcId::parse, "vpc-", self.n);
         // Two VPCs may have the same block: they must not meet.
-        let second = if self.n == 1 || self.chance.percent(50) { 0 } else { 1 };
+        let second = u64::from(self.n > 1 && !self.chance.percent(50));
         self.state.vpcs.push(Vpc { id: vpc.clone(), cidrs: vec![net(&format!("10.{second}.0.0/16"))] });
         if self.chance.percent(85) {
             let gateway = id(InternetGatewayId::parse, "igw-", self.n);
