@@ -6,6 +6,7 @@
 
 /// A handler an operation.
 pub struct Handlers<S, C> {
+    pub accept_vpc_peering_connection: fn(&S, &mut C, AcceptVpcPeeringConnectionRequest) -> Result<AcceptVpcPeeringConnectionResult, types::ApiError>,
     pub allocate_address: fn(&S, &mut C, AllocateAddressRequest) -> Result<AllocateAddressResult, types::ApiError>,
     pub assign_private_ip_addresses: fn(&S, &mut C, AssignPrivateIpAddressesRequest) -> Result<AssignPrivateIpAddressesResult, types::ApiError>,
     pub associate_address: fn(&S, &mut C, AssociateAddressRequest) -> Result<AssociateAddressResult, types::ApiError>,
@@ -31,6 +32,7 @@ pub struct Handlers<S, C> {
     pub create_tags: fn(&S, &mut C, CreateTagsRequest) -> Result<wire::Unit, types::ApiError>,
     pub create_vpc: fn(&S, &mut C, CreateVpcRequest) -> Result<CreateVpcResult, types::ApiError>,
     pub create_vpc_endpoint: fn(&S, &mut C, CreateVpcEndpointRequest) -> Result<CreateVpcEndpointResult, types::ApiError>,
+    pub create_vpc_peering_connection: fn(&S, &mut C, CreateVpcPeeringConnectionRequest) -> Result<CreateVpcPeeringConnectionResult, types::ApiError>,
     pub delete_dhcp_options: fn(&S, &mut C, DeleteDhcpOptionsRequest) -> Result<wire::Unit, types::ApiError>,
     pub delete_internet_gateway: fn(&S, &mut C, DeleteInternetGatewayRequest) -> Result<wire::Unit, types::ApiError>,
     pub delete_managed_prefix_list: fn(&S, &mut C, DeleteManagedPrefixListRequest) -> Result<DeleteManagedPrefixListResult, types::ApiError>,
@@ -45,6 +47,7 @@ pub struct Handlers<S, C> {
     pub delete_tags: fn(&S, &mut C, DeleteTagsRequest) -> Result<wire::Unit, types::ApiError>,
     pub delete_vpc: fn(&S, &mut C, DeleteVpcRequest) -> Result<wire::Unit, types::ApiError>,
     pub delete_vpc_endpoints: fn(&S, &mut C, DeleteVpcEndpointsRequest) -> Result<DeleteVpcEndpointsResult, types::ApiError>,
+    pub delete_vpc_peering_connection: fn(&S, &mut C, DeleteVpcPeeringConnectionRequest) -> Result<DeleteVpcPeeringConnectionResult, types::ApiError>,
     pub describe_account_attributes: fn(&S, &mut C, DescribeAccountAttributesRequest) -> Result<DescribeAccountAttributesResult, types::ApiError>,
     pub describe_addresses: fn(&S, &mut C, DescribeAddressesRequest) -> Result<DescribeAddressesResult, types::ApiError>,
     pub describe_addresses_attribute: fn(&S, &mut C, DescribeAddressesAttributeRequest) -> Result<DescribeAddressesAttributeResult, types::ApiError>,
@@ -68,6 +71,7 @@ pub struct Handlers<S, C> {
     pub describe_vpc_attribute: fn(&S, &mut C, DescribeVpcAttributeRequest) -> Result<DescribeVpcAttributeResult, types::ApiError>,
     pub describe_vpc_endpoint_services: fn(&S, &mut C, DescribeVpcEndpointServicesRequest) -> Result<DescribeVpcEndpointServicesResult, types::ApiError>,
     pub describe_vpc_endpoints: fn(&S, &mut C, DescribeVpcEndpointsRequest) -> Result<DescribeVpcEndpointsResult, types::ApiError>,
+    pub describe_vpc_peering_connections: fn(&S, &mut C, DescribeVpcPeeringConnectionsRequest) -> Result<DescribeVpcPeeringConnectionsResult, types::ApiError>,
     pub describe_vpcs: fn(&S, &mut C, DescribeVpcsRequest) -> Result<DescribeVpcsResult, types::ApiError>,
     pub detach_internet_gateway: fn(&S, &mut C, DetachInternetGatewayRequest) -> Result<wire::Unit, types::ApiError>,
     pub disassociate_address: fn(&S, &mut C, DisassociateAddressRequest) -> Result<wire::Unit, types::ApiError>,
@@ -82,7 +86,9 @@ pub struct Handlers<S, C> {
     pub modify_subnet_attribute: fn(&S, &mut C, ModifySubnetAttributeRequest) -> Result<wire::Unit, types::ApiError>,
     pub modify_vpc_attribute: fn(&S, &mut C, ModifyVpcAttributeRequest) -> Result<wire::Unit, types::ApiError>,
     pub modify_vpc_endpoint: fn(&S, &mut C, ModifyVpcEndpointRequest) -> Result<ModifyVpcEndpointResult, types::ApiError>,
+    pub modify_vpc_peering_connection_options: fn(&S, &mut C, ModifyVpcPeeringConnectionOptionsRequest) -> Result<ModifyVpcPeeringConnectionOptionsResult, types::ApiError>,
     pub modify_vpc_tenancy: fn(&S, &mut C, ModifyVpcTenancyRequest) -> Result<ModifyVpcTenancyResult, types::ApiError>,
+    pub reject_vpc_peering_connection: fn(&S, &mut C, RejectVpcPeeringConnectionRequest) -> Result<RejectVpcPeeringConnectionResult, types::ApiError>,
     pub release_address: fn(&S, &mut C, ReleaseAddressRequest) -> Result<wire::Unit, types::ApiError>,
     pub replace_network_acl_association: fn(&S, &mut C, ReplaceNetworkAclAssociationRequest) -> Result<ReplaceNetworkAclAssociationResult, types::ApiError>,
     pub replace_network_acl_entry: fn(&S, &mut C, ReplaceNetworkAclEntryRequest) -> Result<wire::Unit, types::ApiError>,
@@ -119,95 +125,101 @@ impl<S: Send + Sync, C> wire::Service<C> for Api<S, C> {
         use wire::service::call;
         let (s, h, c) = (&self.state, &self.handlers, context);
         match operation {
-            0 => call(h.allocate_address, s, c, input),
-            1 => call(h.assign_private_ip_addresses, s, c, input),
-            2 => call(h.associate_address, s, c, input),
-            3 => call(h.associate_dhcp_options, s, c, input),
-            4 => call(h.associate_route_table, s, c, input),
-            5 => call(h.associate_vpc_cidr_block, s, c, input),
-            6 => call(h.attach_internet_gateway, s, c, input),
-            7 => call(h.authorize_security_group_egress, s, c, input),
-            8 => call(h.authorize_security_group_ingress, s, c, input),
-            9 => call(h.create_default_subnet, s, c, input),
-            10 => call(h.create_default_vpc, s, c, input),
-            11 => call(h.create_dhcp_options, s, c, input),
-            12 => call(h.create_internet_gateway, s, c, input),
-            13 => call(h.create_managed_prefix_list, s, c, input),
-            14 => call(h.create_nat_gateway, s, c, input),
-            15 => call(h.create_network_acl, s, c, input),
-            16 => call(h.create_network_acl_entry, s, c, input),
-            17 => call(h.create_network_interface, s, c, input),
-            18 => call(h.create_route, s, c, input),
-            19 => call(h.create_route_table, s, c, input),
-            20 => call(h.create_security_group, s, c, input),
-            21 => call(h.create_subnet, s, c, input),
-            22 => call(h.create_tags, s, c, input),
-            23 => call(h.create_vpc, s, c, input),
-            24 => call(h.create_vpc_endpoint, s, c, input),
-            25 => call(h.delete_dhcp_options, s, c, input),
-            26 => call(h.delete_internet_gateway, s, c, input),
-            27 => call(h.delete_managed_prefix_list, s, c, input),
-            28 => call(h.delete_nat_gateway, s, c, input),
-            29 => call(h.delete_network_acl, s, c, input),
-            30 => call(h.delete_network_acl_entry, s, c, input),
-            31 => call(h.delete_network_interface, s, c, input),
-            32 => call(h.delete_route, s, c, input),
-            33 => call(h.delete_route_table, s, c, input),
-            34 => call(h.delete_security_group, s, c, input),
-            35 => call(h.delete_subnet, s, c, input),
-            36 => call(h.delete_tags, s, c, input),
-            37 => call(h.delete_vpc, s, c, input),
-            38 => call(h.delete_vpc_endpoints, s, c, input),
-            39 => call(h.describe_account_attributes, s, c, input),
-            40 => call(h.describe_addresses, s, c, input),
-            41 => call(h.describe_addresses_attribute, s, c, input),
-            42 => call(h.describe_availability_zones, s, c, input),
-            43 => call(h.describe_dhcp_options, s, c, input),
-            44 => call(h.describe_internet_gateways, s, c, input),
-            45 => call(h.describe_managed_prefix_lists, s, c, input),
-            46 => call(h.describe_nat_gateways, s, c, input),
-            47 => call(h.describe_network_acls, s, c, input),
-            48 => call(h.describe_network_interface_attribute, s, c, input),
-            49 => call(h.describe_network_interfaces, s, c, input),
-            50 => call(h.describe_prefix_lists, s, c, input),
-            51 => call(h.describe_regions, s, c, input),
-            52 => call(h.describe_route_tables, s, c, input),
-            53 => call(h.describe_security_group_references, s, c, input),
-            54 => call(h.describe_security_group_rules, s, c, input),
-            55 => call(h.describe_security_groups, s, c, input),
-            56 => call(h.describe_stale_security_groups, s, c, input),
-            57 => call(h.describe_subnets, s, c, input),
-            58 => call(h.describe_tags, s, c, input),
-            59 => call(h.describe_vpc_attribute, s, c, input),
-            60 => call(h.describe_vpc_endpoint_services, s, c, input),
-            61 => call(h.describe_vpc_endpoints, s, c, input),
-            62 => call(h.describe_vpcs, s, c, input),
-            63 => call(h.detach_internet_gateway, s, c, input),
-            64 => call(h.disassociate_address, s, c, input),
-            65 => call(h.disassociate_route_table, s, c, input),
-            66 => call(h.disassociate_vpc_cidr_block, s, c, input),
-            67 => call(h.get_managed_prefix_list_associations, s, c, input),
-            68 => call(h.get_managed_prefix_list_entries, s, c, input),
-            69 => call(h.get_security_groups_for_vpc, s, c, input),
-            70 => call(h.modify_managed_prefix_list, s, c, input),
-            71 => call(h.modify_network_interface_attribute, s, c, input),
-            72 => call(h.modify_security_group_rules, s, c, input),
-            73 => call(h.modify_subnet_attribute, s, c, input),
-            74 => call(h.modify_vpc_attribute, s, c, input),
-            75 => call(h.modify_vpc_endpoint, s, c, input),
-            76 => call(h.modify_vpc_tenancy, s, c, input),
-            77 => call(h.release_address, s, c, input),
-            78 => call(h.replace_network_acl_association, s, c, input),
-            79 => call(h.replace_network_acl_entry, s, c, input),
-            80 => call(h.replace_route, s, c, input),
-            81 => call(h.replace_route_table_association, s, c, input),
-            82 => call(h.reset_network_interface_attribute, s, c, input),
-            83 => call(h.restore_managed_prefix_list_version, s, c, input),
-            84 => call(h.revoke_security_group_egress, s, c, input),
-            85 => call(h.revoke_security_group_ingress, s, c, input),
-            86 => call(h.unassign_private_ip_addresses, s, c, input),
-            87 => call(h.update_security_group_rule_descriptions_egress, s, c, input),
-            88 => call(h.update_security_group_rule_descriptions_ingress, s, c, input),
+            0 => call(h.accept_vpc_peering_connection, s, c, input),
+            1 => call(h.allocate_address, s, c, input),
+            2 => call(h.assign_private_ip_addresses, s, c, input),
+            3 => call(h.associate_address, s, c, input),
+            4 => call(h.associate_dhcp_options, s, c, input),
+            5 => call(h.associate_route_table, s, c, input),
+            6 => call(h.associate_vpc_cidr_block, s, c, input),
+            7 => call(h.attach_internet_gateway, s, c, input),
+            8 => call(h.authorize_security_group_egress, s, c, input),
+            9 => call(h.authorize_security_group_ingress, s, c, input),
+            10 => call(h.create_default_subnet, s, c, input),
+            11 => call(h.create_default_vpc, s, c, input),
+            12 => call(h.create_dhcp_options, s, c, input),
+            13 => call(h.create_internet_gateway, s, c, input),
+            14 => call(h.create_managed_prefix_list, s, c, input),
+            15 => call(h.create_nat_gateway, s, c, input),
+            16 => call(h.create_network_acl, s, c, input),
+            17 => call(h.create_network_acl_entry, s, c, input),
+            18 => call(h.create_network_interface, s, c, input),
+            19 => call(h.create_route, s, c, input),
+            20 => call(h.create_route_table, s, c, input),
+            21 => call(h.create_security_group, s, c, input),
+            22 => call(h.create_subnet, s, c, input),
+            23 => call(h.create_tags, s, c, input),
+            24 => call(h.create_vpc, s, c, input),
+            25 => call(h.create_vpc_endpoint, s, c, input),
+            26 => call(h.create_vpc_peering_connection, s, c, input),
+            27 => call(h.delete_dhcp_options, s, c, input),
+            28 => call(h.delete_internet_gateway, s, c, input),
+            29 => call(h.delete_managed_prefix_list, s, c, input),
+            30 => call(h.delete_nat_gateway, s, c, input),
+            31 => call(h.delete_network_acl, s, c, input),
+            32 => call(h.delete_network_acl_entry, s, c, input),
+            33 => call(h.delete_network_interface, s, c, input),
+            34 => call(h.delete_route, s, c, input),
+            35 => call(h.delete_route_table, s, c, input),
+            36 => call(h.delete_security_group, s, c, input),
+            37 => call(h.delete_subnet, s, c, input),
+            38 => call(h.delete_tags, s, c, input),
+            39 => call(h.delete_vpc, s, c, input),
+            40 => call(h.delete_vpc_endpoints, s, c, input),
+            41 => call(h.delete_vpc_peering_connection, s, c, input),
+            42 => call(h.describe_account_attributes, s, c, input),
+            43 => call(h.describe_addresses, s, c, input),
+            44 => call(h.describe_addresses_attribute, s, c, input),
+            45 => call(h.describe_availability_zones, s, c, input),
+            46 => call(h.describe_dhcp_options, s, c, input),
+            47 => call(h.describe_internet_gateways, s, c, input),
+            48 => call(h.describe_managed_prefix_lists, s, c, input),
+            49 => call(h.describe_nat_gateways, s, c, input),
+            50 => call(h.describe_network_acls, s, c, input),
+            51 => call(h.describe_network_interface_attribute, s, c, input),
+            52 => call(h.describe_network_interfaces, s, c, input),
+            53 => call(h.describe_prefix_lists, s, c, input),
+            54 => call(h.describe_regions, s, c, input),
+            55 => call(h.describe_route_tables, s, c, input),
+            56 => call(h.describe_security_group_references, s, c, input),
+            57 => call(h.describe_security_group_rules, s, c, input),
+            58 => call(h.describe_security_groups, s, c, input),
+            59 => call(h.describe_stale_security_groups, s, c, input),
+            60 => call(h.describe_subnets, s, c, input),
+            61 => call(h.describe_tags, s, c, input),
+            62 => call(h.describe_vpc_attribute, s, c, input),
+            63 => call(h.describe_vpc_endpoint_services, s, c, input),
+            64 => call(h.describe_vpc_endpoints, s, c, input),
+            65 => call(h.describe_vpc_peering_connections, s, c, input),
+            66 => call(h.describe_vpcs, s, c, input),
+            67 => call(h.detach_internet_gateway, s, c, input),
+            68 => call(h.disassociate_address, s, c, input),
+            69 => call(h.disassociate_route_table, s, c, input),
+            70 => call(h.disassociate_vpc_cidr_block, s, c, input),
+            71 => call(h.get_managed_prefix_list_associations, s, c, input),
+            72 => call(h.get_managed_prefix_list_entries, s, c, input),
+            73 => call(h.get_security_groups_for_vpc, s, c, input),
+            74 => call(h.modify_managed_prefix_list, s, c, input),
+            75 => call(h.modify_network_interface_attribute, s, c, input),
+            76 => call(h.modify_security_group_rules, s, c, input),
+            77 => call(h.modify_subnet_attribute, s, c, input),
+            78 => call(h.modify_vpc_attribute, s, c, input),
+            79 => call(h.modify_vpc_endpoint, s, c, input),
+            80 => call(h.modify_vpc_peering_connection_options, s, c, input),
+            81 => call(h.modify_vpc_tenancy, s, c, input),
+            82 => call(h.reject_vpc_peering_connection, s, c, input),
+            83 => call(h.release_address, s, c, input),
+            84 => call(h.replace_network_acl_association, s, c, input),
+            85 => call(h.replace_network_acl_entry, s, c, input),
+            86 => call(h.replace_route, s, c, input),
+            87 => call(h.replace_route_table_association, s, c, input),
+            88 => call(h.reset_network_interface_attribute, s, c, input),
+            89 => call(h.restore_managed_prefix_list_version, s, c, input),
+            90 => call(h.revoke_security_group_egress, s, c, input),
+            91 => call(h.revoke_security_group_ingress, s, c, input),
+            92 => call(h.unassign_private_ip_addresses, s, c, input),
+            93 => call(h.update_security_group_rule_descriptions_egress, s, c, input),
+            94 => call(h.update_security_group_rule_descriptions_ingress, s, c, input),
             _ => Err(types::ApiError::not_implemented("this operation")),
         }
     }
@@ -227,6 +239,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
     query_compatible: false,
     all: &["AcceptAddressTransfer", "AcceptCapacityReservationBillingOwnership", "AcceptReservedInstancesExchangeQuote", "AcceptTransitGatewayClientVpnAttachment", "AcceptTransitGatewayMulticastDomainAssociations", "AcceptTransitGatewayPeeringAttachment", "AcceptTransitGatewayVpcAttachment", "AcceptVpcEndpointConnections", "AcceptVpcPeeringConnection", "AdvertiseByoipCidr", "AllocateAddress", "AllocateHosts", "AllocateIpamPoolCidr", "ApplySecurityGroupsToClientVpnTargetNetwork", "AssignIpv6Addresses", "AssignPrivateIpAddresses", "AssignPrivateNatGatewayAddress", "AssociateAddress", "AssociateApplicationStatusCheck", "AssociateCapacityReservationBillingOwner", "AssociateClientVpnTargetNetwork", "AssociateDhcpOptions", "AssociateEnclaveCertificateIamRole", "AssociateIamInstanceProfile", "AssociateInstanceEventWindow", "AssociateIpamByoasn", "AssociateIpamResourceDiscovery", "AssociateKmsKeyId", "AssociateNatGatewayAddress", "AssociateNetworkingFlexCostAllocationPolicy", "AssociateRouteServer", "AssociateRouteTable", "AssociateSecurityGroupVpc", "AssociateSubnetCidrBlock", "AssociateTransitGatewayMulticastDomain", "AssociateTransitGatewayPolicyTable", "AssociateTransitGatewayRouteTable", "AssociateTrunkInterface", "AssociateVpcCidrBlock", "AttachClassicLinkVpc", "AttachImageWatermark", "AttachInternetGateway", "AttachNetworkInterface", "AttachVerifiedAccessTrustProvider", "AttachVolume", "AttachVpnGateway", "AuthorizeClientVpnIngress", "AuthorizeSecurityGroupEgress", "AuthorizeSecurityGroupIngress", "BatchModifyIpamRoutingPolicyRegistrations", "BundleInstance", "CancelBundleTask", "CancelCapacityReservation", "CancelCapacityReservationFleets", "CancelConversionTask", "CancelDeclarativePoliciesReport", "CancelExportTask", "CancelImageLaunchPermission", "CancelImportTask", "CancelReservedInstancesListing", "CancelSpotFleetRequests", "CancelSpotInstanceRequests", "ConfirmProductInstance", "CopyFpgaImage", "CopyImage", "CopySnapshot", "CopyVolumes", "CreateApplicationStatusCheck", "CreateCapacityManagerDataExport", "CreateCapacityReservation", "CreateCapacityReservationBySplitting", "CreateCapacityReservationCancellationQuote", "CreateCapacityReservationDateChangeQuote", "CreateCapacityReservationFleet", "CreateCarrierGateway", "CreateClientVpnEndpoint", "CreateClientVpnRoute", "CreateCoipCidr", "CreateCoipPool", "CreateCustomerGateway", "CreateDefaultSubnet", "CreateDefaultVpc", "CreateDelegateMacVolumeOwnershipTask", "CreateDhcpOptions", "CreateEgressOnlyInternetGateway", "CreateFleet", "CreateFlowLogs", "CreateFpgaImage", "CreateImage", "CreateImageUsageReport", "CreateInstanceConnectEndpoint", "CreateInstanceEventWindow", "CreateInstanceExportTask", "CreateInternetGateway", "CreateInterruptibleCapacityReservationAllocation", "CreateIpam", "CreateIpamExternalResourceVerificationToken", "CreateIpamInternetRegistryAssociation", "CreateIpamPolicy", "CreateIpamPool", "CreateIpamPrefixListResolver", "CreateIpamPrefixListResolverTarget", "CreateIpamResourceDiscovery", "CreateIpamRoutingPolicyRegistration", "CreateIpamScope", "CreateKeyPair", "CreateLaunchTemplate", "CreateLaunchTemplateVersion", "CreateLocalGatewayRoute", "CreateLocalGatewayRouteTable", "CreateLocalGatewayRouteTableVirtualInterfaceGroupAssociation", "CreateLocalGatewayRouteTableVpcAssociation", "CreateLocalGatewayVirtualInterface", "CreateLocalGatewayVirtualInterfaceGroup", "CreateMacSystemIntegrityProtectionModificationTask", "CreateManagedPrefixList", "CreateMetricCategory", "CreateNatGateway", "CreateNetworkAcl", "CreateNetworkAclEntry", "CreateNetworkInsightsAccessScope", "CreateNetworkInsightsPath", "CreateNetworkInterface", "CreateNetworkInterfacePermission", "CreateNetworkingFlexCostAllocationPolicy", "CreatePlacementGroup", "CreatePublicIpv4Pool", "CreateReplaceRootVolumeTask", "CreateReservedInstancesListing", "CreateRestoreImageTask", "CreateRoute", "CreateRouteServer", "CreateRouteServerEndpoint", "CreateRouteServerPeer", "CreateRouteTable", "CreateSecondaryNetwork", "CreateSecondarySubnet", "CreateSecurityGroup", "CreateSnapshot", "CreateSnapshots", "CreateSpotDatafeedSubscription", "CreateStoreImageTask", "CreateSubnet", "CreateSubnetCidrReservation", "CreateTags", "CreateTrafficMirrorFilter", "CreateTrafficMirrorFilterRule", "CreateTrafficMirrorSession", "CreateTrafficMirrorTarget", "CreateTransitGateway", "CreateTransitGatewayConnect", "CreateTransitGatewayConnectPeer", "CreateTransitGatewayMeteringPolicy", "CreateTransitGatewayMeteringPolicyEntry", "CreateTransitGatewayMulticastDomain", "CreateTransitGatewayNetworkFunctionAttachment", "CreateTransitGatewayPeeringAttachment", "CreateTransitGatewayPolicyTable", "CreateTransitGatewayPolicyTableEntry", "CreateTransitGatewayPrefixListReference", "CreateTransitGatewayRoute", "CreateTransitGatewayRouteTable", "CreateTransitGatewayRouteTableAnnouncement", "CreateTransitGatewayVpcAttachment", "CreateVerifiedAccessEndpoint", "CreateVerifiedAccessGroup", "CreateVerifiedAccessInstance", "CreateVerifiedAccessTrustProvider", "CreateVolume", "CreateVpc", "CreateVpcBlockPublicAccessExclusion", "CreateVpcEncryptionControl", "CreateVpcEndpoint", "CreateVpcEndpointConnectionNotification", "CreateVpcEndpointServiceConfiguration", "CreateVpcPeeringConnection", "CreateVpnConcentrator", "CreateVpnConnection", "CreateVpnConnectionRoute", "CreateVpnGateway", "DeleteApplicationStatusCheck", "DeleteCapacityManagerDataExport", "DeleteCarrierGateway", "DeleteClientVpnEndpoint", "DeleteClientVpnEndpointAuthorizationPolicy", "DeleteClientVpnRoute", "DeleteCoipCidr", "DeleteCoipPool", "DeleteCustomerGateway", "DeleteDhcpOptions", "DeleteEgressOnlyInternetGateway", "DeleteFleets", "DeleteFlowLogs", "DeleteFpgaImage", "DeleteImageUsageReport", "DeleteInstanceConnectEndpoint", "DeleteInstanceEventWindow", "DeleteInternetGateway", "DeleteIpam", "DeleteIpamExternalResourceVerificationToken", "DeleteIpamInternetRegistryAssociation", "DeleteIpamPolicy", "DeleteIpamPool", "DeleteIpamPrefixListResolver", "DeleteIpamPrefixListResolverTarget", "DeleteIpamResourceDiscovery", "DeleteIpamRoutingPolicyRegistration", "DeleteIpamScope", "DeleteKeyPair", "DeleteLaunchTemplate", "DeleteLaunchTemplateVersions", "DeleteLocalGatewayRoute", "DeleteLocalGatewayRouteTable", "DeleteLocalGatewayRouteTableVirtualInterfaceGroupAssociation", "DeleteLocalGatewayRouteTableVpcAssociation", "DeleteLocalGatewayVirtualInterface", "DeleteLocalGatewayVirtualInterfaceGroup", "DeleteManagedPrefixList", "DeleteMetricCategory", "DeleteNatGateway", "DeleteNetworkAcl", "DeleteNetworkAclEntry", "DeleteNetworkInsightsAccessScope", "DeleteNetworkInsightsAccessScopeAnalysis", "DeleteNetworkInsightsAnalysis", "DeleteNetworkInsightsPath", "DeleteNetworkInterface", "DeleteNetworkInterfacePermission", "DeleteNetworkingFlexCostAllocationPolicies", "DeletePlacementGroup", "DeletePublicIpv4Pool", "DeleteQueuedReservedInstances", "DeleteRoute", "DeleteRouteServer", "DeleteRouteServerEndpoint", "DeleteRouteServerPeer", "DeleteRouteTable", "DeleteSecondaryNetwork", "DeleteSecondarySubnet", "DeleteSecurityGroup", "DeleteSnapshot", "DeleteSpotDatafeedSubscription", "DeleteSubnet", "DeleteSubnetCidrReservation", "DeleteTags", "DeleteTrafficMirrorFilter", "DeleteTrafficMirrorFilterRule", "DeleteTrafficMirrorSession", "DeleteTrafficMirrorTarget", "DeleteTransitGateway", "DeleteTransitGatewayClientVpnAttachment", "DeleteTransitGatewayConnect", "DeleteTransitGatewayConnectPeer", "DeleteTransitGatewayMeteringPolicy", "DeleteTransitGatewayMeteringPolicyEntry", "DeleteTransitGatewayMulticastDomain", "DeleteTransitGatewayNetworkFunctionAttachment", "DeleteTransitGatewayPeeringAttachment", "DeleteTransitGatewayPolicyTable", "DeleteTransitGatewayPolicyTableEntry", "DeleteTransitGatewayPrefixListReference", "DeleteTransitGatewayRoute", "DeleteTransitGatewayRouteTable", "DeleteTransitGatewayRouteTableAnnouncement", "DeleteTransitGatewayVpcAttachment", "DeleteVerifiedAccessEndpoint", "DeleteVerifiedAccessGroup", "DeleteVerifiedAccessInstance", "DeleteVerifiedAccessTrustProvider", "DeleteVolume", "DeleteVpc", "DeleteVpcBlockPublicAccessExclusion", "DeleteVpcEncryptionControl", "DeleteVpcEndpointConnectionNotifications", "DeleteVpcEndpointServiceConfigurations", "DeleteVpcEndpoints", "DeleteVpcPeeringConnection", "DeleteVpnConcentrator", "DeleteVpnConnection", "DeleteVpnConnectionRoute", "DeleteVpnGateway", "DeprovisionByoipCidr", "DeprovisionIpamByoasn", "DeprovisionIpamPoolCidr", "DeprovisionPublicIpv4PoolCidr", "DeregisterImage", "DeregisterInstanceEventNotificationAttributes", "DeregisterTransitGatewayMulticastGroupMembers", "DeregisterTransitGatewayMulticastGroupSources", "DescribeAccountAttributes", "DescribeAccountVpcEncryptionControl", "DescribeAddressTransfers", "DescribeAddresses", "DescribeAddressesAttribute", "DescribeAggregateIdFormat", "DescribeApplicationStatus", "DescribeApplicationStatusCheckAssociations", "DescribeApplicationStatusChecks", "DescribeAvailabilityZones", "DescribeAwsNetworkPerformanceMetricSubscriptions", "DescribeBundleTasks", "DescribeByoipCidrs", "DescribeCapacityBlockExtensionHistory", "DescribeCapacityBlockExtensionOfferings", "DescribeCapacityBlockOfferings", "DescribeCapacityBlockStatus", "DescribeCapacityBlocks", "DescribeCapacityManagerDataExports", "DescribeCapacityReservationBillingRequests", "DescribeCapacityReservationCancellationQuotes", "DescribeCapacityReservationDateChangeQuotes", "DescribeCapacityReservationFleets", "DescribeCapacityReservationTopology", "DescribeCapacityReservations", "DescribeCarrierGateways", "DescribeClassicLinkInstances", "DescribeClientVpnAuthorizationRules", "DescribeClientVpnConnections", "DescribeClientVpnEndpoints", "DescribeClientVpnRoutes", "DescribeClientVpnTargetNetworks", "DescribeCoipPools", "DescribeConversionTasks", "DescribeCustomerGateways", "DescribeDeclarativePoliciesReports", "DescribeDhcpOptions", "DescribeEgressOnlyInternetGateways", "DescribeElasticGpus", "DescribeExportImageTasks", "DescribeExportTasks", "DescribeFastLaunchImages", "DescribeFastSnapshotRestores", "DescribeFleetHistory", "DescribeFleetInstances", "DescribeFleets", "DescribeFlowLogs", "DescribeFpgaImageAttribute", "DescribeFpgaImages", "DescribeHostReservationOfferings", "DescribeHostReservations", "DescribeHosts", "DescribeIamInstanceProfileAssociations", "DescribeIdFormat", "DescribeIdentityIdFormat", "DescribeImageAttribute", "DescribeImageReferences", "DescribeImageUsageReportEntries", "DescribeImageUsageReports", "DescribeImages", "DescribeImportImageTasks", "DescribeImportSnapshotTasks", "DescribeInstanceAttribute", "DescribeInstanceConnectEndpoints", "DescribeInstanceCreditSpecifications", "DescribeInstanceEventNotificationAttributes", "DescribeInstanceEventWindows", "DescribeInstanceImageMetadata", "DescribeInstanceSqlHaHistoryStates", "DescribeInstanceSqlHaStates", "DescribeInstanceStatus", "DescribeInstanceTopology", "DescribeInstanceTypeOfferings", "DescribeInstanceTypes", "DescribeInstances", "DescribeInternetGateways", "DescribeIpamByoasn", "DescribeIpamExternalResourceVerificationTokens", "DescribeIpamInternetRegistryAssociations", "DescribeIpamPolicies", "DescribeIpamPoolAllocations", "DescribeIpamPools", "DescribeIpamPrefixListResolverTargets", "DescribeIpamPrefixListResolvers", "DescribeIpamResourceDiscoveries", "DescribeIpamResourceDiscoveryAssociations", "DescribeIpamScopes", "DescribeIpams", "DescribeIpv6Pools", "DescribeKeyPairs", "DescribeLaunchTemplateVersions", "DescribeLaunchTemplates", "DescribeLocalGatewayRouteTableVirtualInterfaceGroupAssociations", "DescribeLocalGatewayRouteTableVpcAssociations", "DescribeLocalGatewayRouteTables", "DescribeLocalGatewayVirtualInterfaceGroups", "DescribeLocalGatewayVirtualInterfaces", "DescribeLocalGateways", "DescribeLockedSnapshots", "DescribeMacHosts", "DescribeMacModificationTasks", "DescribeManagedPrefixLists", "DescribeMetricCategories", "DescribeMovingAddresses", "DescribeNatGateways", "DescribeNetworkAcls", "DescribeNetworkInsightsAccessScopeAnalyses", "DescribeNetworkInsightsAccessScopes", "DescribeNetworkInsightsAnalyses", "DescribeNetworkInsightsPaths", "DescribeNetworkInterfaceAttribute", "DescribeNetworkInterfacePermissions", "DescribeNetworkInterfaces", "DescribeNetworkingFlexCostAllocationPolicies", "DescribeNetworkingFlexCostAllocationPolicyAssociations", "DescribeOutpostLags", "DescribePlacementGroups", "DescribePrefixLists", "DescribePrincipalIdFormat", "DescribePublicIpv4Pools", "DescribeRegions", "DescribeReplaceRootVolumeTasks", "DescribeReservedInstances", "DescribeReservedInstancesListings", "DescribeReservedInstancesModifications", "DescribeReservedInstancesOfferings", "DescribeRouteServerEndpoints", "DescribeRouteServerPeers", "DescribeRouteServers", "DescribeRouteTables", "DescribeScheduledInstanceAvailability", "DescribeScheduledInstances", "DescribeSecondaryInterfaces", "DescribeSecondaryNetworks", "DescribeSecondarySubnets", "DescribeSecurityGroupReferences", "DescribeSecurityGroupRules", "DescribeSecurityGroupVpcAssociations", "DescribeSecurityGroups", "DescribeServiceLinkVirtualInterfaces", "DescribeSnapshotAttribute", "DescribeSnapshotTierStatus", "DescribeSnapshots", "DescribeSpotDatafeedSubscription", "DescribeSpotFleetInstances", "DescribeSpotFleetRequestHistory", "DescribeSpotFleetRequests", "DescribeSpotInstanceRequests", "DescribeSpotPriceHistory", "DescribeStaleSecurityGroups", "DescribeStoreImageTasks", "DescribeSubnets", "DescribeTags", "DescribeTrafficMirrorFilterRules", "DescribeTrafficMirrorFilters", "DescribeTrafficMirrorSessions", "DescribeTrafficMirrorTargets", "DescribeTransitGatewayAttachments", "DescribeTransitGatewayConnectPeers", "DescribeTransitGatewayConnects", "DescribeTransitGatewayMeteringPolicies", "DescribeTransitGatewayMulticastDomains", "DescribeTransitGatewayNetworkFunctionAttachments", "DescribeTransitGatewayPeeringAttachments", "DescribeTransitGatewayPolicyTables", "DescribeTransitGatewayRouteTableAnnouncements", "DescribeTransitGatewayRouteTables", "DescribeTransitGatewayVpcAttachments", "DescribeTransitGateways", "DescribeTrunkInterfaceAssociations", "DescribeVerifiedAccessEndpoints", "DescribeVerifiedAccessGroups", "DescribeVerifiedAccessInstanceLoggingConfigurations", "DescribeVerifiedAccessInstances", "DescribeVerifiedAccessTrustProviders", "DescribeVolumeAttribute", "DescribeVolumeStatus", "DescribeVolumes", "DescribeVolumesModifications", "DescribeVpcAttribute", "DescribeVpcBlockPublicAccessExclusions", "DescribeVpcBlockPublicAccessOptions", "DescribeVpcClassicLink", "DescribeVpcClassicLinkDnsSupport", "DescribeVpcEncryptionControls", "DescribeVpcEndpointAssociations", "DescribeVpcEndpointConnectionNotifications", "DescribeVpcEndpointConnections", "DescribeVpcEndpointServiceConfigurations", "DescribeVpcEndpointServicePermissions", "DescribeVpcEndpointServices", "DescribeVpcEndpoints", "DescribeVpcPeeringConnections", "DescribeVpcs", "DescribeVpnConcentrators", "DescribeVpnConnections", "DescribeVpnGateways", "DetachClassicLinkVpc", "DetachImageWatermark", "DetachInternetGateway", "DetachNetworkInterface", "DetachVerifiedAccessTrustProvider", "DetachVolume", "DetachVpnGateway", "DisableAddressTransfer", "DisableAllowedImagesSettings", "DisableApplicationStatusCheckSuppression", "DisableAwsNetworkPerformanceMetricSubscription", "DisableCapacityManager", "DisableEbsEncryptionByDefault", "DisableFastLaunch", "DisableFastSnapshotRestores", "DisableImage", "DisableImageBlockPublicAccess", "DisableImageDeprecation", "DisableImageDeregistrationProtection", "DisableInstanceSqlHaStandbyDetections", "DisableIpamOrganizationAdminAccount", "DisableIpamPolicy", "DisableRouteServerPropagation", "DisableSerialConsoleAccess", "DisableSnapshotBlockPublicAccess", "DisableTransitGatewayRouteTablePropagation", "DisableVgwRoutePropagation", "DisableVpcClassicLink", "DisableVpcClassicLinkDnsSupport", "DisassociateAddress", "DisassociateApplicationStatusCheck", "DisassociateCapacityReservationBillingOwner", "DisassociateClientVpnTargetNetwork", "DisassociateEnclaveCertificateIamRole", "DisassociateIamInstanceProfile", "DisassociateInstanceEventWindow", "DisassociateIpamByoasn", "DisassociateIpamResourceDiscovery", "DisassociateKmsKeyId", "DisassociateNatGatewayAddress", "DisassociateNetworkingFlexCostAllocationPolicy", "DisassociateRouteServer", "DisassociateRouteTable", "DisassociateSecurityGroupVpc", "DisassociateSubnetCidrBlock", "DisassociateTransitGatewayMulticastDomain", "DisassociateTransitGatewayPolicyTable", "DisassociateTransitGatewayRouteTable", "DisassociateTrunkInterface", "DisassociateVpcCidrBlock", "EnableAddressTransfer", "EnableAllowedImagesSettings", "EnableApplicationStatusCheckSuppression", "EnableAwsNetworkPerformanceMetricSubscription", "EnableCapacityManager", "EnableEbsEncryptionByDefault", "EnableFastLaunch", "EnableFastSnapshotRestores", "EnableImage", "EnableImageBlockPublicAccess", "EnableImageDeprecation", "EnableImageDeregistrationProtection", "EnableInstanceSqlHaStandbyDetections", "EnableIpamInternetRegistryAssociation", "EnableIpamOrganizationAdminAccount", "EnableIpamPolicy", "EnableReachabilityAnalyzerOrganizationSharing", "EnableRouteServerPropagation", "EnableSerialConsoleAccess", "EnableSnapshotBlockPublicAccess", "EnableTransitGatewayRouteTablePropagation", "EnableVgwRoutePropagation", "EnableVolumeIO", "EnableVpcClassicLink", "EnableVpcClassicLinkDnsSupport", "ExportClientVpnClientCertificateRevocationList", "ExportClientVpnClientConfiguration", "ExportImage", "ExportTransitGatewayRoutes", "ExportVerifiedAccessInstanceClientConfiguration", "GetActiveVpnTunnelStatus", "GetAllowedImagesSettings", "GetAssociatedEnclaveCertificateIamRoles", "GetAssociatedIpv6PoolCidrs", "GetAwsNetworkPerformanceData", "GetCapacityManagerAttributes", "GetCapacityManagerMetricData", "GetCapacityManagerMetricDimensions", "GetCapacityManagerMonitoredTagKeys", "GetCapacityManagerSupportabilityScores", "GetCapacityReservationUsage", "GetClientVpnEndpointAuthorizationPolicy", "GetCoipPoolUsage", "GetConsoleOutput", "GetConsoleScreenshot", "GetDeclarativePoliciesReportSummary", "GetDefaultCreditSpecification", "GetEbsDefaultKmsKeyId", "GetEbsEncryptionByDefault", "GetEnabledIpamPolicy", "GetFlowLogsIntegrationTemplate", "GetGroupsForCapacityReservation", "GetHostReservationPurchasePreview", "GetImageAncestry", "GetImageBlockPublicAccessState", "GetImageFindings", "GetInstanceMetadataDefaults", "GetInstanceTpmEkPub", "GetInstanceTypesFromInstanceRequirements", "GetInstanceUefiData", "GetIpamAddressHistory", "GetIpamDiscoveredAccounts", "GetIpamDiscoveredPublicAddresses", "GetIpamDiscoveredResourceCidrs", "GetIpamDiscoveredRoutes", "GetIpamInternetRegistryAssociationAsns", "GetIpamInternetRegistryAssociationCidrs", "GetIpamPolicyAllocationRules", "GetIpamPolicyOrganizationTargets", "GetIpamPoolAllocations", "GetIpamPoolCidrs", "GetIpamPrefixListResolverRules", "GetIpamPrefixListResolverVersionEntries", "GetIpamPrefixListResolverVersions", "GetIpamResourceCidrs", "GetIpamRouteOriginAuthorizations", "GetIpamRouteProtectionFindings", "GetIpamRoutingPolicyRegistrationDeltas", "GetIpamRoutingPolicyRegistrations", "GetLaunchTemplateData", "GetManagedPrefixListAssociations", "GetManagedPrefixListEntries", "GetManagedResourceVisibility", "GetNetworkInsightsAccessScopeAnalysisFindings", "GetNetworkInsightsAccessScopeContent", "GetNetworkingFlexCostAllocationPolicyVersions", "GetPasswordData", "GetReservedInstancesExchangeQuote", "GetRouteServerAssociations", "GetRouteServerPropagations", "GetRouteServerRoutingDatabase", "GetSecurityGroupsForVpc", "GetSerialConsoleAccessStatus", "GetSnapshotBlockPublicAccessState", "GetSpotPlacementScores", "GetSubnetCidrReservations", "GetTransitGatewayAttachmentNatConfiguration", "GetTransitGatewayAttachmentPropagations", "GetTransitGatewayMeteringPolicyEntries", "GetTransitGatewayMulticastDomainAssociations", "GetTransitGatewayPolicyTableAssociations", "GetTransitGatewayPolicyTableEntries", "GetTransitGatewayPrefixListReferences", "GetTransitGatewayRouteTableAssociations", "GetTransitGatewayRouteTablePropagations", "GetVerifiedAccessEndpointPolicy", "GetVerifiedAccessEndpointTargets", "GetVerifiedAccessGroupPolicy", "GetVpcResourcesBlockingEncryptionEnforcement", "GetVpnConnectionDeviceSampleConfiguration", "GetVpnConnectionDeviceTypes", "GetVpnTunnelReplacementStatus", "ImportClientVpnClientCertificateRevocationList", "ImportImage", "ImportInstance", "ImportKeyPair", "ImportSnapshot", "ImportVolume", "ListImagesInRecycleBin", "ListSnapshotsInRecycleBin", "ListVolumesInRecycleBin", "LockSnapshot", "ModifyAccountVpcEncryptionControl", "ModifyAddressAttribute", "ModifyApplicationStatusCheck", "ModifyAvailabilityZoneGroup", "ModifyCapacityReservation", "ModifyCapacityReservationFleet", "ModifyClientVpnEndpoint", "ModifyClientVpnEndpointAuthorizationPolicy", "ModifyDefaultCreditSpecification", "ModifyEbsDefaultKmsKeyId", "ModifyFleet", "ModifyFpgaImageAttribute", "ModifyHosts", "ModifyIdFormat", "ModifyIdentityIdFormat", "ModifyImageAttribute", "ModifyInstanceAttribute", "ModifyInstanceCapacityReservationAttributes", "ModifyInstanceConnectEndpoint", "ModifyInstanceCpuOptions", "ModifyInstanceCreditSpecification", "ModifyInstanceEventStartTime", "ModifyInstanceEventWindow", "ModifyInstanceMaintenanceOptions", "ModifyInstanceMetadataDefaults", "ModifyInstanceMetadataOptions", "ModifyInstanceNetworkPerformanceOptions", "ModifyInstancePlacement", "ModifyIpam", "ModifyIpamPolicyAllocationRules", "ModifyIpamPool", "ModifyIpamPoolAllocation", "ModifyIpamPrefixListResolver", "ModifyIpamPrefixListResolverTarget", "ModifyIpamResourceCidr", "ModifyIpamResourceDiscovery", "ModifyIpamRoutingPolicyRegistration", "ModifyIpamScope", "ModifyLaunchTemplate", "ModifyLocalGatewayRoute", "ModifyManagedPrefixList", "ModifyManagedResourceVisibility", "ModifyMetricCategory", "ModifyNetworkInterfaceAttribute", "ModifyNetworkingFlexCostAllocationPolicy", "ModifyPrivateDnsNameOptions", "ModifyPublicIpDnsNameOptions", "ModifyReservedInstances", "ModifyRouteServer", "ModifySecurityGroupRules", "ModifySnapshotAttribute", "ModifySnapshotTier", "ModifySpotFleetRequest", "ModifySubnetAttribute", "ModifyTrafficMirrorFilterNetworkServices", "ModifyTrafficMirrorFilterRule", "ModifyTrafficMirrorSession", "ModifyTransitGateway", "ModifyTransitGatewayAttachmentNatConfiguration", "ModifyTransitGatewayMeteringPolicy", "ModifyTransitGatewayNetworkFunctionAttachment", "ModifyTransitGatewayPeeringAttachment", "ModifyTransitGatewayPolicyTableEntry", "ModifyTransitGatewayPrefixListReference", "ModifyTransitGatewayVpcAttachment", "ModifyVerifiedAccessEndpoint", "ModifyVerifiedAccessEndpointPolicy", "ModifyVerifiedAccessGroup", "ModifyVerifiedAccessGroupPolicy", "ModifyVerifiedAccessInstance", "ModifyVerifiedAccessInstanceLoggingConfiguration", "ModifyVerifiedAccessTrustProvider", "ModifyVolume", "ModifyVolumeAttribute", "ModifyVpcAttribute", "ModifyVpcBlockPublicAccessExclusion", "ModifyVpcBlockPublicAccessOptions", "ModifyVpcEncryptionControl", "ModifyVpcEndpoint", "ModifyVpcEndpointConnectionNotification", "ModifyVpcEndpointPayerResponsibility", "ModifyVpcEndpointServiceConfiguration", "ModifyVpcEndpointServicePayerResponsibility", "ModifyVpcEndpointServicePermissions", "ModifyVpcPeeringConnectionOptions", "ModifyVpcTenancy", "ModifyVpnConnection", "ModifyVpnConnectionOptions", "ModifyVpnTunnelCertificate", "ModifyVpnTunnelOptions", "MonitorInstances", "MoveAddressToVpc", "MoveByoipCidrToIpam", "MoveCapacityReservationInstances", "ProvisionByoipCidr", "ProvisionIpamByoasn", "ProvisionIpamPoolCidr", "ProvisionPublicIpv4PoolCidr", "PurchaseCapacityBlock", "PurchaseCapacityBlockExtension", "PurchaseHostReservation", "PurchaseReservedInstancesOffering", "PurchaseScheduledInstances", "RebootInstances", "RegisterImage", "RegisterInstanceEventNotificationAttributes", "RegisterTransitGatewayMulticastGroupMembers", "RegisterTransitGatewayMulticastGroupSources", "RejectCapacityReservationBillingOwnership", "RejectTransitGatewayClientVpnAttachment", "RejectTransitGatewayMulticastDomainAssociations", "RejectTransitGatewayPeeringAttachment", "RejectTransitGatewayVpcAttachment", "RejectVpcEndpointConnections", "RejectVpcPeeringConnection", "ReleaseAddress", "ReleaseHosts", "ReleaseIpamPoolAllocation", "ReplaceIamInstanceProfileAssociation", "ReplaceImageCriteriaInAllowedImagesSettings", "ReplaceImageInstanceTypeSpecification", "ReplaceNetworkAclAssociation", "ReplaceNetworkAclEntry", "ReplaceRoute", "ReplaceRouteTableAssociation", "ReplaceTransitGatewayRoute", "ReplaceVpnTunnel", "ReportInstanceStatus", "RequestSpotFleet", "RequestSpotInstances", "ResetAddressAttribute", "ResetEbsDefaultKmsKeyId", "ResetFpgaImageAttribute", "ResetImageAttribute", "ResetInstanceAttribute", "ResetNetworkInterfaceAttribute", "ResetSnapshotAttribute", "RestoreAddressToClassic", "RestoreImageFromRecycleBin", "RestoreManagedPrefixListVersion", "RestoreSnapshotFromRecycleBin", "RestoreSnapshotTier", "RestoreVolumeFromRecycleBin", "RevokeClientVpnIngress", "RevokeSecurityGroupEgress", "RevokeSecurityGroupIngress", "RunInstances", "RunScheduledInstances", "SearchLocalGatewayRoutes", "SearchTransitGatewayMulticastGroups", "SearchTransitGatewayRoutes", "SendDiagnosticInterrupt", "StartDeclarativePoliciesReport", "StartInstances", "StartNetworkInsightsAccessScopeAnalysis", "StartNetworkInsightsAnalysis", "StartVpcEndpointServicePrivateDnsVerification", "StopInstances", "TerminateClientVpnConnections", "TerminateInstances", "UnassignIpv6Addresses", "UnassignPrivateIpAddresses", "UnassignPrivateNatGatewayAddress", "UnlockSnapshot", "UnmonitorInstances", "UpdateCapacityManagerMonitoredTagKeys", "UpdateCapacityManagerOrganizationsAccess", "UpdateInterruptibleCapacityReservationAllocation", "UpdateSecurityGroupRuleDescriptionsEgress", "UpdateSecurityGroupRuleDescriptionsIngress", "ValidateSecurityGroupQuotasForInterface", "WithdrawByoipCidr"],
     operations: &[
+        wire::OperationInfo { name: "AcceptVpcPeeringConnection", input: &S_AcceptVpcPeeringConnectionRequest, output: &S_AcceptVpcPeeringConnectionResult, wrapper: "" },
         wire::OperationInfo { name: "AllocateAddress", input: &S_AllocateAddressRequest, output: &S_AllocateAddressResult, wrapper: "" },
         wire::OperationInfo { name: "AssignPrivateIpAddresses", input: &S_AssignPrivateIpAddressesRequest, output: &S_AssignPrivateIpAddressesResult, wrapper: "" },
         wire::OperationInfo { name: "AssociateAddress", input: &S_AssociateAddressRequest, output: &S_AssociateAddressResult, wrapper: "" },
@@ -252,6 +265,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "CreateTags", input: &S_CreateTagsRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "CreateVpc", input: &S_CreateVpcRequest, output: &S_CreateVpcResult, wrapper: "" },
         wire::OperationInfo { name: "CreateVpcEndpoint", input: &S_CreateVpcEndpointRequest, output: &S_CreateVpcEndpointResult, wrapper: "" },
+        wire::OperationInfo { name: "CreateVpcPeeringConnection", input: &S_CreateVpcPeeringConnectionRequest, output: &S_CreateVpcPeeringConnectionResult, wrapper: "" },
         wire::OperationInfo { name: "DeleteDhcpOptions", input: &S_DeleteDhcpOptionsRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DeleteInternetGateway", input: &S_DeleteInternetGatewayRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DeleteManagedPrefixList", input: &S_DeleteManagedPrefixListRequest, output: &S_DeleteManagedPrefixListResult, wrapper: "" },
@@ -266,6 +280,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "DeleteTags", input: &S_DeleteTagsRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DeleteVpc", input: &S_DeleteVpcRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DeleteVpcEndpoints", input: &S_DeleteVpcEndpointsRequest, output: &S_DeleteVpcEndpointsResult, wrapper: "" },
+        wire::OperationInfo { name: "DeleteVpcPeeringConnection", input: &S_DeleteVpcPeeringConnectionRequest, output: &S_DeleteVpcPeeringConnectionResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeAccountAttributes", input: &S_DescribeAccountAttributesRequest, output: &S_DescribeAccountAttributesResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeAddresses", input: &S_DescribeAddressesRequest, output: &S_DescribeAddressesResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeAddressesAttribute", input: &S_DescribeAddressesAttributeRequest, output: &S_DescribeAddressesAttributeResult, wrapper: "" },
@@ -289,6 +304,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "DescribeVpcAttribute", input: &S_DescribeVpcAttributeRequest, output: &S_DescribeVpcAttributeResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeVpcEndpointServices", input: &S_DescribeVpcEndpointServicesRequest, output: &S_DescribeVpcEndpointServicesResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeVpcEndpoints", input: &S_DescribeVpcEndpointsRequest, output: &S_DescribeVpcEndpointsResult, wrapper: "" },
+        wire::OperationInfo { name: "DescribeVpcPeeringConnections", input: &S_DescribeVpcPeeringConnectionsRequest, output: &S_DescribeVpcPeeringConnectionsResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeVpcs", input: &S_DescribeVpcsRequest, output: &S_DescribeVpcsResult, wrapper: "" },
         wire::OperationInfo { name: "DetachInternetGateway", input: &S_DetachInternetGatewayRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DisassociateAddress", input: &S_DisassociateAddressRequest, output: &wire::schema::UNIT, wrapper: "" },
@@ -303,7 +319,9 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "ModifySubnetAttribute", input: &S_ModifySubnetAttributeRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "ModifyVpcAttribute", input: &S_ModifyVpcAttributeRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "ModifyVpcEndpoint", input: &S_ModifyVpcEndpointRequest, output: &S_ModifyVpcEndpointResult, wrapper: "" },
+        wire::OperationInfo { name: "ModifyVpcPeeringConnectionOptions", input: &S_ModifyVpcPeeringConnectionOptionsRequest, output: &S_ModifyVpcPeeringConnectionOptionsResult, wrapper: "" },
         wire::OperationInfo { name: "ModifyVpcTenancy", input: &S_ModifyVpcTenancyRequest, output: &S_ModifyVpcTenancyResult, wrapper: "" },
+        wire::OperationInfo { name: "RejectVpcPeeringConnection", input: &S_RejectVpcPeeringConnectionRequest, output: &S_RejectVpcPeeringConnectionResult, wrapper: "" },
         wire::OperationInfo { name: "ReleaseAddress", input: &S_ReleaseAddressRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "ReplaceNetworkAclAssociation", input: &S_ReplaceNetworkAclAssociationRequest, output: &S_ReplaceNetworkAclAssociationResult, wrapper: "" },
         wire::OperationInfo { name: "ReplaceNetworkAclEntry", input: &S_ReplaceNetworkAclEntryRequest, output: &wire::schema::UNIT, wrapper: "" },
@@ -432,6 +450,18 @@ pub mod ip_source {
 pub mod ipv6_address_attribute {
     pub const PUBLIC: &str = "public";
     pub const PRIVATE: &str = "private";
+}
+
+/// The values of `MultipathResilienceMode`.
+pub mod multipath_resilience_mode {
+    pub const ALWAYS_ON: &str = "always-on";
+}
+
+/// The values of `MultipathResilienceStatus`.
+pub mod multipath_resilience_status {
+    pub const PENDING: &str = "pending";
+    pub const ENABLED: &str = "enabled";
+    pub const DISABLED: &str = "disabled";
 }
 
 /// The values of `NatGatewayAddressStatus`.
@@ -825,6 +855,19 @@ pub mod vpc_endpoint_type {
     pub const TUNNEL: &str = "Tunnel";
 }
 
+/// The values of `VpcPeeringConnectionStateReasonCode`.
+pub mod vpc_peering_connection_state_reason_code {
+    pub const INITIATING_REQUEST: &str = "initiating-request";
+    pub const PENDING_ACCEPTANCE: &str = "pending-acceptance";
+    pub const ACTIVE: &str = "active";
+    pub const DELETED: &str = "deleted";
+    pub const REJECTED: &str = "rejected";
+    pub const FAILED: &str = "failed";
+    pub const EXPIRED: &str = "expired";
+    pub const PROVISIONING: &str = "provisioning";
+    pub const DELETING: &str = "deleting";
+}
+
 /// The values of `VpcState`.
 pub mod vpc_state {
     pub const PENDING: &str = "pending";
@@ -835,6 +878,70 @@ pub mod vpc_state {
 /// The values of `VpcTenancy`.
 pub mod vpc_tenancy {
     pub const DEFAULT: &str = "default";
+}
+
+static S_AcceptVpcPeeringConnectionRequest: wire::Schema = wire::Schema::plain("AcceptVpcPeeringConnectionRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("VpcPeeringConnectionId", "VpcPeeringConnectionId", "vpcPeeringConnectionId", true, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AcceptVpcPeeringConnectionRequest {
+    pub dry_run: Option<bool>,
+    pub vpc_peering_connection_id: String,
+}
+
+impl wire::Shape for AcceptVpcPeeringConnectionRequest {
+    const SCHEMA: &'static wire::Schema = &S_AcceptVpcPeeringConnectionRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.vpc_peering_connection_id = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AcceptVpcPeeringConnectionRequest, 0, self.dry_run.as_ref());
+        wire::shape::required(writer, &S_AcceptVpcPeeringConnectionRequest, 1, &self.vpc_peering_connection_id);
+    }
+}
+
+impl std::fmt::Debug for AcceptVpcPeeringConnectionRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AcceptVpcPeeringConnectionResult: wire::Schema = wire::Schema::plain("AcceptVpcPeeringConnectionResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("VpcPeeringConnection", "VpcPeeringConnection", "vpcPeeringConnection", false, &S_VpcPeeringConnection),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AcceptVpcPeeringConnectionResult {
+    pub vpc_peering_connection: Option<VpcPeeringConnection>,
+}
+
+impl wire::Shape for AcceptVpcPeeringConnectionResult {
+    const SCHEMA: &'static wire::Schema = &S_AcceptVpcPeeringConnectionResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.vpc_peering_connection = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AcceptVpcPeeringConnectionResult, 0, self.vpc_peering_connection.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AcceptVpcPeeringConnectionResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
 }
 
 static S_AccountAttribute: wire::Schema = wire::Schema::plain("AccountAttribute", wire::schema::Kind::Structure(&[
@@ -2238,6 +2345,37 @@ impl std::fmt::Debug for BlockPublicAccessStates {
     }
 }
 
+static S_CidrBlock: wire::Schema = wire::Schema::plain("CidrBlock", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("CidrBlock", "CidrBlock", "cidrBlock", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CidrBlock {
+    pub cidr_block: Option<String>,
+}
+
+impl wire::Shape for CidrBlock {
+    const SCHEMA: &'static wire::Schema = &S_CidrBlock;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cidr_block = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CidrBlock, 0, self.cidr_block.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CidrBlock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CidrBlockSet: wire::Schema = wire::Schema::plain("CidrBlockSet", wire::schema::Kind::List(wire::schema::List { member: &S_CidrBlock, item: "item", flattened: false }));
 static S_ConnectionTrackingConfiguration: wire::Schema = wire::Schema::plain("ConnectionTrackingConfiguration", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("TcpEstablishedTimeout", "TcpEstablishedTimeout", "tcpEstablishedTimeout", false, &wire::schema::INTEGER),
     wire::schema::Member::new("UdpStreamTimeout", "UdpStreamTimeout", "udpStreamTimeout", false, &wire::schema::INTEGER),
@@ -3053,6 +3191,40 @@ impl std::fmt::Debug for CreateNetworkInterfaceResult {
     }
 }
 
+static S_CreatePeeringConnectionOptionsRequest: wire::Schema = wire::Schema::plain("CreatePeeringConnectionOptionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AllowMultipathResilience", "AllowMultipathResilience", "AllowMultipathResilience", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("MultipathResilienceMode", "MultipathResilienceMode", "MultipathResilienceMode", false, &S_MultipathResilienceMode),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreatePeeringConnectionOptionsRequest {
+    pub allow_multipath_resilience: Option<bool>,
+    pub multipath_resilience_mode: Option<String>,
+}
+
+impl wire::Shape for CreatePeeringConnectionOptionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_CreatePeeringConnectionOptionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.allow_multipath_resilience = Some(wire::shape::Datum::from_value(value)),
+            1 => self.multipath_resilience_mode = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CreatePeeringConnectionOptionsRequest, 0, self.allow_multipath_resilience.as_ref());
+        wire::shape::optional(writer, &S_CreatePeeringConnectionOptionsRequest, 1, self.multipath_resilience_mode.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreatePeeringConnectionOptionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_CreateRouteRequest: wire::Schema = wire::Schema::plain("CreateRouteRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("DestinationPrefixListId", "DestinationPrefixListId", "DestinationPrefixListId", false, &wire::schema::STRING),
     wire::schema::Member::new("VpcEndpointId", "VpcEndpointId", "VpcEndpointId", false, &wire::schema::STRING),
@@ -3606,6 +3778,90 @@ impl wire::Shape for CreateVpcEndpointResult {
 }
 
 impl std::fmt::Debug for CreateVpcEndpointResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CreateVpcPeeringConnectionRequest: wire::Schema = wire::Schema::plain("CreateVpcPeeringConnectionRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("PeerRegion", "PeerRegion", "PeerRegion", false, &wire::schema::STRING),
+    wire::schema::Member::new("TagSpecifications", "TagSpecification", "TagSpecification", false, &S_TagSpecificationList),
+    wire::schema::Member::new("RequesterPeeringConnectionOptions", "RequesterPeeringConnectionOptions", "RequesterPeeringConnectionOptions", false, &S_CreatePeeringConnectionOptionsRequest),
+    wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("VpcId", "VpcId", "vpcId", true, &wire::schema::STRING),
+    wire::schema::Member::new("PeerVpcId", "PeerVpcId", "peerVpcId", false, &wire::schema::STRING),
+    wire::schema::Member::new("PeerOwnerId", "PeerOwnerId", "peerOwnerId", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateVpcPeeringConnectionRequest {
+    pub peer_region: Option<String>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub requester_peering_connection_options: Option<CreatePeeringConnectionOptionsRequest>,
+    pub dry_run: Option<bool>,
+    pub vpc_id: String,
+    pub peer_vpc_id: Option<String>,
+    pub peer_owner_id: Option<String>,
+}
+
+impl wire::Shape for CreateVpcPeeringConnectionRequest {
+    const SCHEMA: &'static wire::Schema = &S_CreateVpcPeeringConnectionRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.peer_region = Some(wire::shape::Datum::from_value(value)),
+            1 => self.tag_specifications = Some(wire::shape::Datum::from_value(value)),
+            2 => self.requester_peering_connection_options = Some(wire::shape::Datum::from_value(value)),
+            3 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            4 => self.vpc_id = wire::shape::Datum::from_value(value),
+            5 => self.peer_vpc_id = Some(wire::shape::Datum::from_value(value)),
+            6 => self.peer_owner_id = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CreateVpcPeeringConnectionRequest, 0, self.peer_region.as_ref());
+        wire::shape::optional(writer, &S_CreateVpcPeeringConnectionRequest, 1, self.tag_specifications.as_ref());
+        wire::shape::optional(writer, &S_CreateVpcPeeringConnectionRequest, 2, self.requester_peering_connection_options.as_ref());
+        wire::shape::optional(writer, &S_CreateVpcPeeringConnectionRequest, 3, self.dry_run.as_ref());
+        wire::shape::required(writer, &S_CreateVpcPeeringConnectionRequest, 4, &self.vpc_id);
+        wire::shape::optional(writer, &S_CreateVpcPeeringConnectionRequest, 5, self.peer_vpc_id.as_ref());
+        wire::shape::optional(writer, &S_CreateVpcPeeringConnectionRequest, 6, self.peer_owner_id.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateVpcPeeringConnectionRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CreateVpcPeeringConnectionResult: wire::Schema = wire::Schema::plain("CreateVpcPeeringConnectionResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("VpcPeeringConnection", "VpcPeeringConnection", "vpcPeeringConnection", false, &S_VpcPeeringConnection),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateVpcPeeringConnectionResult {
+    pub vpc_peering_connection: Option<VpcPeeringConnection>,
+}
+
+impl wire::Shape for CreateVpcPeeringConnectionResult {
+    const SCHEMA: &'static wire::Schema = &S_CreateVpcPeeringConnectionResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.vpc_peering_connection = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CreateVpcPeeringConnectionResult, 0, self.vpc_peering_connection.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateVpcPeeringConnectionResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -4308,6 +4564,70 @@ impl wire::Shape for DeleteVpcEndpointsResult {
 }
 
 impl std::fmt::Debug for DeleteVpcEndpointsResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteVpcPeeringConnectionRequest: wire::Schema = wire::Schema::plain("DeleteVpcPeeringConnectionRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("VpcPeeringConnectionId", "VpcPeeringConnectionId", "vpcPeeringConnectionId", true, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteVpcPeeringConnectionRequest {
+    pub dry_run: Option<bool>,
+    pub vpc_peering_connection_id: String,
+}
+
+impl wire::Shape for DeleteVpcPeeringConnectionRequest {
+    const SCHEMA: &'static wire::Schema = &S_DeleteVpcPeeringConnectionRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.vpc_peering_connection_id = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeleteVpcPeeringConnectionRequest, 0, self.dry_run.as_ref());
+        wire::shape::required(writer, &S_DeleteVpcPeeringConnectionRequest, 1, &self.vpc_peering_connection_id);
+    }
+}
+
+impl std::fmt::Debug for DeleteVpcPeeringConnectionRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteVpcPeeringConnectionResult: wire::Schema = wire::Schema::plain("DeleteVpcPeeringConnectionResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Return", "Return", "return", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteVpcPeeringConnectionResult {
+    pub return_: Option<bool>,
+}
+
+impl wire::Shape for DeleteVpcPeeringConnectionResult {
+    const SCHEMA: &'static wire::Schema = &S_DeleteVpcPeeringConnectionResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.return_ = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeleteVpcPeeringConnectionResult, 0, self.return_.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DeleteVpcPeeringConnectionResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -6162,6 +6482,87 @@ impl std::fmt::Debug for DescribeVpcEndpointsResult {
     }
 }
 
+static S_DescribeVpcPeeringConnectionsMaxResults: wire::Schema = wire::Schema::new("DescribeVpcPeeringConnectionsMaxResults", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(5.0), max: Some(1000.0), pattern: None, values: &[], sensitive: false });
+static S_DescribeVpcPeeringConnectionsRequest: wire::Schema = wire::Schema::plain("DescribeVpcPeeringConnectionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("NextToken", "NextToken", "NextToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("MaxResults", "MaxResults", "MaxResults", false, &S_DescribeVpcPeeringConnectionsMaxResults),
+    wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("VpcPeeringConnectionIds", "VpcPeeringConnectionId", "VpcPeeringConnectionId", false, &S_VpcPeeringConnectionIdList),
+    wire::schema::Member::new("Filters", "Filter", "Filter", false, &S_FilterList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeVpcPeeringConnectionsRequest {
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+    pub dry_run: Option<bool>,
+    pub vpc_peering_connection_ids: Option<Vec<String>>,
+    pub filters: Option<Vec<Filter>>,
+}
+
+impl wire::Shape for DescribeVpcPeeringConnectionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_DescribeVpcPeeringConnectionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max_results = Some(wire::shape::Datum::from_value(value)),
+            2 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            3 => self.vpc_peering_connection_ids = Some(wire::shape::Datum::from_value(value)),
+            4 => self.filters = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeVpcPeeringConnectionsRequest, 0, self.next_token.as_ref());
+        wire::shape::optional(writer, &S_DescribeVpcPeeringConnectionsRequest, 1, self.max_results.as_ref());
+        wire::shape::optional(writer, &S_DescribeVpcPeeringConnectionsRequest, 2, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_DescribeVpcPeeringConnectionsRequest, 3, self.vpc_peering_connection_ids.as_ref());
+        wire::shape::optional(writer, &S_DescribeVpcPeeringConnectionsRequest, 4, self.filters.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeVpcPeeringConnectionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeVpcPeeringConnectionsResult: wire::Schema = wire::Schema::plain("DescribeVpcPeeringConnectionsResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("VpcPeeringConnections", "VpcPeeringConnectionSet", "vpcPeeringConnectionSet", false, &S_VpcPeeringConnectionList),
+    wire::schema::Member::new("NextToken", "NextToken", "nextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeVpcPeeringConnectionsResult {
+    pub vpc_peering_connections: Option<Vec<VpcPeeringConnection>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeVpcPeeringConnectionsResult {
+    const SCHEMA: &'static wire::Schema = &S_DescribeVpcPeeringConnectionsResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.vpc_peering_connections = Some(wire::shape::Datum::from_value(value)),
+            1 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeVpcPeeringConnectionsResult, 0, self.vpc_peering_connections.as_ref());
+        wire::shape::optional(writer, &S_DescribeVpcPeeringConnectionsResult, 1, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeVpcPeeringConnectionsResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_DescribeVpcsMaxResults: wire::Schema = wire::Schema::new("DescribeVpcsMaxResults", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(5.0), max: Some(1000.0), pattern: None, values: &[], sensitive: false });
 static S_DescribeVpcsRequest: wire::Schema = wire::Schema::plain("DescribeVpcsRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Filters", "Filter", "Filter", false, &S_FilterList),
@@ -7306,6 +7707,37 @@ impl std::fmt::Debug for Ipv4PrefixSpecificationRequest {
 
 static S_Ipv4PrefixesList: wire::Schema = wire::Schema::plain("Ipv4PrefixesList", wire::schema::Kind::List(wire::schema::List { member: &S_Ipv4PrefixSpecification, item: "item", flattened: false }));
 static S_Ipv6AddressAttribute: wire::Schema = wire::Schema::new("Ipv6AddressAttribute", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["public", "private"], sensitive: false });
+static S_Ipv6CidrBlock: wire::Schema = wire::Schema::plain("Ipv6CidrBlock", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Ipv6CidrBlock", "Ipv6CidrBlock", "ipv6CidrBlock", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct Ipv6CidrBlock {
+    pub ipv6_cidr_block: Option<String>,
+}
+
+impl wire::Shape for Ipv6CidrBlock {
+    const SCHEMA: &'static wire::Schema = &S_Ipv6CidrBlock;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ipv6_cidr_block = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_Ipv6CidrBlock, 0, self.ipv6_cidr_block.as_ref());
+    }
+}
+
+impl std::fmt::Debug for Ipv6CidrBlock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_Ipv6CidrBlockSet: wire::Schema = wire::Schema::plain("Ipv6CidrBlockSet", wire::schema::Kind::List(wire::schema::List { member: &S_Ipv6CidrBlock, item: "item", flattened: false }));
 static S_Ipv6PrefixList: wire::Schema = wire::Schema::plain("Ipv6PrefixList", wire::schema::Kind::List(wire::schema::List { member: &S_Ipv6PrefixSpecificationRequest, item: "item", flattened: false }));
 static S_Ipv6PrefixSpecification: wire::Schema = wire::Schema::plain("Ipv6PrefixSpecification", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Ipv6Prefix", "Ipv6Prefix", "ipv6Prefix", false, &wire::schema::STRING),
@@ -7962,6 +8394,82 @@ impl std::fmt::Debug for ModifyVpcEndpointResult {
     }
 }
 
+static S_ModifyVpcPeeringConnectionOptionsRequest: wire::Schema = wire::Schema::plain("ModifyVpcPeeringConnectionOptionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AccepterPeeringConnectionOptions", "AccepterPeeringConnectionOptions", "AccepterPeeringConnectionOptions", false, &S_PeeringConnectionOptionsRequest),
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("RequesterPeeringConnectionOptions", "RequesterPeeringConnectionOptions", "RequesterPeeringConnectionOptions", false, &S_PeeringConnectionOptionsRequest),
+    wire::schema::Member::new("VpcPeeringConnectionId", "VpcPeeringConnectionId", "VpcPeeringConnectionId", true, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyVpcPeeringConnectionOptionsRequest {
+    pub accepter_peering_connection_options: Option<PeeringConnectionOptionsRequest>,
+    pub dry_run: Option<bool>,
+    pub requester_peering_connection_options: Option<PeeringConnectionOptionsRequest>,
+    pub vpc_peering_connection_id: String,
+}
+
+impl wire::Shape for ModifyVpcPeeringConnectionOptionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_ModifyVpcPeeringConnectionOptionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.accepter_peering_connection_options = Some(wire::shape::Datum::from_value(value)),
+            1 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            2 => self.requester_peering_connection_options = Some(wire::shape::Datum::from_value(value)),
+            3 => self.vpc_peering_connection_id = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ModifyVpcPeeringConnectionOptionsRequest, 0, self.accepter_peering_connection_options.as_ref());
+        wire::shape::optional(writer, &S_ModifyVpcPeeringConnectionOptionsRequest, 1, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_ModifyVpcPeeringConnectionOptionsRequest, 2, self.requester_peering_connection_options.as_ref());
+        wire::shape::required(writer, &S_ModifyVpcPeeringConnectionOptionsRequest, 3, &self.vpc_peering_connection_id);
+    }
+}
+
+impl std::fmt::Debug for ModifyVpcPeeringConnectionOptionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ModifyVpcPeeringConnectionOptionsResult: wire::Schema = wire::Schema::plain("ModifyVpcPeeringConnectionOptionsResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AccepterPeeringConnectionOptions", "AccepterPeeringConnectionOptions", "accepterPeeringConnectionOptions", false, &S_PeeringConnectionOptions),
+    wire::schema::Member::new("RequesterPeeringConnectionOptions", "RequesterPeeringConnectionOptions", "requesterPeeringConnectionOptions", false, &S_PeeringConnectionOptions),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyVpcPeeringConnectionOptionsResult {
+    pub accepter_peering_connection_options: Option<PeeringConnectionOptions>,
+    pub requester_peering_connection_options: Option<PeeringConnectionOptions>,
+}
+
+impl wire::Shape for ModifyVpcPeeringConnectionOptionsResult {
+    const SCHEMA: &'static wire::Schema = &S_ModifyVpcPeeringConnectionOptionsResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.accepter_peering_connection_options = Some(wire::shape::Datum::from_value(value)),
+            1 => self.requester_peering_connection_options = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ModifyVpcPeeringConnectionOptionsResult, 0, self.accepter_peering_connection_options.as_ref());
+        wire::shape::optional(writer, &S_ModifyVpcPeeringConnectionOptionsResult, 1, self.requester_peering_connection_options.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ModifyVpcPeeringConnectionOptionsResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_ModifyVpcTenancyRequest: wire::Schema = wire::Schema::plain("ModifyVpcTenancyRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("VpcId", "VpcId", "VpcId", true, &wire::schema::STRING),
     wire::schema::Member::new("InstanceTenancy", "InstanceTenancy", "InstanceTenancy", true, &S_VpcTenancy),
@@ -8030,6 +8538,8 @@ impl std::fmt::Debug for ModifyVpcTenancyResult {
     }
 }
 
+static S_MultipathResilienceMode: wire::Schema = wire::Schema::new("MultipathResilienceMode", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["always-on"], sensitive: false });
+static S_MultipathResilienceStatus: wire::Schema = wire::Schema::new("MultipathResilienceStatus", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["pending", "enabled", "disabled"], sensitive: false });
 static S_NatGateway: wire::Schema = wire::Schema::plain("NatGateway", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("CreateTime", "CreateTime", "createTime", false, &wire::schema::TIMESTAMP),
     wire::schema::Member::new("DeleteTime", "DeleteTime", "deleteTime", false, &wire::schema::TIMESTAMP),
@@ -8952,6 +9462,98 @@ impl std::fmt::Debug for PayerResponsibilityEntry {
 static S_PayerResponsibilityScope: wire::Schema = wire::Schema::new("PayerResponsibilityScope", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["vpc-endpoint-charges", "resource-gateway-charges"], sensitive: false });
 static S_PayerResponsibilitySet: wire::Schema = wire::Schema::plain("PayerResponsibilitySet", wire::schema::Kind::List(wire::schema::List { member: &S_PayerResponsibilityEntry, item: "item", flattened: false }));
 static S_PayerResponsibilityType: wire::Schema = wire::Schema::new("PayerResponsibilityType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["vpc-endpoint-account", "resource-gateway-account", "vpc-endpoint-service-account"], sensitive: false });
+static S_PeeringConnectionOptions: wire::Schema = wire::Schema::plain("PeeringConnectionOptions", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AllowDnsResolutionFromRemoteVpc", "AllowDnsResolutionFromRemoteVpc", "allowDnsResolutionFromRemoteVpc", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("AllowEgressFromLocalClassicLinkToRemoteVpc", "AllowEgressFromLocalClassicLinkToRemoteVpc", "allowEgressFromLocalClassicLinkToRemoteVpc", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("AllowEgressFromLocalVpcToRemoteClassicLink", "AllowEgressFromLocalVpcToRemoteClassicLink", "allowEgressFromLocalVpcToRemoteClassicLink", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("AllowMultipathResilience", "AllowMultipathResilience", "allowMultipathResilience", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("MultipathResilienceMode", "MultipathResilienceMode", "multipathResilienceMode", false, &S_MultipathResilienceMode),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PeeringConnectionOptions {
+    pub allow_dns_resolution_from_remote_vpc: Option<bool>,
+    pub allow_egress_from_local_classic_link_to_remote_vpc: Option<bool>,
+    pub allow_egress_from_local_vpc_to_remote_classic_link: Option<bool>,
+    pub allow_multipath_resilience: Option<bool>,
+    pub multipath_resilience_mode: Option<String>,
+}
+
+impl wire::Shape for PeeringConnectionOptions {
+    const SCHEMA: &'static wire::Schema = &S_PeeringConnectionOptions;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.allow_dns_resolution_from_remote_vpc = Some(wire::shape::Datum::from_value(value)),
+            1 => self.allow_egress_from_local_classic_link_to_remote_vpc = Some(wire::shape::Datum::from_value(value)),
+            2 => self.allow_egress_from_local_vpc_to_remote_classic_link = Some(wire::shape::Datum::from_value(value)),
+            3 => self.allow_multipath_resilience = Some(wire::shape::Datum::from_value(value)),
+            4 => self.multipath_resilience_mode = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_PeeringConnectionOptions, 0, self.allow_dns_resolution_from_remote_vpc.as_ref());
+        wire::shape::optional(writer, &S_PeeringConnectionOptions, 1, self.allow_egress_from_local_classic_link_to_remote_vpc.as_ref());
+        wire::shape::optional(writer, &S_PeeringConnectionOptions, 2, self.allow_egress_from_local_vpc_to_remote_classic_link.as_ref());
+        wire::shape::optional(writer, &S_PeeringConnectionOptions, 3, self.allow_multipath_resilience.as_ref());
+        wire::shape::optional(writer, &S_PeeringConnectionOptions, 4, self.multipath_resilience_mode.as_ref());
+    }
+}
+
+impl std::fmt::Debug for PeeringConnectionOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_PeeringConnectionOptionsRequest: wire::Schema = wire::Schema::plain("PeeringConnectionOptionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AllowDnsResolutionFromRemoteVpc", "AllowDnsResolutionFromRemoteVpc", "AllowDnsResolutionFromRemoteVpc", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("AllowEgressFromLocalClassicLinkToRemoteVpc", "AllowEgressFromLocalClassicLinkToRemoteVpc", "AllowEgressFromLocalClassicLinkToRemoteVpc", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("AllowEgressFromLocalVpcToRemoteClassicLink", "AllowEgressFromLocalVpcToRemoteClassicLink", "AllowEgressFromLocalVpcToRemoteClassicLink", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("AllowMultipathResilience", "AllowMultipathResilience", "AllowMultipathResilience", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("MultipathResilienceMode", "MultipathResilienceMode", "MultipathResilienceMode", false, &S_MultipathResilienceMode),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PeeringConnectionOptionsRequest {
+    pub allow_dns_resolution_from_remote_vpc: Option<bool>,
+    pub allow_egress_from_local_classic_link_to_remote_vpc: Option<bool>,
+    pub allow_egress_from_local_vpc_to_remote_classic_link: Option<bool>,
+    pub allow_multipath_resilience: Option<bool>,
+    pub multipath_resilience_mode: Option<String>,
+}
+
+impl wire::Shape for PeeringConnectionOptionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_PeeringConnectionOptionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.allow_dns_resolution_from_remote_vpc = Some(wire::shape::Datum::from_value(value)),
+            1 => self.allow_egress_from_local_classic_link_to_remote_vpc = Some(wire::shape::Datum::from_value(value)),
+            2 => self.allow_egress_from_local_vpc_to_remote_classic_link = Some(wire::shape::Datum::from_value(value)),
+            3 => self.allow_multipath_resilience = Some(wire::shape::Datum::from_value(value)),
+            4 => self.multipath_resilience_mode = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_PeeringConnectionOptionsRequest, 0, self.allow_dns_resolution_from_remote_vpc.as_ref());
+        wire::shape::optional(writer, &S_PeeringConnectionOptionsRequest, 1, self.allow_egress_from_local_classic_link_to_remote_vpc.as_ref());
+        wire::shape::optional(writer, &S_PeeringConnectionOptionsRequest, 2, self.allow_egress_from_local_vpc_to_remote_classic_link.as_ref());
+        wire::shape::optional(writer, &S_PeeringConnectionOptionsRequest, 3, self.allow_multipath_resilience.as_ref());
+        wire::shape::optional(writer, &S_PeeringConnectionOptionsRequest, 4, self.multipath_resilience_mode.as_ref());
+    }
+}
+
+impl std::fmt::Debug for PeeringConnectionOptionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_PortRange: wire::Schema = wire::Schema::plain("PortRange", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("From", "From", "from", false, &wire::schema::INTEGER),
     wire::schema::Member::new("To", "To", "to", false, &wire::schema::INTEGER),
@@ -9520,6 +10122,70 @@ impl std::fmt::Debug for RegionGeography {
 static S_RegionGeographyList: wire::Schema = wire::Schema::plain("RegionGeographyList", wire::schema::Kind::List(wire::schema::List { member: &S_RegionGeography, item: "item", flattened: false }));
 static S_RegionList: wire::Schema = wire::Schema::plain("RegionList", wire::schema::Kind::List(wire::schema::List { member: &S_Region, item: "item", flattened: false }));
 static S_RegionNameStringList: wire::Schema = wire::Schema::plain("RegionNameStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "RegionName", flattened: false }));
+static S_RejectVpcPeeringConnectionRequest: wire::Schema = wire::Schema::plain("RejectVpcPeeringConnectionRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("VpcPeeringConnectionId", "VpcPeeringConnectionId", "vpcPeeringConnectionId", true, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RejectVpcPeeringConnectionRequest {
+    pub dry_run: Option<bool>,
+    pub vpc_peering_connection_id: String,
+}
+
+impl wire::Shape for RejectVpcPeeringConnectionRequest {
+    const SCHEMA: &'static wire::Schema = &S_RejectVpcPeeringConnectionRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.vpc_peering_connection_id = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_RejectVpcPeeringConnectionRequest, 0, self.dry_run.as_ref());
+        wire::shape::required(writer, &S_RejectVpcPeeringConnectionRequest, 1, &self.vpc_peering_connection_id);
+    }
+}
+
+impl std::fmt::Debug for RejectVpcPeeringConnectionRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_RejectVpcPeeringConnectionResult: wire::Schema = wire::Schema::plain("RejectVpcPeeringConnectionResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Return", "Return", "return", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RejectVpcPeeringConnectionResult {
+    pub return_: Option<bool>,
+}
+
+impl wire::Shape for RejectVpcPeeringConnectionResult {
+    const SCHEMA: &'static wire::Schema = &S_RejectVpcPeeringConnectionResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.return_ = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_RejectVpcPeeringConnectionResult, 0, self.return_.as_ref());
+    }
+}
+
+impl std::fmt::Debug for RejectVpcPeeringConnectionResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_ReleaseAddressRequest: wire::Schema = wire::Schema::plain("ReleaseAddressRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("AllocationId", "AllocationId", "AllocationId", false, &wire::schema::STRING),
     wire::schema::Member::new("PublicIp", "PublicIp", "PublicIp", false, &wire::schema::STRING),
@@ -12456,6 +13122,197 @@ impl std::fmt::Debug for VpcIpv6CidrBlockAssociation {
 
 static S_VpcIpv6CidrBlockAssociationSet: wire::Schema = wire::Schema::plain("VpcIpv6CidrBlockAssociationSet", wire::schema::Kind::List(wire::schema::List { member: &S_VpcIpv6CidrBlockAssociation, item: "item", flattened: false }));
 static S_VpcList: wire::Schema = wire::Schema::plain("VpcList", wire::schema::Kind::List(wire::schema::List { member: &S_Vpc, item: "item", flattened: false }));
+static S_VpcPeeringConnection: wire::Schema = wire::Schema::plain("VpcPeeringConnection", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AccepterVpcInfo", "AccepterVpcInfo", "accepterVpcInfo", false, &S_VpcPeeringConnectionVpcInfo),
+    wire::schema::Member::new("ExpirationTime", "ExpirationTime", "expirationTime", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("RequesterVpcInfo", "RequesterVpcInfo", "requesterVpcInfo", false, &S_VpcPeeringConnectionVpcInfo),
+    wire::schema::Member::new("Status", "Status", "status", false, &S_VpcPeeringConnectionStateReason),
+    wire::schema::Member::new("Tags", "TagSet", "tagSet", false, &S_TagList),
+    wire::schema::Member::new("VpcPeeringConnectionId", "VpcPeeringConnectionId", "vpcPeeringConnectionId", false, &wire::schema::STRING),
+    wire::schema::Member::new("MultipathResilienceStatus", "MultipathResilienceStatus", "multipathResilienceStatus", false, &S_MultipathResilienceStatus),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct VpcPeeringConnection {
+    pub accepter_vpc_info: Option<VpcPeeringConnectionVpcInfo>,
+    pub expiration_time: Option<types::Timestamp>,
+    pub requester_vpc_info: Option<VpcPeeringConnectionVpcInfo>,
+    pub status: Option<VpcPeeringConnectionStateReason>,
+    pub tags: Option<Vec<Tag>>,
+    pub vpc_peering_connection_id: Option<String>,
+    pub multipath_resilience_status: Option<String>,
+}
+
+impl wire::Shape for VpcPeeringConnection {
+    const SCHEMA: &'static wire::Schema = &S_VpcPeeringConnection;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.accepter_vpc_info = Some(wire::shape::Datum::from_value(value)),
+            1 => self.expiration_time = Some(wire::shape::Datum::from_value(value)),
+            2 => self.requester_vpc_info = Some(wire::shape::Datum::from_value(value)),
+            3 => self.status = Some(wire::shape::Datum::from_value(value)),
+            4 => self.tags = Some(wire::shape::Datum::from_value(value)),
+            5 => self.vpc_peering_connection_id = Some(wire::shape::Datum::from_value(value)),
+            6 => self.multipath_resilience_status = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_VpcPeeringConnection, 0, self.accepter_vpc_info.as_ref());
+        wire::shape::optional(writer, &S_VpcPeeringConnection, 1, self.expiration_time.as_ref());
+        wire::shape::optional(writer, &S_VpcPeeringConnection, 2, self.requester_vpc_info.as_ref());
+        wire::shape::optional(writer, &S_VpcPeeringConnection, 3, self.status.as_ref());
+        wire::shape::optional(writer, &S_VpcPeeringConnection, 4, self.tags.as_ref());
+        wire::shape::optional(writer, &S_VpcPeeringConnection, 5, self.vpc_peering_connection_id.as_ref());
+        wire::shape::optional(writer, &S_VpcPeeringConnection, 6, self.multipath_resilience_status.as_ref());
+    }
+}
+
+impl std::fmt::Debug for VpcPeeringConnection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_VpcPeeringConnectionIdList: wire::Schema = wire::Schema::plain("VpcPeeringConnectionIdList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
+static S_VpcPeeringConnectionList: wire::Schema = wire::Schema::plain("VpcPeeringConnectionList", wire::schema::Kind::List(wire::schema::List { member: &S_VpcPeeringConnection, item: "item", flattened: false }));
+static S_VpcPeeringConnectionOptionsDescription: wire::Schema = wire::Schema::plain("VpcPeeringConnectionOptionsDescription", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AllowDnsResolutionFromRemoteVpc", "AllowDnsResolutionFromRemoteVpc", "allowDnsResolutionFromRemoteVpc", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("AllowEgressFromLocalClassicLinkToRemoteVpc", "AllowEgressFromLocalClassicLinkToRemoteVpc", "allowEgressFromLocalClassicLinkToRemoteVpc", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("AllowEgressFromLocalVpcToRemoteClassicLink", "AllowEgressFromLocalVpcToRemoteClassicLink", "allowEgressFromLocalVpcToRemoteClassicLink", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("AllowMultipathResilience", "AllowMultipathResilience", "allowMultipathResilience", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("MultipathResilienceMode", "MultipathResilienceMode", "multipathResilienceMode", false, &S_MultipathResilienceMode),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct VpcPeeringConnectionOptionsDescription {
+    pub allow_dns_resolution_from_remote_vpc: Option<bool>,
+    pub allow_egress_from_local_classic_link_to_remote_vpc: Option<bool>,
+    pub allow_egress_from_local_vpc_to_remote_classic_link: Option<bool>,
+    pub allow_multipath_resilience: Option<bool>,
+    pub multipath_resilience_mode: Option<String>,
+}
+
+impl wire::Shape for VpcPeeringConnectionOptionsDescription {
+    const SCHEMA: &'static wire::Schema = &S_VpcPeeringConnectionOptionsDescription;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.allow_dns_resolution_from_remote_vpc = Some(wire::shape::Datum::from_value(value)),
+            1 => self.allow_egress_from_local_classic_link_to_remote_vpc = Some(wire::shape::Datum::from_value(value)),
+            2 => self.allow_egress_from_local_vpc_to_remote_classic_link = Some(wire::shape::Datum::from_value(value)),
+            3 => self.allow_multipath_resilience = Some(wire::shape::Datum::from_value(value)),
+            4 => self.multipath_resilience_mode = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_VpcPeeringConnectionOptionsDescription, 0, self.allow_dns_resolution_from_remote_vpc.as_ref());
+        wire::shape::optional(writer, &S_VpcPeeringConnectionOptionsDescription, 1, self.allow_egress_from_local_classic_link_to_remote_vpc.as_ref());
+        wire::shape::optional(writer, &S_VpcPeeringConnectionOptionsDescription, 2, self.allow_egress_from_local_vpc_to_remote_classic_link.as_ref());
+        wire::shape::optional(writer, &S_VpcPeeringConnectionOptionsDescription, 3, self.allow_multipath_resilience.as_ref());
+        wire::shape::optional(writer, &S_VpcPeeringConnectionOptionsDescription, 4, self.multipath_resilience_mode.as_ref());
+    }
+}
+
+impl std::fmt::Debug for VpcPeeringConnectionOptionsDescription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_VpcPeeringConnectionStateReason: wire::Schema = wire::Schema::plain("VpcPeeringConnectionStateReason", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Code", "Code", "code", false, &S_VpcPeeringConnectionStateReasonCode),
+    wire::schema::Member::new("Message", "Message", "message", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct VpcPeeringConnectionStateReason {
+    pub code: Option<String>,
+    pub message: Option<String>,
+}
+
+impl wire::Shape for VpcPeeringConnectionStateReason {
+    const SCHEMA: &'static wire::Schema = &S_VpcPeeringConnectionStateReason;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.code = Some(wire::shape::Datum::from_value(value)),
+            1 => self.message = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_VpcPeeringConnectionStateReason, 0, self.code.as_ref());
+        wire::shape::optional(writer, &S_VpcPeeringConnectionStateReason, 1, self.message.as_ref());
+    }
+}
+
+impl std::fmt::Debug for VpcPeeringConnectionStateReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_VpcPeeringConnectionStateReasonCode: wire::Schema = wire::Schema::new("VpcPeeringConnectionStateReasonCode", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["initiating-request", "pending-acceptance", "active", "deleted", "rejected", "failed", "expired", "provisioning", "deleting"], sensitive: false });
+static S_VpcPeeringConnectionVpcInfo: wire::Schema = wire::Schema::plain("VpcPeeringConnectionVpcInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("CidrBlock", "CidrBlock", "cidrBlock", false, &wire::schema::STRING),
+    wire::schema::Member::new("Ipv6CidrBlockSet", "Ipv6CidrBlockSet", "ipv6CidrBlockSet", false, &S_Ipv6CidrBlockSet),
+    wire::schema::Member::new("CidrBlockSet", "CidrBlockSet", "cidrBlockSet", false, &S_CidrBlockSet),
+    wire::schema::Member::new("OwnerId", "OwnerId", "ownerId", false, &wire::schema::STRING),
+    wire::schema::Member::new("PeeringOptions", "PeeringOptions", "peeringOptions", false, &S_VpcPeeringConnectionOptionsDescription),
+    wire::schema::Member::new("VpcId", "VpcId", "vpcId", false, &wire::schema::STRING),
+    wire::schema::Member::new("Region", "Region", "region", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct VpcPeeringConnectionVpcInfo {
+    pub cidr_block: Option<String>,
+    pub ipv6_cidr_block_set: Option<Vec<Ipv6CidrBlock>>,
+    pub cidr_block_set: Option<Vec<CidrBlock>>,
+    pub owner_id: Option<String>,
+    pub peering_options: Option<VpcPeeringConnectionOptionsDescription>,
+    pub vpc_id: Option<String>,
+    pub region: Option<String>,
+}
+
+impl wire::Shape for VpcPeeringConnectionVpcInfo {
+    const SCHEMA: &'static wire::Schema = &S_VpcPeeringConnectionVpcInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cidr_block = Some(wire::shape::Datum::from_value(value)),
+            1 => self.ipv6_cidr_block_set = Some(wire::shape::Datum::from_value(value)),
+            2 => self.cidr_block_set = Some(wire::shape::Datum::from_value(value)),
+            3 => self.owner_id = Some(wire::shape::Datum::from_value(value)),
+            4 => self.peering_options = Some(wire::shape::Datum::from_value(value)),
+            5 => self.vpc_id = Some(wire::shape::Datum::from_value(value)),
+            6 => self.region = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_VpcPeeringConnectionVpcInfo, 0, self.cidr_block.as_ref());
+        wire::shape::optional(writer, &S_VpcPeeringConnectionVpcInfo, 1, self.ipv6_cidr_block_set.as_ref());
+        wire::shape::optional(writer, &S_VpcPeeringConnectionVpcInfo, 2, self.cidr_block_set.as_ref());
+        wire::shape::optional(writer, &S_VpcPeeringConnectionVpcInfo, 3, self.owner_id.as_ref());
+        wire::shape::optional(writer, &S_VpcPeeringConnectionVpcInfo, 4, self.peering_options.as_ref());
+        wire::shape::optional(writer, &S_VpcPeeringConnectionVpcInfo, 5, self.vpc_id.as_ref());
+        wire::shape::optional(writer, &S_VpcPeeringConnectionVpcInfo, 6, self.region.as_ref());
+    }
+}
+
+impl std::fmt::Debug for VpcPeeringConnectionVpcInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_VpcState: wire::Schema = wire::Schema::new("VpcState", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["pending", "available", "deleting"], sensitive: false });
 static S_VpcTenancy: wire::Schema = wire::Schema::new("VpcTenancy", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["default"], sensitive: false });
 static S_ZoneIdStringList: wire::Schema = wire::Schema::plain("ZoneIdStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "ZoneId", flattened: false }));

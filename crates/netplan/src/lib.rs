@@ -29,5 +29,5 @@ pub use ruleset::{
 pub use state::{
     AclEntry, Attachment, Destination, Ground, GroupRule, InterfaceAddress, InternetGateway, MacAddress, NatGateway,
     NetworkAcl, NetworkInterface, NetworkState, Peer, PortRange, RouteEntry, RouteTable, RouteTarget, SecurityGroup,
-    Subnet, Traffic, Vpc,
+    Subnet, Traffic, Vpc, VpcPeering,
 };

@@ -7,7 +7,8 @@ use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, net::Ipv4Addr, str::FromStr};
 use types::id::{
-    EniId, InternetGatewayId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcEndpointId, VpcId,
+    EniId, InternetGatewayId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcEndpointId,
+    VpcId, VpcPeeringConnectionId,
 };
 
 /// The whole network of one instance of Windtunnel.
@@ -33,6 +34,8 @@ pub struct NetworkState {
     pub internet_gateways: Vec<InternetGateway>,
     /// NAT gateways that are not deleted.
     pub nat_gateways: Vec<NatGateway>,
+    /// VPC peering connections that are active.
+    pub peerings: Vec<VpcPeering>,
     /// Namespaces that must exist though no interface is attached to them yet.
     pub namespaces: Vec<String>,
 }
@@ -51,6 +54,7 @@ impl NetworkState {
             network_interfaces: Vec::new(),
             internet_gateways: Vec::new(),
             nat_gateways: Vec::new(),
+            peerings: Vec::new(),
             namespaces: Vec::new(),
         }
     }
@@ -163,6 +167,8 @@ pub enum RouteTarget {
     NetworkInterface(EniId),
     /// To AWS's services behind a gateway endpoint.
     GatewayEndpoint(VpcEndpointId),
+    /// To another VPC, through a peering connection.
+    Peering(VpcPeeringConnectionId),
     /// Nowhere: what the route pointed at is gone.
     Blackhole,
 }
@@ -350,6 +356,15 @@ pub struct NatGateway {
     pub id: NatGatewayId,
     /// Its interface.
     pub interface: EniId,
+}
+
+/// A VPC peering connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VpcPeering {
+    /// Its id.
+    pub id: VpcPeeringConnectionId,
+    /// The two VPCs, whose blocks have no address in common.
+    pub vpcs: [VpcId; 2],
 }
 
 /// A hardware address, written `02:00:00:00:00:01`.

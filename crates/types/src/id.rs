@@ -111,6 +111,8 @@ ids! {
     VpcEndpointId = "vpce-";
     /// A VPC.
     VpcId = "vpc-";
+    /// A VPC peering connection.
+    VpcPeeringConnectionId = "pcx-";
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use crate::intent;
 use crate::query;
 use crate::rows::{
     AclTraffic, Address, InterfaceState, InternetGateway, ManagedPrefixList, NatGateway, NatGatewayState, NetworkAcl,
-    NetworkInterface, Peer, RouteTable, Rule, SecurityGroup, Subnet, Target, Vpc, VpcEndpoint,
+    NetworkInterface, Peer, PeeringState, RouteTable, Rule, SecurityGroup, Subnet, Target, Vpc, VpcEndpoint,
+    VpcPeeringConnection,
 };
 use async_trait::async_trait;
 use controller::{Controller, Failure, Key, Next};
@@ -93,6 +94,11 @@ impl Network {
                 let state = state(&interface);
                 tx.update::<NetworkInterface>(&scope, interface.id.as_str(), |row| row.state = state);
             }
+            let connections: Vec<_> =
+                tx.scan_all::<VpcPeeringConnection>().map(|(scope, row)| (scope.clone(), row.clone())).collect();
+            for (scope, row) in connections.into_iter().filter(|(_, row)| row.forgotten(now)) {
+                tx.delete::<VpcPeeringConnection>(&scope, row.id.as_str());
+            }
             for (scope, nat) in nats {
                 if expired(&nat, now) {
                     tx.delete::<NatGateway>(&scope, nat.id.as_str());
@@ -142,6 +148,7 @@ impl Controller for Network {
             NetworkInterface::TABLE,
             VpcEndpoint::TABLE,
             ManagedPrefixList::TABLE,
+            VpcPeeringConnection::TABLE,
         ]
     }
 
@@ -170,8 +177,9 @@ impl Controller for Network {
         self.say_omitted(omitted);
         self.write_back(&view, &attached, outcome.as_ref().err().map(String::as_str)).await?;
         outcome.map_err(Failure::new)?;
-        // Deleted NAT gateways are forgotten after an hour.
-        let ages = view.scan_all::<NatGateway>().any(|(_, nat)| nat.state == NatGatewayState::Deleted);
+        // Deleted NAT gateways are forgotten after an hour, ended peering connections after days.
+        let ages = view.scan_all::<NatGateway>().any(|(_, nat)| nat.state == NatGatewayState::Deleted)
+            || view.scan_all::<VpcPeeringConnection>().any(|(_, row)| row.state != PeeringState::Active);
         Ok(if ages { Next::After(SHOWN) } else { Next::Done })
     }
 }
@@ -245,15 +253,23 @@ pub fn network_state(view: &View, ground: &Ground) -> NetworkState {
             routes: routes.collect(),
         });
     }
-    for (_, group) in view.scan_all::<SecurityGroup>().filter(|(_, group)| used.contains(&group.vpc)) {
-        let rules =
-            |egress| group.rules.iter().filter(move |rule| rule.egress == egress).filter_map(group_rule).collect();
+    for (scope, group) in view.scan_all::<SecurityGroup>().filter(|(_, group)| used.contains(&group.vpc)) {
+        let rules = |egress| {
+            let of_way = group.rules.iter().filter(move |rule| rule.egress == egress);
+            of_way.filter_map(|rule| group_rule(view, scope, rule)).collect()
+        };
         state.security_groups.push(netplan::SecurityGroup {
             id: group.id.clone(),
             vpc: group.vpc.clone(),
             ingress: rules(false),
             egress: rules(true),
         });
+    }
+    for (_, row) in view.scan_all::<VpcPeeringConnection>().filter(|(_, row)| row.state == PeeringState::Active) {
+        if row.sides().iter().all(|side| used.contains(&side.vpc)) {
+            let vpcs = row.sides().map(|side| side.vpc.clone());
+            state.peerings.push(netplan::VpcPeering { id: row.id.clone(), vpcs });
+        }
     }
     for (_, acl) in view.scan_all::<NetworkAcl>().filter(|(_, acl)| used.contains(&acl.vpc)) {
         let entries = |egress| {
@@ -299,15 +315,17 @@ fn target(view: &View, scope: &Scope, table: &RouteTable, target: &Target) -> ne
         Target::NatGateway(id) => netplan::RouteTarget::NatGateway(id.clone()),
         Target::NetworkInterface(id) => netplan::RouteTarget::NetworkInterface(id.clone()),
         Target::Endpoint(id) => netplan::RouteTarget::GatewayEndpoint(id.clone()),
+        Target::Peering(id) => netplan::RouteTarget::Peering(id.clone()),
     }
 }
 
-fn group_rule(rule: &Rule) -> Option<netplan::GroupRule> {
+fn group_rule(view: &View, scope: &Scope, rule: &Rule) -> Option<netplan::GroupRule> {
     let traffic = Traffic::from_ec2(&rule.protocol, Some(rule.from_port), Some(rule.to_port))?;
     let peer = match &rule.peer {
         Peer::Ipv4(cidr) | Peer::Ipv6(cidr) => netplan::Peer::Cidr(cidr.parse().ok()?),
         Peer::Group(id) => netplan::Peer::Group(id.clone()),
         Peer::PrefixList(id) => netplan::Peer::PrefixList(id.clone()),
+        Peer::Peered(peer) => netplan::Peer::Group(query::reaches(view, scope, peer).then(|| peer.group.clone())?),
     };
     Some(netplan::GroupRule { traffic, peer })
 }

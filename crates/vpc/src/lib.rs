@@ -29,5 +29,6 @@ pub fn tables() -> Vec<TableDef> {
         TableDef::of::<rows::DhcpOptions>(),
         TableDef::of::<rows::RegionDefaults>(),
         TableDef::of::<rows::ManagedPrefixList>(),
+        TableDef::of::<rows::VpcPeeringConnection>(),
     ]
 }

@@ -1,6 +1,9 @@
 //! What other services may read of the network.
 
-use crate::rows::{Address, DhcpOptions, ManagedPrefixList, NetworkInterface, RouteTable, SecurityGroup, Subnet, Vpc};
+use crate::rows::{
+    Address, DhcpOptions, ManagedPrefixList, NetworkInterface, PeeredGroup, PeeringState, RouteTable, SecurityGroup,
+    Subnet, Vpc, VpcPeeringConnection,
+};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use store::View;
@@ -59,6 +62,28 @@ pub fn free_addresses(view: &View, scope: &Scope, subnet: &Subnet) -> usize {
 /// The subnets of a VPC.
 pub fn subnets_of(view: &View, scope: &Scope, vpc: &VpcId) -> Vec<SubnetId> {
     view.by_index(&Subnet::BY_VPC, scope, vpc.as_str()).map(|subnet| subnet.id.clone()).collect()
+}
+
+/// The peering connections that have an account's VPCs on one of their sides, in order of id.
+pub fn peerings(view: &View, scope: &Scope) -> Vec<Arc<VpcPeeringConnection>> {
+    let all = view.scan_all::<VpcPeeringConnection>();
+    let mut found: Vec<_> = all.filter(|(_, row)| row.side(scope).is_some()).map(|(_, row)| row.clone()).collect();
+    found.sort_by(|a, b| a.id.cmp(&b.id));
+    found
+}
+
+/// The peering connection of that id, if the account is one of its sides.
+pub fn peering(view: &View, scope: &Scope, id: &str) -> Option<Arc<VpcPeeringConnection>> {
+    peerings(view, scope).into_iter().find(|row| row.id.as_str() == id)
+}
+
+/// Whether a group beyond a peering connection is still there and reached through it; else the rule is stale.
+pub fn reaches(view: &View, scope: &Scope, peer: &PeeredGroup) -> bool {
+    let connection = peering(view, scope, peer.connection.as_str()).filter(|row| row.state == PeeringState::Active);
+    connection.is_some_and(|row| {
+        let side = row.sides().into_iter().find(|side| side.vpc == peer.vpc);
+        side.is_some_and(|side| view.contains::<SecurityGroup>(&side.scope, peer.group.as_str()))
+    })
 }
 
 /// A prefix list of AWS's own.

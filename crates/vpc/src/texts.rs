@@ -33,6 +33,7 @@ not_found! {
     dhcp_options_not_found(id) = "InvalidDhcpOptionID.NotFound", "The dhcpOption ID '{id}' does not exist";
     managed_prefix_list_not_found(id) = "InvalidPrefixListID.NotFound", "The prefix list ID '{id}' does not exist";
     prefix_list_not_found(id) = "InvalidPrefixListId.NotFound", "The prefix list ID '{id}' does not exist";
+    peering_not_found(id) = "InvalidVpcPeeringConnectionID.NotFound", "The vpcPeeringConnection ID '{id}' does not exist";
     service_not_found(name) = "InvalidServiceName", "The Vpc Endpoint Service '{name}' does not exist";
 }
 
@@ -280,6 +281,45 @@ pub(crate) fn no_such_version(version: i64) -> ApiError {
 /// A change of a list of AWS's own.
 pub(crate) fn prefix_list_of_aws(id: &str) -> ApiError {
     ApiError::new("UnsupportedOperation", format!("The prefix list '{id}' is managed by AWS."))
+}
+
+/// A step that a peering connection cannot take from where it is.
+pub(crate) fn peering_transition(id: impl Display, from: &str, to: &str) -> ApiError {
+    ApiError::new(
+        "InvalidStateTransition",
+        format!("Invalid state transition for {id}, attempted to transition from {from} to {to}"),
+    )
+}
+
+/// A peering connection whose other side is to answer.
+pub(crate) fn not_the_accepter(account: impl Display, what: &str, id: impl Display) -> ApiError {
+    ApiError::new("OperationNotPermitted", format!("User {account} cannot {what} peering {id}"))
+}
+
+/// A peering connection that is to be answered in its accepter's region.
+pub(crate) fn accepters_region(here: impl Display, what: &str, id: impl Display, there: impl Display) -> ApiError {
+    ApiError::new(
+        "OperationNotPermitted",
+        format!(
+            "Incorrect region ({here}) specified for this request. VPC peering connection {id} must be {what} in region {there}"
+        ),
+    )
+}
+
+/// Options of a peering connection through which nothing passes.
+pub(crate) fn peering_not_active(id: impl Display) -> ApiError {
+    ApiError::new(
+        "OperationNotPermitted",
+        format!("Peering {id} is not active. Peering options can be added only to active peerings."),
+    )
+}
+
+/// A second connection of two VPCs.
+pub(crate) fn peering_exists(id: impl Display) -> ApiError {
+    ApiError::new(
+        "VpcPeeringConnectionAlreadyExists",
+        format!("A VPC peering connection already exists between these VPCs: {id}"),
+    )
 }
 
 /// The pool of public addresses is used up.

@@ -66,7 +66,7 @@ fn managed(view: &View, scope: &Scope, address: &Address) -> bool {
     view.scan::<NatGateway>(scope).any(|nat| nat.interface == *interface && nat.state != NatGatewayState::Deleted)
 }
 
-const KIND: Kind<Address> = Kind { not_found: texts::allocation_not_found, tags: |address| &address.tags, filter };
+const KIND: Kind<Address> = Kind { not_found: texts::allocation_not_found, tags: |_, address| &address.tags, filter };
 
 fn filter(_: &View, scope: &Scope, address: &Address, name: &str) -> Option<Vec<String>> {
     let association = address.association.as_ref();

@@ -23,8 +23,8 @@ pub(crate) struct Selection {
 pub(crate) struct Kind<R> {
     /// The error for an id that is not there.
     pub(crate) not_found: fn(&str) -> ApiError,
-    /// Its tags.
-    pub(crate) tags: fn(&R) -> &Tags,
+    /// The tags that an account sees on it.
+    pub(crate) tags: for<'a> fn(&Scope, &'a R) -> &'a Tags,
     /// The values of a filter; `None` if it has no such filter.
     pub(crate) filter: fn(&View, &Scope, &R, &str) -> Option<Vec<String>>,
 }
@@ -68,7 +68,7 @@ fn matches<R>(view: &View, scope: &Scope, kind: &Kind<R>, row: &R, filters: &[ec
     for filter in filters {
         let name = filter.name.as_deref().unwrap_or_default();
         let wanted = filter.values.as_deref().unwrap_or_default();
-        let tags = (kind.tags)(row);
+        let tags = (kind.tags)(scope, row);
         let values = if let Some(key) = name.strip_prefix("tag:") {
             tags.get(key).cloned().into_iter().collect()
         } else if name == "tag-key" {

@@ -97,7 +97,7 @@ fn show(scope: &Scope, options: &DhcpOptions) -> ec2::DhcpOptions {
 }
 
 const KIND: Kind<DhcpOptions> =
-    Kind { not_found: texts::dhcp_options_not_found, tags: |options| &options.tags, filter };
+    Kind { not_found: texts::dhcp_options_not_found, tags: |_, options| &options.tags, filter };
 
 fn filter(_: &View, scope: &Scope, options: &DhcpOptions, name: &str) -> Option<Vec<String>> {
     Some(match name {

@@ -249,7 +249,8 @@ fn show(view: &View, scope: &Scope, endpoint: &VpcEndpoint) -> ec2::VpcEndpoint 
     }
 }
 
-const KIND: Kind<VpcEndpoint> = Kind { not_found: texts::endpoint_not_found, tags: |endpoint| &endpoint.tags, filter };
+const KIND: Kind<VpcEndpoint> =
+    Kind { not_found: texts::endpoint_not_found, tags: |_, endpoint| &endpoint.tags, filter };
 
 fn filter(view: &View, scope: &Scope, endpoint: &VpcEndpoint, name: &str) -> Option<Vec<String>> {
     Some(match name {

@@ -221,7 +221,7 @@ fn show(view: &View, scope: &Scope, interface: &NetworkInterface) -> ec2::Networ
 }
 
 const KIND: Kind<NetworkInterface> =
-    Kind { not_found: texts::interface_not_found, tags: |interface| &interface.tags, filter };
+    Kind { not_found: texts::interface_not_found, tags: |_, interface| &interface.tags, filter };
 
 fn filter(view: &View, scope: &Scope, interface: &NetworkInterface, name: &str) -> Option<Vec<String>> {
     let attachment = interface.attachment.as_ref();

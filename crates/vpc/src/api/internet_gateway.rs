@@ -103,7 +103,7 @@ pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteInternetGatewa
 }
 
 const KIND: Kind<InternetGateway> =
-    Kind { not_found: texts::internet_gateway_not_found, tags: |gateway| &gateway.tags, filter };
+    Kind { not_found: texts::internet_gateway_not_found, tags: |_, gateway| &gateway.tags, filter };
 
 fn filter(_: &View, scope: &Scope, gateway: &InternetGateway, name: &str) -> Option<Vec<String>> {
     Some(match name {

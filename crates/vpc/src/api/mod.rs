@@ -8,6 +8,7 @@ mod interface;
 mod internet_gateway;
 mod nat_gateway;
 mod network_acl;
+mod peering;
 mod prefix_list;
 mod region;
 mod route;
@@ -40,6 +41,7 @@ pub struct Ec2 {
 /// The handlers of the EC2 API.
 pub fn handlers() -> ec2::Handlers<Ec2, Context> {
     ec2::Handlers {
+        accept_vpc_peering_connection: peering::accept,
         allocate_address: address::allocate,
         associate_address: address::associate,
         associate_dhcp_options: dhcp_options::associate,
@@ -65,6 +67,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         create_tags: tags::create,
         create_vpc: vpc::create,
         create_vpc_endpoint: endpoint::create,
+        create_vpc_peering_connection: peering::create,
         delete_dhcp_options: dhcp_options::delete,
         delete_internet_gateway: internet_gateway::delete,
         delete_managed_prefix_list: prefix_list::delete,
@@ -79,6 +82,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         delete_tags: tags::delete,
         delete_vpc: vpc::delete,
         delete_vpc_endpoints: endpoint::delete,
+        delete_vpc_peering_connection: peering::delete,
         describe_account_attributes: region::account_attributes,
         describe_addresses: address::describe,
         describe_addresses_attribute: address::describe_attribute,
@@ -102,6 +106,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         describe_vpc_attribute: vpc::describe_attribute,
         describe_vpc_endpoint_services: endpoint::describe_services,
         describe_vpc_endpoints: endpoint::describe,
+        describe_vpc_peering_connections: peering::describe,
         describe_vpcs: vpc::describe,
         detach_internet_gateway: internet_gateway::detach,
         disassociate_address: address::disassociate,
@@ -116,7 +121,9 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         modify_subnet_attribute: subnet::modify_attribute,
         modify_vpc_attribute: vpc::modify_attribute,
         modify_vpc_endpoint: endpoint::modify,
+        modify_vpc_peering_connection_options: peering::modify_options,
         modify_vpc_tenancy: vpc::modify_tenancy,
+        reject_vpc_peering_connection: peering::reject,
         release_address: address::release,
         replace_network_acl_association: network_acl::replace_association,
         replace_network_acl_entry: network_acl::replace_entry,

@@ -132,7 +132,8 @@ fn show(gateway: &NatGateway) -> ec2::NatGateway {
     }
 }
 
-const KIND: Kind<NatGateway> = Kind { not_found: texts::nat_gateway_not_found, tags: |gateway| &gateway.tags, filter };
+const KIND: Kind<NatGateway> =
+    Kind { not_found: texts::nat_gateway_not_found, tags: |_, gateway| &gateway.tags, filter };
 
 fn filter(_: &View, _: &Scope, gateway: &NatGateway, name: &str) -> Option<Vec<String>> {
     Some(match name {

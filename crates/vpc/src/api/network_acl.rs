@@ -88,7 +88,7 @@ fn show_entry(entry: &AclEntry) -> ec2::NetworkAclEntry {
     }
 }
 
-const KIND: Kind<NetworkAcl> = Kind { not_found: texts::network_acl_not_found, tags: |acl| &acl.tags, filter };
+const KIND: Kind<NetworkAcl> = Kind { not_found: texts::network_acl_not_found, tags: |_, acl| &acl.tags, filter };
 
 fn filter(view: &View, scope: &Scope, acl: &NetworkAcl, name: &str) -> Option<Vec<String>> {
     let subnets = || view.by_index(&Subnet::BY_NETWORK_ACL, scope, acl.id.as_str());

@@ -156,7 +156,7 @@ fn find_own(service: &Ec2, view: &View, scope: &Scope, id: &str) -> Result<Arc<M
 }
 
 const KIND: Kind<ManagedPrefixList> =
-    Kind { not_found: texts::managed_prefix_list_not_found, tags: |list| &list.tags, filter };
+    Kind { not_found: texts::managed_prefix_list_not_found, tags: |_, list| &list.tags, filter };
 
 fn filter(_: &View, scope: &Scope, list: &ManagedPrefixList, name: &str) -> Option<Vec<String>> {
     Some(match name {

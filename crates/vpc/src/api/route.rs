@@ -3,7 +3,8 @@
 use super::{Ec2, begin, refuse, vpc};
 use crate::query;
 use crate::rows::{
-    InternetGateway, NatGateway, NatGatewayState, NetworkInterface, Route, RouteTable, Target, Vpc, VpcEndpoint,
+    InternetGateway, NatGateway, NatGatewayState, NetworkInterface, PeeringState, Route, RouteTable, Target, Vpc,
+    VpcEndpoint,
 };
 use crate::texts;
 use gateway::Context;
@@ -41,6 +42,7 @@ fn show(view: &View, scope: &Scope, table: &RouteTable, route: &Route) -> ec2::R
         Target::InternetGateway(_) | Target::Endpoint(_) => shown.gateway_id = id,
         Target::NatGateway(_) => shown.nat_gateway_id = id,
         Target::NetworkInterface(_) => shown.network_interface_id = id,
+        Target::Peering(_) => shown.vpc_peering_connection_id = id,
     }
     shown
 }
@@ -58,6 +60,8 @@ pub(crate) fn leads(view: &View, scope: &Scope, table: &RouteTable, target: &Tar
             view.get::<NetworkInterface>(scope, id.as_str()).is_some_and(|interface| interface.attachment.is_some())
         }
         Target::Endpoint(id) => view.contains::<VpcEndpoint>(scope, id.as_str()),
+        Target::Peering(id) => query::peering(view, scope, id.as_str())
+            .is_some_and(|row| row.state == PeeringState::Active && row.beyond(&table.vpc).is_some()),
     }
 }
 
@@ -98,15 +102,16 @@ impl Wanted {
         gateway: Option<&str>,
         nat: Option<&str>,
         interface: Option<&str>,
+        peering: Option<&str>,
     ) -> Result<Target, ApiError> {
-        match (gateway, nat, interface) {
-            (Some(id), None, None) if id.starts_with("vgw-") => {
+        match (gateway, nat, interface, peering) {
+            (Some(id), None, None, None) if id.starts_with("vgw-") => {
                 Err(ApiError::not_implemented("virtual private gateways"))
             }
-            (Some("local"), None, None) => {
+            (Some("local"), None, None, None) => {
                 Err(ApiError::new("InvalidParameterValue", "local is a valid target only for the VPC's own block"))
             }
-            (Some(id), None, None) => {
+            (Some(id), None, None, None) => {
                 let gateway =
                     view.get::<InternetGateway>(scope, id).ok_or_else(|| texts::internet_gateway_not_found(id))?;
                 if gateway.vpc.as_ref() != Some(&table.vpc) {
@@ -117,7 +122,7 @@ impl Wanted {
                 }
                 Ok(Target::InternetGateway(gateway.id.clone()))
             }
-            (None, Some(id), None) => {
+            (None, Some(id), None, None) => {
                 let nat = view.get::<NatGateway>(scope, id).filter(|nat| nat.state != NatGatewayState::Deleted);
                 let nat = nat.ok_or_else(|| {
                     ApiError::new("InvalidNatGatewayID.NotFound", format!("The natGateway ID '{id}' does not exist"))
@@ -130,18 +135,31 @@ impl Wanted {
                 }
                 Ok(Target::NatGateway(nat.id.clone()))
             }
-            (None, None, Some(id)) => {
+            (None, None, Some(id), None) => {
                 let interface =
                     view.get::<NetworkInterface>(scope, id).ok_or_else(|| texts::interface_not_found(id))?;
                 Ok(Target::NetworkInterface(interface.id.clone()))
             }
-            (None, None, None) => Err(texts::missing("gatewayId")),
+            (None, None, None, Some(id)) => {
+                let row = query::peering(view, scope, id).ok_or_else(|| texts::peering_not_found(id))?;
+                if row.beyond(&table.vpc).is_none() {
+                    return Err(ApiError::new(
+                        "InvalidParameterValue",
+                        format!("route table {} and peering connection {id} belong to different networks", table.id),
+                    ));
+                }
+                if !matches!(row.state, PeeringState::Active | PeeringState::PendingAcceptance) {
+                    return Err(texts::peering_transition(id, row.state.code(), "routed"));
+                }
+                Ok(Target::Peering(row.id.clone()))
+            }
+            (None, None, None, None) => Err(texts::missing("gatewayId")),
             _ => Err(texts::invalid_combination("You may specify only one target.")),
         }
     }
 }
 
-fn not_here(ipv6: Option<&String>, others: [(Option<&String>, &'static str); 8]) -> Result<(), ApiError> {
+fn not_here(ipv6: Option<&String>, others: [(Option<&String>, &'static str); 7]) -> Result<(), ApiError> {
     refuse(ipv6.is_some(), "IPv6 routes")?;
     others.into_iter().try_for_each(|(given, what)| refuse(given.is_some(), what))
 }
@@ -153,7 +171,6 @@ macro_rules! not_here {
             [
                 ($input.egress_only_internet_gateway_id.as_ref(), "egress-only internet gateways"),
                 ($input.instance_id.as_ref(), "routes to instances"),
-                ($input.vpc_peering_connection_id.as_ref(), "VPC peering"),
                 ($input.transit_gateway_id.as_ref(), "transit gateways"),
                 ($input.local_gateway_id.as_ref(), "local gateways"),
                 ($input.carrier_gateway_id.as_ref(), "carrier gateways"),
@@ -180,6 +197,7 @@ macro_rules! wanted {
                 $input.gateway_id.as_deref(),
                 $input.nat_gateway_id.as_deref(),
                 $input.network_interface_id.as_deref(),
+                $input.vpc_peering_connection_id.as_deref(),
             )?,
         }
     };

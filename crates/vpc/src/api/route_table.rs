@@ -67,7 +67,7 @@ fn show(view: &View, scope: &Scope, table: &RouteTable) -> ec2::RouteTable {
     }
 }
 
-const KIND: Kind<RouteTable> = Kind { not_found: texts::route_table_not_found, tags: |table| &table.tags, filter };
+const KIND: Kind<RouteTable> = Kind { not_found: texts::route_table_not_found, tags: |_, table| &table.tags, filter };
 
 fn filter(view: &View, scope: &Scope, table: &RouteTable, name: &str) -> Option<Vec<String>> {
     let routes = || route::shown(view, scope, table);

@@ -3,7 +3,7 @@
 use super::describe::{self, one};
 use super::{Ec2, begin, security_group, tags};
 use crate::query;
-use crate::rows::{ManagedPrefixList, Peer, Rule, SecurityGroup, Tags, Vpc};
+use crate::rows::{ManagedPrefixList, Peer, PeeredGroup, PeeringState, Rule, SecurityGroup, Tags, Vpc};
 use crate::texts;
 use gateway::Context;
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -18,7 +18,7 @@ use types::{ApiError, Scope};
 const MAX_RULES: usize = 60;
 
 /// The rules of one direction, gathered as AWS shows them: one permission for each protocol and port range.
-pub(crate) fn permissions(scope: &Scope, group: &SecurityGroup, egress: bool) -> Vec<ec2::IpPermission> {
+pub(crate) fn permissions(view: &View, scope: &Scope, group: &SecurityGroup, egress: bool) -> Vec<ec2::IpPermission> {
     let mut gathered: Vec<ec2::IpPermission> = Vec::new();
     for rule in group.rules.iter().filter(|rule| rule.egress == egress) {
         let (from, to) = shown_ports(rule);
@@ -66,9 +66,25 @@ pub(crate) fn permissions(scope: &Scope, group: &SecurityGroup, egress: bool) ->
                     ..Default::default()
                 });
             }
+            Peer::Peered(peer) => {
+                permission.user_id_group_pairs.get_or_insert_default().push(ec2::UserIdGroupPair {
+                    description,
+                    user_id: Some(peer.account.to_string()),
+                    group_id: Some(peer.group.to_string()),
+                    vpc_id: Some(peer.vpc.to_string()),
+                    vpc_peering_connection_id: Some(peer.connection.to_string()),
+                    peering_status: peering_status(view, scope, peer),
+                    ..Default::default()
+                });
+            }
         }
     }
     gathered
+}
+
+/// What became of the connection to a group's VPC, while that is told.
+fn peering_status(view: &View, scope: &Scope, peer: &PeeredGroup) -> Option<String> {
+    query::peering(view, scope, peer.connection.as_str()).map(|row| row.state.code().to_owned())
 }
 
 /// Ports are absent where the protocol is all.
@@ -100,6 +116,15 @@ fn show(view: &View, scope: &Scope, group: &SecurityGroup, rule: &Rule) -> ec2::
                 user_id: Some(scope.account.to_string()),
                 vpc_id: view.get::<SecurityGroup>(scope, id.as_str()).map(|group| group.vpc.to_string()),
                 ..Default::default()
+            });
+        }
+        Peer::Peered(peer) => {
+            shown.referenced_group_info = Some(ec2::ReferencedSecurityGroup {
+                group_id: Some(peer.group.to_string()),
+                user_id: Some(peer.account.to_string()),
+                vpc_id: Some(peer.vpc.to_string()),
+                vpc_peering_connection_id: Some(peer.connection.to_string()),
+                peering_status: peering_status(view, scope, peer),
             });
         }
     }
@@ -197,7 +222,13 @@ pub(crate) fn rules(
         }
         for pair in permission.user_id_group_pairs.unwrap_or_default() {
             let peer = match (&pair.group_id, &pair.group_name) {
-                (Some(id), _) => view.get::<SecurityGroup>(scope, id).ok_or_else(|| texts::group_not_found(id))?,
+                (Some(id), _) => match view.get::<SecurityGroup>(scope, id) {
+                    Some(peer) if peer.vpc == group.vpc => peer,
+                    _ => {
+                        add(peered(view, scope, group, id)?, pair.description);
+                        continue;
+                    }
+                },
                 (None, Some(name)) => view
                     .by_index(&SecurityGroup::BY_VPC, scope, group.vpc.as_str())
                     .find(|other| other.name == *name)
@@ -205,12 +236,6 @@ pub(crate) fn rules(
                     .ok_or_else(|| texts::group_not_found(name))?,
                 (None, None) => return Err(texts::missing("groupId")),
             };
-            if peer.vpc != group.vpc {
-                return Err(ApiError::new(
-                    "InvalidGroup.NotFound",
-                    "You have specified two resources that belong to different networks.",
-                ));
-            }
             add(Peer::Group(peer.id.clone()), pair.description);
         }
     }
@@ -221,6 +246,32 @@ pub(crate) fn rules(
         return Err(texts::same_permission_twice());
     }
     Ok(rules)
+}
+
+/// The group of that id beyond a peering connection of `group`'s VPC. Groups are not known in other regions.
+fn peered(view: &View, scope: &Scope, group: &SecurityGroup, id: &str) -> Result<Peer, ApiError> {
+    let connections = query::peerings(view, scope);
+    let beyond = connections.iter().filter(|row| row.state == PeeringState::Active).filter_map(|row| {
+        let side = row.beyond(&group.vpc)?;
+        let peer = view.get::<SecurityGroup>(&side.scope, id)?;
+        (side.scope.region == scope.region && peer.vpc == side.vpc).then(|| PeeredGroup {
+            group: peer.id.clone(),
+            account: side.scope.account.clone(),
+            vpc: side.vpc.clone(),
+            connection: row.id.clone(),
+        })
+    });
+    let found = beyond.map(Peer::Peered).next();
+    found.ok_or_else(|| {
+        if view.contains::<SecurityGroup>(scope, id) {
+            ApiError::new(
+                "InvalidGroup.NotFound",
+                "You have specified two resources that belong to different networks.",
+            )
+        } else {
+            texts::group_not_found(id)
+        }
+    })
 }
 
 fn malformed(cidr: &str) -> ApiError {
@@ -321,7 +372,7 @@ fn weight(view: &View, scope: &Scope, peer: &Peer) -> (usize, usize) {
     match peer {
         Peer::Ipv4(_) => (1, 0),
         Peer::Ipv6(_) => (0, 1),
-        Peer::Group(_) => (1, 1),
+        Peer::Group(_) | Peer::Peered(_) => (1, 1),
         Peer::PrefixList(id) => match view.get::<ManagedPrefixList>(scope, id) {
             Some(list) if list.ipv6 => (0, usize::try_from(list.max_entries).unwrap_or_default()),
             Some(list) => (usize::try_from(list.max_entries).unwrap_or_default(), 0),
@@ -345,6 +396,7 @@ fn in_words(rule: &Rule) -> String {
     let peer = match &rule.peer {
         Peer::Ipv4(cidr) | Peer::Ipv6(cidr) => cidr.clone(),
         Peer::Group(id) => id.to_string(),
+        Peer::Peered(peer) => peer.group.to_string(),
         Peer::PrefixList(id) => id.clone(),
     };
     match rule.protocol.as_str() {
@@ -441,7 +493,8 @@ fn revoke(
             description: full.description,
         }
     });
-    Ok((shown.collect(), self::permissions(&scope, &unknown, egress)))
+    let shown = shown.collect();
+    Ok((shown, self::permissions(tx, &scope, &unknown, egress)))
 }
 
 pub(crate) fn revoke_ingress(

@@ -2,7 +2,8 @@
 
 use super::describe::{self, Kind, Selection, one};
 use super::{Ec2, begin, rule, tags};
-use crate::rows::{NetworkInterface, Peer, Rule, SecurityGroup, Tags, Vpc, VpcEndpoint};
+use crate::query;
+use crate::rows::{NetworkInterface, Peer, PeeringState, Rule, SecurityGroup, Tags, Vpc, VpcEndpoint};
 use crate::texts;
 use gateway::Context;
 use model::ec2;
@@ -102,7 +103,7 @@ fn arn(scope: &Scope, group: &SecurityGroup) -> String {
     Arn::new("ec2", scope, format!("security-group/{}", group.id)).to_string()
 }
 
-fn show(scope: &Scope, group: &SecurityGroup) -> ec2::SecurityGroup {
+fn show(view: &View, scope: &Scope, group: &SecurityGroup) -> ec2::SecurityGroup {
     ec2::SecurityGroup {
         group_id: Some(group.id.to_string()),
         group_name: Some(group.name.clone()),
@@ -110,13 +111,13 @@ fn show(scope: &Scope, group: &SecurityGroup) -> ec2::SecurityGroup {
         owner_id: Some(scope.account.to_string()),
         vpc_id: Some(group.vpc.to_string()),
         security_group_arn: Some(arn(scope, group)),
-        ip_permissions: Some(rule::permissions(scope, group, false)),
-        ip_permissions_egress: Some(rule::permissions(scope, group, true)),
+        ip_permissions: Some(rule::permissions(view, scope, group, false)),
+        ip_permissions_egress: Some(rule::permissions(view, scope, group, true)),
         tags: tags::shown(&group.tags),
     }
 }
 
-const KIND: Kind<SecurityGroup> = Kind { not_found: texts::group_not_found, tags: |group| &group.tags, filter };
+const KIND: Kind<SecurityGroup> = Kind { not_found: texts::group_not_found, tags: |_, group| &group.tags, filter };
 
 fn filter(_: &View, scope: &Scope, group: &SecurityGroup, name: &str) -> Option<Vec<String>> {
     let (egress, key) = match name.strip_prefix("egress.ip-permission.") {
@@ -144,6 +145,7 @@ fn rule_value(rule: &Rule, key: &str) -> Option<Option<String>> {
     Some(match (key, &rule.peer) {
         ("cidr", Peer::Ipv4(cidr)) | ("ipv6-cidr", Peer::Ipv6(cidr)) => Some(cidr.clone()),
         ("group-id", Peer::Group(id)) => Some(id.to_string()),
+        ("group-id", Peer::Peered(peer)) => Some(peer.group.to_string()),
         ("prefix-list-id", Peer::PrefixList(id)) => Some(id.clone()),
         ("cidr" | "ipv6-cidr" | "group-id" | "prefix-list-id", _) => None,
         ("from-port", _) => Some(rule.from_port.to_string()),
@@ -168,7 +170,7 @@ pub(crate) fn describe(
     let selection = Selection { ids: Some(ids), filters: input.filters, max_results, next_token };
     let (rows, next_token) = describe::rows(cx, &KIND, selection)?;
     Ok(ec2::DescribeSecurityGroupsResult {
-        security_groups: Some(rows.iter().map(|row| show(&scope, row)).collect()),
+        security_groups: Some(rows.iter().map(|row| show(cx.view(), &scope, row)).collect()),
         next_token,
     })
 }
@@ -235,12 +237,19 @@ pub(crate) fn references(
     let mut found = BTreeSet::new();
     for id in &input.group_id {
         let group = find(view, &scope, Some(id), None)?;
-        let referring = view.by_index(&SecurityGroup::BY_REFERENCE, &scope, id);
-        found.extend(referring.filter(|other| other.vpc != group.vpc).map(|other| (id.clone(), other.vpc.to_string())));
+        for connection in query::peerings(view, &scope).iter().filter(|row| row.state == PeeringState::Active) {
+            let Some(side) = connection.beyond(&group.vpc) else { continue };
+            let mut others = view.by_index(&SecurityGroup::BY_VPC, &side.scope, side.vpc.as_str());
+            let refers = |rule: &Rule| matches!(&rule.peer, Peer::Peered(peer) if peer.group == group.id);
+            if others.any(|other| other.rules.iter().any(refers)) {
+                found.insert((id.clone(), side.vpc.to_string(), connection.id.to_string()));
+            }
+        }
     }
-    let shown = found.into_iter().map(|(group, vpc)| ec2::SecurityGroupReference {
+    let shown = found.into_iter().map(|(group, vpc, connection)| ec2::SecurityGroupReference {
         group_id: Some(group),
         referencing_vpc_id: Some(vpc),
+        vpc_peering_connection_id: Some(connection),
         ..Default::default()
     });
     Ok(ec2::DescribeSecurityGroupReferencesResult { security_group_reference_set: Some(shown.collect()) })
@@ -308,8 +317,7 @@ pub(crate) fn stale(
     let ids = in_vpc(cx, &input.vpc_id)?;
     let scope = cx.scope.clone();
     let view = cx.view();
-    let is_stale =
-        |rule: &Rule| matches!(&rule.peer, Peer::Group(id) if !view.contains::<SecurityGroup>(&scope, id.as_str()));
+    let is_stale = |rule: &Rule| matches!(&rule.peer, Peer::Peered(peer) if !query::reaches(view, &scope, peer));
     let groups = ids.iter().filter_map(|id| view.get::<SecurityGroup>(&scope, id)).filter_map(|group| {
         let mut group = (*group).clone();
         group.rules.retain(is_stale);
@@ -323,8 +331,8 @@ pub(crate) fn stale(
         description: Some(group.description.clone()),
         group_id: Some(group.id.to_string()),
         group_name: Some(group.name.clone()),
-        stale_ip_permissions: Some(stale_permissions(&scope, group, false)),
-        stale_ip_permissions_egress: Some(stale_permissions(&scope, group, true)),
+        stale_ip_permissions: Some(stale_permissions(view, &scope, group, false)),
+        stale_ip_permissions_egress: Some(stale_permissions(view, &scope, group, true)),
         vpc_id: Some(group.vpc.to_string()),
     };
     Ok(ec2::DescribeStaleSecurityGroupsResult {
@@ -333,7 +341,7 @@ pub(crate) fn stale(
     })
 }
 
-fn stale_permissions(scope: &Scope, group: &SecurityGroup, egress: bool) -> Vec<ec2::StaleIpPermission> {
+fn stale_permissions(view: &View, scope: &Scope, group: &SecurityGroup, egress: bool) -> Vec<ec2::StaleIpPermission> {
     let show = |permission: ec2::IpPermission| ec2::StaleIpPermission {
         from_port: permission.from_port,
         ip_protocol: permission.ip_protocol,
@@ -342,5 +350,5 @@ fn stale_permissions(scope: &Scope, group: &SecurityGroup, egress: bool) -> Vec<
         to_port: permission.to_port,
         user_id_group_pairs: permission.user_id_group_pairs,
     };
-    rule::permissions(scope, group, egress).into_iter().map(show).collect()
+    rule::permissions(view, scope, group, egress).into_iter().map(show).collect()
 }

@@ -162,7 +162,7 @@ fn show(view: &View, scope: &Scope, subnet: &Subnet) -> ec2::Subnet {
     }
 }
 
-const KIND: Kind<Subnet> = Kind { not_found: texts::subnet_not_found, tags: |subnet| &subnet.tags, filter };
+const KIND: Kind<Subnet> = Kind { not_found: texts::subnet_not_found, tags: |_, subnet| &subnet.tags, filter };
 
 fn filter(view: &View, scope: &Scope, subnet: &Subnet, name: &str) -> Option<Vec<String>> {
     Some(match name {

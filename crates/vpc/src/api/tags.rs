@@ -1,6 +1,7 @@
 //! Tags: at creation, and by CreateTags, DeleteTags and DescribeTags on any resource.
 
-use super::{Ec2, begin, describe};
+use super::{Ec2, begin, describe, peering};
+use crate::query;
 use crate::rows::{
     Address, DhcpOptions, InternetGateway, ManagedPrefixList, NatGateway, NetworkAcl, NetworkInterface, RouteTable,
     SecurityGroup, Subnet, Tags, Vpc, VpcEndpoint,
@@ -87,6 +88,9 @@ fn change(tx: &mut Tx, scope: &Scope, id: &str, change: &mut dyn FnMut(&mut Tags
         });
         return true;
     }
+    if id.starts_with("pcx-") {
+        return peering::change_tags(tx, scope, id, change);
+    }
     by_prefix!(id, R => tx.update::<R>(scope, id, |row| change(&mut row.tags)).is_some(),
         "eipalloc-": Address, "dopt-": DhcpOptions, "igw-": InternetGateway, "nat-": NatGateway, "acl-": NetworkAcl,
         "eni-": NetworkInterface, "pl-": ManagedPrefixList, "rtb-": RouteTable, "sg-": SecurityGroup, "subnet-": Subnet, "vpce-": VpcEndpoint,
@@ -103,6 +107,7 @@ fn not_found(id: &str) -> ApiError {
         Some("acl") => texts::network_acl_not_found(id),
         Some("eni") => texts::interface_not_found(id),
         Some("pl") => texts::managed_prefix_list_not_found(id),
+        Some("pcx") => texts::peering_not_found(id),
         Some("rtb") => texts::route_table_not_found(id),
         Some("sg") => texts::group_not_found(id),
         Some("sgr") => texts::group_rule_not_found(id),
@@ -168,6 +173,9 @@ fn all(view: &View, scope: &Scope) -> Vec<ec2::TagDescription> {
     }
     for group in view.scan::<SecurityGroup>(scope) {
         group.rules.iter().for_each(|rule| tell("security-group-rule", rule.id.as_str(), &rule.tags));
+    }
+    for connection in query::peerings(view, scope) {
+        tell("vpc-peering-connection", connection.id.as_str(), peering::tags_of(scope, &connection));
     }
     found.sort_by(|a, b| (&a.resource_id, &a.key).cmp(&(&b.resource_id, &b.key)));
     found

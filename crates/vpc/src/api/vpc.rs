@@ -2,9 +2,10 @@
 
 use super::describe::{self, Kind, Selection, maybe, one};
 use super::{Ec2, begin, dhcp_options, refuse, subnet, tags, vpc_cidr};
+use crate::query;
 use crate::rows::{
     AclEntry, AclTraffic, DhcpOptions, InternetGateway, NatGateway, NatGatewayState, NetworkAcl, NetworkInterface,
-    Peer, RegionDefaults, Route, RouteTable, Rule, SecurityGroup, Subnet, Tags, Target, Vpc, VpcEndpoint,
+    Peer, PeeringState, RegionDefaults, Route, RouteTable, Rule, SecurityGroup, Subnet, Tags, Target, Vpc, VpcEndpoint,
 };
 use crate::texts;
 use gateway::Context;
@@ -234,7 +235,7 @@ fn show(scope: &Scope, vpc: &Vpc) -> ec2::Vpc {
     }
 }
 
-const KIND: Kind<Vpc> = Kind { not_found: texts::vpc_not_found, tags: |vpc| &vpc.tags, filter };
+const KIND: Kind<Vpc> = Kind { not_found: texts::vpc_not_found, tags: |_, vpc| &vpc.tags, filter };
 
 fn filter(_: &View, scope: &Scope, vpc: &Vpc, name: &str) -> Option<Vec<String>> {
     Some(match name {
@@ -265,7 +266,7 @@ pub(crate) fn describe(
 
 pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteVpcRequest) -> Result<Unit, ApiError> {
     begin(cx, input.dry_run)?;
-    let scope = cx.scope.clone();
+    let (scope, now) = (cx.scope.clone(), cx.now);
     let tx = cx.tx();
     let id = &input.vpc_id;
     let vpc = tx.get::<Vpc>(&scope, id).ok_or_else(|| texts::vpc_not_found(id))?;
@@ -277,7 +278,11 @@ pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteVpcRequest) ->
         || tx.by_index(&RouteTable::BY_VPC, &scope, id).any(|table| table.id != vpc.main_route_table)
         || tx.by_index(&NetworkAcl::BY_VPC, &scope, id).any(|acl| !acl.is_default)
         || tx.by_index(&SecurityGroup::BY_VPC, &scope, id).any(|group| group.id != vpc.default_security_group);
-    if used {
+    let peered = query::peerings(tx, &scope).iter().any(|row| {
+        let standing = matches!(row.at(now).state, PeeringState::Active | PeeringState::PendingAcceptance);
+        standing && row.beyond(&vpc.id).is_some()
+    });
+    if used || peered {
         return Err(texts::dependency("vpc", id));
     }
     tx.delete::<RouteTable>(&scope, vpc.main_route_table.as_str());

@@ -2,7 +2,8 @@
 
 use super::vpc::{SIZES, block};
 use super::{Ec2, begin, refuse};
-use crate::rows::{RouteTable, Subnet, Vpc};
+use crate::query;
+use crate::rows::{PeeringState, RouteTable, Subnet, Vpc};
 use crate::texts;
 use gateway::Context;
 use ipnet::Ipv4Net;
@@ -88,6 +89,12 @@ pub(crate) fn associate(
         table.routes.iter().any(|route| matches!(&route.destination, Ok(block) if cidr.contains(block)))
     };
     if tx.by_index(&RouteTable::BY_VPC, &scope, id).any(within) {
+        return Err(texts::vpc_conflict(cidr));
+    }
+    let peers = query::peerings(tx, &scope);
+    let beyond = peers.iter().filter(|row| row.state == PeeringState::Active).filter_map(|row| row.beyond(&vpc.id));
+    let mut theirs = beyond.filter_map(|side| tx.get::<Vpc>(&side.scope, side.vpc.as_str()));
+    if theirs.any(|peer| peer.cidrs().any(|standing| overlap(standing, cidr))) {
         return Err(texts::vpc_conflict(cidr));
     }
     if vpc.cidrs().count() >= MAX_BLOCKS {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use store::Index;
 use types::id::{
     EniId, InternetGatewayId, NatGatewayId, RouteTableAssociationId, RouteTableId, SubnetId, VpcEndpointId, VpcId,
+    VpcPeeringConnectionId,
 };
 
 /// A route table. The local route always holds and is not stored.
@@ -45,6 +46,8 @@ pub enum Target {
     NetworkInterface(EniId),
     /// A gateway endpoint.
     Endpoint(VpcEndpointId),
+    /// A VPC peering connection.
+    Peering(VpcPeeringConnectionId),
 }
 
 impl Target {
@@ -55,6 +58,7 @@ impl Target {
             Self::NatGateway(id) => id.as_str(),
             Self::NetworkInterface(id) => id.as_str(),
             Self::Endpoint(id) => id.as_str(),
+            Self::Peering(id) => id.as_str(),
         }
     }
 }

@@ -3,7 +3,8 @@
 use super::{Tags, row};
 use serde::{Deserialize, Serialize};
 use store::Index;
-use types::id::{SecurityGroupId, SecurityGroupRuleId, VpcId};
+use types::AccountId;
+use types::id::{SecurityGroupId, SecurityGroupRuleId, VpcId, VpcPeeringConnectionId};
 
 /// A security group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +55,21 @@ pub enum Peer {
     Group(SecurityGroupId),
     /// A prefix list's id.
     PrefixList(String),
+    /// A group of a VPC beyond a peering connection.
+    Peered(PeeredGroup),
+}
+
+/// A group of another VPC, as it was when the rule was made. What has become of it since is for the rule's readers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeeredGroup {
+    /// The group.
+    pub group: SecurityGroupId,
+    /// Whose it is.
+    pub account: AccountId,
+    /// Its VPC.
+    pub vpc: VpcId,
+    /// Through what it is reached.
+    pub connection: VpcPeeringConnectionId,
 }
 
 impl Rule {

@@ -2,6 +2,7 @@
 
 mod dhcp_options;
 mod interfaces;
+mod peerings;
 mod prefix_lists;
 mod security_groups;
 mod vpcs;

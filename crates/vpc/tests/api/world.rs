@@ -39,6 +39,14 @@ impl World {
         }
     }
 
+    /// The same store as another account in another region sees it.
+    pub(crate) fn seen_from(&self, account: &str, region: &str) -> Self {
+        let scope = Scope::new(account.parse().expect("an account"), region.parse().expect("a region"));
+        let service = Ec2 { pool: self.service.pool.clone(), ..self.service };
+        let (store, ground) = (self.store.clone(), self.ground.clone());
+        Self { store, scope, service, ground, handlers: vpc::api::handlers() }
+    }
+
     /// What a call answers, committed where it succeeds.
     pub(crate) fn call<I, O>(&self, handler: Handler<I, O>, input: I) -> Result<O, ApiError> {
         let principal = Principal {
