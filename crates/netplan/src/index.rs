@@ -8,7 +8,9 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
 };
-use types::id::{EniId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcId};
+use types::id::{
+    EniId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcId, VpcPeeringConnectionId,
+};
 
 /// The addresses that answer in every VPC: instance metadata, task credentials and metadata, DNS.
 const SERVICES: [Ipv4Addr; 3] =
@@ -142,6 +144,22 @@ impl<'a> Index<'a> {
     /// The VPC's internet gateway, if it has one.
     pub(crate) fn gateway_of(&self, vpc: &VpcId) -> Option<&'a InternetGateway> {
         self.state.internet_gateways.iter().find(|gateway| gateway.vpc == *vpc)
+    }
+
+    /// The VPC beyond a peering connection of this one.
+    pub(crate) fn beyond(&self, vpc: &VpcId, connection: &VpcPeeringConnectionId) -> Option<&'a Vpc> {
+        let connection = self.state.peerings.iter().find(|peering| peering.id == *connection)?;
+        let [a, b] = &connection.vpcs;
+        let other = if a == vpc { b } else { Some(a).filter(|_| b == vpc)? };
+        self.vpcs.get(other).copied()
+    }
+
+    /// The VPCs that a connection leads to from this one, with the connections.
+    pub(crate) fn peers<'b>(
+        &'b self,
+        vpc: &'b VpcId,
+    ) -> impl Iterator<Item = (&'a VpcPeeringConnectionId, &'a Vpc)> + 'b {
+        self.state.peerings.iter().filter_map(|peering| Some((&peering.id, self.beyond(vpc, &peering.id)?)))
     }
 
     /// The addresses that answer within a VPC's router, whatever groups, ACLs and routes say.

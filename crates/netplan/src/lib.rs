@@ -27,7 +27,7 @@ pub use ruleset::{
     Action, Chain, ChainHook, Element, Field, Match, Range, Rule, Ruleset, Selector, Set, Value, ValueKind, Verdict,
 };
 pub use state::{
-    AclEntry, Attachment, Destination, Ground, GroupRule, InterfaceAddress, InternetGateway, MacAddress, NatGateway,
-    NetworkAcl, NetworkInterface, NetworkState, Peer, PortRange, RouteEntry, RouteTable, RouteTarget, SecurityGroup,
-    Subnet, Traffic, Vpc, VpcPeering,
+    AclEntry, Attachment, Destination, GatewayEndpoint, Ground, GroupRule, InterfaceAddress, InternetGateway,
+    MacAddress, NatGateway, NetworkAcl, NetworkInterface, NetworkState, Peer, PortRange, RouteEntry, RouteTable,
+    RouteTarget, SecurityGroup, Subnet, Traffic, Vpc, VpcPeering,
 };

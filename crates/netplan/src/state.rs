@@ -34,6 +34,8 @@ pub struct NetworkState {
     pub internet_gateways: Vec<InternetGateway>,
     /// NAT gateways that are not deleted.
     pub nat_gateways: Vec<NatGateway>,
+    /// Gateway endpoints: each a way to the services behind [`Ground::gateway_endpoint_address`].
+    pub gateway_endpoints: Vec<GatewayEndpoint>,
     /// VPC peering connections that are active.
     pub peerings: Vec<VpcPeering>,
     /// Namespaces that must exist though no interface is attached to them yet.
@@ -54,6 +56,7 @@ impl NetworkState {
             network_interfaces: Vec::new(),
             internet_gateways: Vec::new(),
             nat_gateways: Vec::new(),
+            gateway_endpoints: Vec::new(),
             peerings: Vec::new(),
             namespaces: Vec::new(),
         }
@@ -356,6 +359,15 @@ pub struct NatGateway {
     pub id: NatGatewayId,
     /// Its interface.
     pub interface: EniId,
+}
+
+/// A gateway endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewayEndpoint {
+    /// Its id.
+    pub id: VpcEndpointId,
+    /// The VPC whose route tables may lead to it.
+    pub vpc: VpcId,
 }
 
 /// A VPC peering connection.

@@ -265,6 +265,13 @@ pub fn network_state(view: &View, ground: &Ground) -> NetworkState {
             egress: rules(true),
         });
     }
+    for (_, endpoint) in view.scan_all::<VpcEndpoint>() {
+        if endpoint.is_gateway() && used.contains(&endpoint.vpc) {
+            state
+                .gateway_endpoints
+                .push(netplan::GatewayEndpoint { id: endpoint.id.clone(), vpc: endpoint.vpc.clone() });
+        }
+    }
     for (_, row) in view.scan_all::<VpcPeeringConnection>().filter(|(_, row)| row.state == PeeringState::Active) {
         if row.sides().iter().all(|side| used.contains(&side.vpc)) {
             let vpcs = row.sides().map(|side| side.vpc.clone());

@@ -14,7 +14,7 @@ mod network;
 mod probes;
 
 use lab::{Lab, on_a_host};
-use netplan::walk::{Fix, Origin, Walk, walk};
+use netplan::walk::{Fix, Origin, Station, Walk, walk};
 use network::PORTS;
 use probes::{Field, Kind, Probe, Sent};
 use std::{collections::BTreeSet, net::Ipv4Addr};
@@ -31,6 +31,9 @@ fn number(variable: &str) -> Option<u64> {
 struct Count {
     probes: usize,
     passed: usize,
+    peered: usize,
+    endpoints: usize,
+    translated: usize,
     fixed: usize,
 }
 
@@ -49,9 +52,12 @@ fn the_kernel_the_walk_and_the_model_agree() {
         }
         assert!(wrong.is_empty(), "they disagree:\n{}", wrong.join("\n"));
         println!(
-            "{seeds} networks, {} probes, {} of them answered; {} refusals were fixed as told",
-            count.probes, count.passed, count.fixed
+            "{seeds} networks, {} probes, {} of them answered ({} over peering connections, {} by gateway endpoints, {} by NAT gateways); {} refusals were fixed as told",
+            count.probes, count.passed, count.peered, count.endpoints, count.translated, count.fixed
         );
+        // Where everything is closed there is nothing to see.
+        let ways = [count.passed, count.peered, count.endpoints, count.translated, count.fixed];
+        assert!(seeds < SEEDS || ways.iter().all(|way| *way > 0), "every kind of way is gone: {ways:?}");
     });
 }
 
@@ -73,6 +79,12 @@ fn one_network(seed: u64, count: &mut Count) -> Vec<String> {
     for ((sent, model), walk) in sent.iter().zip(models).zip(&walks) {
         count.probes += 1;
         count.passed += usize::from(sent.answered);
+        let by = |station: fn(&Station) -> bool| {
+            usize::from(sent.answered && walk.request.iter().any(|hop| station(&hop.station)))
+        };
+        count.peered += by(|station| matches!(station, Station::Peering { .. }));
+        count.endpoints += by(|station| matches!(station, Station::GatewayEndpoint { .. }));
+        count.translated += by(|station| matches!(station, Station::NatGateway { .. }));
         if (sent.answered, sent.answered) != (model, walk.passes()) {
             wrong.push(disagreement(seed, sent, model, walk));
         }

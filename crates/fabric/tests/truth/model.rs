@@ -6,9 +6,11 @@
 
 use netplan::{
     Destination, NetworkAcl, NetworkInterface, NetworkState, Peer, PortRange, RouteTarget, Subnet, Traffic, Vpc,
+    VpcPeering,
     walk::{Content, Origin},
 };
 use std::net::Ipv4Addr;
+use types::id::VpcId;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Packet {
@@ -27,6 +29,8 @@ enum Arrival<'n> {
     Outside,
     /// In the VPC's own services, which answer at once.
     Service,
+    /// Behind a gateway endpoint of this VPC.
+    Endpoint(&'n Vpc),
 }
 
 /// What a NAT gateway remembers: the packet as it came, and as it was sent on.
@@ -66,6 +70,7 @@ pub(crate) fn passes(net: &NetworkState, origin: &Origin, to: Ipv4Addr, content:
         Arrival::Service => return true,
         Arrival::At(receiver) => carrier.send(receiver, answer, 0),
         Arrival::Outside => carrier.outside(answer),
+        Arrival::Endpoint(vpc) => carrier.come_in(vpc, answer),
     };
     // It must come to who asked, from whom was asked.
     back.is_some_and(|(arrival, back)| {
@@ -104,6 +109,15 @@ impl<'n> Carrier<'n> {
                 let public = sender.addresses.iter().find(|address| address.private == packet.from)?.public?;
                 self.outside(Packet { from: public, ..packet })
             }
+            Hop::Vpc(peer) => {
+                self.acl_allows(subnet, packet.to, packet.content, true).then_some(())?;
+                self.come_in(peer, packet)
+            }
+            Hop::Endpoint => {
+                self.acl_allows(subnet, packet.to, packet.content, true).then_some(())?;
+                let served = packet.to == self.net.ground.gateway_endpoint_address();
+                served.then_some((Arrival::Endpoint(vpc), packet))
+            }
             Hop::Interface(next) => {
                 let other = self.subnet(next);
                 if other.id != subnet.id {
@@ -113,6 +127,17 @@ impl<'n> Carrier<'n> {
                 self.receive(next, packet, depth)
             }
         }
+    }
+
+    /// A packet comes into a VPC from another one, or from a gateway endpoint.
+    fn come_in(&mut self, vpc: &Vpc, packet: Packet) -> Option<(Arrival<'n>, Packet)> {
+        let receiver = self.net.network_interfaces.iter().find(|found| {
+            let there = found.attachment.is_some() || self.is_nat(found);
+            let has = found.addresses.iter().any(|address| address.private == packet.to);
+            there && has && self.subnet(found).vpc == vpc.id
+        })?;
+        self.acl_allows(self.subnet(receiver), packet.from, packet.content, false).then_some(())?;
+        self.receive(receiver, packet, 0)
     }
 
     /// A packet is outside of all VPCs.
@@ -204,8 +229,21 @@ impl<'n> Carrier<'n> {
                 interface(self.net.nat_gateways.iter().find(|nat| nat.id == *id)?.interface.clone())
             }
             Some(RouteTarget::NetworkInterface(id)) => interface(id.clone()),
-            Some(RouteTarget::Local | RouteTarget::Blackhole | RouteTarget::GatewayEndpoint(_)) => None,
+            Some(RouteTarget::GatewayEndpoint(id)) => {
+                let here = self.net.gateway_endpoints.iter().any(|found| found.id == *id && found.vpc == vpc.id);
+                here.then_some(Hop::Endpoint)
+            }
+            Some(RouteTarget::Peering(id)) => {
+                let peer = Self::peer(&vpc.id, self.net.peerings.iter().find(|peering| peering.id == *id)?)?;
+                self.net.vpcs.iter().find(|vpc| vpc.id == *peer).map(Hop::Vpc)
+            }
+            Some(RouteTarget::Local | RouteTarget::Blackhole) => None,
         }
+    }
+
+    fn peer(vpc: &VpcId, peering: &'n VpcPeering) -> Option<&'n VpcId> {
+        let [a, b] = &peering.vpcs;
+        if a == vpc { Some(b) } else { (b == vpc).then_some(a) }
     }
 
     fn groups_allow(&self, at: &NetworkInterface, other: Ipv4Addr, content: Content, out: bool) -> bool {
@@ -224,7 +262,9 @@ impl<'n> Carrier<'n> {
             }
             Peer::Group(id) => self.net.network_interfaces.iter().any(|member| {
                 let has = member.addresses.iter().any(|address| address.private == other);
-                has && member.groups.contains(id) && self.subnet(member).vpc == self.subnet(at).vpc
+                let (home, other) = (&self.subnet(at).vpc, &self.subnet(member).vpc);
+                let mut peers = self.net.peerings.iter().filter_map(|peering| Self::peer(home, peering));
+                has && member.groups.contains(id) && (home == other || peers.any(|peer| peer == other))
             }),
         }
     }
@@ -240,6 +280,8 @@ impl<'n> Carrier<'n> {
 }
 
 enum Hop<'n> {
+    Vpc(&'n Vpc),
+    Endpoint,
     Gateway,
     Interface(&'n NetworkInterface),
 }

@@ -7,19 +7,34 @@ use crate::{
     lab::{eni, id, net, sg},
 };
 use netplan::{
-    AclEntry, Attachment, Destination, Ground, GroupRule, InterfaceAddress, InternetGateway, MacAddress, NatGateway,
-    NetworkAcl, NetworkInterface, NetworkState, Peer, PortRange, RouteEntry, RouteTable, RouteTarget, SecurityGroup,
-    Subnet, Traffic, Vpc,
+    AclEntry, Attachment, Destination, GatewayEndpoint, Ground, GroupRule, InterfaceAddress, InternetGateway,
+    MacAddress, NatGateway, NetworkAcl, NetworkInterface, NetworkState, Peer, PortRange, RouteEntry, RouteTable,
+    RouteTarget, SecurityGroup, Subnet, Traffic, Vpc, VpcPeering,
 };
 use std::net::Ipv4Addr;
 use types::id::{
     InternetGatewayId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcEndpointId, VpcId,
+    VpcPeeringConnectionId,
 };
 
 /// What probes are sent to; rules speak of these ports and of those around them.
 pub(crate) const PORTS: [u16; 2] = [80, 5000];
 
 const LIST: &str = "pl-0123";
+/// The prefix list of the services behind gateway endpoints.
+const SERVICES: &str = "pl-63a5";
+
+fn peering() -> VpcPeeringConnectionId {
+    id(VpcPeeringConnectionId::parse, "pcx-", 1)
+}
+
+fn gateway(vpc: u64) -> InternetGatewayId {
+    id(InternetGatewayId::parse, "igw-", vpc)
+}
+
+fn endpoint(vpc: u64) -> VpcEndpointId {
+    id(VpcEndpointId::parse, "vpce-", vpc)
+}
 
 /// The network of a seed.
 pub(crate) fn network(ground: &Ground, seed: u64) -> NetworkState {
@@ -29,6 +44,15 @@ pub(crate) fn network(ground: &Ground, seed: u64) -> NetworkState {
     for n in 1..=vpcs as u64 {
         Draft { chance: &mut chance, state: &mut state, n }.vpc();
     }
+    if let [a, b] = state.vpcs.as_slice()
+        && a.cidrs != b.cidrs
+        && chance.percent(80)
+    {
+        let vpcs = [a.id.clone(), b.id.clone()];
+        state.peerings.push(VpcPeering { id: peering(), vpcs });
+    }
+    let services = ground.gateway_endpoint_address();
+    state.prefix_lists.insert(SERVICES.to_owned(), vec![ipnet::Ipv4Net::from(services).into()]);
     let list = block(&mut chance, &state, 0);
     state.prefix_lists.insert(LIST.to_owned(), vec![list.parse().unwrap()]);
     state
@@ -49,13 +73,18 @@ impl Draft<'_> {
         let second = u64::from(self.n > 1 && !self.chance.percent(50));
         self.state.vpcs.push(Vpc { id: vpc.clone(), cidrs: vec![net(&format!("10.{second}.0.0/16"))] });
         if self.chance.percent(85) {
-            let gateway = id(InternetGatewayId::parse, "igw-", self.n);
-            self.state.internet_gateways.push(InternetGateway { id: gateway, vpc: vpc.clone() });
+            self.state.internet_gateways.push(InternetGateway { id: gateway(self.n), vpc: vpc.clone() });
+        }
+        if self.chance.percent(60) {
+            self.state.gateway_endpoints.push(GatewayEndpoint { id: endpoint(self.n), vpc: vpc.clone() });
         }
         let (tables, acls) = (self.chance.between(1, 3) as u64, self.chance.between(1, 3) as u64);
         let subnets = self.chance.between(1, 3) as u64;
         for n in 1..=subnets {
-            let (table, acl) = (self.chance.between(1, tables as usize), self.chance.between(1, acls as usize));
+            // The first subnet is the public one, as far as there is one.
+            let first = if n == 1 || tables == 1 { 1 } else { 2 };
+            let table = if n == 1 { 1 } else { self.chance.between(first, tables as usize) };
+            let acl = self.chance.between(1, acls as usize);
             self.state.subnets.push(Subnet {
                 id: self.subnet(n),
                 vpc: vpc.clone(),
@@ -78,7 +107,7 @@ impl Draft<'_> {
             self.state.network_acls.push(NetworkAcl { id, vpc: vpc.clone(), ingress, egress });
         }
         for n in 1..=tables {
-            let routes = self.routes(second);
+            let routes = self.routes(n == 1, second);
             let id = self.table(n);
             self.state.route_tables.push(RouteTable { id, vpc: vpc.clone(), routes });
         }
@@ -109,9 +138,10 @@ impl Draft<'_> {
         let (interfaces, nats) = (self.chance.between(2, 6), self.chance.between(0, 2));
         for n in 1..=(interfaces + nats) as u64 {
             let number = self.n * 16 + n;
-            let subnet = self.chance.between(1, subnets as usize) as u64;
-            let address = |n: u64| format!("10.{second}.{subnet}.{n}").parse().unwrap();
             let nat = n > interfaces as u64;
+            let subnet = self.chance.between(1, subnets as usize) as u64;
+            let subnet = if nat && self.chance.percent(70) { 1 } else { subnet };
+            let address = |n: u64| format!("10.{second}.{subnet}.{n}").parse().unwrap();
             let mut addresses = vec![self.address(address(n + 9), if nat { 90 } else { 50 })];
             if !nat && self.chance.percent(15) {
                 addresses.push(self.address(address(n + 159), 50));
@@ -143,14 +173,16 @@ impl Draft<'_> {
     }
 
     fn rules(&mut self, groups: u64, egress: bool) -> Vec<GroupRule> {
-        if self.chance.percent(if egress { 60 } else { 25 }) {
+        if self.chance.percent(if egress { 70 } else { 25 }) {
             return vec![GroupRule { traffic: Traffic::All, peer: Peer::Cidr("0.0.0.0/0".parse().unwrap()) }];
         }
         let count = self.chance.between(0, 4);
         let rule = |draft: &mut Self| GroupRule {
             traffic: traffic(draft.chance),
             peer: match draft.chance.between(1, 10) {
-                1..=4 => Peer::Group(draft.some_group(groups)),
+                1..=3 => Peer::Group(draft.some_group(groups)),
+                // Of the other VPC.
+                4 => Peer::Group(sg((3 - draft.n) * 16 + 1)),
                 5 => Peer::PrefixList(LIST.to_owned()),
                 _ => Peer::Cidr(block(draft.chance, draft.state, draft.n).parse().unwrap()),
             },
@@ -161,7 +193,7 @@ impl Draft<'_> {
     fn entries(&mut self) -> Vec<AclEntry> {
         let everything =
             |number| AclEntry { number, allow: true, traffic: Traffic::All, cidr: "0.0.0.0/0".parse().unwrap() };
-        if self.chance.percent(50) {
+        if self.chance.percent(65) {
             return vec![everything(100)];
         }
         let count = self.chance.between(0, 4);
@@ -184,11 +216,8 @@ impl Draft<'_> {
         entries
     }
 
-    fn routes(&mut self, second: u64) -> Vec<RouteEntry> {
+    fn routes(&mut self, public: bool, second: u64) -> Vec<RouteEntry> {
         let mut destinations: Vec<Destination> = Vec::new();
-        if self.chance.percent(85) {
-            destinations.push(Destination::Cidr("0.0.0.0/0".parse().unwrap()));
-        }
         if self.chance.percent(15) {
             let pool = self.state.ground.pool;
             let part = *self.chance.one(&[20, 25, 26, 28]);
@@ -201,21 +230,46 @@ impl Draft<'_> {
         if self.chance.percent(8) {
             destinations.push(Destination::PrefixList(LIST.to_owned()));
         }
-        destinations.into_iter().map(|destination| RouteEntry { destination, target: self.target() }).collect()
+        let mut routes: Vec<RouteEntry> = Vec::new();
+        if self.chance.percent(85) {
+            let own = |nat: &&NatGateway| nat.interface.as_str() > eni(self.n * 16).as_str();
+            let nat = self.state.nat_gateways.iter().find(own).map(|nat| RouteTarget::NatGateway(nat.id.clone()));
+            let target = match (public, nat) {
+                (true, _) if self.chance.percent(75) => RouteTarget::InternetGateway(gateway(self.n)),
+                (false, Some(nat)) if self.chance.percent(60) => nat,
+                _ => self.target(),
+            };
+            routes.push(RouteEntry { destination: Destination::Cidr("0.0.0.0/0".parse().unwrap()), target });
+        }
+        let others: Vec<RouteEntry> =
+            destinations.into_iter().map(|destination| RouteEntry { destination, target: self.target() }).collect();
+        routes.extend(others);
+        if self.chance.percent(60) {
+            // To the other VPC's block, or what would be it.
+            let target = if self.chance.percent(90) { RouteTarget::Peering(peering()) } else { self.target() };
+            let peers = if self.n == 1 { "10.1.0.0/16" } else { "10.0.0.0/16" };
+            let block = *self.chance.one(&[peers, peers, peers, "10.1.1.0/24", "10.0.2.0/24", "10.0.0.0/8"]);
+            routes.push(RouteEntry { destination: Destination::Cidr(block.parse().unwrap()), target });
+        }
+        if self.chance.percent(50) {
+            let vpc = if self.chance.percent(90) { self.n } else { 3 - self.n };
+            let target = RouteTarget::GatewayEndpoint(endpoint(vpc));
+            routes.push(RouteEntry { destination: Destination::PrefixList(SERVICES.to_owned()), target });
+        }
+        routes
     }
 
     fn target(&mut self) -> RouteTarget {
-        let of_vpc = |n: u64| id(InternetGatewayId::parse, "igw-", n);
         match self.chance.between(1, 100) {
-            1..=50 => RouteTarget::InternetGateway(of_vpc(self.n)),
+            1..=50 => RouteTarget::InternetGateway(gateway(self.n)),
             51..=80 => match self.state.nat_gateways.as_slice() {
-                [] => RouteTarget::InternetGateway(of_vpc(self.n)),
+                [] => RouteTarget::InternetGateway(gateway(self.n)),
                 // Rarely another VPC's.
                 nats => RouteTarget::NatGateway(self.chance.one(nats).id.clone()),
             },
             81..=92 => RouteTarget::NetworkInterface(self.chance.one(&self.state.network_interfaces).id.clone()),
-            93..=94 => RouteTarget::InternetGateway(of_vpc(3 - self.n)),
-            95..=96 => RouteTarget::GatewayEndpoint(id(VpcEndpointId::parse, "vpce-", 1)),
+            93..=94 => RouteTarget::InternetGateway(gateway(3 - self.n)),
+            95..=96 => RouteTarget::GatewayEndpoint(endpoint(1)),
             _ => RouteTarget::Blackhole,
         }
     }

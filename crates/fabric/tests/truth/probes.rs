@@ -87,6 +87,9 @@ impl Field {
             let router = lab.fabric().netns_path(&netplan::router_netns(&vpc.id));
             places.extend([(router.clone(), resolver), (router, ip("169.254.169.254"))]);
         }
+        for endpoint in &lab.state.gateway_endpoints {
+            places.push((lab.fabric().netns_path(endpoint.id.as_str()), ground.gateway_endpoint_address()));
+        }
         let mut senders = vec![host.clone()];
         for interface in &lab.state.network_interfaces {
             let Some(attachment) = &interface.attachment else { continue };

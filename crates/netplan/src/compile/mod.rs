@@ -5,6 +5,7 @@
 //! permanent neighbours, so nobody asks for hardware addresses and nobody can answer falsely.
 
 mod acls;
+mod beyond;
 mod groups;
 mod internet;
 mod router;
@@ -32,6 +33,8 @@ pub fn compile(state: &NetworkState) -> FabricPlan {
     for vpc in &state.vpcs {
         router::lay(&index, vpc, &mut plan);
     }
+    beyond::lay_peerings(&index, &mut plan);
+    beyond::lay_endpoints(&index, &mut plan);
     for name in &state.namespaces {
         attachment_namespace(&mut plan, name);
     }

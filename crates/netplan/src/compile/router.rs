@@ -5,8 +5,9 @@
 //! They are separate chains on the same hook, so that an accept in one does not skip the other.
 
 use super::{
-    Attached, IGW, Index, acls, address, attachment_namespace, cable, end, forwarding, groups, host_route, internet,
-    mac_of, neighbour, router_netns, routes, set,
+    Attached, IGW, Index, acls, address, attachment_namespace,
+    beyond::{self, BEYOND},
+    cable, end, forwarding, groups, host_route, internet, mac_of, neighbour, router_netns, routes, set,
 };
 use crate::{
     Chain, ChainHook, FabricPlan, Field, Match, Namespace, Route, RouteAction, Rule, Ruleset, Selector, Set, Value,
@@ -52,6 +53,7 @@ pub(super) fn lay(index: &Index<'_>, vpc: &Vpc, plan: &mut FabricPlan) {
         }
     }
     groups::lay(index, vpc, &mut filter, plan);
+    beyond::lay_filter(index, vpc, &mut filter);
     router.filter = Some(filter);
     plan.namespaces.insert(name, router);
 }
@@ -118,6 +120,7 @@ fn frame() -> Ruleset {
     declare(SOURCES, vec![Field::Link, Field::Address], ValueKind::None);
     declare(UNCHECKED, vec![Field::Link], ValueKind::None);
     declare(MARKS, vec![Field::Link], ValueKind::Mark);
+    declare(BEYOND, vec![Field::Link], ValueKind::None);
     declare(LOCAL_SERVICES, vec![Field::Address], ValueKind::None);
     declare(PUBLIC_OF, vec![Field::Address], ValueKind::Address);
     declare(PRIVATE_OF, vec![Field::Address], ValueKind::Address);
@@ -149,7 +152,13 @@ fn frame() -> Ruleset {
         "egress",
         ChainHook::Forward(0),
         false,
-        vec![accept(vec![Match::Established]), invalid(), accept(vec![Match::From(igw())]), by(From, groups::EGRESS)],
+        vec![
+            accept(vec![Match::Established]),
+            invalid(),
+            accept(vec![Match::From(igw())]),
+            accept(vec![Match::In(vec![From], BEYOND.to_owned())]),
+            by(From, groups::EGRESS),
+        ],
     );
     chain(
         "ingress",
@@ -159,6 +168,7 @@ fn frame() -> Ruleset {
             accept(vec![Match::Established]),
             // The gateway takes only those who have a public address.
             accept(vec![Match::To(igw()), Match::In(vec![Source], PUBLIC_OF.to_owned())]),
+            accept(vec![Match::In(vec![To], BEYOND.to_owned())]),
             by(To, groups::INGRESS),
         ],
     );
@@ -170,6 +180,7 @@ fn frame() -> Ruleset {
             accept(vec![Match::Established]),
             accept(vec![Match::From("lo".to_owned())]),
             rule(vec![Match::From(igw())], Action::Verdict(Verdict::Drop)),
+            rule(vec![Match::In(vec![From], BEYOND.to_owned())], Action::Verdict(Verdict::Drop)),
             // No group and no ACL can forbid these.
             accept(vec![Match::In(vec![Destination], LOCAL_SERVICES.to_owned())]),
         ],

@@ -3,7 +3,7 @@
 //! The order of [`route`](crate::rules::route) is one of routing rules here. Within each the kernel takes the longest
 //! prefix.
 
-use super::{Index, hash, host_route, internet};
+use super::{Index, beyond, hash, host_route, internet};
 use crate::{
     FabricPlan, Namespace, Route, RouteAction, RoutingRule, Subnet, Vpc,
     rules::route::{self, Next},
@@ -75,6 +75,8 @@ fn action(next: &Next<'_, '_>) -> RouteAction {
         Next::InternetGateway => {
             RouteAction::Link { link: super::IGW.to_owned(), via: Some(internet::INTERNET_HOP), source: None }
         }
+        Next::Peering(id, _) => beyond::towards(id.as_str()),
+        Next::GatewayEndpoint(id) => beyond::towards(id.as_str()),
         Next::Blackhole | Next::Unusable(_) => RouteAction::Blackhole,
     }
 }

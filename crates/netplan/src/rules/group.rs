@@ -44,14 +44,17 @@ pub(crate) fn others<'a>(index: &Index<'a>, peer: &'a Peer) -> Others<'a> {
     Others::Blocks(blocks.iter().filter_map(v4).collect())
 }
 
-/// The private addresses of the VPC's interfaces that have the group, attached or not.
+/// The private addresses of the interfaces that have the group, attached or not, in the VPC and beyond its peering
+/// connections.
 pub(crate) fn members<'s>(
     index: &'s Index<'_>,
     vpc: &'s VpcId,
     id: &'s SecurityGroupId,
 ) -> impl Iterator<Item = Ipv4Addr> + 's {
+    let peers: Vec<&VpcId> = index.peers(vpc).map(|(_, peer)| &peer.id).collect();
     let interfaces = index.state.network_interfaces.iter().filter(move |interface| {
-        interface.groups.contains(id) && index.subnets.get(&interface.subnet).is_some_and(|s| s.vpc == *vpc)
+        interface.groups.contains(id)
+            && index.subnets.get(&interface.subnet).is_some_and(|s| s.vpc == *vpc || peers.contains(&&s.vpc))
     });
     interfaces.flat_map(|interface| &interface.addresses).map(|address| address.private)
 }

@@ -9,7 +9,7 @@ use crate::{
 };
 use ipnet::{IpNet, Ipv4Net};
 use std::{collections::BTreeMap, fmt, net::Ipv4Addr};
-use types::id::{EniId, InternetGatewayId, NatGatewayId, VpcEndpointId};
+use types::id::{EniId, InternetGatewayId, NatGatewayId, VpcEndpointId, VpcPeeringConnectionId};
 
 /// A route in force: one for each destination, the first if there are several.
 #[derive(Clone, Copy)]
@@ -31,6 +31,10 @@ pub(crate) enum Next<'i, 'a> {
     Interface(&'i Attached<'a>),
     /// Out of the VPC.
     InternetGateway,
+    /// To another VPC, over a peering connection.
+    Peering(&'a VpcPeeringConnectionId, &'a Vpc),
+    /// To AWS's services behind a gateway endpoint.
+    GatewayEndpoint(&'a VpcEndpointId),
     /// Nowhere.
     Blackhole,
     /// Nowhere, for its target cannot be used.
@@ -48,8 +52,10 @@ pub(crate) enum Unusable<'a> {
     InterfaceNotAttached(&'a EniId),
     /// The interface takes no packets for others.
     SourceDestCheck(&'a EniId),
-    /// Gateway endpoints carry nothing yet.
-    GatewayEndpoint(&'a VpcEndpointId),
+    /// The gateway endpoint is gone, or another VPC's.
+    EndpointGone(&'a VpcEndpointId),
+    /// The peering connection is not active, or other VPCs'.
+    PeeringNotActive(&'a VpcPeeringConnectionId),
 }
 
 impl fmt::Display for Unusable<'_> {
@@ -61,7 +67,8 @@ impl fmt::Display for Unusable<'_> {
             Self::SourceDestCheck(id) => {
                 write!(f, "a route leads to {id}, which has its source/destination check on")
             }
-            Self::GatewayEndpoint(id) => write!(f, "{id}: gateway endpoints carry no packets"),
+            Self::EndpointGone(id) => write!(f, "a route leads to {id}, which is not there"),
+            Self::PeeringNotActive(id) => write!(f, "a route leads to {id}, which does not connect this VPC"),
         }
     }
 }
@@ -87,7 +94,30 @@ pub(crate) fn in_force<'i, 'a>(
             }
         }
     }
+    let own = own_addresses(index, &routes);
+    routes.extend(own);
     routes
+}
+
+/// What an interface that takes no packets for others still gets by routes that lead to it: those for itself.
+fn own_addresses<'i, 'a>(
+    index: &'i Index<'a>,
+    routes: &BTreeMap<Ipv4Net, InForce<'i, 'a>>,
+) -> Vec<(Ipv4Net, InForce<'i, 'a>)> {
+    let checked = routes.values().filter_map(|route| match route.next {
+        Next::Unusable(Unusable::SourceDestCheck(id)) => Some((route, index.attached_as(id)?)),
+        _ => None,
+    });
+    let each = checked.flat_map(|(route, at)| at.interface.addresses.iter().map(move |a| (route, at, a.private)));
+    let taken = each.filter(|(route, _, own)| {
+        let longest = routes.values().filter(|r| r.specific == route.specific && r.block.contains(own));
+        longest.max_by_key(|r| r.block.prefix_len()).is_some_and(|longest| longest.block == route.block)
+    });
+    let for_itself = |(route, at, own): (&InForce<'i, 'a>, &'i Attached<'a>, Ipv4Addr)| {
+        let block = Ipv4Net::from(own);
+        (block, InForce { block, next: Next::Interface(at), ..*route })
+    };
+    taken.map(for_itself).collect()
 }
 
 fn next<'i, 'a>(index: &'i Index<'a>, vpc: &Vpc, target: &'a RouteTarget) -> Next<'i, 'a> {
@@ -112,7 +142,15 @@ fn next<'i, 'a>(index: &'i Index<'a>, vpc: &Vpc, target: &'a RouteTarget) -> Nex
             None => Next::Unusable(Unusable::NatGatewayGone(id)),
         },
         RouteTarget::NetworkInterface(id) => through(id, false),
-        RouteTarget::GatewayEndpoint(id) => Next::Unusable(Unusable::GatewayEndpoint(id)),
+        RouteTarget::GatewayEndpoint(id) => {
+            let here =
+                index.state.gateway_endpoints.iter().any(|endpoint| endpoint.id == *id && endpoint.vpc == vpc.id);
+            if here { Next::GatewayEndpoint(id) } else { Next::Unusable(Unusable::EndpointGone(id)) }
+        }
+        RouteTarget::Peering(id) => match index.beyond(&vpc.id, id) {
+            Some(peer) => Next::Peering(id, peer),
+            None => Next::Unusable(Unusable::PeeringNotActive(id)),
+        },
     }
 }
 

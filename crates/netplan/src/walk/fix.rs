@@ -196,6 +196,9 @@ pub(super) fn route_out(
         return None;
     }
     let vpc = &sender.subnet.vpc;
+    if let Some(fix) = peering_route(index, sender, packet) {
+        return Some(fix);
+    }
     let direct = sender.nat || index.public_of(vpc, packet.source).is_some();
     let nat = index.state.nat_gateways.iter().find(|nat| !direct && leads_out(index, vpc, &nat.interface, packet));
     let target = match nat {
@@ -211,6 +214,28 @@ pub(super) fn route_out(
         let destination = Destination::Cidr(Ipv4Net::default().into());
         Fix::AddRoute { table, route: RouteEntry { destination, target } }
     })
+}
+
+/// The route to a VPC beyond a peering connection, if the packet is meant for one.
+fn peering_route(index: &Index<'_>, sender: &Attached<'_>, packet: Packet) -> Option<Fix> {
+    let (connection, block) = index.peers(&sender.subnet.vpc).find_map(|(connection, peer)| {
+        let block = peer.cidrs.iter().find(|cidr| cidr.contains(&packet.destination))?;
+        Some((connection, *block))
+    })?;
+    let target = RouteTarget::Peering(connection.clone());
+    let route = RouteEntry { destination: Destination::Cidr(block.into()), target };
+    add_or_replace(index, &sender.subnet.route_table, route)
+}
+
+/// The route in the table, instead of the one to the same destination if there is one.
+fn add_or_replace(index: &Index<'_>, table: &RouteTableId, route: RouteEntry) -> Option<Fix> {
+    let standing = index.tables.get(table)?.routes.iter().find(|r| r.destination == route.destination);
+    let table = table.clone();
+    match standing {
+        Some(standing) if standing.target == route.target => None,
+        Some(_) => Some(Fix::ReplaceRoute { table, route }),
+        None => Some(Fix::AddRoute { table, route }),
+    }
 }
 
 /// Whether a NAT gateway could send the packet out.
@@ -236,6 +261,9 @@ pub(super) fn route_back(index: &Index<'_>, sender: &Attached<'_>, packet: Packe
     let vpc = index.vpcs.get(&sender.subnet.vpc)?;
     if vpc.cidrs.iter().any(|cidr| cidr.contains(&packet.destination)) {
         return unrouted(hops);
+    }
+    if let Some(fix) = peering_route(index, sender, packet) {
+        return Some(fix);
     }
     let target = RouteTarget::InternetGateway(index.gateway_of(&vpc.id)?.id.clone());
     let route = RouteEntry { destination: Destination::Cidr(only(packet.destination)), target };

@@ -14,17 +14,32 @@ use crate::{
     },
 };
 use std::net::Ipv4Addr;
-use types::id::NatGatewayId;
+use types::id::{NatGatewayId, VpcEndpointId, VpcPeeringConnectionId};
 
 /// A part of the way that a packet was sent over, which its answer must come back over.
 #[derive(Clone, Copy)]
 enum Leg<'i, 'a> {
-    /// From one interface to another.
-    Within(&'i Attached<'a>, &'i Attached<'a>, Packet),
+    /// From one interface to another, in the same VPC or beyond a peering connection.
+    Between(&'i Attached<'a>, &'i Attached<'a>, Packet),
+    /// To a gateway endpoint.
+    Endpoint(&'i Attached<'a>, Packet),
     /// Out by the internet gateway; the packet as the interface sent it.
     Out(&'i Attached<'a>, Packet),
     /// In by the internet gateway; the packet as the interface gets it.
     In(&'i Attached<'a>, Packet),
+}
+
+/// Where a route table sends a packet.
+#[derive(Clone, Copy)]
+enum Onward<'i, 'a> {
+    /// To an interface of the VPC.
+    Interface(&'i Attached<'a>),
+    /// Out by the internet gateway.
+    Internet,
+    /// To another VPC.
+    Peering(&'a VpcPeeringConnectionId, &'a Vpc),
+    /// To a gateway endpoint.
+    Endpoint(&'a VpcEndpointId),
 }
 
 /// A packet on its way.
@@ -73,7 +88,11 @@ impl<'i, 'a> Journey<'i, 'a> {
         self.answers = true;
         for leg in std::mem::take(&mut self.legs).into_iter().rev() {
             match leg {
-                Leg::Within(home, sender, packet) => self.back_to(home, sender, packet.reply())?,
+                Leg::Between(home, sender, packet) => self.back_to(home, sender, packet.reply())?,
+                Leg::Endpoint(home, packet) => {
+                    self.acl(Way::In, home.subnet, packet.reply())?;
+                    self.arrive_back(home, packet.reply());
+                }
                 Leg::Out(home, packet) => {
                     let back = packet.reply();
                     let public = self.index.public_of(&home.subnet.vpc, packet.source);
@@ -111,23 +130,60 @@ impl<'i, 'a> Journey<'i, 'a> {
         }
         self.groups(Way::Out, sender, packet)?;
         match self.route(sender, packet)? {
-            Some(receiver) => {
-                self.legs.push(Leg::Within(sender, receiver, packet));
+            Onward::Interface(receiver) => {
+                self.legs.push(Leg::Between(sender, receiver, packet));
                 self.enter(receiver, packet, Some(sender.subnet))
             }
-            None => self.exit(sender, packet),
+            Onward::Internet => self.exit(sender, packet),
+            Onward::Peering(connection, vpc) => self.cross(sender, connection, vpc, packet),
+            Onward::Endpoint(endpoint) => {
+                let station = Station::GatewayEndpoint { endpoint: endpoint.clone() };
+                if packet.destination != self.index.state.ground.gateway_endpoint_address() {
+                    let reason = Reason::NobodyOutside { address: packet.destination };
+                    return self.stop(station, packet, reason, None);
+                }
+                self.pass(station, packet);
+                self.legs.push(Leg::Endpoint(sender, packet));
+                Ok(())
+            }
         }
     }
 
-    /// The ACL and the route table of the sender's subnet: to which interface, or out of the VPC.
-    fn route(&mut self, sender: &'i Attached<'a>, packet: Packet) -> Passes<Option<&'i Attached<'a>>> {
+    /// A packet goes over a peering connection.
+    fn cross(
+        &mut self,
+        sender: &'i Attached<'a>,
+        connection: &VpcPeeringConnectionId,
+        vpc: &Vpc,
+        packet: Packet,
+    ) -> Passes {
+        let station = peering_station(connection, vpc);
+        let address = packet.destination;
+        if !vpc.cidrs.iter().any(|cidr| cidr.contains(&address)) {
+            let reason = Reason::NotBeyond { connection: connection.clone(), vpc: vpc.id.clone(), address };
+            let fix = fix::unrouted(&self.hops);
+            return self.stop(station, packet, reason, fix);
+        }
+        let Some(receiver) = self.index.attached_at(&vpc.id, address) else {
+            return self.stop(station, packet, Reason::NobodyThere { vpc: vpc.id.clone(), address }, None);
+        };
+        self.pass(station, packet);
+        self.legs.push(Leg::Between(sender, receiver, packet));
+        self.enter(receiver, packet, None)
+    }
+
+    /// The ACL and the route table of the sender's subnet: where to.
+    fn route(&mut self, sender: &'i Attached<'a>, packet: Packet) -> Passes<Onward<'i, 'a>> {
         let Attached { subnet, .. } = sender;
         let vpc = self.vpc(subnet);
         let found = route::lookup(self.index, vpc, subnet, packet.destination);
         let leads_out = match found {
             Found::Local(_, Some(receiver)) => crosses(Some(subnet), Some(receiver.subnet)),
             Found::Route(route::InForce { next: Next::Interface(via), .. }) => crosses(Some(subnet), Some(via.subnet)),
-            Found::Route(route::InForce { next: Next::InternetGateway, .. }) => true,
+            Found::Route(route::InForce {
+                next: Next::InternetGateway | Next::Peering(..) | Next::GatewayEndpoint(_),
+                ..
+            }) => true,
             // It gets nowhere; what is meant for the subnet itself would not have left it.
             _ => !subnet.cidr.contains(&packet.destination),
         };
@@ -139,7 +195,7 @@ impl<'i, 'a> Journey<'i, 'a> {
         match found {
             Found::Local(block, Some(receiver)) => {
                 self.pass(station(RouteTaken::Local { block }), packet);
-                Ok(Some(receiver))
+                Ok(Onward::Interface(receiver))
             }
             Found::Local(block, None) => {
                 let reason = Reason::NobodyThere { vpc: vpc.id.clone(), address: packet.destination };
@@ -154,11 +210,19 @@ impl<'i, 'a> Journey<'i, 'a> {
                 let reason = match found.next {
                     Next::Interface(via) => {
                         self.pass(station, packet);
-                        return Ok(Some(via));
+                        return Ok(Onward::Interface(via));
                     }
                     Next::InternetGateway => {
                         self.pass(station, packet);
-                        return Ok(None);
+                        return Ok(Onward::Internet);
+                    }
+                    Next::Peering(connection, vpc) => {
+                        self.pass(station, packet);
+                        return Ok(Onward::Peering(connection, vpc));
+                    }
+                    Next::GatewayEndpoint(endpoint) => {
+                        self.pass(station, packet);
+                        return Ok(Onward::Endpoint(endpoint));
                     }
                     Next::Blackhole => Reason::Blackhole { table: table() },
                     Next::Unusable(problem) => Reason::UnusableTarget { table: table(), problem: problem.to_string() },
@@ -237,8 +301,18 @@ impl<'i, 'a> Journey<'i, 'a> {
             self.groups(Way::Out, sender, packet)?;
         }
         let to = self.route(sender, packet)?;
-        if to.is_some_and(|to| to.interface.id == home.interface.id) {
-            if crosses(Some(sender.subnet), Some(home.subnet)) {
+        let there = match to {
+            Onward::Interface(to) => to.interface.id == home.interface.id,
+            Onward::Peering(_, vpc) => vpc.id == home.subnet.vpc,
+            Onward::Internet | Onward::Endpoint(_) => false,
+        };
+        if there {
+            let mut from = Some(sender.subnet);
+            if let Onward::Peering(connection, vpc) = to {
+                self.pass(peering_station(connection, vpc), packet);
+                from = None;
+            }
+            if crosses(from, Some(home.subnet)) {
                 self.acl(Way::In, home.subnet, packet)?;
             }
             self.arrive_back(home, packet);
@@ -251,7 +325,7 @@ impl<'i, 'a> Journey<'i, 'a> {
     fn back_outside(&mut self, sender: &'i Attached<'a>, packet: Packet) -> Passes {
         self.groups(Way::Out, sender, packet)?;
         let to = self.route(sender, packet)?;
-        if to.is_some() {
+        if !matches!(to, Onward::Internet) {
             return self.astray(sender, to, packet);
         }
         self.gateway(sender, packet.source, packet);
@@ -261,13 +335,19 @@ impl<'i, 'a> Journey<'i, 'a> {
     }
 
     /// An answer takes a way that its question did not come by.
-    fn astray(&mut self, sender: &Attached<'a>, to: Option<&'i Attached<'a>>, packet: Packet) -> Passes {
+    fn astray(&mut self, sender: &Attached<'a>, to: Onward<'i, 'a>, packet: Packet) -> Passes {
         let fix = fix::route_back(self.index, sender, packet, &self.hops);
-        let Some(via) = to else {
-            let reason = Reason::AnotherWay { table: sender.subnet.route_table.clone() };
-            let station = self.gateway_station(sender, packet.source);
-            return self.stop(station, packet, reason, fix);
+        let station = match to {
+            Onward::Interface(via) => return self.astray_at(via, sender, packet, fix),
+            Onward::Internet => self.gateway_station(sender, packet.source),
+            Onward::Peering(connection, vpc) => peering_station(connection, vpc),
+            Onward::Endpoint(endpoint) => Station::GatewayEndpoint { endpoint: endpoint.clone() },
         };
+        self.stop(station, packet, Reason::AnotherWay { table: sender.subnet.route_table.clone() }, fix)
+    }
+
+    /// An answer comes to an interface that its question did not come from.
+    fn astray_at(&mut self, via: &'i Attached<'a>, sender: &Attached<'a>, packet: Packet, fix: Option<Fix>) -> Passes {
         if crosses(Some(via.subnet), Some(sender.subnet)) {
             self.acl(Way::In, via.subnet, packet)?;
         }
@@ -370,6 +450,10 @@ impl<'i, 'a> Journey<'i, 'a> {
         let nats = &self.index.state.nat_gateways;
         nats.iter().find(|nat| attached.nat && nat.interface == attached.interface.id).map(|nat| nat.id.clone())
     }
+}
+
+fn peering_station(connection: &VpcPeeringConnectionId, vpc: &Vpc) -> Station {
+    Station::Peering { connection: connection.clone(), vpc: vpc.id.clone() }
 }
 
 pub(super) fn direction(way: Way) -> Direction {

@@ -19,7 +19,10 @@ use ipnet::Ipv4Net;
 use journey::Journey;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, net::Ipv4Addr};
-use types::id::{EniId, InternetGatewayId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcId};
+use types::id::{
+    EniId, InternetGatewayId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcEndpointId,
+    VpcId, VpcPeeringConnectionId,
+};
 
 /// The ports that Linux gives to those who connect. Source: Linux, Documentation/networking/ip-sysctl.rst,
 /// `ip_local_port_range`.
@@ -141,6 +144,18 @@ pub enum Station {
         interface: EniId,
         /// Its private address, which stands for the senders'.
         address: Ipv4Addr,
+    },
+    /// A VPC peering connection.
+    Peering {
+        /// Its id.
+        connection: VpcPeeringConnectionId,
+        /// The VPC that it leads to.
+        vpc: VpcId,
+    },
+    /// AWS's services behind a gateway endpoint.
+    GatewayEndpoint {
+        /// Its id.
+        endpoint: VpcEndpointId,
     },
     /// What answers within every VPC: the resolver, metadata, credentials.
     LocalService {

@@ -3,7 +3,7 @@
 use super::{Direction, Fix};
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::Ipv4Addr};
-use types::id::{EniId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, VpcId};
+use types::id::{EniId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, VpcId, VpcPeeringConnectionId};
 
 /// The end of a way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +91,15 @@ pub enum Reason {
         /// The gateway.
         nat_gateway: NatGatewayId,
     },
+    /// A peering connection leads to the other VPC's own addresses and no further.
+    NotBeyond {
+        /// The connection.
+        connection: VpcPeeringConnectionId,
+        /// The VPC there.
+        vpc: VpcId,
+        /// The address that it does not have.
+        address: Ipv4Addr,
+    },
     /// The interface gets the packet, and nothing there hands it on.
     NotForwarded {
         /// The interface.
@@ -136,6 +145,9 @@ impl fmt::Display for Reason {
             }
             Self::UnknownToNatGateway { nat_gateway } => {
                 write!(f, "the answer goes to {nat_gateway}, which knows no such connection")
+            }
+            Self::NotBeyond { connection, vpc, address } => {
+                write!(f, "{connection} leads to {vpc} and no further, and {address} is not in its blocks")
             }
             Self::NotForwarded { interface } => write!(f, "{interface} gets it, and nothing there hands it on"),
             Self::AnotherWay { table } => write!(f, "{table} sends the answer another way than the one back"),

@@ -120,6 +120,11 @@ pub struct VpcEndpoint {
 impl VpcEndpoint {
     /// Endpoints by VPC.
     pub const BY_VPC: Index<Self> = Index::new("vpc", |endpoint| vec![endpoint.vpc.to_string()]);
+
+    /// Whether routes lead to it; else it has interfaces.
+    pub fn is_gateway(&self) -> bool {
+        self.kind == "Gateway"
+    }
 }
 
 row!(VpcEndpoint, "vpc.endpoint", id, BY_VPC);

@@ -1,0 +1,96 @@
+//! What lies beyond a VPC's router besides the internet: other VPCs behind peering connections, and AWS's services behind
+//! gateway endpoints.
+//!
+//! Each is a link of its own from the router. What comes in by it must come from there and be meant for this VPC, so a
+//! peering connection leads to the other VPC's addresses and no further.
+
+use super::{
+    Index, address, attachment_namespace, cable, end, host_route, mac_of, neighbour, router_netns, short_name,
+};
+use crate::{
+    FabricPlan, Match, Route, RouteAction, Ruleset, Value, Vpc,
+    ruleset::{Range, accept},
+};
+use ipnet::Ipv4Net;
+use std::net::Ipv4Addr;
+
+/// The set of the devices of these links.
+pub(super) const BEYOND: &str = "beyond";
+/// The next hop on each of these links, whichever its end.
+const HOP: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 3);
+/// A gateway endpoint's own device.
+const DEVICE: &str = "eth0";
+
+/// The router's device for a peering connection or a gateway endpoint.
+fn link_of(id: &str) -> String {
+    short_name(if id.starts_with("pcx-") { 'p' } else { 'g' }, id)
+}
+
+/// What a route to a peering connection or a gateway endpoint does.
+pub(super) fn towards(id: &str) -> RouteAction {
+    RouteAction::Link { link: link_of(id), via: Some(HOP), source: None }
+}
+
+/// A VPC's part in the filter.
+pub(super) fn lay_filter(index: &Index<'_>, vpc: &Vpc, filter: &mut Ruleset) {
+    let mut sides: Vec<(String, Vec<Ipv4Net>)> =
+        index.peers(&vpc.id).map(|(id, peer)| (link_of(id.as_str()), peer.cidrs.clone())).collect();
+    let services = Ipv4Net::from(index.state.ground.gateway_endpoint_address());
+    let endpoints = index.state.gateway_endpoints.iter().filter(|endpoint| endpoint.vpc == vpc.id);
+    sides.extend(endpoints.map(|endpoint| (link_of(endpoint.id.as_str()), vec![services])));
+    for (link, sources) in sides {
+        if let Some(set) = filter.sets.get_mut(BEYOND) {
+            set.elements.insert(vec![Range::Link(link.clone())], Value::None);
+        }
+        let Some(chain) = filter.chains.get_mut("prerouting") else { continue };
+        for (source, own) in sources.iter().flat_map(|source| vpc.cidrs.iter().map(move |own| (source, own))) {
+            let when = [Match::From(link.clone()), Match::Source(*source), Match::Destination(*own)];
+            chain.rules.push(accept([vec![Match::Ipv4], when.to_vec()].concat()));
+        }
+    }
+}
+
+/// The links of all peering connections between VPCs that are there.
+pub(super) fn lay_peerings(index: &Index<'_>, plan: &mut FabricPlan) {
+    for peering in &index.state.peerings {
+        let [a, b] = &peering.vpcs;
+        if !(index.vpcs.contains_key(a) && index.vpcs.contains_key(b)) || a == b {
+            plan.omitted.insert(format!("{}: it does not connect two VPCs", peering.id));
+            continue;
+        }
+        let link = link_of(peering.id.as_str());
+        let names = [router_netns(a), router_netns(b)];
+        let macs = [a, b].map(|vpc| mac_of(&format!("{}/{vpc}", peering.id)));
+        for (name, there) in names.iter().zip([macs[1], macs[0]]) {
+            if let Some(router) = plan.namespaces.get_mut(name) {
+                router.neighbours.insert(neighbour(&link, HOP, there));
+            }
+        }
+        let [near, far] = [0, 1].map(|n| end(&names[n], &link, macs[n]));
+        plan.cables.insert(peering.id.as_str().to_owned(), cable(near, far));
+    }
+}
+
+/// The links and namespaces of all gateway endpoints.
+pub(super) fn lay_endpoints(index: &Index<'_>, plan: &mut FabricPlan) {
+    for endpoint in &index.state.gateway_endpoints {
+        if !index.vpcs.contains_key(&endpoint.vpc) {
+            plan.omitted.insert(format!("{}: no VPC {}", endpoint.id, endpoint.vpc));
+            continue;
+        }
+        let (link, name) = (link_of(endpoint.id.as_str()), endpoint.id.as_str());
+        let router_name = router_netns(&endpoint.vpc);
+        let (router_mac, own_mac) = (mac_of(&format!("{name}/router")), mac_of(name));
+        if let Some(router) = plan.namespaces.get_mut(&router_name) {
+            router.neighbours.insert(neighbour(&link, HOP, own_mac));
+        }
+        let services = index.state.ground.gateway_endpoint_address();
+        let namespace = attachment_namespace(plan, name);
+        namespace.addresses.insert(address(DEVICE, services, 32));
+        namespace.neighbours.insert(neighbour(DEVICE, HOP, router_mac));
+        namespace.routes.insert(host_route(Route::MAIN, HOP, DEVICE, None));
+        let action = RouteAction::Link { link: DEVICE.to_owned(), via: Some(HOP), source: Some(services) };
+        namespace.routes.insert(Route { table: Route::MAIN, destination: Ipv4Net::default(), action });
+        plan.cables.insert(name.to_owned(), cable(end(&router_name, &link, router_mac), end(name, DEVICE, own_mac)));
+    }
+}
