@@ -5,6 +5,8 @@ use crate::harness::possible;
 use crate::harness::server::{Server, WINDTUNNEL};
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 #[test]
@@ -21,6 +23,7 @@ fn a_server_is_started_used_looked_at_and_left() {
         server.pid()
     );
     assert_eq!(ready, expected, "expected one ready line that tells all that a script needs");
+    state_is_for_its_owner_alone(&server);
     exports_are_for_a_shell(&server);
     tools_find_it_by_the_exports(&server);
     status_tells_what_it_holds(&server);
@@ -38,6 +41,15 @@ fn a_server_is_started_used_looked_at_and_left() {
 
 fn shown_data(server: &Server) -> String {
     server.data().display().to_string()
+}
+
+fn state_is_for_its_owner_alone(server: &Server) {
+    let parts: Vec<_> = fs::read_dir(server.data()).unwrap().map(Result::unwrap).collect();
+    assert!(parts.len() > 3, "expected state in {parts:?}");
+    for part in parts {
+        let mode = part.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "expected nobody else to get at {}: {mode:o}", part.path().display());
+    }
 }
 
 fn exports_are_for_a_shell(server: &Server) {

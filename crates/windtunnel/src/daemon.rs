@@ -6,7 +6,7 @@
 use crate::admin::Admin;
 use crate::cli::ServeOptions;
 use crate::doors::Doors;
-use crate::paths::{Paths, RUN_ROOT};
+use crate::paths::{Paths, RUN_ROOT, make_private};
 use crate::services::{self, Ground, Layers, Services};
 use blob::BlobStore;
 use controller::{Limits, Runner, SystemClock};
@@ -102,7 +102,8 @@ impl Daemon {
         let listen = listener.local_addr().map_err(|error| error.to_string())?;
         let store = Store::open(&paths.data.join("store"), services::tables())
             .map_err(|error| format!("cannot open the data directory {}: {error}", paths.data.display()))?;
-        make_private(&paths.run)?;
+        make_private(&paths.run)
+            .map_err(|error| format!("cannot make {}: {error}. Windtunnel needs root for now.", paths.run.display()))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let vault = Vault::open(&paths.data).map_err(|error| format!("cannot open the key file: {error}"))?;
         let blobs =
@@ -204,15 +205,6 @@ impl Daemon {
         });
         outcome.await.map_err(|error| error.to_string())?
     }
-}
-
-fn make_private(dir: &std::path::Path) -> Result<(), String> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|error| format!("cannot make {}: {error}. Windtunnel needs root for now.", dir.display()))
 }
 
 /// The server of `paths` that runs, if one does.

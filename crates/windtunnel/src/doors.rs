@@ -1,7 +1,7 @@
 //! The doors inside the network: where tasks reach AWS's services.
 //!
-//! The service address in the internet namespace and each interface endpoint open onto the gateway. One controller opens
-//! and closes the doors as the network changes. A door opened too early, before its namespace is there, is tried again.
+//! The service addresses in the internet namespace, each interface endpoint and each gateway endpoint open onto the gateway.
+//! One controller opens and closes the doors as the network changes. A door opened too early, before its namespace is there, is tried again.
 
 use async_trait::async_trait;
 use controller::{Controller, Failure, Key, Next};
@@ -14,7 +14,7 @@ use store::{Change, Row, Store, View};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use types::Scope;
-use vpc::rows::{InterfaceState, InterfaceType, NetworkInterface};
+use vpc::rows::{InterfaceState, InterfaceType, NetworkInterface, VpcEndpoint};
 
 /// Where a door stands: a namespace and an address there.
 type Place = (String, SocketAddr);
@@ -36,10 +36,14 @@ impl Doors {
     fn wanted(&self, view: &View) -> BTreeSet<Place> {
         let mut wanted = BTreeSet::new();
         let attached = view.scan_all::<NetworkInterface>().filter(|(_, row)| row.state == InterfaceState::Attached);
+        let services = self.fabric.ground().gateway_endpoint_address();
+        let mut vpcs = BTreeSet::new();
         for (_, interface) in attached {
+            vpcs.insert(&interface.vpc);
             for port in [80, 443] {
-                let everyone = SocketAddr::from((self.fabric.service_address(), port));
-                wanted.insert((netplan::INTERNET.to_owned(), everyone));
+                for everyone in [self.fabric.service_address(), services] {
+                    wanted.insert((netplan::INTERNET.to_owned(), SocketAddr::from((everyone, port))));
+                }
                 let namespace = interface.attachment.as_ref().and_then(|attachment| attachment.namespace.clone());
                 if let (InterfaceType::VpcEndpoint, Some(namespace), Some(ip)) =
                     (interface.kind, namespace, interface.private_ip())
@@ -47,6 +51,10 @@ impl Doors {
                     wanted.insert((namespace, SocketAddr::from((ip, port))));
                 }
             }
+        }
+        let endpoints = view.scan_all::<VpcEndpoint>().filter(|(_, row)| row.is_gateway() && vpcs.contains(&row.vpc));
+        for (_, endpoint) in endpoints {
+            wanted.extend([80, 443].map(|port| (endpoint.id.to_string(), SocketAddr::from((services, port)))));
         }
         wanted
     }
@@ -72,7 +80,7 @@ impl Controller for Doors {
     }
 
     fn tables(&self) -> &'static [&'static str] {
-        &[NetworkInterface::TABLE]
+        &[NetworkInterface::TABLE, VpcEndpoint::TABLE]
     }
 
     fn keys(&self, view: &View, _: &Change) -> Vec<Key> {

@@ -5,6 +5,7 @@
 
 use sha2::{Digest, Sha256};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// The directories of one instance.
@@ -21,12 +22,20 @@ pub(crate) struct Paths {
 /// Under which all instances' run directories lie.
 pub(crate) const RUN_ROOT: &str = "/run/windtunnel";
 
+/// Makes a directory, and those above it, for its owner alone.
+pub(crate) fn make_private(dir: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
 impl Paths {
     /// The paths of the instance whose data directory is `data`, which is made if it does not exist.
     pub(crate) fn open(data: &Path) -> Result<Self, String> {
-        std::fs::create_dir_all(data).map_err(|error| {
+        let failed = |error: std::io::Error| {
             format!("cannot make the data directory {}: {error}. Choose another with --data-dir.", data.display())
-        })?;
+        };
+        make_private(data).map_err(failed)?;
+        // One that was there before may be open to others; what is within is not.
+        ["store", "blobs", "keys"].iter().try_for_each(|part| make_private(&data.join(part))).map_err(failed)?;
         let data = data.canonicalize().map_err(|error| format!("cannot resolve {}: {error}", data.display()))?;
         let digest = Sha256::digest(data.as_os_str().as_bytes());
         let instance = hex::encode(&digest[..4]);
