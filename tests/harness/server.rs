@@ -44,6 +44,14 @@ impl Server {
         server
     }
 
+    /// A server that answers, and waits a tenth of what AWS waits.
+    pub(crate) fn start_brisk() -> Self {
+        let mut server = Self::prepare();
+        server.begin(&["serve", "--pace", "10"]);
+        server.await_line("windtunnel serve", "windtunnel ready endpoint=", seconds(20));
+        server
+    }
+
     /// Starts `windtunnel serve`, for the first time or again.
     pub(crate) fn serve(&mut self) {
         self.begin(&["serve"]);

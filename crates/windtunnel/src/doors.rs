@@ -8,13 +8,18 @@ use controller::{Controller, Failure, Key, Next};
 use fabric::Fabric;
 use gateway::Gateway;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use store::{Change, Row, Store, View};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use types::Scope;
 use vpc::rows::{InterfaceState, InterfaceType, NetworkInterface, VpcEndpoint};
+
+/// After this a namespace that was not there yet is looked for again.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// Where a door stands: a namespace and an address there.
 type Place = (String, SocketAddr);
@@ -101,17 +106,18 @@ impl Controller for Doors {
             }
             stays
         });
-        let mut failure = None;
+        let (mut failure, mut next) = (None, Next::Done);
         for place in wanted {
             if self.lock().contains_key(&place) {
                 continue;
             }
             match self.open(&place) {
                 Ok(stop) => drop(self.lock().insert(place, stop)),
+                Err(error) if error.kind() == ErrorKind::NotFound => next = Next::After(AGAIN),
                 Err(error) => failure = Some(Failure::new(format_args!("{} in {}: {error}", place.1, place.0))),
             }
         }
-        failure.map_or(Ok(Next::Done), Err)
+        failure.map_or(Ok(next), Err)
     }
 }
 
