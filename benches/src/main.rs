@@ -8,6 +8,7 @@ mod alb;
 mod api;
 mod aws;
 mod figures;
+mod network;
 mod peers;
 mod process;
 mod start;
@@ -20,7 +21,8 @@ use std::process::ExitCode;
 type Outcome<T = ()> = Result<T, String>;
 type Case = (&'static str, fn(&mut Figures) -> Outcome);
 
-const CASES: [Case; 4] = [("start", start::run), ("api", api::run), ("task", task::run), ("alb", alb::run)];
+const CASES: [Case; 5] =
+    [("start", start::run), ("api", api::run), ("task", task::run), ("alb", alb::run), ("network", network::run)];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -40,7 +42,7 @@ fn main() -> ExitCode {
 fn measure(names: &[&str]) -> Outcome<Figures> {
     let all = matches!(names, [] | ["all"]);
     if let Some(unknown) = names.iter().find(|name| !all && !CASES.iter().any(|(case, _)| case == *name)) {
-        return Err(format!("there is no case {unknown}; there are all, start, api, task and alb"));
+        return Err(format!("there is no case {unknown}; there are all, start, api, task, alb and network"));
     }
     peers::check()?;
     let mut figures = Figures::new();

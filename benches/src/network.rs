@@ -1,0 +1,316 @@
+//! The network at size: what one more interface and one changed rule cost, and what the rules cost packets.
+//!
+//! A VPC of many interfaces in five of a hundred security groups of sixty rules each stands in a network namespace of the
+//! bench's own. What is timed is what the controller does for a change: the plan compiled anew and the kernel brought to
+//! it. Packets go between two interfaces with those rules, with none at all, and with as many rules one after the
+//! other, as iptables would have them.
+
+use crate::Outcome;
+use crate::figures::{Aim, Better, Figures, OURS, Samples};
+use fabric::{Fabric, FabricConfig};
+use ipnet::{IpNet, Ipv4Net};
+use netplan::{
+    Action, Attachment, Chain, FabricPlan, GroupRule, InterfaceAddress, MacAddress, Match, NetworkAcl,
+    NetworkInterface, NetworkState, Peer, PortRange, RouteTable, Rule, SecurityGroup, Subnet, Traffic, Verdict, Vpc,
+};
+use nix::sched::{CloneFlags, unshare};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use types::id::{EniId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcId, random_hex};
+
+/// How many interfaces there are: a few, and as many as one wants.
+const SIZES: [usize; 2] = [50, 1000];
+const GROUPS: usize = 100;
+const GROUPS_EACH: usize = 5;
+const RULES: usize = 60;
+/// How many changes are timed at each size.
+const CHANGES: usize = 100;
+/// How often packets are measured, and for how long each time.
+const ROUNDS: usize = 5;
+const ROUND: Duration = Duration::from_secs(1);
+const NONE: &str = "no rules";
+const LINEAR: &str = "one after the other";
+/// Where the two that speak listen.
+const PORT: u16 = 5000;
+/// What a connection says that is to be closed.
+const CLOSE: &[u8] = b"close";
+
+pub(crate) fn run(figures: &mut Figures) -> Outcome {
+    // A thread of its own, for it leaves the host's network.
+    std::thread::scope(|scope| {
+        let work = || {
+            unshare(CloneFlags::CLONE_NEWNET).map_err(|error| format!("a network namespace: {error}"))?;
+            changes(figures)?;
+            packets(figures)
+        };
+        scope.spawn(work).join().unwrap_or_else(|_| Err("the measurement broke off".to_owned()))
+    })
+}
+
+/// An instance's network of the bench's own, removed when it is dropped.
+struct Ground {
+    fabric: Fabric,
+    _folder: tempfile::TempDir,
+}
+
+impl Ground {
+    fn new() -> Outcome<Self> {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let config = FabricConfig { instance: random_hex(8), run_root: folder.path().to_owned() };
+        let fabric = Fabric::open(config).map_err(|error| error.to_string())?;
+        Ok(Self { fabric, _folder: folder })
+    }
+
+    fn apply(&self, plan: &FabricPlan) -> Outcome {
+        self.fabric.apply(plan).map(|_| ()).map_err(|error| error.to_string())
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        let _ = self.fabric.destroy();
+    }
+}
+
+fn id<T>(parse: fn(&str) -> Option<T>, prefix: &str, n: usize) -> T {
+    // As different from each other as ids by chance are.
+    let text = format!("{prefix}{:016x}0", (n as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    parse(&text).unwrap_or_else(|| unreachable!("{text} is an id"))
+}
+
+fn everything() -> IpNet {
+    Ipv4Net::default().into()
+}
+
+/// The address of the interface `n`: 250 in each /24.
+fn address(n: usize) -> Ipv4Addr {
+    Ipv4Addr::new(10, 0, (n / 240) as u8, (n % 240 + 10) as u8)
+}
+
+fn interface(n: usize) -> NetworkInterface {
+    let groups = (0..GROUPS_EACH).map(|g| id(SecurityGroupId::parse, "sg-", (n * 7 + g * 13) % GROUPS));
+    let [high, low] = (n as u16).to_be_bytes();
+    NetworkInterface {
+        id: id(EniId::parse, "eni-", n),
+        subnet: id(SubnetId::parse, "subnet-", 0),
+        mac: MacAddress([2, 0, 0, 0, high, low]),
+        addresses: vec![InterfaceAddress { private: address(n), public: None }],
+        groups: groups.collect(),
+        source_dest_check: true,
+        attachment: Some(Attachment { netns: format!("task{n}"), device_index: 0 }),
+    }
+}
+
+/// Sixty rules: blocks and ports of their own, some for other groups, and the one that lets the bench's packets in.
+fn group(n: usize) -> SecurityGroup {
+    let rule = |at: usize| {
+        let from = (1000 + at * 17) as u16;
+        let traffic = Traffic::Tcp(PortRange { from, to: from + 3 });
+        let peer = if at.is_multiple_of(6) {
+            Peer::Group(id(SecurityGroupId::parse, "sg-", (n + at) % GROUPS))
+        } else {
+            let block = Ipv4Net::new(Ipv4Addr::new(172, 16 + (at % 16) as u8, n as u8, 0), 24);
+            Peer::Cidr(block.map_or_else(|_| everything(), Into::into))
+        };
+        GroupRule { traffic, peer }
+    };
+    let own = GroupRule {
+        traffic: Traffic::Tcp(PortRange { from: PORT, to: PORT }),
+        peer: Peer::Cidr(IpNet::V4(Ipv4Net::new(Ipv4Addr::new(10, 0, 0, 0), 16).unwrap_or_default())),
+    };
+    SecurityGroup {
+        id: id(SecurityGroupId::parse, "sg-", n),
+        vpc: id(VpcId::parse, "vpc-", 0),
+        ingress: (1..RULES).map(rule).chain([own]).collect(),
+        egress: vec![GroupRule { traffic: Traffic::All, peer: Peer::Cidr(everything()) }],
+    }
+}
+
+/// A VPC of one large subnet.
+fn network(fabric: &Fabric, interfaces: usize) -> NetworkState {
+    let mut state = NetworkState::new(fabric.ground().clone());
+    let block = Ipv4Net::new(Ipv4Addr::new(10, 0, 0, 0), 16).unwrap_or_default();
+    let vpc: VpcId = id(VpcId::parse, "vpc-", 0);
+    let (table, acl) = (id(RouteTableId::parse, "rtb-", 0), id(NetworkAclId::parse, "acl-", 0));
+    state.vpcs.push(Vpc { id: vpc.clone(), cidrs: vec![block] });
+    state.subnets.push(Subnet {
+        id: id(SubnetId::parse, "subnet-", 0),
+        vpc: vpc.clone(),
+        cidr: block,
+        zone: "us-east-1a".to_owned(),
+        route_table: RouteTableId::clone(&table),
+        network_acl: NetworkAclId::clone(&acl),
+    });
+    state.route_tables.push(RouteTable { id: table, vpc: vpc.clone(), routes: Vec::new() });
+    let all = netplan::AclEntry { number: 100, allow: true, traffic: Traffic::All, cidr: everything() };
+    state.network_acls.push(NetworkAcl { id: acl, vpc, ingress: vec![all.clone()], egress: vec![all] });
+    state.security_groups = (0..GROUPS).map(group).collect();
+    state.network_interfaces = (0..interfaces).map(interface).collect();
+    state
+}
+
+/// How much memory the machine has taken, in KiB.
+fn taken_kib() -> f64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let field = |name: &str| -> f64 {
+        let line = text.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0.0)
+    };
+    field("MemTotal:") - field("MemAvailable:")
+}
+
+fn changes(figures: &mut Figures) -> Outcome {
+    let measures = [
+        ["one more interface among 50", "one changed rule among 50", "memory of an interface, 50"],
+        ["one more interface among 1000", "one changed rule among 1000", "memory of an interface, 1000"],
+    ];
+    for (interfaces, [added, changed, memory]) in SIZES.into_iter().zip(measures) {
+        let ground = Ground::new()?;
+        let before = taken_kib();
+        let mut state = network(&ground.fabric, interfaces);
+        let plan = netplan::compile(&state);
+        if let Some(omitted) = plan.omitted.first() {
+            return Err(format!("the plan is not whole: {omitted}"));
+        }
+        ground.apply(&plan)?;
+        let mut each = Samples::default();
+        each.add(OURS, (taken_kib() - before) / interfaces as f64);
+        let (mut more, mut rule) = (Vec::new(), Vec::new());
+        for n in 0..CHANGES {
+            let timed = |state: &NetworkState| -> Outcome<f64> {
+                let begun = Instant::now();
+                ground.apply(&netplan::compile(state))?;
+                Ok(begun.elapsed().as_secs_f64() * 1e3)
+            };
+            state.network_interfaces.push(interface(interfaces + n));
+            more.push(timed(&state)?);
+            let group = &mut state.security_groups[n % GROUPS];
+            group.ingress[0].traffic = Traffic::Udp(PortRange { from: 9000 + n as u16, to: 9000 + n as u16 });
+            rule.push(timed(&state)?);
+        }
+        figures.add(("network", added, "ms, p99"), Better::Less, &p99(more), &[], Aim::AtMost(10.0));
+        figures.add(("network", changed, "ms, p99"), Better::Less, &p99(rule), &[], Aim::AtMost(10.0));
+        figures.add(("network", memory, "KiB"), Better::Less, &each, &[], Aim::None);
+    }
+    Ok(())
+}
+
+fn p99(mut all: Vec<f64>) -> Samples {
+    all.sort_by(f64::total_cmp);
+    let mut samples = Samples::default();
+    samples.add(OURS, all.get(all.len() * 99 / 100).copied().unwrap_or_default());
+    samples
+}
+
+/// The plan without any filter in the router.
+fn unfiltered(mut plan: FabricPlan, router: &str) -> FabricPlan {
+    if let Some(namespace) = plan.namespaces.get_mut(router) {
+        namespace.filter = None;
+    }
+    plan
+}
+
+/// The plan with each rule of an interface's groups one after the other, before the one that lets the packets through.
+fn linear(mut plan: FabricPlan, router: &str) -> FabricPlan {
+    let Some(filter) = plan.namespaces.get_mut(router).and_then(|namespace| namespace.filter.as_mut()) else {
+        return plan;
+    };
+    let accept = |when| Rule { when, then: Action::Verdict(Verdict::Accept) };
+    let mut rules = vec![accept(vec![Match::Established])];
+    for n in 0..GROUPS_EACH * RULES {
+        let block = Ipv4Net::new(Ipv4Addr::new(172, 16 + (n % 16) as u8, (n / 16) as u8, 0), 24).unwrap_or_default();
+        let port = 1000 + n as u16;
+        rules.push(accept(vec![Match::Ipv4, Match::Source(block), Match::Protocol(6), Match::Port(port, port)]));
+    }
+    rules.push(accept(vec![Match::Protocol(6), Match::Port(PORT, PORT)]));
+    if let Some(ingress) = filter.chains.get_mut("ingress") {
+        *ingress = Chain { rules, ..ingress.clone() };
+    }
+    plan
+}
+
+fn packets(figures: &mut Figures) -> Outcome {
+    let ground = Ground::new()?;
+    let state = network(&ground.fabric, 20);
+    let router = netplan::router_netns(&state.vpcs[0].id);
+    let plan = netplan::compile(&state);
+    let plans = [(OURS, plan.clone()), (NONE, unfiltered(plan.clone(), &router)), (LINEAR, linear(plan, &router))];
+    let (mut connections, mut stream) = (Samples::default(), Samples::default());
+    for _ in 0..ROUNDS {
+        for (who, plan) in &plans {
+            ground.apply(plan)?;
+            connections.add(who, connecting(&ground.fabric)?);
+            stream.add(who, streaming(&ground.fabric)?);
+        }
+    }
+    let peers = [NONE, LINEAR];
+    figures.add(("network", "connections", "a second"), Better::More, &connections, &peers, Aim::Times(0.9));
+    figures.add(("network", "one stream", "Gbit/s"), Better::More, &stream, &peers, Aim::Times(0.9));
+    Ok(())
+}
+
+/// Connections that are opened and closed in a second, one after the other.
+fn connecting(fabric: &Fabric) -> Outcome<f64> {
+    spoken(fabric, |connect| {
+        let (begun, mut count) = (Instant::now(), 0.0);
+        while begun.elapsed() < ROUND {
+            let mut stream = connect()?;
+            stream.write_all(CLOSE)?;
+            // It ends at the other side, so that this one keeps no ports waiting.
+            stream.read_to_end(&mut Vec::new())?;
+            count += 1.0;
+        }
+        Ok(count / begun.elapsed().as_secs_f64())
+    })
+}
+
+/// What one connection carries, in Gbit/s.
+fn streaming(fabric: &Fabric) -> Outcome<f64> {
+    spoken(fabric, |connect| {
+        let mut stream = connect()?;
+        let (begun, mut sent) = (Instant::now(), 0.0);
+        let block = vec![0; 128 * 1024];
+        while begun.elapsed() < ROUND {
+            stream.write_all(&block)?;
+            sent += block.len() as f64 * 8e-9;
+        }
+        Ok(sent / begun.elapsed().as_secs_f64())
+    })
+}
+
+type Connect<'c> = &'c dyn Fn() -> std::io::Result<std::net::TcpStream>;
+
+/// Has the interface 0 speak to the interface 1, which takes in what it is sent, and closes what says so.
+fn spoken(fabric: &Fabric, speak: impl FnOnce(Connect<'_>) -> std::io::Result<f64>) -> Outcome<f64> {
+    let failed = |error: std::io::Error| error.to_string();
+    let target = SocketAddr::from((address(1), PORT));
+    let listener = fabric.listen_tcp("task1", target).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let listen = || {
+            let mut block = vec![0; 256 * 1024];
+            while !done.load(Ordering::Relaxed) {
+                let Ok((mut stream, _)) = listener.accept() else {
+                    std::thread::yield_now();
+                    continue;
+                };
+                let _ = stream.set_nonblocking(false);
+                let _ = stream.set_read_timeout(Some(Duration::from_secs(3)));
+                while stream.read(&mut block).is_ok_and(|length| length > 0 && block[..length] != *CLOSE) {}
+            }
+        };
+        scope.spawn(listen);
+        let connect = || {
+            let stream = fabric.connect_tcp("task0", target)?;
+            stream.set_nonblocking(false)?;
+            stream.set_read_timeout(Some(Duration::from_secs(3)))?;
+            Ok(stream)
+        };
+        let outcome = speak(&connect).map_err(failed);
+        done.store(true, Ordering::Relaxed);
+        outcome
+    })
+}
