@@ -100,8 +100,9 @@ pub(crate) fn run() -> Result<(), String> {
         Command::Reset { yes, .. } => crate::reset::data(&Paths::open(&data)?, yes),
         Command::Coverage { service, json } => crate::coverage::print(service.as_deref(), json),
         Command::Completion { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "windtunnel", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "windtunnel", &mut script);
+            crate::output::print(&String::from_utf8_lossy(&script))
         }
     }
 }

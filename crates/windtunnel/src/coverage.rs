@@ -1,6 +1,8 @@
 //! `windtunnel coverage`: which operations of the AWS API are implemented.
 
+use crate::output;
 use serde_json::json;
+use std::fmt::Write;
 
 /// Prints the table, of one service or of all.
 pub(crate) fn print(service: Option<&str>, as_json: bool) -> Result<(), String> {
@@ -18,18 +20,17 @@ pub(crate) fn print(service: Option<&str>, as_json: bool) -> Result<(), String> 
                 json!({ "service": info.name, "implemented": implemented, "notImplemented": missing })
             })
             .collect();
-        println!("{}", serde_json::Value::from(shown));
-        return Ok(());
+        return output::say(serde_json::Value::from(shown));
     }
-    println!("{:<18}{:>12}{:>8}", "service", "implemented", "of");
+    let mut table = format!("{:<18}{:>12}{:>8}\n", "service", "implemented", "of");
     for info in &known {
-        println!("{:<18}{:>12}{:>8}", info.name, info.operations.len(), info.all.len());
+        let _ = writeln!(table, "{:<18}{:>12}{:>8}", info.name, info.operations.len(), info.all.len());
     }
     if let (Some(_), [info]) = (service, known.as_slice()) {
-        println!();
+        table.push('\n');
         for name in info.all {
-            println!("  {} {name}", if info.operation(name).is_some() { "yes" } else { " no" });
+            let _ = writeln!(table, "  {} {name}", if info.operation(name).is_some() { "yes" } else { " no" });
         }
     }
-    Ok(())
+    output::print(&table)
 }

@@ -6,6 +6,7 @@
 use crate::admin::Admin;
 use crate::cli::ServeOptions;
 use crate::doors::Doors;
+use crate::output::say;
 use crate::paths::{Paths, RUN_ROOT, make_private};
 use crate::services::{self, Ground, Layers, Services};
 use blob::BlobStore;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use types::Clock;
@@ -55,10 +56,14 @@ pub(crate) struct Daemon {
 pub(crate) fn serve(paths: &Paths, options: &ServeOptions) -> Result<(), String> {
     log_to_stderr();
     block_on(async {
+        let mut end = EndSignals::listen()?;
         let daemon = Daemon::start(paths, options).await?;
-        println!("{}", daemon.ready_line());
-        wait_for_signal().await?;
-        daemon.stop().await
+        let told = say(daemon.ready_line());
+        if told.is_ok() {
+            end.wait().await;
+        }
+        daemon.stop().await?;
+        told
     })
 }
 
@@ -68,15 +73,26 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, String>>) -> Resu
     runtime.map_err(|error| format!("cannot start the async runtime: {error}"))?.block_on(work)
 }
 
-/// Ends with SIGINT or SIGTERM.
-pub(crate) async fn wait_for_signal() -> Result<(), String> {
-    let handler = |kind| signal(kind).map_err(|error| format!("cannot handle signals: {error}"));
-    let (mut interrupt, mut terminate) = (handler(SignalKind::interrupt())?, handler(SignalKind::terminate())?);
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// SIGINT and SIGTERM, heeded from the moment when this is made: one that comes while the server starts ends it in an
+/// orderly way as soon as it has started, and not halfway with things made on the host.
+pub(crate) struct EndSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl EndSignals {
+    pub(crate) fn listen() -> Result<Self, String> {
+        let handler = |kind| signal(kind).map_err(|error| format!("cannot handle signals: {error}"));
+        Ok(Self { interrupt: handler(SignalKind::interrupt())?, terminate: handler(SignalKind::terminate())? })
     }
-    Ok(())
+
+    /// Ends with the first of them that has come since.
+    pub(crate) async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// Logs to standard error, at the level of `WINDTUNNEL_LOG` (default `warn`).

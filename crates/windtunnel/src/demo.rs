@@ -1,7 +1,8 @@
 //! `windtunnel demo`: the reference deployment, built through the AWS API, checked, and kept until Ctrl-C.
 
 use crate::cli::ServeOptions;
-use crate::daemon::{self, Daemon};
+use crate::daemon::{self, Daemon, EndSignals};
+use crate::output::{print, say};
 use crate::paths::Paths;
 use deploy::client::Clients;
 use deploy::reference::{self, Deployment, Progress, SERVICES};
@@ -14,43 +15,37 @@ use std::time::Duration;
 pub(crate) fn run(paths: &Paths, options: &ServeOptions, once: bool) -> Result<(), String> {
     daemon::log_to_stderr();
     daemon::block_on(async {
-        let (own, endpoint) = if let Some(beacon) = daemon::running(paths) {
-            println!("Using the server at {} (pid {}).", beacon.endpoint, beacon.pid);
-            (None, beacon.endpoint)
-        } else {
-            let own = Daemon::start(paths, options).await?;
-            println!("{}", own.ready_line());
-            let endpoint = own.beacon.endpoint.clone();
-            (Some(own), endpoint)
-        };
-        let built = show(paths, &endpoint).await;
-        let outcome = match built {
-            Ok(()) if once => Ok(()),
-            Ok(()) => {
-                println!(
-                    "\nCtrl-C ends {}.",
-                    if own.is_some() { "the demo and its server" } else { "the demo; the server stays" }
-                );
-                daemon::wait_for_signal().await
-            }
-            Err(text) => Err(text),
-        };
-        if let Some(own) = own {
-            own.stop().await?;
+        let mut end = EndSignals::listen()?;
+        if let Some(beacon) = daemon::running(paths) {
+            say(format_args!("Using the server at {} (pid {}).", beacon.endpoint, beacon.pid))?;
+            return stay(paths, &beacon.endpoint, &mut end, once, "the demo; the server stays").await;
         }
+        let own = Daemon::start(paths, options).await?;
+        let outcome = match say(own.ready_line()) {
+            Ok(()) => stay(paths, &own.beacon.endpoint, &mut end, once, "the demo and its server").await,
+            untold => untold,
+        };
+        own.stop().await?;
         outcome
     })
 }
 
-async fn show(paths: &Paths, endpoint: &str) -> Result<(), String> {
+/// Builds and shows the deployment, and waits for Ctrl-C, which ends `what`.
+async fn stay(paths: &Paths, endpoint: &str, end: &mut EndSignals, once: bool, what: &str) -> Result<(), String> {
+    show(paths, endpoint, end).await?;
+    if !once {
+        say(format_args!("\nCtrl-C ends {what}."))?;
+        end.wait().await;
+    }
+    Ok(())
+}
+
+async fn show(paths: &Paths, endpoint: &str, end: &mut EndSignals) -> Result<(), String> {
     let clients = Clients::new(endpoint, types::Region::DEFAULT);
     let mut steps = Steps::new();
     let deployment = tokio::select! {
         built = reference::build(&clients, &mut steps) => built.map_err(|failure| failure.to_string())?,
-        stopped = daemon::wait_for_signal() => {
-            stopped?;
-            return Err("interrupted".to_owned());
-        }
+        () = end.wait() => return Err("interrupted".to_owned()),
     };
     let certificate = paths.data.join("demo-ca.pem");
     fs::write(&certificate, &deployment.certificate)
@@ -60,22 +55,27 @@ async fn show(paths: &Paths, endpoint: &str) -> Result<(), String> {
         let answer = reference::check(&deployment, service).await.map_err(|failure| failure.to_string())?;
         steps.done(&answer);
     }
-    explain(endpoint, &deployment);
-    Ok(())
+    print(&explain(endpoint, &deployment))
 }
 
-fn explain(endpoint: &str, deployment: &Deployment) {
+/// How it is reached and inspected.
+fn explain(endpoint: &str, deployment: &Deployment) -> String {
     let name = &deployment.dns_name;
     let address = deployment.addresses.first().map_or_else(|| "<address>".to_owned(), ToString::to_string);
-    println!("\nReach it:");
-    for service in SERVICES {
-        println!("  curl -k --resolve {name}:443:{address} https://{name}{}/1", service.path);
-    }
-    println!("  curl -i --resolve {name}:80:{address} http://{name}/      # redirects to HTTPS");
-    println!("\nInspect it:");
-    println!("  eval \"$(windtunnel env)\"            # points the aws command line at {endpoint}");
-    println!("  aws ecs describe-services --cluster {} --services user-service", reference::CLUSTER);
-    println!("  aws ec2 describe-vpcs --vpc-ids {}", deployment.vpc);
+    let mut lines = vec![String::new(), "Reach it:".to_owned()];
+    lines.extend(
+        SERVICES.map(|service| format!("  curl -k --resolve {name}:443:{address} https://{name}{}/1", service.path)),
+    );
+    lines.extend([
+        format!("  curl -i --resolve {name}:80:{address} http://{name}/      # redirects to HTTPS"),
+        String::new(),
+        "Inspect it:".to_owned(),
+        format!("  eval \"$(windtunnel env)\"            # points the aws command line at {endpoint}"),
+        format!("  aws ecs describe-services --cluster {} --services user-service", reference::CLUSTER),
+        format!("  aws ec2 describe-vpcs --vpc-ids {}", deployment.vpc),
+        String::new(),
+    ]);
+    lines.join("\n")
 }
 
 /// Steps on a terminal with a spinner, elsewhere one line a step.
@@ -114,6 +114,7 @@ impl Progress for Steps {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
-        println!("✓ {} · {result}", self.step);
+        // What cannot be said here is told where the demo says how it is reached.
+        let _ = say(format_args!("✓ {} · {result}", self.step));
     }
 }

@@ -10,6 +10,7 @@ mod coverage;
 mod daemon;
 mod demo;
 mod doors;
+mod output;
 mod paths;
 mod reset;
 mod services;

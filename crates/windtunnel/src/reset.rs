@@ -1,9 +1,10 @@
 //! `windtunnel reset`: forget everything; `reset --host`: clear what crashed servers left in the kernel.
 
 use crate::daemon;
+use crate::output::{print, say};
 use crate::paths::{Paths, RUN_ROOT};
 use std::fs;
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 use std::path::Path;
 
 /// Clears what servers that no longer run left on the host: tasks, namespaces, links, rules, mounts, control groups.
@@ -12,11 +13,11 @@ pub(crate) fn host() -> Result<(), String> {
     // The network first: it knows by its lock which servers run, and without it nothing of theirs reaches anyone.
     let dead = fabric::reset_host(root).map_err(|error| format!("cannot clear the network: {error}"))?;
     if dead.is_empty() {
-        println!("nothing was left on this host");
+        say("nothing was left on this host")?;
     }
     for instance in dead {
         clear_tasks(&root.join(&instance), &instance)?;
-        println!("cleared instance {instance}");
+        say(format_args!("cleared instance {instance}"))?;
     }
     Ok(())
 }
@@ -50,16 +51,14 @@ pub(crate) fn data(paths: &Paths, yes: bool) -> Result<(), String> {
         .map_err(|error| format!("cannot clear the network: {error}"))?;
     clear_tasks(&paths.run, &paths.instance)?;
     fs::remove_dir_all(&paths.data).map_err(|error| format!("cannot delete {}: {error}", paths.data.display()))?;
-    println!("deleted {}", paths.data.display());
-    Ok(())
+    say(format_args!("deleted {}", paths.data.display()))
 }
 
 fn confirmed(paths: &Paths) -> Result<bool, String> {
     if !std::io::stdin().is_terminal() {
         return Err("reset deletes all state; say --yes where there is no terminal to ask".to_owned());
     }
-    print!("Delete {} with everything in it? [y/N] ", paths.data.display());
-    std::io::stdout().flush().map_err(|error| error.to_string())?;
+    print(&format!("Delete {} with everything in it? [y/N] ", paths.data.display()))?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).map_err(|error| error.to_string())?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

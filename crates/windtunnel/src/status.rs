@@ -1,6 +1,7 @@
 //! `windtunnel status` and `windtunnel env`: what runs, and how tools reach it.
 
 use crate::daemon::{self, Beacon};
+use crate::output::say;
 use crate::paths::Paths;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -11,22 +12,19 @@ use std::time::Duration;
 pub(crate) fn status(paths: &Paths, as_json: bool) -> Result<(), String> {
     let Some(beacon) = daemon::running(paths) else {
         if as_json {
-            println!("{}", json!({ "status": "stopped", "dataDir": paths.data.display().to_string() }));
-            return Ok(());
+            return say(json!({ "status": "stopped", "dataDir": paths.data.display().to_string() }));
         }
-        println!("{:<20}{}", "stopped", paths.data.display());
-        println!("Start it with: windtunnel serve");
-        return Ok(());
+        say(format_args!("{:<20}{}", "stopped", paths.data.display()))?;
+        return say("Start it with: windtunnel serve");
     };
     let found = fetch(&beacon)?;
     if as_json {
-        println!("{found}");
-        return Ok(());
+        return say(found);
     }
-    println!("{:<20}{} (pid {})", "running", beacon.endpoint, beacon.pid);
-    println!("{:<20}{}", "data", beacon.data_dir);
+    say(format_args!("{:<20}{} (pid {})", "running", beacon.endpoint, beacon.pid))?;
+    say(format_args!("{:<20}{}", "data", beacon.data_dir))?;
     for (name, count) in found["resources"].as_object().into_iter().flatten() {
-        println!("{:<20}{count}", spaced(name));
+        say(format_args!("{:<20}{count}", spaced(name)))?;
     }
     Ok(())
 }
@@ -74,9 +72,7 @@ pub(crate) fn env(paths: &Paths, listen: Option<SocketAddr>, as_json: bool) -> R
     if as_json {
         let object: serde_json::Map<String, Value> =
             variables.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
-        println!("{}", Value::Object(object));
-    } else {
-        variables.iter().for_each(|(name, value)| println!("export {name}={value}"));
+        return say(Value::Object(object));
     }
-    Ok(())
+    variables.iter().try_for_each(|(name, value)| say(format_args!("export {name}={value}")))
 }
