@@ -13,6 +13,7 @@ mod stories {
     mod clients;
     mod demo;
     mod first_steps;
+    mod hostile_images;
     mod negative_space;
     mod security_groups;
     mod survival;

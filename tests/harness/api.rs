@@ -67,6 +67,30 @@ impl Api {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> std::io::Result<Answer> {
+        let signed = self.sign(at, service, path, headers, &payload_hash(body));
+        self.send(path, &signed, body)
+    }
+
+    /// A POST signed for the body `signed` and sent with another.
+    pub(crate) fn post_other(
+        &self,
+        service: &str,
+        headers: &[(&str, &str)],
+        signed: &[u8],
+        sent: &[u8],
+    ) -> std::io::Result<Answer> {
+        let headers = self.sign(now(), service, "/", headers, &payload_hash(signed));
+        self.send("/", &headers, sent)
+    }
+
+    fn sign(
+        &self,
+        at: Timestamp,
+        service: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        hash: &str,
+    ) -> ::http::HeaderMap {
         let mut map = ::http::HeaderMap::new();
         map.insert("host", self.address.to_string().parse().unwrap());
         for (name, value) in headers {
@@ -78,8 +102,12 @@ impl Api {
             region: "us-east-1".to_owned(),
             service: service.to_owned(),
         };
-        signer.sign("POST", path, "", &mut map, &payload_hash(body), at).unwrap();
-        let headers: Vec<_> = map.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        signer.sign("POST", path, "", &mut map, hash, at).unwrap();
+        map
+    }
+
+    fn send(&self, path: &str, headers: &::http::HeaderMap, body: &[u8]) -> std::io::Result<Answer> {
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
         http::request(self.address, "POST", path, &headers, body)
     }
 

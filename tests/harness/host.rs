@@ -148,6 +148,11 @@ impl Traces {
     }
 }
 
+/// The names in a directory; none where there is no such directory.
+pub(crate) fn names(dir: &Path) -> BTreeSet<String> {
+    entries(dir).iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect()
+}
+
 fn entries(dir: &Path) -> Vec<PathBuf> {
     fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }

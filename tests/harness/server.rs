@@ -63,11 +63,18 @@ impl Server {
         self.begin(&["demo"]);
     }
 
-    fn begin(&mut self, arguments: &[&str]) {
-        let file = |name: &str| File::create(self.root.path().join(name)).unwrap();
+    /// Starts a command that becomes the server, and does not wait for it.
+    pub(crate) fn begin(&mut self, arguments: &[&str]) {
+        let stdout = File::create(self.root.path().join("stdout")).unwrap();
+        self.begin_to(arguments, stdout.into());
+    }
+
+    /// The same where its standard output goes elsewhere.
+    pub(crate) fn begin_to(&mut self, arguments: &[&str], stdout: Stdio) {
+        let stderr = File::create(self.root.path().join("stderr")).unwrap();
         let mut command = self.command(arguments);
         command.args(["--listen", &self.address.to_string()]);
-        command.stdin(Stdio::null()).stdout(file("stdout")).stderr(file("stderr"));
+        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         self.child = Some(command.spawn().unwrap());
     }
 

@@ -1,6 +1,6 @@
 //! Clients as they are installed: the AWS CLI, boto3, skopeo, podman and Terraform, each against one server.
 
-use crate::harness::clients::{client, succeed};
+use crate::harness::clients::{both, client, succeed};
 use crate::harness::image;
 use crate::harness::possible;
 use crate::harness::server::Server;
@@ -58,6 +58,12 @@ fn the_aws_cli_speaks_every_protocol() {
     }
     let pages = aws(&server, &["logs", "describe-log-groups", "--page-size", "1"]);
     assert_eq!(pages["logGroups"].as_array().map(Vec::len), Some(3));
+    // ECR, as the README has it: a repository, a login, and lists.
+    let made = aws(&server, &["ecr", "create-repository", "--repository-name", "team/cli"]);
+    assert_eq!(made["repository"]["repositoryName"], "team/cli");
+    let password = succeed(pointed(&server, "aws").args(["ecr", "get-login-password"]));
+    assert!(password.trim().len() > 20, "expected ECR to give a password, but: {password:?}");
+    assert_eq!(aws(&server, &["ecr", "list-images", "--repository-name", "team/cli"])["imageIds"], json!([]));
     // Metrics, in whichever protocol the CLI has for them.
     assert_eq!(aws(&server, &["cloudwatch", "list-metrics"])["Metrics"], json!([]));
     // Errors, as the CLI shows them.
@@ -157,6 +163,54 @@ fn engines_push_and_pull_images() {
             .collect();
         assert!(tags.contains(&&json!("again")), "expected podman's push to be there, but: {images}");
     }
+    server.leave();
+}
+
+/// As the README has it: a repository, a login with the password that the CLI gives, a build, a push to the server's own
+/// address, and a pull that brings the same image back.
+#[test]
+fn what_is_built_is_pushed_with_the_password_of_the_cli() {
+    if !possible(&["aws", "buildah", "skopeo"]) {
+        return;
+    }
+    let server = Server::start();
+    aws(&server, &["ecr", "create-repository", "--repository-name", "built"]);
+    let store = server.scratch().join("buildah");
+    let auth = server.scratch().join("auth.json");
+    let buildah = |arguments: &[&str]| {
+        let mut command = client("buildah");
+        command.arg("--root").arg(store.join("root")).arg("--runroot").arg(store.join("run"));
+        command.args(["--storage-driver", "vfs"]).args(arguments).env("REGISTRY_AUTH_FILE", &auth);
+        command
+    };
+    let registry = server.address.to_string();
+    let mut login = buildah(&["login", "--tls-verify=false", "--username", "AWS", "--password-stdin", &registry]);
+    let password = server.scratch().join("password");
+    fs::write(&password, succeed(pointed(&server, "aws").args(["ecr", "get-login-password"]))).unwrap();
+    succeed(login.stdin(fs::File::open(&password).unwrap()));
+    fs::write(&password, "wrong").unwrap();
+    let mut login = buildah(&["login", "--tls-verify=false", "--username", "AWS", "--password-stdin", &registry]);
+    login.env("REGISTRY_AUTH_FILE", server.scratch().join("other.json"));
+    let refused = login.stdin(fs::File::open(&password).unwrap()).output().unwrap();
+    assert!(!refused.status.success(), "expected a wrong password to be refused, but: {}", both(&refused));
+
+    let context = server.scratch().join("context");
+    fs::create_dir(&context).unwrap();
+    fs::write(context.join("Containerfile"), "FROM scratch\nCOPY page /page\nLABEL told=by-a-story\n").unwrap();
+    fs::write(context.join("page"), "hello").unwrap();
+    let image = format!("{registry}/built:v1");
+    succeed(buildah(&["build", "--quiet", "--isolation", "chroot", "--tag", &image]).arg(&context));
+    succeed(&mut buildah(&["push", "--quiet", "--tls-verify=false", &image]));
+
+    let found = aws(&server, &["ecr", "describe-images", "--repository-name", "built", "--image-ids", "imageTag=v1"]);
+    let digest = found["imageDetails"][0]["imageDigest"].as_str().unwrap().to_owned();
+    let source = format!("docker://{registry}/built@{digest}");
+    let mut inspect = client("skopeo");
+    inspect.args(["inspect", "--tls-verify=false", "--authfile"]).arg(&auth).arg(&source);
+    let told: Value = serde_json::from_str(&succeed(&mut inspect)).unwrap();
+    assert_eq!((&told["Digest"], &told["Labels"]["told"]), (&json!(digest), &json!("by-a-story")), "{told}");
+    succeed(&mut buildah(&["rmi", "--all", "--force"]));
+    succeed(&mut buildah(&["pull", "--quiet", "--tls-verify=false", &image]));
     server.leave();
 }
 

@@ -1,13 +1,16 @@
 //! What a new user does first: start the server, point a tool at it, look, make mistakes, and leave.
 
 use crate::harness::clients::{both, client, succeed};
-use crate::harness::possible;
 use crate::harness::server::{Server, WINDTUNNEL};
+use crate::harness::{eventually, http, possible, seconds};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use std::fs;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 #[test]
 fn a_server_is_started_used_looked_at_and_left() {
@@ -28,6 +31,7 @@ fn a_server_is_started_used_looked_at_and_left() {
     tools_find_it_by_the_exports(&server);
     status_tells_what_it_holds(&server);
     mistakes_are_told_with_the_next_step(&server);
+    a_reader_may_go_away(&server);
 
     let processes = server.traces.processes();
     let status = server.end(Signal::SIGINT);
@@ -113,6 +117,60 @@ fn mistakes_are_told_with_the_next_step(server: &Server) {
     wrong(&["serve", "--listen", "nowhere"], 2, &["--listen"]);
     wrong(&["serve", "--nonsense"], 2, &["--nonsense", "--help"]);
     wrong(&["fly"], 2, &["fly", "--help"]);
+}
+
+/// `windtunnel … | head -1`, and a disk that is full.
+fn a_reader_may_go_away(server: &Server) {
+    let (data, all) = (shown_data(server), ["status", "env", "coverage", "completion bash", "status --json"]);
+    for asked in all {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let told = |stdout: Stdio| {
+            let mut command = Command::new(WINDTUNNEL);
+            command.args(["--data-dir", &data]).args(asked.split(' ')).stdout(stdout).output().unwrap()
+        };
+        let gone = told(writer.into());
+        assert!(gone.status.success() && gone.stderr.is_empty(), "{asked} to nobody: {}", both(&gone));
+        let full = told(File::options().write(true).open("/dev/full").unwrap().into());
+        let words = String::from_utf8_lossy(&full.stderr).into_owned();
+        assert_eq!(full.status.code(), Some(1), "{asked} to a full disk: {}", both(&full));
+        assert!(words.starts_with("windtunnel: cannot write") && words.lines().count() == 1, "{asked}: {words}");
+    }
+}
+
+/// Whenever Ctrl-C comes, also while the server starts, nothing is left.
+#[test]
+fn ctrl_c_while_it_starts_leaves_nothing() {
+    if !possible(&[]) {
+        return;
+    }
+    for milliseconds in [5, 20, 40, 80, 120, 200] {
+        let mut server = Server::prepare();
+        server.begin(&["serve"]);
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        let status = server.end(Signal::SIGINT);
+        // A process that has not come to its own first line yet is ended by the kernel, and has made nothing.
+        let ended = status.success() || status.signal() == Some(Signal::SIGINT as i32);
+        assert!(ended, "expected Ctrl-C after {milliseconds} ms to be a clean end, but: {status}");
+        server.assert_host_as_before(&BTreeSet::new());
+    }
+}
+
+/// What starts the server may stop listening to what it says.
+#[test]
+fn a_server_that_nobody_listens_to_serves_and_leaves_nothing() {
+    if !possible(&[]) {
+        return;
+    }
+    let mut server = Server::prepare();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    server.begin_to(&["serve"], writer.into());
+    eventually("a server that nobody listens to answers", seconds(20), || {
+        let answer = http::request(server.address, "GET", "/_windtunnel/status", &[], b"");
+        answer.map(|answer| assert_eq!(answer.status, 200))
+    });
+    server.leave();
 }
 
 #[test]

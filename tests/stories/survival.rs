@@ -123,7 +123,9 @@ fn the_server(world: &mut World, load: &Load) {
     load.for_another(seconds(3)).assert_undisturbed("the server is dead");
     world.server.serve();
     load.for_another(seconds(6)).assert_undisturbed("a new server takes over");
+    // Of all of it, the moments of death and of coming back included.
     let whole = load.since(&tally);
+    whole.assert_undisturbed("the server dies and comes back");
     assert_eq!(whole.opened, 0, "expected connections to stay open while the server dies and comes back");
     assert_eq!(world.tasks(), before, "expected the new server to take over the same tasks with the same processes");
     let service = world.wait_until_well();
@@ -175,9 +177,11 @@ fn the_proxy(world: &World, load: &Load) {
         let tally = load.for_another(std::time::Duration::from_millis(200));
         if tally.answered > 0 && tally.failed.is_empty() { Ok(()) } else { Err(tally) }
     });
+    let tally = load.tally();
     assert_ne!(world.one_process("companions", "__proxy"), proxy);
     world.wait_until_well();
-    load.for_another(seconds(1)).assert_undisturbed("another proxy serves");
+    std::thread::sleep(seconds(1));
+    load.since(&tally).assert_undisturbed("another proxy serves");
 }
 
 /// A shim takes its containers along; the service replaces the task.
@@ -193,6 +197,14 @@ fn a_shim(world: &World, load: &Load) {
         if task["lastStatus"] == "STOPPED" { Ok(task) } else { Err(task["lastStatus"].clone()) }
     });
     assert_eq!(stopped["stopCode"], "EssentialContainerExited", "{stopped}");
+    let address = tasks::address_of(&stopped);
+    eventually("the load balancer does without the dead task", seconds(10), || {
+        let targets = world.balancer.targets(&world.api);
+        if targets.contains(&format!("{address} healthy")) { Err(targets) } else { Ok(()) }
+    });
+    // What was on its way to the dead task when it was found dead.
+    std::thread::sleep(seconds(1));
+    let tally = load.tally();
     assert!(
         stopped["stoppedReason"].as_str().is_some_and(|reason| !reason.is_empty()),
         "expected ECS to say why the task stopped: {stopped}"
@@ -204,5 +216,6 @@ fn a_shim(world: &World, load: &Load) {
         after.len() == 3 && !after.contains_key(task),
         "expected the service to replace the task {task}: {after:#?}"
     );
-    load.for_another(seconds(1)).assert_undisturbed("the task was replaced");
+    std::thread::sleep(seconds(1));
+    load.since(&tally).assert_undisturbed("the dead task is replaced");
 }
