@@ -15,6 +15,7 @@ mod stories {
     mod first_steps;
     mod hostile_images;
     mod negative_space;
+    mod permissions;
     mod security_groups;
     mod survival;
 }

@@ -29,14 +29,27 @@ pub fn definition_arn(scope: &Scope, family: &str, revision: u32) -> String {
     Arn::new("ecs", scope, format!("task-definition/{family}:{revision}")).to_string()
 }
 
+/// What an ARN names must be of the account and the region that are asked.
+pub fn check_home(scope: &Scope, arn: &Arn) -> Result<(), ApiError> {
+    if arn.region != scope.region.as_str() {
+        let text = format!("Invalid region '{}' specified. Valid region: '{}'", arn.region, scope.region);
+        return Err(texts::invalid(format!("Invalid identifier: {text}")));
+    }
+    if arn.account != scope.account.as_str() {
+        return Err(texts::invalid("Invalid identifier: Identifier is for another account"));
+    }
+    Ok(())
+}
+
 /// The cluster that a request names: by name, by ARN, or `default`.
-pub fn cluster_name(reference: Option<&str>) -> Result<String, ApiError> {
+pub fn cluster_name(scope: &Scope, reference: Option<&str>) -> Result<String, ApiError> {
     let Some(reference) = reference.filter(|text| !text.is_empty()) else { return Ok("default".to_owned()) };
     if !reference.starts_with("arn:") {
         return Ok(reference.to_owned());
     }
     let arn: Arn =
         reference.parse().map_err(|_| texts::invalid("Invalid identifier: Unexpected number of separators"))?;
+    check_home(scope, &arn)?;
     match arn.resource.strip_prefix("cluster/") {
         Some(name) if arn.service == "ecs" => Ok(name.to_owned()),
         _ => Err(texts::invalid(format!("Invalid identifier: Expected cluster but got {}", first_part(&arn.resource)))),
@@ -44,12 +57,13 @@ pub fn cluster_name(reference: Option<&str>) -> Result<String, ApiError> {
 }
 
 /// The name of the service or the id of the task that `reference` means in `cluster`; `kind` is `service` or `task`.
-pub fn in_cluster(reference: &str, kind: &str, cluster: &str) -> Result<String, ApiError> {
+pub fn in_cluster(scope: &Scope, reference: &str, kind: &str, cluster: &str) -> Result<String, ApiError> {
     if !reference.starts_with("arn:") {
         return Ok(reference.to_owned());
     }
     let arn: Arn =
         reference.parse().map_err(|_| texts::invalid("Invalid identifier: Unexpected number of separators"))?;
+    check_home(scope, &arn)?;
     let parts: Vec<&str> = arn.resource.split('/').collect();
     match parts[..] {
         [found, name] if found == kind => Ok(name.to_owned()),
@@ -68,9 +82,10 @@ pub fn in_cluster(reference: &str, kind: &str, cluster: &str) -> Result<String, 
 }
 
 /// The family and, if given, the revision that `reference` means: `family`, `family:1`, or an ARN.
-pub fn definition(reference: &str) -> Result<(String, Option<u32>), ApiError> {
+pub fn definition(scope: &Scope, reference: &str) -> Result<(String, Option<u32>), ApiError> {
     let short = if reference.starts_with("arn:") {
         let arn: Arn = reference.parse().map_err(|_| texts::client(texts::INVALID_ARN))?;
+        check_home(scope, &arn)?;
         let name = arn.resource.strip_prefix("task-definition/").map(str::to_owned);
         name.filter(|_| arn.service == "ecs").ok_or_else(|| texts::client(texts::INVALID_ARN))?
     } else {
@@ -106,13 +121,13 @@ mod tests {
     #[test]
     fn references_may_be_short_or_arns() {
         let scope = Scope::default();
-        assert_eq!(cluster_name(None).unwrap(), "default");
-        assert_eq!(cluster_name(Some(&cluster_arn(&scope, "c"))).unwrap(), "c");
-        assert!(cluster_name(Some("arn:aws:ecs:us-east-1:123456789012:service/c/s")).is_err());
-        assert_eq!(in_cluster(&service_arn(&scope, "c", "s"), "service", "c").unwrap(), "s");
-        assert!(in_cluster(&service_arn(&scope, "c", "s"), "service", "other").is_err());
-        assert_eq!(definition(&definition_arn(&scope, "f", 3)).unwrap(), ("f".to_owned(), Some(3)));
-        assert_eq!(definition("f").unwrap(), ("f".to_owned(), None));
-        assert!(definition("f:x").is_err() && definition("f:0").is_err());
+        assert_eq!(cluster_name(&scope, None).unwrap(), "default");
+        assert_eq!(cluster_name(&scope, Some(&cluster_arn(&scope, "c"))).unwrap(), "c");
+        assert!(cluster_name(&scope, Some("arn:aws:ecs:us-east-1:123456789012:service/c/s")).is_err());
+        assert_eq!(in_cluster(&scope, &service_arn(&scope, "c", "s"), "service", "c").unwrap(), "s");
+        assert!(in_cluster(&scope, &service_arn(&scope, "c", "s"), "service", "other").is_err());
+        assert_eq!(definition(&scope, &definition_arn(&scope, "f", 3)).unwrap(), ("f".to_owned(), Some(3)));
+        assert_eq!(definition(&scope, "f").unwrap(), ("f".to_owned(), None));
+        assert!(definition(&scope, "f:x").is_err() && definition(&scope, "f:0").is_err());
     }
 }

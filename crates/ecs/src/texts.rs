@@ -319,7 +319,7 @@ pub fn no_basic_auth(image: &str) -> String {
 /// seen. Nothing leads from here to other registries, so that is what a task without a way out sees.
 pub fn other_registry(host: &str, image: &str) -> String {
     format!(
-        "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref {image}: failed to do request: Head \"https://{host}/v2/\": dial tcp: i/o timeout"
+        "CannotPullContainerError: failed to resolve ref {image}: {host} is not reached from here. Windtunnel pulls from its own registry alone: push the image there, and name it as describe-repositories does"
     )
 }
 

@@ -7,6 +7,7 @@
 use crate::Context;
 use crate::dispatch::{self, Target};
 use crate::identity::{Action, Identity, Principal};
+use crate::resource;
 use crate::server::{Body, full};
 use bytes::Bytes;
 use http::request::Parts;
@@ -15,7 +16,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use store::{Store, Ticket};
+use store::{Store, Ticket, View};
 use types::{ApiError, Clock, Region, Scope, Timestamp};
 use wire::service::{OperationInfo, Service, ServiceInfo};
 use wire::sigv4::{Authorization, SignatureError};
@@ -39,7 +40,12 @@ pub struct Caller {
     services: Vec<Box<dyn Service<Context>>>,
     infos: Vec<&'static ServiceInfo>,
     verifier: sigv4::Verifier,
+    whole_arn: WholeArn,
 }
+
+/// The whole ARN of a resource whose ARN is not all in its name, if there is one: a secret's ends in six characters by
+/// chance.
+pub type WholeArn = fn(&View, &Scope, &str, Timestamp) -> Option<String>;
 
 /// What a handler gave, and the ticket of its transaction.
 type Handled = (&'static ServiceInfo, &'static OperationInfo, Box<dyn Output>, Option<Ticket>);
@@ -57,9 +63,10 @@ impl Caller {
         clock: Arc<dyn Clock>,
         identity: Arc<dyn Identity>,
         services: Vec<Box<dyn Service<Context>>>,
+        whole_arn: WholeArn,
     ) -> Self {
         let infos = services.iter().map(|service| service.info()).collect();
-        Self { store, clock, identity, services, infos, verifier: sigv4::Verifier::default() }
+        Self { store, clock, identity, services, infos, verifier: sigv4::Verifier::default(), whole_arn }
     }
 
     /// Answers `call`.
@@ -157,8 +164,14 @@ impl Caller {
         input: &Value,
     ) -> Result<(), ApiError> {
         let action = format!("{}:{}", info.iam_prefix, operation.name);
-        let resources = resources(input);
-        let (principal, now, source_ip) = (context.principal.clone(), context.now, context.source_ip);
+        let (scope, now) = (context.scope.clone(), context.now);
+        let mut resources = resource::resources(info, operation, input, &scope);
+        for arn in resources.iter_mut().filter(|arn| *arn != "*") {
+            if let Some(whole) = (self.whole_arn)(context.view(), &scope, arn, now) {
+                *arn = whole;
+            }
+        }
+        let (principal, source_ip) = (context.principal.clone(), context.source_ip);
         let region = context.region().as_str().to_owned();
         let action = Action { action: &action, resources: &resources, region: &region, source_ip, now };
         self.identity.authorize(context.view(), &principal, &action)
@@ -178,20 +191,6 @@ fn signed_parts<'a>(parts: &'a Parts, payload_hash: &'a str) -> sigv4::Parts<'a>
 /// The service that the signature's scope names, if there is a signature that can be read.
 fn signing_name(parts: &Parts) -> Option<String> {
     Authorization::find(&signed_parts(parts, "")).ok().flatten().map(|authorization| authorization.scope.service)
-}
-
-/// The ARNs that stand in the input's own members; `*` if there are none. Services whose operations name resources in
-/// another way are listed in docs/fidelity.md.
-fn resources(input: &Value) -> Vec<String> {
-    let Value::Structure(members) = input else { return vec!["*".to_owned()] };
-    let found: Vec<String> = members
-        .iter()
-        .filter_map(|(_, value)| match value {
-            Value::String(text) if text.starts_with("arn:") => Some(text.clone()),
-            _ => None,
-        })
-        .collect();
-    if found.is_empty() { vec!["*".to_owned()] } else { found }
 }
 
 /// The form of a query request: the body, or the query string of a GET.

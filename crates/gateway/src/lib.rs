@@ -2,13 +2,14 @@
 //! transaction, and its answer in the protocol of the request.
 //!
 //! [`dispatch`] finds service and operation in a request's head and body, without I/O. [`call`] runs one call through
-//! authentication, authorisation, decoding, validation, handler, commit and encoding. [`server`] is HTTP. [`context`] is
+//! authentication, authorisation ([`resource`] says over what), decoding, validation, handler, commit and encoding. [`server`] is HTTP. [`context`] is
 //! what a handler sees. What a service means by its operations is not known here; neither is any Linux below.
 
 pub mod call;
 pub mod context;
 pub mod dispatch;
 pub mod identity;
+pub mod resource;
 pub mod server;
 
 pub use context::Context;

@@ -4,7 +4,7 @@
 //! are [`Extra`]s and get the request untouched.
 
 use crate::Context;
-use crate::call::{Call, Caller};
+use crate::call::{Call, Caller, WholeArn};
 use crate::identity::Identity;
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -73,8 +73,10 @@ impl Gateway {
         identity: Arc<dyn Identity>,
         services: Vec<Box<dyn Service<Context>>>,
         extras: Vec<Box<dyn Extra>>,
+        whole_arn: WholeArn,
     ) -> Self {
-        Self(Arc::new(Inner { caller: Caller::new(store, clock, identity, services), extras }))
+        let caller = Caller::new(store, clock, identity, services, whole_arn);
+        Self(Arc::new(Inner { caller, extras }))
     }
 
     /// Accepts connections until `stop` turns true, then lets open requests end.
@@ -115,6 +117,11 @@ impl Gateway {
     }
 
     async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        if from_another_site(request.headers()) {
+            let text = "Requests that a web page of another site makes are refused.";
+            let error = types::ApiError::new("AccessDenied", text).with_status(403);
+            return self.0.caller.refuse(&request.into_parts().0, error);
+        }
         if let Some(extra) = self.0.extras.iter().find(|extra| extra.takes(request.uri().path())) {
             // A panic there must not take the connection down without an answer.
             let answer = AssertUnwindSafe(extra.answer(request, peer)).catch_unwind().await;
@@ -150,6 +157,20 @@ impl Gateway {
         };
         self.0.caller.call(Call { parts, body, peer }).await
     }
+}
+
+/// Whether a browser sends it for a page that is not this server's own. The keys of the account's root are known to
+/// everybody, so any page that a user has open could otherwise use the API. Source: W3C, "Fetch Metadata Request Headers".
+fn from_another_site(headers: &http::HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let foreign = text("sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none"));
+    let origin = headers.get(http::header::ORIGIN);
+    let host = text("host").unwrap_or_default();
+    let own = |origin: &HeaderValue| {
+        let origin = origin.to_str().ok().and_then(|text| text.split_once("://"));
+        origin.is_some_and(|(_, name)| name.eq_ignore_ascii_case(host))
+    };
+    foreign || origin.is_some_and(|origin| !own(origin))
 }
 
 /// A short text answer.

@@ -94,10 +94,10 @@ pub(crate) fn run() -> Result<(), String> {
     match command {
         Command::Serve(options) => crate::daemon::serve(&Paths::open(&data)?, &options),
         Command::Demo { serve, once } => crate::demo::run(&Paths::open(&data)?, &serve, once),
-        Command::Env { listen, json } => crate::status::env(&Paths::open(&data)?, listen, json),
-        Command::Status { json } => crate::status::status(&Paths::open(&data)?, json),
+        Command::Env { listen, json } => crate::status::env(&Paths::look(&data)?, listen, json),
+        Command::Status { json } => crate::status::status(&Paths::look(&data)?, json),
         Command::Reset { host: true, .. } => crate::reset::host(),
-        Command::Reset { yes, .. } => crate::reset::data(&Paths::open(&data)?, yes),
+        Command::Reset { yes, .. } => crate::reset::data(&Paths::look(&data)?, yes),
         Command::Coverage { service, json } => crate::coverage::print(service.as_deref(), json),
         Command::Completion { shell } => {
             let mut script = Vec::new();

@@ -157,7 +157,7 @@ impl Daemon {
             pid: std::process::id(),
         };
         extras.push(Box::new(Admin::new(beacon.clone(), store.clone())));
-        let gateway = Gateway::new(store.clone(), clock.clone(), identity, api, extras);
+        let gateway = Gateway::new(store.clone(), clock.clone(), identity, api, extras, secrets::query::secret_arn);
         let agent = ecs::endpoint::Endpoint::new(control.clone());
         controllers.push(Arc::new(LinkLocal::new(store.clone(), fabric.clone(), agent)));
         controllers.push(Arc::new(Doors::new(store.clone(), fabric.clone(), gateway.clone())));

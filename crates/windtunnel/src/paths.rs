@@ -5,7 +5,7 @@
 
 use sha2::{Digest, Sha256};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// The directories of one instance.
@@ -34,9 +34,21 @@ impl Paths {
             format!("cannot make the data directory {}: {error}. Choose another with --data-dir.", data.display())
         };
         make_private(data).map_err(failed)?;
-        // One that was there before may be open to others; what is within is not.
-        ["store", "blobs", "keys"].iter().try_for_each(|part| make_private(&data.join(part))).map_err(failed)?;
-        let data = data.canonicalize().map_err(|error| format!("cannot resolve {}: {error}", data.display()))?;
+        // The directory may have been there before, and be open to others; what is within is not.
+        for part in ["store", "blobs", "keys"] {
+            let part = data.join(part);
+            make_private(&part).map_err(failed)?;
+            std::fs::set_permissions(&part, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
+        }
+        Self::look(data)
+    }
+
+    /// The paths of the instance whose data directory is `data`, whether it exists or not.
+    pub(crate) fn look(data: &Path) -> Result<Self, String> {
+        let data = data
+            .canonicalize()
+            .or_else(|_| std::path::absolute(data))
+            .map_err(|error| format!("cannot resolve {}: {error}", data.display()))?;
         let digest = Sha256::digest(data.as_os_str().as_bytes());
         let instance = hex::encode(&digest[..4]);
         Ok(Self { run: Path::new(RUN_ROOT).join(&instance), data, instance })

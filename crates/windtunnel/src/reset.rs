@@ -50,6 +50,9 @@ pub(crate) fn data(paths: &Paths, yes: bool) -> Result<(), String> {
     fabric::destroy(Path::new(RUN_ROOT), &paths.instance)
         .map_err(|error| format!("cannot clear the network: {error}"))?;
     clear_tasks(&paths.run, &paths.instance)?;
+    if !paths.data.exists() {
+        return say(format_args!("there is no {}", paths.data.display()));
+    }
     fs::remove_dir_all(&paths.data).map_err(|error| format!("cannot delete {}: {error}", paths.data.display()))?;
     say(format_args!("deleted {}", paths.data.display()))
 }

@@ -126,6 +126,7 @@ impl World {
             Arc::new(People),
             vec![Box::new(api)],
             vec![Box::new(Registry::new(ecr.clone()))],
+            |_, _, _, _| None,
         );
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(gateway.serve(listener, stopped));

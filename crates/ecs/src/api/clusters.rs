@@ -72,7 +72,7 @@ pub(super) fn describe(
     let (mut clusters, mut failures) = (Vec::new(), Vec::new());
     let view = cx.view();
     for reference in wanted {
-        let name = names::cluster_name(Some(&reference))?;
+        let name = names::cluster_name(&scope, Some(&reference))?;
         match view.get::<ClusterRow>(&scope, &name) {
             Some(row) => clusters.push(shape(view, &scope, &row, &include)),
             None => failures.push(missing(names::cluster_arn(&scope, &name))),
@@ -95,7 +95,7 @@ pub(super) fn delete(
     input: DeleteClusterRequest,
 ) -> Result<DeleteClusterResponse, ApiError> {
     let (scope, now) = (cx.scope.clone(), cx.now);
-    let name = names::cluster_name(Some(&input.cluster))?;
+    let name = names::cluster_name(&scope, Some(&input.cluster))?;
     let tx = cx.tx();
     let row = tx.get::<ClusterRow>(&scope, &name).ok_or_else(texts::cluster_not_found)?;
     if tx.by_index(&SERVICES_BY_CLUSTER, &scope, &name).any(|service| service.status != ServiceStatus::Inactive) {

@@ -29,7 +29,7 @@ pub(super) fn deregister(
     input: DeregisterTaskDefinitionRequest,
 ) -> Result<DeregisterTaskDefinitionResponse, ApiError> {
     let (scope, now) = (cx.scope.clone(), cx.now);
-    let (family, revision) = names::definition(&input.task_definition)?;
+    let (family, revision) = names::definition(&scope, &input.task_definition)?;
     let revision = revision.ok_or_else(|| texts::client(texts::REVISION_MISSING))?;
     let tx = cx.tx();
     let row = tx.get::<DefinitionRow>(&scope, &DefinitionRow::key(&family, revision)).ok_or_else(|| {

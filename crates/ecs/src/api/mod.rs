@@ -48,7 +48,7 @@ pub fn handlers() -> Handlers<Ecs, Context> {
 
 /// The active cluster that a request names.
 fn cluster(view: &View, scope: &Scope, reference: Option<&str>) -> Result<Arc<ClusterRow>, ApiError> {
-    let name = names::cluster_name(reference)?;
+    let name = names::cluster_name(scope, reference)?;
     match view.get::<ClusterRow>(scope, &name) {
         Some(row) if row.active => Ok(row),
         Some(_) => Err(texts::cluster_inactive()),
@@ -58,7 +58,7 @@ fn cluster(view: &View, scope: &Scope, reference: Option<&str>) -> Result<Arc<Cl
 
 /// The revision that a request names; of a family alone the newest active one.
 fn definition(view: &View, scope: &Scope, reference: &str) -> Result<Option<Arc<DefinitionRow>>, ApiError> {
-    let (family, revision) = names::definition(reference)?;
+    let (family, revision) = names::definition(scope, reference)?;
     if let Some(revision) = revision {
         return Ok(view.get::<DefinitionRow>(scope, &DefinitionRow::key(&family, revision)));
     }

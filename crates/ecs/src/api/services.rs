@@ -28,7 +28,7 @@ pub(super) fn describe(
     let with_tags = includes(input.include.as_ref(), "TAGS");
     let (mut services, mut failures) = (Vec::with_capacity(input.services.len()), Vec::new());
     for reference in &input.services {
-        let name = names::in_cluster(reference, "service", &cluster.name)?;
+        let name = names::in_cluster(&scope, reference, "service", &cluster.name)?;
         match view.get::<ServiceRow>(&scope, &ServiceRow::key(&cluster.name, &name)) {
             Some(row) => services.push(shape(view, &scope, &row, with_tags)),
             None => failures.push(missing(names::service_arn(&scope, &cluster.name, &name))),

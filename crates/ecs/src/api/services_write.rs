@@ -311,7 +311,7 @@ pub(super) fn update(
     let (scope, now) = (cx.scope.clone(), cx.now);
     let tx = cx.tx();
     let cluster = cluster(tx, &scope, input.cluster.as_deref())?;
-    let name = names::in_cluster(&input.service, "service", &cluster.name)?;
+    let name = names::in_cluster(&scope, &input.service, "service", &cluster.name)?;
     let row = tx.get::<ServiceRow>(&scope, &ServiceRow::key(&cluster.name, &name));
     let mut row = row.map(|row| ServiceRow::clone(&row)).ok_or_else(texts::service_not_found)?;
     if row.status != ServiceStatus::Active {
@@ -409,7 +409,7 @@ pub(super) fn delete(
     let (scope, now) = (cx.scope.clone(), cx.now);
     let tx = cx.tx();
     let cluster = cluster(tx, &scope, input.cluster.as_deref())?;
-    let name = names::in_cluster(&input.service, "service", &cluster.name)?;
+    let name = names::in_cluster(&scope, &input.service, "service", &cluster.name)?;
     let key = ServiceRow::key(&cluster.name, &name);
     let row = tx.get::<ServiceRow>(&scope, &key);
     let mut row = row.map(|row| ServiceRow::clone(&row)).ok_or_else(texts::service_not_found)?;

@@ -20,18 +20,19 @@ enum Tagged {
     Definition(String),
 }
 
-fn find(text: &str) -> Result<Tagged, ApiError> {
+fn find(scope: &Scope, text: &str) -> Result<Tagged, ApiError> {
     let invalid = || texts::invalid(texts::INVALID_ARN);
     let arn: Arn = text.parse().map_err(|_| invalid())?;
     if arn.service != "ecs" {
         return Err(invalid());
     }
+    names::check_home(scope, &arn)?;
     let parts: Vec<&str> = arn.resource.split('/').collect();
     match parts[..] {
         ["cluster", name] => Ok(Tagged::Cluster(name.to_owned())),
         ["service", cluster, name] => Ok(Tagged::Service(ServiceRow::key(cluster, name))),
         ["task", _, id] => Ok(Tagged::Task(id.to_owned())),
-        ["task-definition", name] => match names::definition(name)? {
+        ["task-definition", name] => match names::definition(scope, name)? {
             (family, Some(revision)) => Ok(Tagged::Definition(DefinitionRow::key(&family, revision))),
             _ => Err(invalid()),
         },
@@ -69,7 +70,7 @@ fn put(tx: &mut Tx, scope: &Scope, what: &Tagged, tags: Vec<Tag>) {
 
 pub(super) fn tag(_: &Ecs, cx: &mut Context, input: TagResourceRequest) -> Result<TagResourceResponse, ApiError> {
     let scope = cx.scope.clone();
-    let what = find(&input.resource_arn)?;
+    let what = find(&scope, &input.resource_arn)?;
     let given = shapes::tag_rows(&input.tags)?;
     let tx = cx.tx();
     let mut tags = tags_of(tx, &scope, &what)?;
@@ -88,7 +89,7 @@ pub(super) fn tag(_: &Ecs, cx: &mut Context, input: TagResourceRequest) -> Resul
 
 pub(super) fn untag(_: &Ecs, cx: &mut Context, input: UntagResourceRequest) -> Result<UntagResourceResponse, ApiError> {
     let scope = cx.scope.clone();
-    let what = find(&input.resource_arn)?;
+    let what = find(&scope, &input.resource_arn)?;
     let tx = cx.tx();
     let mut tags = tags_of(tx, &scope, &what)?;
     tags.retain(|tag| !input.tag_keys.contains(&tag.key));
@@ -102,7 +103,7 @@ pub(super) fn list(
     input: ListTagsForResourceRequest,
 ) -> Result<ListTagsForResourceResponse, ApiError> {
     let scope = cx.scope.clone();
-    let what = find(&input.resource_arn)?;
+    let what = find(&scope, &input.resource_arn)?;
     let tags = tags_of(cx.view(), &scope, &what)?;
     Ok(ListTagsForResourceResponse { tags: Some(shapes::tags(&tags)) })
 }

@@ -181,7 +181,7 @@ pub(super) fn stop(_: &Ecs, cx: &mut Context, input: StopTaskRequest) -> Result<
     let (scope, now) = (cx.scope.clone(), cx.now);
     let tx = cx.tx();
     let cluster = cluster(tx, &scope, input.cluster.as_deref())?;
-    let id = names::in_cluster(&input.task, "task", &cluster.name)?;
+    let id = names::in_cluster(&scope, &input.task, "task", &cluster.name)?;
     if id.len() > 36 {
         return Err(texts::invalid("taskId longer than 36."));
     }
@@ -211,7 +211,7 @@ pub(super) fn describe(
     let with_tags = includes(input.include.as_ref(), "TAGS");
     let (mut tasks, mut failures) = (Vec::new(), Vec::new());
     for reference in &input.tasks {
-        let id = names::in_cluster(reference, "task", &cluster.name)?;
+        let id = names::in_cluster(&scope, reference, "task", &cluster.name)?;
         if id.len() > 36 {
             return Err(texts::invalid("taskId longer than 36."));
         }
@@ -232,7 +232,7 @@ pub(super) fn list(_: &Ecs, cx: &mut Context, input: ListTasksRequest) -> Result
     let cluster = cluster(view, &scope, input.cluster.as_deref())?;
     let rows: Vec<&Arc<TaskRow>> = match input.service_name.as_deref().filter(|name| !name.is_empty()) {
         Some(reference) => {
-            let name = names::in_cluster(reference, "service", &cluster.name)?;
+            let name = names::in_cluster(&scope, reference, "service", &cluster.name)?;
             let key = ServiceRow::key(&cluster.name, &name);
             if view.get::<ServiceRow>(&scope, &key).is_none() {
                 return Err(texts::service_not_found());

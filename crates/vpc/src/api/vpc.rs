@@ -21,7 +21,21 @@ use types::{ApiError, Scope};
 use wire::Unit;
 
 /// The sizes that a VPC may have. Source: VPC user guide, "VPC CIDR blocks".
-pub(crate) const SIZES: std::ops::RangeInclusive<u8> = 16..=28;
+const SIZES: std::ops::RangeInclusive<u8> = 16..=28;
+
+/// What no VPC may have a part of: this network, loopback, link-local, multicast and what is reserved. Source: RFC 6890.
+const UNUSABLE: [Ipv4Net; 5] = [
+    Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 8),
+    Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8),
+    Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16),
+    Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 4),
+    Ipv4Net::new_assert(Ipv4Addr::new(240, 0, 0, 0), 4),
+];
+
+/// Whether a VPC may have the block.
+pub(crate) fn is_usable(block: Ipv4Net) -> bool {
+    SIZES.contains(&block.prefix_len()) && !UNUSABLE.iter().any(|range| range.contains(&block))
+}
 
 /// The block of a default VPC.
 const DEFAULT_BLOCK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 31, 0, 0), 16);
@@ -161,7 +175,7 @@ pub(crate) fn create(
     refuse(input.vpc_encryption_control.is_some(), "VPC encryption control")?;
     let text = input.cidr_block.as_deref().ok_or_else(|| texts::missing("cidrBlock"))?;
     let cidr = block(text)?;
-    if !SIZES.contains(&cidr.prefix_len()) {
+    if !is_usable(cidr) {
         return Err(texts::vpc_range(text));
     }
     let tenancy = input.instance_tenancy.as_deref().unwrap_or("default");

@@ -1,6 +1,6 @@
 //! The further blocks of VPCs.
 
-use super::vpc::{SIZES, block};
+use super::vpc::{block, is_usable};
 use super::{Ec2, begin, refuse};
 use crate::query;
 use crate::rows::{PeeringState, RouteTable, Subnet, Vpc};
@@ -71,7 +71,7 @@ pub(crate) fn associate(
     refuse(input.ipv4_ipam_pool_id.is_some() || input.ipv6_ipam_pool_id.is_some(), "IPAM pools")?;
     let text = input.cidr_block.as_deref().ok_or_else(|| texts::missing("cidrBlock"))?;
     let cidr = block(text)?;
-    if !SIZES.contains(&cidr.prefix_len()) {
+    if !is_usable(cidr) {
         return Err(texts::vpc_range(text));
     }
     begin(cx, None)?;

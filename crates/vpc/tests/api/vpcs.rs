@@ -27,6 +27,18 @@ fn shown(world: &World, filter: &str, value: &str) -> Vec<ec2::Vpc> {
 }
 
 #[test]
+fn blocks_that_no_network_may_have_are_refused() {
+    let world = World::new();
+    let vpc = world.vpc("10.2.0.0/16");
+    for block in ["127.0.0.0/16", "0.0.0.0/16", "224.0.0.0/16", "169.254.0.0/16", "255.255.0.0/16", "10.0.0.0/8"] {
+        let input = ec2::CreateVpcRequest { cidr_block: Some(block.to_owned()), ..Default::default() };
+        assert_eq!(world.refused(world.handlers.create_vpc, input), "InvalidVpc.Range", "{block}");
+        let further = associate(&vpc, block);
+        assert_eq!(world.refused(world.handlers.associate_vpc_cidr_block, further), "InvalidVpc.Range", "{block}");
+    }
+}
+
+#[test]
 fn a_further_block_has_subnets_and_stands_in_the_plan() {
     let world = World::new();
     let vpc = world.vpc("10.2.0.0/16");
