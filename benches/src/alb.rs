@@ -8,13 +8,13 @@ mod configs;
 
 use crate::figures::{Aim, Better, Figures, OURS, Samples};
 use crate::process::{Running, cores, cpu_ms, free_port, on_cores};
-use crate::{Outcome, world};
+use crate::{Outcome, stop, world};
 use configs::{Front, Ports};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 7;
 const NGINX: &str = "nginx";
 const HAPROXY: &str = "haproxy";
 /// How long our proxy may take to be configured and to find its target healthy.
@@ -61,8 +61,9 @@ pub(crate) fn run(figures: &mut Figures) -> Outcome {
     for (name, url, connections) in cases {
         let mut samples = Samples::default();
         for round in 0..=ROUNDS {
+            eprintln!("  {name}: round {round} of {ROUNDS}");
             for front in &fronts {
-                let duration = if round == 0 { "-d1s" } else { "-d3s" };
+                let duration = if round == 0 { "-d1s" } else { "-d2s" };
                 let rate = load(front.process.pid(), &url(&front.ports), connections, duration, &others)?;
                 // The first round warms up.
                 if round > 0 {
@@ -90,9 +91,11 @@ async fn configure(folder: &Path, config: routing::ProxyConfig) -> std::io::Resu
 
 /// Requests per CPU-second of the process under load.
 fn load(pid: u32, url: &str, connections: &str, duration: &str, cores: &str) -> Outcome<f64> {
+    stop::check()?;
     let before = cpu_ms(pid);
     let output = on_cores(cores, "wrk").args(["-t1", connections, duration, url]).output();
     let text = output.map_err(|error| format!("wrk: {error}"))?.stdout;
+    stop::check()?;
     let seconds = (cpu_ms(pid) - before) / 1e3;
     let text = String::from_utf8_lossy(&text);
     let count = text.lines().find_map(|line| line.trim().split_once(" requests in ")?.0.parse::<f64>().ok());

@@ -1,26 +1,26 @@
 //! Reads through the API: requests per CPU-second of the server, and per second.
 //!
 //! `wrk` sends one request, signed once, over several connections; we verify the signature each time, moto never does. The
-//! CPU time is that of the server's whole process tree, kernel included. On two cores the load generator takes a share of
-//! the machine, so the rate per second is a lower bound for us.
+//! CPU time is that of the server's whole process tree, kernel included. The server has the first core, the load generator
+//! the others.
 
-use crate::Outcome;
 use crate::aws::{Api, EC2, ECS, Prepared};
 use crate::figures::{Aim, Better, Figures, OURS, Samples};
-use crate::process::cpu_ms;
+use crate::process::{cores, cpu_ms, on_cores};
 use crate::world::{self, MOTO, SERVICES, Server};
+use crate::{Outcome, stop};
 use serde_json::json;
 use std::fmt::Write;
 use std::path::Path;
-use std::process::Command;
 
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 7;
 const CONNECTIONS: &str = "-c16";
 
 pub(crate) fn run(figures: &mut Figures) -> Outcome {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let servers =
-        [(OURS, world::ours(&folder.path().join("data"))?), (MOTO, world::moto(&folder.path().join("moto"))?)];
+    let (core, _) = cores();
+    let ours = world::ours(&folder.path().join("data"), Some(&core))?;
+    let servers = [(OURS, ours), (MOTO, world::moto(&folder.path().join("moto"), Some(&core))?)];
     for (_, server) in &servers {
         world::fill(server.api)?;
     }
@@ -41,11 +41,12 @@ fn case(
 ) -> Outcome {
     let (mut cpu, mut rate, mut each) = (Samples::default(), Samples::default(), Samples::default());
     for round in 0..=ROUNDS {
+        eprintln!("  {name}: round {round} of {ROUNDS}");
         for (who, server) in servers {
             let script = folder.join("request.lua");
             std::fs::write(&script, lua(&prepare(server.api)?)).map_err(|error| error.to_string())?;
             let before = cpu_ms(server.process.pid());
-            let (requests, seconds) = load(server.api, &script, if round == 0 { "-d1s" } else { "-d4s" })?;
+            let (requests, seconds) = load(server.api, &script, if round == 0 { "-d1s" } else { "-d3s" })?;
             let spent = cpu_ms(server.process.pid()) - before;
             // The first round warms both up.
             if round > 0 {
@@ -75,9 +76,11 @@ fn lua(request: &Prepared) -> String {
 /// How many requests were answered, and in how many seconds.
 fn load(api: Api, script: &Path, duration: &str) -> Outcome<(f64, f64)> {
     let url = format!("http://{}/", api.0);
-    let mut wrk = Command::new("wrk");
+    stop::check()?;
+    let mut wrk = on_cores(&cores().1, "wrk");
     let output = wrk.args(["-t1", CONNECTIONS, duration, "-s"]).arg(script).arg(&url).output();
     let text = output.map_err(|error| format!("wrk: {error}"))?.stdout;
+    stop::check()?;
     let text = String::from_utf8_lossy(&text).into_owned();
     if text.contains("Non-2xx") {
         return Err(format!("answers are refused under load: {text}"));

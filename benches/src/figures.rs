@@ -34,11 +34,48 @@ impl Samples {
         self.0.entry(who).or_default().push(value);
     }
 
-    fn median(&self, who: &str) -> Option<f64> {
-        let mut all = self.0.get(who)?.clone();
-        all.sort_by(f64::total_cmp);
-        all.get(all.len() / 2).copied()
+    fn spread(&self, who: &str) -> Option<Spread> {
+        Spread::of(self.0.get(who)?.clone())
     }
+
+    /// How many times better than the peer we were, round by round.
+    fn ratio(&self, better: Better, peer: &str) -> Option<Spread> {
+        let pairs = self.0.get(OURS)?.iter().zip(self.0.get(peer)?);
+        Spread::of(pairs.map(|(ours, peer)| if better == Better::More { ours / peer } else { peer / ours }).collect())
+    }
+}
+
+/// The middle, least and greatest of some samples.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Spread {
+    median: f64,
+    least: f64,
+    most: f64,
+}
+
+impl Spread {
+    fn of(mut all: Vec<f64>) -> Option<Self> {
+        all.sort_by(f64::total_cmp);
+        Some(Self { median: *all.get(all.len() / 2)?, least: *all.first()?, most: *all.last()? })
+    }
+
+    fn json(self) -> Value {
+        json!({ "median": self.median, "least": self.least, "most": self.most })
+    }
+}
+
+impl std::fmt::Display for Spread {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{} ({}–{})", short(self.median), short(self.least), short(self.most))
+    }
+}
+
+/// A peer's figure, and how many times better ours is.
+#[derive(Debug)]
+struct Peer {
+    name: &'static str,
+    value: Spread,
+    ratio: Spread,
 }
 
 /// One line: a measure of ours and of its peers.
@@ -47,25 +84,18 @@ struct Figure {
     case: &'static str,
     measure: &'static str,
     unit: &'static str,
-    better: Better,
-    ours: f64,
-    peers: Vec<(&'static str, f64)>,
+    ours: Spread,
+    peers: Vec<Peer>,
     aim: Aim,
 }
 
 impl Figure {
-    /// How many times better than the peer we are.
-    fn ratio(&self, peer: f64) -> f64 {
-        let (over, under) = if self.better == Better::More { (self.ours, peer) } else { (peer, self.ours) };
-        over / under
-    }
-
     fn aim(&self) -> Option<(String, bool)> {
         match self.aim {
-            Aim::AtMost(most) => Some((format!("≤ {most}"), self.ours <= most)),
+            Aim::AtMost(most) => Some((format!("≤ {most}"), self.ours.median <= most)),
             Aim::Times(least) => {
-                let (name, value) = self.peers.first()?;
-                Some((format!("≥ {least}× {name}"), self.ratio(*value) >= least))
+                let Peer { name, ratio, .. } = self.peers.first()?;
+                Some((format!("≥ {least}× {name}"), ratio.median >= least))
             }
             Aim::None => None,
         }
@@ -97,18 +127,20 @@ impl Figures {
         peers: &[&'static str],
         aim: Aim,
     ) {
-        let Some(ours) = samples.median(OURS) else { return };
-        let peers = peers.iter().filter_map(|peer| Some((*peer, samples.median(peer)?))).collect();
-        self.figures.push(Figure { case, measure, unit, better, ours, peers, aim });
+        let Some(ours) = samples.spread(OURS) else { return };
+        let peer = |name| {
+            let (value, ratio) = (samples.spread(name)?, samples.ratio(better, name)?);
+            Some(Peer { name, value, ratio })
+        };
+        let peers = peers.iter().filter_map(|name| peer(name)).collect();
+        self.figures.push(Figure { case, measure, unit, ours, peers, aim });
     }
 
     /// A table for people, in Markdown.
     pub(crate) fn table(&self) -> String {
         let mut rows = vec![["case", "measure", "unit", OURS, "peers", "times better", "aim"].map(str::to_owned)];
         rows.extend(self.figures.iter().map(|figure| {
-            let each = |show: &dyn Fn(&str, f64) -> String| {
-                figure.peers.iter().map(|(name, value)| show(name, *value)).collect::<Vec<_>>().join(", ")
-            };
+            let each = |show: &dyn Fn(&Peer) -> String| figure.peers.iter().map(show).collect::<Vec<_>>().join(", ");
             let aim = figure.aim().map_or_else(String::new, |(aim, met)| {
                 let word = if met { "met" } else { "missed" };
                 format!("{aim}: {word}")
@@ -117,15 +149,15 @@ impl Figures {
                 figure.case.to_owned(),
                 figure.measure.to_owned(),
                 figure.unit.to_owned(),
-                short(figure.ours),
-                each(&|name, value| format!("{name} {}", short(value))),
-                each(&|_, value| short(figure.ratio(value))),
+                figure.ours.to_string(),
+                each(&|peer| format!("{} {}", peer.name, peer.value)),
+                each(&|peer| peer.ratio.to_string()),
                 aim,
             ]
         }));
         let widths: Vec<usize> =
             (0..7).map(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0)).collect();
-        let mut out = format!("{}; medians\n\n", self.machine);
+        let mut out = format!("{}; medians, with the least and the greatest of the rounds\n\n", self.machine);
         for (at, row) in rows.iter().enumerate() {
             let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
             let _ = writeln!(out, "| {} |", cells.collect::<Vec<_>>().join(" | "));
@@ -143,13 +175,13 @@ impl Figures {
             let peers = figure
                 .peers
                 .iter()
-                .map(|(name, value)| json!({ "name": name, "value": value, "timesBetter": figure.ratio(*value) }));
+                .map(|peer| json!({ "name": peer.name, "value": peer.value.json(), "timesBetter": peer.ratio.json() }));
             let aim = figure.aim();
             json!({
                 "case": figure.case,
                 "measure": figure.measure,
                 "unit": figure.unit,
-                "value": figure.ours,
+                "value": figure.ours.json(),
                 "peers": peers.collect::<Vec<_>>(),
                 "aim": aim.as_ref().map(|(text, _)| text),
                 "met": aim.as_ref().map(|(_, met)| met),
@@ -173,29 +205,36 @@ fn short(value: f64) -> String {
 mod tests {
     use super::*;
 
-    fn figure(better: Better, ours: f64, peer: f64, aim: Aim) -> Figure {
-        Figure { case: "c", measure: "m", unit: "u", better, ours, peers: vec![("peer", peer)], aim }
+    fn measured(better: Better, ours: &[f64], peer: &[f64], aim: Aim) -> Figure {
+        let mut samples = Samples::default();
+        ours.iter().for_each(|value| samples.add(OURS, *value));
+        peer.iter().for_each(|value| samples.add("peer", *value));
+        let mut figures = Figures::new();
+        figures.add(("c", "m", "u"), better, &samples, &["peer", "absent"], aim);
+        figures.figures.remove(0)
     }
 
     #[test]
-    fn a_ratio_says_how_many_times_better_we_are() {
-        assert_eq!(short(figure(Better::Less, 2.0, 10.0, Aim::None).ratio(10.0)), "5.00");
-        assert_eq!(short(figure(Better::More, 10.0, 2.0, Aim::None).ratio(2.0)), "5.00");
+    fn a_ratio_says_how_many_times_better_we_are_round_by_round() {
+        let less = measured(Better::Less, &[2.0, 1.0, 4.0], &[10.0, 9.0, 8.0], Aim::None);
+        assert_eq!(less.peers.len(), 1);
+        assert_eq!(less.peers[0].ratio, Spread { median: 5.0, least: 2.0, most: 9.0 });
+        let more = measured(Better::More, &[10.0], &[2.0], Aim::None);
+        assert_eq!(more.peers[0].ratio.to_string(), "5.00 (5.00–5.00)");
     }
 
     #[test]
     fn an_aim_is_met_or_missed() {
-        let met = |figure: Figure| figure.aim().map(|(_, met)| met);
-        assert_eq!(met(figure(Better::Less, 2.0, 10.0, Aim::Times(5.0))), Some(true));
-        assert_eq!(met(figure(Better::Less, 2.1, 10.0, Aim::Times(5.0))), Some(false));
-        assert_eq!(met(figure(Better::Less, 2.0, 10.0, Aim::AtMost(1.0))), Some(false));
-        assert_eq!(met(figure(Better::Less, 2.0, 10.0, Aim::None)), None);
+        let met = |ours, aim| measured(Better::Less, &[ours], &[10.0], aim).aim().map(|(_, met)| met);
+        assert_eq!(met(2.0, Aim::Times(5.0)), Some(true));
+        assert_eq!(met(2.1, Aim::Times(5.0)), Some(false));
+        assert_eq!(met(2.0, Aim::AtMost(1.0)), Some(false));
+        assert_eq!(met(2.0, Aim::None), None);
     }
 
     #[test]
     fn the_median_is_a_middle_sample() {
-        let mut samples = Samples::default();
-        [9.0, 1.0, 2.0].into_iter().for_each(|value| samples.add(OURS, value));
-        assert_eq!((samples.median(OURS), samples.median("peer")), (Some(2.0), None));
+        assert_eq!(Spread::of(vec![9.0, 1.0, 2.0]), Some(Spread { median: 2.0, least: 1.0, most: 9.0 }));
+        assert_eq!(Spread::of(vec![]), None);
     }
 }

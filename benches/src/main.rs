@@ -1,7 +1,8 @@
 //! What Windtunnel promises of speed and size, measured against a named peer in the same run: `cargo xtask bench`.
 //!
 //! Each case is a module that gives [`Figures`]. Ours and the peer take turns (A B A B …), so that a busy machine harms
-//! both alike; figures are medians. Nothing here passes or fails by time: a missed aim is shown, that is all.
+//! both alike; figures are medians with their spread. A ratio is the
+//! median of the rounds' ratios. Nothing here passes or fails by time: a missed aim is shown, that is all.
 #![allow(clippy::disallowed_methods, reason = "a measuring tool starts processes, waits and reads the time")]
 
 mod alb;
@@ -12,6 +13,7 @@ mod network;
 mod peers;
 mod process;
 mod start;
+mod stop;
 mod task;
 mod world;
 
@@ -44,9 +46,13 @@ fn measure(names: &[&str]) -> Outcome<Figures> {
     if let Some(unknown) = names.iter().find(|name| !all && !CASES.iter().any(|(case, _)| case == *name)) {
         return Err(format!("there is no case {unknown}; there are all, start, api, task, alb and network"));
     }
-    peers::check()?;
+    let wanted = || CASES.iter().filter(|(name, _)| all || names.contains(name));
+    for (name, _) in wanted() {
+        peers::check(name)?;
+    }
+    stop::listen()?;
     let mut figures = Figures::new();
-    for (name, run) in CASES.iter().filter(|(name, _)| all || names.contains(name)) {
+    for (name, run) in wanted() {
         eprintln!("measuring {name} …");
         run(&mut figures).map_err(|error| format!("{name}: {error}"))?;
     }

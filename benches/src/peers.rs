@@ -4,34 +4,38 @@ use crate::Outcome;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// A program, and the package that brings it.
-const PROGRAMS: [(&str, &str); 7] = [
-    ("wrk", "Debian package wrk"),
-    ("taskset", "Debian package util-linux"),
-    ("nsenter", "Debian package util-linux"),
-    ("podman", "Debian package podman"),
-    ("crun", "Debian package crun"),
-    ("nginx", "Debian package nginx-light"),
-    ("haproxy", "Debian package haproxy"),
+/// A program, the Debian package that brings it, and the cases that need it.
+const PROGRAMS: [(&str, &str, &[&str]); 8] = [
+    ("wrk", "wrk", &["api", "alb"]),
+    ("taskset", "util-linux", &["api", "alb"]),
+    ("nsenter", "util-linux", &["task"]),
+    ("unshare", "util-linux", &["task"]),
+    ("podman", "podman", &["task"]),
+    ("crun", "crun", &["task"]),
+    ("nginx", "nginx-light", &["alb"]),
+    ("haproxy", "haproxy", &["alb"]),
 ];
 
 /// A static busybox: what runs in the containers.
 pub(crate) const BUSYBOX: &str = "/bin/busybox";
 
-/// Refuses by name what is missing.
-pub(crate) fn check() -> Outcome {
+/// Refuses by name what is missing for the case.
+pub(crate) fn check(case: &str) -> Outcome {
     if !nix::unistd::geteuid().is_root() {
         return Err("windtunnel and podman are measured as root; run it as root".to_owned());
     }
-    for (program, package) in PROGRAMS {
+    for (program, package, _) in PROGRAMS.iter().filter(|(_, _, cases)| cases.contains(&case)) {
         if find(program).is_none() {
-            return Err(format!("{program} is missing; install the {package}"));
+            return Err(format!("{case} needs {program}; install the Debian package {package}"));
         }
     }
-    if !std::path::Path::new(BUSYBOX).exists() {
-        return Err(format!("{BUSYBOX} is missing; install the Debian package busybox-static"));
+    match case {
+        "task" if !std::path::Path::new(BUSYBOX).exists() => {
+            Err(format!("{case} needs {BUSYBOX}; install the Debian package busybox-static"))
+        }
+        "start" | "api" => moto().map(drop),
+        _ => Ok(()),
     }
-    moto().map(drop)
 }
 
 fn find(program: &str) -> Option<PathBuf> {
@@ -48,6 +52,6 @@ pub(crate) fn moto() -> Outcome<PathBuf> {
     let path = asked.ok().filter(|output| output.status.success()).map(|output| output.stdout);
     let path = path
         .and_then(|path| String::from_utf8(path).ok())
-        .ok_or("moto_server is missing; pip install 'moto[server]'")?;
+        .ok_or("moto, the peer of start and api, is missing; pip install 'moto[server]'")?;
     Ok(PathBuf::from(path.trim()))
 }

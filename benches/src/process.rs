@@ -1,10 +1,11 @@
 //! Processes that are measured: started, ended, and what they and their children use.
 
-use crate::Outcome;
+use crate::{Outcome, stop};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::HashMap;
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -18,8 +19,10 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts the command.
+    /// Starts the command, out of reach of the terminal's signals.
     pub(crate) fn start(command: &mut Command) -> Outcome<Self> {
+        stop::check()?;
+        command.process_group(0);
         let name = command.get_program().to_string_lossy().into_owned();
         let child = command.spawn().map_err(|error| format!("cannot start {name}: {error}"))?;
         Ok(Self { child, name })

@@ -7,45 +7,54 @@ use crate::Outcome;
 use crate::figures::{Aim, Better, Figures, OURS, Samples};
 use crate::process::memory;
 use crate::world::{self, MOTO};
+use std::path::Path;
 use std::time::Duration;
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 11;
+const IDLE_ROUNDS: usize = 3;
 /// How long a server idles before its memory is read.
 const IDLE: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(figures: &mut Figures) -> Outcome {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let filled = folder.path().join("filled");
-    let server = world::ours(&filled)?;
+    let server = world::ours(&filled, None)?;
     world::fill(server.api)?;
     drop(server);
 
     let (mut fresh, mut existing) = (Samples::default(), Samples::default());
     for round in 0..ROUNDS {
-        fresh.add(OURS, world::ours(&folder.path().join(format!("fresh-{round}")))?.start_ms);
-        let moto = world::moto(&folder.path().join("moto"))?.start_ms;
+        eprintln!("  first answer: round {} of {ROUNDS}", round + 1);
+        fresh.add(OURS, world::ours(&folder.path().join(format!("fresh-{round}")), None)?.start_ms);
+        let moto = world::moto(&folder.path().join("moto"), None)?.start_ms;
         fresh.add(MOTO, moto);
-        existing.add(OURS, world::ours(&filled)?.start_ms);
+        existing.add(OURS, world::ours(&filled, None)?.start_ms);
         existing.add(MOTO, moto);
     }
     figures.add(("start", "first answer, no data", "ms"), Better::Less, &fresh, &[MOTO], Aim::AtMost(50.0));
     figures.add(("start", "first answer, existing data", "ms"), Better::Less, &existing, &[MOTO], Aim::AtMost(50.0));
+    idle(figures, folder.path())
+}
 
-    let servers =
-        [(OURS, world::ours(&folder.path().join("idle"))?), (MOTO, world::moto(&folder.path().join("moto"))?)];
-    let mut samples = [Samples::default(), Samples::default(), Samples::default(), Samples::default()];
-    std::thread::sleep(IDLE);
-    for (who, server) in &servers {
-        let found = memory(server.process.pid());
-        samples[0].add(who, found.rss_mb);
-        samples[1].add(who, found.pss_mb);
-        world::fill(server.api)?;
-    }
-    std::thread::sleep(IDLE);
-    for (who, server) in &servers {
-        let found = memory(server.process.pid());
-        samples[2].add(who, found.rss_mb);
-        samples[3].add(who, found.pss_mb);
+fn idle(figures: &mut Figures, folder: &Path) -> Outcome {
+    let mut samples = [(); 4].map(|()| Samples::default());
+    for round in 0..IDLE_ROUNDS {
+        eprintln!("  memory: round {} of {IDLE_ROUNDS}", round + 1);
+        let ours = world::ours(&folder.join(format!("idle-{round}")), None)?;
+        let servers = [(OURS, ours), (MOTO, world::moto(&folder.join("moto"), None)?)];
+        std::thread::sleep(IDLE);
+        for (who, server) in &servers {
+            let found = memory(server.process.pid());
+            samples[0].add(who, found.rss_mb);
+            samples[1].add(who, found.pss_mb);
+            world::fill(server.api)?;
+        }
+        std::thread::sleep(IDLE);
+        for (who, server) in &servers {
+            let found = memory(server.process.pid());
+            samples[2].add(who, found.rss_mb);
+            samples[3].add(who, found.pss_mb);
+        }
     }
     let measures = [
         ("idle RSS, no data", Aim::AtMost(30.0)),

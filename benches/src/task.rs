@@ -28,11 +28,12 @@ struct Took {
 pub(crate) fn run(figures: &mut Figures) -> Outcome {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let podman = Podman::new(folder.path())?;
-    let server = world::ours(&folder.path().join("data"))?;
+    let server = world::ours(&folder.path().join("data"), None)?;
     let tasks = ours::Tasks::new(&server, &podman)?;
 
     let [mut wall, mut cpu, mut wall_logs, mut cpu_logs] = [(); 4].map(|()| Samples::default());
     for round in 0..=ROUNDS {
+        eprintln!("  round {round} of {ROUNDS}");
         let plain = tasks.start("plain")?;
         let bridge = podman.start("bridge")?;
         let logs = tasks.start("logs")?;

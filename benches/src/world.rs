@@ -1,8 +1,8 @@
 //! The two servers of the API, ours and moto, each started the same way; and what is put into them.
 
 use crate::aws::{self, Api, EC2, ECS, Prepared, STS};
-use crate::process::{Running, free_port};
-use crate::{Outcome, peers};
+use crate::process::{Running, free_port, on_cores};
+use crate::{Outcome, peers, stop};
 use serde_json::json;
 use std::fs::File;
 use std::net::SocketAddr;
@@ -33,18 +33,22 @@ pub(crate) fn binary() -> Outcome<PathBuf> {
     if found.is_file() { Ok(found) } else { Err("windtunnel is not built; use cargo xtask bench".to_owned()) }
 }
 
-/// Windtunnel on the data directory.
-pub(crate) fn ours(data: &Path) -> Outcome<Server> {
-    let mut command = Command::new(binary()?);
+/// Windtunnel on the data directory; `cores`, where given, are all that it has.
+pub(crate) fn ours(data: &Path, cores: Option<&str>) -> Outcome<Server> {
+    let mut command = command(binary()?, cores);
     command.arg("--data-dir").arg(data).arg("serve").arg("--listen");
     start(command, |address| address.to_string(), data)
 }
 
 /// moto on nothing; `folder` is where its output goes.
-pub(crate) fn moto(folder: &Path) -> Outcome<Server> {
-    let mut command = Command::new(peers::moto()?);
+pub(crate) fn moto(folder: &Path, cores: Option<&str>) -> Outcome<Server> {
+    let mut command = command(peers::moto()?, cores);
     command.args(["-m", "moto.server", "-H", "127.0.0.1", "-p"]);
     start(command, |address| address.port().to_string(), folder)
+}
+
+fn command(program: PathBuf, cores: Option<&str>) -> Command {
+    cores.map_or_else(|| Command::new(&program), |cores| on_cores(cores, &program))
 }
 
 /// Starts the command, whose last argument says where to listen.
@@ -58,6 +62,7 @@ fn start(mut command: Command, at: impl Fn(SocketAddr) -> String, folder: &Path)
     let begun = Instant::now();
     let mut process = Running::start(&mut command)?;
     while !answers(api, &hello) {
+        stop::check()?;
         if process.has_ended() || begun.elapsed() > PATIENCE {
             let said = std::fs::read_to_string(&log).unwrap_or_default();
             return Err(format!("a server does not start: {said}"));

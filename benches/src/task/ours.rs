@@ -1,11 +1,11 @@
 //! Our tasks: a VPC with a way out, a role, a repository, and `RunTask`.
 
 use super::{COMMAND, Took};
-use crate::Outcome;
 use crate::aws::{Api, EC2, ECR, ECS, IAM, LOGS, element, text};
 use crate::process::cpu_ms;
 use crate::task::podman::Podman;
 use crate::world::Server;
+use crate::{Outcome, stop};
 use base64::Engine;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -74,6 +74,7 @@ impl Tasks {
     fn wait(&self, task: &str, status: &str, pause: Duration) -> Outcome {
         let begun = Instant::now();
         loop {
+            stop::check()?;
             let found = self.api.json(ECS, "DescribeTasks", &json!({ "cluster": "bench", "tasks": [task] }))?;
             let last = text(&found, "/tasks/0/lastStatus")?;
             if last == status {

@@ -2,9 +2,10 @@
 
 use super::{COMMAND, Took};
 use crate::process::{Running, waited_cpu_ms};
-use crate::{Outcome, peers};
+use crate::{Outcome, peers, stop};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -20,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct Podman {
     folder: PathBuf,
     namespaces: Running,
+    /// Control groups that podman makes and leaves; those that are there already are not ours to remove.
+    groups: Vec<PathBuf>,
 }
 
 impl Podman {
@@ -36,7 +39,7 @@ impl Podman {
         let folder = folder.join("podman");
         let made = fs::create_dir_all(folder.join("out")).and_then(|()| fs::write(folder.join("conf"), CONFIGURATION));
         made.and_then(|()| write_image(&folder.join("image.tar"))).map_err(|error| error.to_string())?;
-        let podman = Self { folder, namespaces };
+        let podman = Self { folder, namespaces, groups: groups().into_iter().filter(|path| !path.exists()).collect() };
         let tar = podman.folder.join("image.tar");
         must(podman.command(true).arg("import").arg(tar).arg(IMAGE))?;
         Ok(podman)
@@ -55,7 +58,7 @@ impl Podman {
             command.arg(option).arg(self.folder.join(name));
         }
         command.env("CONTAINERS_CONF", self.folder.join("conf")).stdin(Stdio::null()).stdout(Stdio::null());
-        command.stderr(Stdio::piped());
+        command.stderr(Stdio::piped()).process_group(0);
         command
     }
 
@@ -68,6 +71,7 @@ impl Podman {
 
     /// Runs a container until its process runs, and removes it.
     pub(super) fn start(&self, network: &str) -> Outcome<Took> {
+        stop::check()?;
         let out = self.folder.join("out");
         let ready = out.join("ready");
         let _ = fs::remove_file(&ready);
@@ -101,7 +105,29 @@ fn must(command: &mut Command) -> Outcome {
 impl Drop for Podman {
     fn drop(&mut self) {
         let _ = must(self.command(true).args(["rm", "-f", "-t", "0", "-a"]));
+        for group in &self.groups {
+            remove(group);
+        }
     }
+}
+
+/// Where podman makes control groups: in each hierarchy of version 1, and in version 2.
+fn groups() -> Vec<PathBuf> {
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchies = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut all: Vec<PathBuf> = hierarchies.filter(|path| path.is_dir()).collect();
+    all.push(root.to_owned());
+    all.into_iter().map(|path| path.join("libpod_parent")).collect()
+}
+
+/// Removes a control group and those in it; the kernel keeps one that is in use.
+fn remove(group: &Path) {
+    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(group);
 }
 
 /// An image's one layer: busybox and two of its names.
