@@ -55,6 +55,7 @@ fn serve(args: impl IntoIterator<Item = OsString>) -> io::Result<()> {
     };
     // Every shim is born into this group.
     join(cgroups.as_ref(), Group::Shims);
+    sys::give_back_start();
     let mut buffer = [0; 16];
     loop {
         let (length, fds) = match sys::receive(&socket, &mut buffer) {

@@ -2,7 +2,7 @@
 //!
 //! All of it runs in the launcher, the shims and the first processes of containers, which have one thread each.
 
-#![allow(unsafe_code, reason = "fork, clone3, descriptor passing and mount_setattr have no safe wrapper")]
+#![allow(unsafe_code, reason = "fork, clone3, descriptor passing, madvise and mount_setattr have no safe wrapper")]
 
 use nix::cmsg_space;
 use nix::errno::Errno;
@@ -47,6 +47,33 @@ pub(crate) fn fork_process() -> nix::Result<Cloned> {
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Parent { child } => Ok(Cloned::Parent(child)),
         ForkResult::Child => Ok(Cloned::Child),
+    }
+}
+
+/// Gives the pages of files back that only the start needed: of mappings in which nothing was written. They are read
+/// again if they are wanted again.
+pub(crate) fn give_back_start() {
+    let Ok(maps) = std::fs::read_to_string("/proc/self/smaps") else { return };
+    let mut range = None;
+    for line in maps.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let first = words.next().unwrap_or_default();
+        if let Some((from, to)) = first.split_once('-') {
+            let ends = (usize::from_str_radix(from, 16), usize::from_str_radix(to, 16));
+            let readable = words.next().is_some_and(|rights| rights.starts_with("r-"));
+            range = if let ((Ok(from), Ok(to)), true) = (ends, readable && line.contains(" /")) {
+                Some((from, to))
+            } else {
+                None
+            };
+        } else if first == "Anonymous:"
+            && words.next() == Some("0")
+            && let Some((from, to)) = range.take()
+        {
+            // SAFETY: the range is a mapping of this process, of a file, that cannot be written to and has no page that
+            // was: what is dropped is what the file has.
+            unsafe { libc::madvise(from as *mut libc::c_void, to.saturating_sub(from), libc::MADV_DONTNEED) };
+        }
     }
 }
 
