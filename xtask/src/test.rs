@@ -1,6 +1,6 @@
 //! All tests, after a look at what they need of the machine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Programs that tests start, and the packages that bring them. The tests themselves say SKIPPED where one is missing.
@@ -30,10 +30,45 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
         .args(arguments)
         .status()
         .map_err(|error| format!("cannot start cargo: {error}"))?;
+    let skipped = std::fs::read_to_string(report()?).map(|report| skipped(&report)).unwrap_or_default();
+    if !skipped.is_empty() {
+        eprintln!("{} tests were SKIPPED here:", skipped.len());
+        skipped.iter().for_each(|(test, why)| eprintln!("  {test}: {why}"));
+    }
     if status.success() { Ok(()) } else { Err("not all tests passed".to_owned()) }
+}
+
+/// Where nextest writes its report: beside the folder that this task runs from.
+fn report() -> Result<PathBuf, String> {
+    let here = std::env::current_exe().map_err(|error| error.to_string())?;
+    let target = here.parent().and_then(Path::parent).ok_or("this task lies outside of a target folder")?;
+    Ok(target.join("nextest/default/junit.xml"))
+}
+
+/// The tests that say in a JUnit report that they were skipped, and why.
+fn skipped(report: &str) -> Vec<(String, String)> {
+    let tests = report.split("<testcase ").skip(1);
+    let told = tests.filter_map(|test| {
+        let name = test.split_once("name=\"")?.1.split_once('"')?.0;
+        let why = test.split_once("SKIPPED: ")?.1.split(['\n', '<']).next()?;
+        Some((name.to_owned(), why.trim_end().to_owned()))
+    });
+    told.collect()
 }
 
 fn on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| Path::new(&folder).join(program).exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn skipped_tests_are_told_with_the_reason() {
+        let report = "<testsuite><testcase name=\"a::b\" classname=\"c\"><system-out>\nSKIPPED: needs root\n</system-out>\
+                      </testcase><testcase name=\"d\"><system-out>ok</system-out></testcase></testsuite>";
+        assert_eq!(skipped(report), [("a::b".to_owned(), "needs root".to_owned())]);
+    }
 }
