@@ -151,6 +151,8 @@ pub(crate) fn check_runnable(definition: &DefinitionRow) -> Result<(), ApiError>
         }
     }
     for container in definition.containers() {
+        // Registration has refused it already, unless an earlier version registered it.
+        check_capabilities(container)?;
         if container.firelens_configuration.is_some() {
             return refuse("FireLens log routing");
         }
@@ -171,4 +173,14 @@ pub(crate) fn check_runnable(definition: &DefinitionRow) -> Result<(), ApiError>
         }
     }
     Ok(())
+}
+
+/// A container may drop what it likes and gain one capability: every other would open the host.
+pub(crate) fn check_capabilities(container: &ContainerDefinition) -> Result<(), ApiError> {
+    let linux = container.linux_parameters.as_ref();
+    let added = linux.and_then(|linux| linux.capabilities.as_ref()).and_then(|capabilities| capabilities.add.as_ref());
+    match added.into_iter().flatten().find(|name| *name != "SYS_PTRACE") {
+        Some(name) => Err(texts::client(texts::capability_not_allowed(name))),
+        None => Ok(()),
+    }
 }

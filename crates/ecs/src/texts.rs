@@ -91,6 +91,11 @@ pub fn fargate_role_for_log_driver(driver: &str) -> String {
 }
 
 /// seen
+pub fn capability_not_allowed(capability: &str) -> String {
+    format!("{capability} is not allowed on Fargate.")
+}
+
+/// seen
 pub fn target_type(group: &str, kind: &str) -> String {
     format!(
         "The provided target group {group} has target type {kind}, which is incompatible with the awsvpc network mode specified in the task definition."

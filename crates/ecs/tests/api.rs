@@ -76,6 +76,23 @@ impl Server {
         Ok(answer.task_definition.expect("a registered definition is shown"))
     }
 
+    fn run(&self, change: impl FnOnce(&mut shape::RunTaskRequest)) -> Result<Vec<shape::Task>, ApiError> {
+        let vpc = shape::AwsVpcConfiguration {
+            subnets: vec!["subnet-a".to_owned()],
+            security_groups: Some(vec!["sg-1".to_owned()]),
+            assign_public_ip: None,
+        };
+        let mut input = shape::RunTaskRequest {
+            cluster: Some("c".to_owned()),
+            task_definition: "web".to_owned(),
+            launch_type: Some("FARGATE".to_owned()),
+            network_configuration: Some(shape::NetworkConfiguration { awsvpc_configuration: Some(vpc) }),
+            ..Default::default()
+        };
+        change(&mut input);
+        Ok(self.call(self.handlers.run_task, input)?.tasks.unwrap_or_default())
+    }
+
     fn create(&self, change: impl FnOnce(&mut shape::CreateServiceRequest)) -> Result<shape::Service, ApiError> {
         let vpc = shape::AwsVpcConfiguration {
             subnets: vec!["subnet-a".to_owned()],
@@ -179,6 +196,42 @@ fn fargate_refuses_what_it_refuses() {
             input.container_definitions[0].image = Some("1.dkr.ecr.us-east-1.amazonaws.com/app:1".to_owned());
         }),
         client("Fargate requires task definition to have execution role ARN to support ECR images.")
+    );
+}
+
+/// Changes the first container of a definition.
+fn first(input: &mut shape::RegisterTaskDefinitionRequest) -> &mut shape::ContainerDefinition {
+    &mut input.container_definitions[0]
+}
+
+fn capabilities(add: &[&str], drop: &[&str]) -> Option<shape::LinuxParameters> {
+    let list = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+    let capabilities = shape::KernelCapabilities { add: list(add), drop: list(drop) };
+    Some(shape::LinuxParameters { capabilities: Some(capabilities), ..Default::default() })
+}
+
+#[test]
+fn a_container_gains_no_capability_that_opens_the_host() {
+    let server = Server::new();
+    for name in ["ALL", "SYS_ADMIN", "NET_ADMIN", "sys_admin"] {
+        let outcome = server.register(|input| first(input).linux_parameters = capabilities(&["SYS_PTRACE", name], &[]));
+        assert_eq!(refused(outcome), says("ClientException", &format!("{name} is not allowed on Fargate.")));
+    }
+    let fine = server.register(|input| first(input).linux_parameters = capabilities(&["SYS_PTRACE"], &["ALL"]));
+    fine.expect("SYS_PTRACE may be added, and all dropped");
+    let other = server.register(|input| {
+        input.requires_compatibilities = None;
+        first(input).linux_parameters = capabilities(&["SYS_ADMIN"], &[]);
+    });
+    let other = other.expect("an instance may run it");
+    assert_eq!(other.compatibilities.as_deref(), Some(&["EC2".to_owned()][..]));
+    assert_eq!(
+        refused(server.run(|_| {})),
+        says("InvalidParameterException", "Task definition does not support launch_type FARGATE.")
+    );
+    assert_eq!(
+        refused(server.create(|_| {})),
+        says("InvalidParameterException", "Task definition does not support launch_type FARGATE.")
     );
 }
 

@@ -1,4 +1,6 @@
 //! The capabilities of a container: Docker's default set, changed by what the task definition adds and drops.
+//!
+//! Containers have no user namespace: a capability is the host's. So nothing beyond [`GRANTABLE`] is ever given, whoever asks.
 
 use crate::spec::Capabilities;
 pub(crate) use rustix::thread::CapabilitySet;
@@ -21,20 +23,28 @@ pub(crate) const DEFAULT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::KILL)
     .union(CapabilitySet::AUDIT_WRITE);
 
+/// What a container may have at most: as on Fargate, the defaults and `SYS_PTRACE`, which reaches no further than the container's own processes.
+pub(crate) const GRANTABLE: CapabilitySet = DEFAULT.union(CapabilitySet::SYS_PTRACE);
+
 /// The set that a container gets. `ALL` comes first, so that `drop ALL, add NET_BIND_SERVICE` leaves one.
 pub(crate) fn resolve(changes: &Capabilities) -> Result<CapabilitySet, String> {
     let mut set = DEFAULT;
-    for (names, add) in [(&changes.add, true), (&changes.drop, false)] {
-        if names.iter().any(|n| n.eq_ignore_ascii_case("ALL")) {
-            set = if add { CapabilitySet::all() } else { CapabilitySet::empty() };
-        }
+    if changes.drop.iter().any(|n| is_all(n)) {
+        set = CapabilitySet::empty();
+    }
+    if let Some(refused) = changes.add.iter().find(|n| parse(n).is_some_and(|c| !GRANTABLE.contains(c)) || is_all(n)) {
+        return Err(format!("capability may not be added: {refused:?}"));
     }
     for (names, add) in [(&changes.drop, false), (&changes.add, true)] {
-        for name in names.iter().filter(|n| !n.eq_ignore_ascii_case("ALL")) {
+        for name in names.iter().filter(|n| !is_all(n)) {
             set.set(parse(name).ok_or_else(|| format!("invalid capability: {name:?}"))?, add);
         }
     }
     Ok(set)
+}
+
+fn is_all(name: &str) -> bool {
+    name.eq_ignore_ascii_case("ALL")
 }
 
 fn parse(name: &str) -> Option<CapabilitySet> {
@@ -73,6 +83,16 @@ mod tests {
     fn dropping_all_leaves_what_is_added() {
         let set = resolve(&changes(&["NET_BIND_SERVICE"], &["ALL"])).unwrap();
         assert_eq!(set, CapabilitySet::NET_BIND_SERVICE);
+    }
+
+    #[test]
+    fn nothing_is_given_that_opens_the_host() {
+        for name in ["ALL", "all", "SYS_ADMIN", "CAP_SYS_ADMIN", "sys_module", "NET_ADMIN", "DAC_READ_SEARCH"] {
+            assert!(resolve(&changes(&[name], &[])).is_err(), "{name} was given");
+            assert!(resolve(&changes(&[name], &["ALL"])).is_err(), "{name} was given");
+        }
+        assert_eq!(resolve(&changes(&["SYS_PTRACE"], &[])).unwrap(), GRANTABLE);
+        assert_eq!(resolve(&changes(&[], &["SYS_ADMIN"])).unwrap(), DEFAULT, "what it does not have may be dropped");
     }
 
     #[test]

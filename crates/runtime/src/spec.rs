@@ -283,12 +283,12 @@ impl ContainerSpec {
 /// Docker's `PATH` where an image has none.
 pub(crate) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Changes to the default capabilities, by their names without `CAP_`; `ALL` means all.
+/// Changes to the default capabilities, by their names without `CAP_`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Capabilities {
-    /// Added.
+    /// Added: a default one, or `SYS_PTRACE`. With any other the container does not start.
     pub add: Vec<String>,
-    /// Dropped. What is both added and dropped by name is added.
+    /// Dropped; `ALL` means all. What is both added and dropped by name is added.
     pub drop: Vec<String>,
 }
 

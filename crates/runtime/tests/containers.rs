@@ -151,6 +151,22 @@ async fn capabilities_can_be_dropped_and_added() {
 }
 
 #[tokio::test]
+async fn a_capability_that_opens_the_host_is_never_given() {
+    let Some(host) = Host::new() else { return };
+    let native = host.open().await;
+    for name in ["ALL", "SYS_ADMIN"] {
+        let mut container = shell("grep CapBnd /proc/self/status; sleep 60");
+        container.capabilities = Capabilities { add: vec![name.into()], drop: vec![] };
+        let spec = task(vec![container]);
+        let id = spec.id.clone();
+        let status = native.start(spec).await.unwrap();
+        let ContainerState::Failed { reason, .. } = &status.containers[0].state else { panic!("{status:?}") };
+        assert!(reason.contains(&format!("capability may not be added: {name:?}")), "{reason}");
+        native.remove(&id).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_missing_program_fails_the_start_in_fargates_words() {
     let Some(host) = Host::new() else { return };
     let native = host.open().await;

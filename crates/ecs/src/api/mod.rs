@@ -2,6 +2,7 @@
 
 mod clusters;
 mod definitions;
+mod fargate;
 mod paging;
 mod register;
 mod services;

@@ -1,6 +1,6 @@
 //! RegisterTaskDefinition: AWS's checks, in AWS's words, and the defaults that it fills in.
 
-use super::shapes;
+use super::{fargate, shapes};
 use crate::rows::{DefinitionRow, FamilyRow};
 use crate::{Ecs, names, texts};
 use gateway::Context;
@@ -8,7 +8,7 @@ use model::Stored;
 use model::ecs::{
     Attribute, ContainerDefinition, RegisterTaskDefinitionRequest, RegisterTaskDefinitionResponse, TaskDefinition,
 };
-use rollout::fargate::{self, Size};
+use rollout::fargate::{self as sizes, Size};
 use std::collections::BTreeSet;
 use types::ApiError;
 
@@ -29,7 +29,7 @@ pub(super) fn register(
     }
     check_containers(&mut input, awsvpc)?;
     if fargate_wanted {
-        check_fargate(&input)?;
+        fargate::check(&input)?;
     }
     if let Some(storage) = &input.ephemeral_storage
         && !(21..=200).contains(&storage.size_in_gi_b)
@@ -86,14 +86,14 @@ fn wants(input: &RegisterTaskDefinitionRequest, what: &str) -> bool {
 
 /// Checks the task's size and writes it as units and MiB.
 fn check_size(input: &mut RegisterTaskDefinitionRequest, fargate_wanted: bool) -> Result<Option<Size>, ApiError> {
-    let error = |error: fargate::SizeError| texts::client(error.to_string());
+    let error = |error: sizes::SizeError| texts::client(error.to_string());
     let size = if fargate_wanted {
-        Some(fargate::size(input.cpu.as_deref(), input.memory.as_deref()).map_err(error)?)
+        Some(sizes::size(input.cpu.as_deref(), input.memory.as_deref()).map_err(error)?)
     } else {
-        let cpu = input.cpu.as_deref().map(fargate::parse_cpu).transpose().map_err(error)?;
-        let memory = input.memory.as_deref().map(fargate::parse_memory).transpose().map_err(error)?;
+        let cpu = input.cpu.as_deref().map(sizes::parse_cpu).transpose().map_err(error)?;
+        let memory = input.memory.as_deref().map(sizes::parse_memory).transpose().map_err(error)?;
         if cpu.is_some_and(|units| !(128..=196_608).contains(&units)) {
-            return Err(texts::client(fargate::SizeError::InvalidCpu.to_string()));
+            return Err(texts::client(sizes::SizeError::InvalidCpu.to_string()));
         }
         input.cpu = cpu.map(|units| units.to_string());
         input.memory = memory.map(|mib| mib.to_string());
@@ -237,76 +237,9 @@ fn check_dependencies(containers: &[ContainerDefinition]) -> Result<(), ApiError
     Ok(())
 }
 
-/// What Fargate adds.
-fn check_fargate(input: &RegisterTaskDefinitionRequest) -> Result<(), ApiError> {
-    if input.placement_constraints.as_ref().is_some_and(|list| !list.is_empty()) {
-        return Err(texts::client("Placement constraints are not supported when using Fargate."));
-    }
-    for container in &input.container_definitions {
-        if container.privileged == Some(true) {
-            return Err(texts::client("Privileged container is not supported on Fargate."));
-        }
-        if container.links.as_ref().is_some_and(|links| !links.is_empty()) {
-            return Err(texts::client("Links are not supported when networkMode=awsvpc."));
-        }
-        if let Some(log) = &container.log_configuration {
-            if !["awslogs", "splunk", "awsfirelens"].contains(&log.log_driver.as_str()) {
-                return Err(texts::client("Fargate only supports the log drivers: awslogs, splunk, awsfirelens."));
-            }
-            if input.execution_role_arn.is_none() {
-                return Err(texts::client(texts::fargate_role_for_log_driver(&log.log_driver)));
-            }
-            check_awslogs(log)?;
-        }
-        if input.execution_role_arn.is_none() {
-            if container.image.as_deref().is_some_and(is_ecr_image) {
-                return Err(texts::client(texts::FARGATE_ROLE_FOR_ECR));
-            }
-            if container.secrets.as_ref().is_some_and(|secrets| !secrets.is_empty()) {
-                return Err(texts::client(
-                    "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.",
-                ));
-            }
-        }
-        if container.stop_timeout.is_some_and(|seconds| !(0..=120).contains(&seconds)) {
-            return Err(texts::client("The stopTimeout value must be between 0 and 120 seconds on Fargate."));
-        }
-    }
-    for volume in input.volumes.iter().flatten() {
-        if volume.host.as_ref().is_some_and(|host| host.source_path.as_ref().is_some_and(|path| !path.is_empty())) {
-            return Err(texts::client("Host.sourcePath should not be set for volumes in Fargate."));
-        }
-        if volume.docker_volume_configuration.is_some() {
-            return Err(texts::client("Docker volumes are not supported on Fargate."));
-        }
-    }
-    Ok(())
-}
-
-fn check_awslogs(log: &model::ecs::LogConfiguration) -> Result<(), ApiError> {
-    if log.log_driver != "awslogs" {
-        return Ok(());
-    }
-    let has = |option: &str| log.options.as_ref().is_some_and(|options| options.contains_key(option));
-    for option in ["awslogs-group", "awslogs-region", "awslogs-stream-prefix"] {
-        if !has(option) {
-            return Err(texts::client(format!("Log driver awslogs requires options: {option}")));
-        }
-    }
-    Ok(())
-}
-
-/// Whether Fargate takes the image's name for one of ECR.
-fn is_ecr_image(image: &str) -> bool {
-    image.split('/').next().is_some_and(|host| host.contains(".dkr.ecr."))
-}
-
 fn compatibilities(input: &RegisterTaskDefinitionRequest, awsvpc: bool, size: Option<Size>) -> Vec<String> {
     let mut list = Vec::new();
-    let fargate = awsvpc && size.is_some_and(fargate::is_offered) && {
-        let without = RegisterTaskDefinitionRequest { ..input.clone() };
-        check_fargate(&without).is_ok()
-    };
+    let fargate = awsvpc && size.is_some_and(sizes::is_offered) && fargate::check(input).is_ok();
     if !awsvpc {
         list.push("EXTERNAL".to_owned());
     }
@@ -331,7 +264,7 @@ fn attributes(input: &RegisterTaskDefinitionRequest, awsvpc: bool) -> Vec<Attrib
             }
             wanted.insert("com.amazonaws.ecs.capability.docker-remote-api.1.19");
         }
-        if container.image.as_deref().is_some_and(is_ecr_image) {
+        if container.image.as_deref().is_some_and(fargate::is_ecr_image) {
             wanted.insert("com.amazonaws.ecs.capability.ecr-auth");
             wanted.insert("com.amazonaws.ecs.capability.docker-remote-api.1.19");
             if input.execution_role_arn.is_some() {

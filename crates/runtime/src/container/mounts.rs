@@ -2,7 +2,8 @@
 //!
 //! Sources on the host are opened before the root is exchanged, targets are looked up after: then no link in the image or in a volume can
 //! lead out of the container. Every mount is `nodev`; devices are single bind mounts of the host's nodes. So a device
-//! node that a container makes cannot be opened, without a device controller.
+//! node that a container makes cannot be opened, without a device controller. All of this holds because a container cannot mount: CAP_SYS_ADMIN
+//! would undo it, and no container gets that ([`crate::capability::GRANTABLE`]).
 
 use super::{Order, files};
 use crate::spec::{ContainerSpec, MountSource, Tmpfs};

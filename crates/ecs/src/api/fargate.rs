@@ -1,0 +1,70 @@
+//! What Fargate refuses in a task definition, in AWS's words. A definition that passes is compatible with FARGATE.
+
+use crate::{launch, texts};
+use model::ecs::RegisterTaskDefinitionRequest;
+use types::ApiError;
+
+/// Refuses what Fargate does not run.
+pub(super) fn check(input: &RegisterTaskDefinitionRequest) -> Result<(), ApiError> {
+    if input.placement_constraints.as_ref().is_some_and(|list| !list.is_empty()) {
+        return Err(texts::client("Placement constraints are not supported when using Fargate."));
+    }
+    for container in &input.container_definitions {
+        launch::check_capabilities(container)?;
+        if container.privileged == Some(true) {
+            return Err(texts::client("Privileged container is not supported on Fargate."));
+        }
+        if container.links.as_ref().is_some_and(|links| !links.is_empty()) {
+            return Err(texts::client("Links are not supported when networkMode=awsvpc."));
+        }
+        if let Some(log) = &container.log_configuration {
+            if !["awslogs", "splunk", "awsfirelens"].contains(&log.log_driver.as_str()) {
+                return Err(texts::client("Fargate only supports the log drivers: awslogs, splunk, awsfirelens."));
+            }
+            if input.execution_role_arn.is_none() {
+                return Err(texts::client(texts::fargate_role_for_log_driver(&log.log_driver)));
+            }
+            check_awslogs(log)?;
+        }
+        if input.execution_role_arn.is_none() {
+            if container.image.as_deref().is_some_and(is_ecr_image) {
+                return Err(texts::client(texts::FARGATE_ROLE_FOR_ECR));
+            }
+            if container.secrets.as_ref().is_some_and(|secrets| !secrets.is_empty()) {
+                return Err(texts::client(
+                    "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.",
+                ));
+            }
+        }
+        if container.stop_timeout.is_some_and(|seconds| !(0..=120).contains(&seconds)) {
+            return Err(texts::client("The stopTimeout value must be between 0 and 120 seconds on Fargate."));
+        }
+    }
+    for volume in input.volumes.iter().flatten() {
+        if volume.host.as_ref().is_some_and(|host| host.source_path.as_ref().is_some_and(|path| !path.is_empty())) {
+            return Err(texts::client("Host.sourcePath should not be set for volumes in Fargate."));
+        }
+        if volume.docker_volume_configuration.is_some() {
+            return Err(texts::client("Docker volumes are not supported on Fargate."));
+        }
+    }
+    Ok(())
+}
+
+fn check_awslogs(log: &model::ecs::LogConfiguration) -> Result<(), ApiError> {
+    if log.log_driver != "awslogs" {
+        return Ok(());
+    }
+    let has = |option: &str| log.options.as_ref().is_some_and(|options| options.contains_key(option));
+    for option in ["awslogs-group", "awslogs-region", "awslogs-stream-prefix"] {
+        if !has(option) {
+            return Err(texts::client(format!("Log driver awslogs requires options: {option}")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether Fargate takes the image's name for one of ECR.
+pub(super) fn is_ecr_image(image: &str) -> bool {
+    image.split('/').next().is_some_and(|host| host.contains(".dkr.ecr."))
+}
