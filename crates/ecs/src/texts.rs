@@ -90,6 +90,22 @@ pub fn fargate_role_for_log_driver(driver: &str) -> String {
     format!("Fargate requires task definition to have execution role ARN to support log driver {driver}.")
 }
 
+/// own
+pub const NO_PLACEMENT_CONSTRAINTS: &str = "Placement constraints are not supported with FARGATE launch type.";
+/// own
+pub const NO_PLACEMENT_STRATEGY: &str = "Placement strategies are not supported with FARGATE launch type.";
+/// Modelled on what is seen of a task's id.
+pub const STARTED_BY_TOO_LONG: &str = "startedBy longer than 128.";
+/// own
+pub const STARTED_BY_INVALID: &str = "startedBy contains invalid characters.";
+/// seen
+pub const OVERRIDES_TOO_LONG: &str = "Container Overrides length must be at most 8192.";
+
+/// seen
+pub fn unsupported_field(field: &str) -> String {
+    format!("Unsupported field '{field}'.")
+}
+
 /// seen
 pub fn capability_not_allowed(capability: &str) -> String {
     format!("{capability} is not allowed on Fargate.")

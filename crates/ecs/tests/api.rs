@@ -279,6 +279,52 @@ fn a_definition_must_make_sense() {
 }
 
 #[test]
+fn a_task_is_refused_what_it_would_not_get() {
+    let server = Server::new();
+    server.register(|_| {}).expect("it is valid");
+    let run = |change: fn(&mut shape::RunTaskRequest)| refused(server.run(change));
+    let invalid = |message: &str| says("InvalidParameterException", message);
+    let volume = |input: &mut shape::RunTaskRequest| {
+        let volume = shape::TaskVolumeConfiguration { name: "data".to_owned(), ..Default::default() };
+        input.volume_configurations = Some(vec![volume]);
+    };
+    let (code, message) = run(volume);
+    assert!(code == "NotImplemented" && message.contains("Amazon EBS"), "refused by name: {message}");
+    assert_eq!(
+        run(|input| input.placement_constraints = Some(vec![shape::PlacementConstraint::default()])),
+        invalid("Placement constraints are not supported with FARGATE launch type.")
+    );
+    assert_eq!(
+        run(|input| input.placement_strategy = Some(vec![shape::PlacementStrategy::default()])),
+        invalid("Placement strategies are not supported with FARGATE launch type.")
+    );
+    assert_eq!(
+        run(|input| {
+            let accelerators = Some(vec![shape::InferenceAcceleratorOverride::default()]);
+            let overrides = shape::TaskOverride { inference_accelerator_overrides: accelerators, ..Default::default() };
+            input.overrides = Some(overrides);
+        }),
+        says("ClientException", "Unsupported field 'inferenceAcceleratorOverrides'.")
+    );
+    assert_eq!(
+        run(|input| {
+            let command = Some(vec!["x".repeat(9000)]);
+            let over = shape::ContainerOverride { name: Some("web".to_owned()), command, ..Default::default() };
+            let overrides = shape::TaskOverride { container_overrides: Some(vec![over]), ..Default::default() };
+            input.overrides = Some(overrides);
+        }),
+        invalid("Container Overrides length must be at most 8192.")
+    );
+    assert_eq!(run(|input| input.started_by = Some("x".repeat(129))), invalid("startedBy longer than 128."));
+    assert_eq!(
+        run(|input| input.started_by = Some("a b".to_owned())),
+        invalid("startedBy contains invalid characters.")
+    );
+    let task = server.run(|input| input.started_by = Some(format!("ci/build_7-{}", "x".repeat(117))));
+    assert_eq!(task.expect("128 characters are fine")[0].started_by.as_ref().map(String::len), Some(128));
+}
+
+#[test]
 fn a_service_must_fit_its_definition_and_its_target_group() {
     let server = Server::new();
     server.register(|_| {}).expect("it is valid");

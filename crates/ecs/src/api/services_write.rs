@@ -122,10 +122,10 @@ fn refuse_unknown(input: &CreateServiceRequest) -> Result<(), ApiError> {
         return refuse("gatewayConnectors");
     }
     if input.placement_constraints.as_ref().is_some_and(|list| !list.is_empty()) {
-        return Err(texts::invalid("Placement constraints are not supported with FARGATE launch type."));
+        return Err(texts::invalid(texts::NO_PLACEMENT_CONSTRAINTS));
     }
     if input.placement_strategy.as_ref().is_some_and(|list| !list.is_empty()) {
-        return Err(texts::invalid("Placement strategies are not supported with FARGATE launch type."));
+        return Err(texts::invalid(texts::NO_PLACEMENT_STRATEGY));
     }
     Ok(())
 }
@@ -380,6 +380,12 @@ pub(super) fn update(
 
 fn refuse_unknown_update(input: &UpdateServiceRequest) -> Result<(), ApiError> {
     let refuse = |what: &str| Err(ApiError::not_implemented(what));
+    if input.placement_constraints.as_ref().is_some_and(|list| !list.is_empty()) {
+        return Err(texts::invalid(texts::NO_PLACEMENT_CONSTRAINTS));
+    }
+    if input.placement_strategy.as_ref().is_some_and(|list| !list.is_empty()) {
+        return Err(texts::invalid(texts::NO_PLACEMENT_STRATEGY));
+    }
     if input.capacity_provider_strategy.as_ref().is_some_and(|list| !list.is_empty()) {
         return refuse("changing a service's capacity provider strategy");
     }

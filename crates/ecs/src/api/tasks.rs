@@ -8,6 +8,7 @@ use crate::rows::{
 };
 use crate::{Ecs, names, ports, texts};
 use gateway::Context;
+use model::Stored;
 use model::ecs::{
     DescribeTasksRequest, DescribeTasksResponse, ListTasksRequest, ListTasksResponse, RunTaskRequest, RunTaskResponse,
     StopTaskRequest, StopTaskResponse, TaskOverride,
@@ -15,6 +16,9 @@ use model::ecs::{
 use rollout::{DesiredStatus, StopCode, TaskStatus};
 use std::sync::Arc;
 use types::ApiError;
+
+/// The most bytes that overrides may have, as JSON.
+const MAX_OVERRIDES: usize = 8192;
 
 /// Where tasks run: a launch type, or a capacity provider in its place.
 pub(super) enum Capacity {
@@ -83,6 +87,7 @@ pub(super) fn run(ecs: &Ecs, cx: &mut Context, input: RunTaskRequest) -> Result<
     if !(1..=10).contains(&count) {
         return Err(texts::invalid("count should be between 1 and 10."));
     }
+    refuse_unsupported(&input)?;
     let tags = shapes::tag_rows(input.tags.as_deref().unwrap_or_default())?;
     // The request as text tells a repetition from another request with the same token.
     let request = format!("{input:?}");
@@ -109,6 +114,12 @@ pub(super) fn run(ecs: &Ecs, cx: &mut Context, input: RunTaskRequest) -> Result<
         definition.shape.compatibilities.as_ref().is_some_and(|list| list.iter().any(|item| item == "FARGATE"));
     if !fargate {
         return Err(texts::invalid("Task definition does not support launch_type FARGATE."));
+    }
+    if input.placement_constraints.as_ref().is_some_and(|list| !list.is_empty()) {
+        return Err(texts::invalid(texts::NO_PLACEMENT_CONSTRAINTS));
+    }
+    if input.placement_strategy.as_ref().is_some_and(|list| !list.is_empty()) {
+        return Err(texts::invalid(texts::NO_PLACEMENT_STRATEGY));
     }
     check_platform(input.platform_version.as_deref())?;
     let overrides = input.overrides.unwrap_or_default();
@@ -155,6 +166,28 @@ pub(super) fn run(ecs: &Ecs, cx: &mut Context, input: RunTaskRequest) -> Result<
     Ok(RunTaskResponse { tasks: Some(tasks), failures: Some(vec![]) })
 }
 
+/// Refuses what Fargate does not take, and what is not here yet, as services do.
+fn refuse_unsupported(input: &RunTaskRequest) -> Result<(), ApiError> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'/');
+    if let Some(by) = &input.started_by {
+        if by.len() > 128 {
+            return Err(texts::invalid(texts::STARTED_BY_TOO_LONG));
+        }
+        if !by.bytes().all(plain) {
+            return Err(texts::invalid(texts::STARTED_BY_INVALID));
+        }
+    }
+    if input.volume_configurations.as_ref().is_some_and(|list| !list.is_empty()) {
+        return Err(ApiError::not_implemented("volumeConfigurations (Amazon EBS)"));
+    }
+    let overrides = input.overrides.as_ref();
+    let accelerators = overrides.and_then(|overrides| overrides.inference_accelerator_overrides.as_ref());
+    if accelerators.is_some_and(|list| !list.is_empty()) {
+        return Err(texts::client(texts::unsupported_field("inferenceAcceleratorOverrides")));
+    }
+    Ok(())
+}
+
 /// Adds those of `from` whose key is not there yet.
 pub(crate) fn inherit(tags: &mut Vec<Tag>, from: &[Tag]) {
     for tag in from {
@@ -165,6 +198,10 @@ pub(crate) fn inherit(tags: &mut Vec<Tag>, from: &[Tag]) {
 }
 
 fn check_overrides(definition: &DefinitionRow, overrides: &TaskOverride) -> Result<(), ApiError> {
+    let length = serde_json::to_vec(&Stored(overrides.clone())).map_or(0, |bytes| bytes.len());
+    if length > MAX_OVERRIDES {
+        return Err(texts::invalid(texts::OVERRIDES_TOO_LONG));
+    }
     for over in overrides.container_overrides.iter().flatten() {
         let name = over.name.clone().unwrap_or_default();
         if !definition.containers().iter().any(|container| container.name.as_ref() == Some(&name)) {
