@@ -325,6 +325,31 @@ fn a_task_is_refused_what_it_would_not_get() {
 }
 
 #[test]
+fn a_token_remembers_a_request_and_not_what_was_in_it() {
+    let server = Server::new();
+    server.register(|_| {}).expect("it is valid");
+    let run = |value: &str| {
+        server.run(|input| {
+            let pair = shape::KeyValuePair { name: Some("PASSWORD".to_owned()), value: Some(value.to_owned()) };
+            let over = shape::ContainerOverride {
+                name: Some("web".to_owned()),
+                environment: Some(vec![pair]),
+                ..Default::default()
+            };
+            let overrides = shape::TaskOverride { container_overrides: Some(vec![over]), ..Default::default() };
+            input.overrides = Some(overrides);
+            input.client_token = Some("once".to_owned());
+        })
+    };
+    let first = run("hunter2").expect("it runs");
+    let again = run("hunter2").expect("a repetition is answered");
+    assert_eq!(first[0].task_arn, again[0].task_arn, "a repetition starts nothing");
+    assert_eq!(refused(run("other")).0, "ConflictException");
+    let row = server.store.view().get::<ecs::rows::TokenRow>(&Scope::default(), "c/once").expect("it is remembered");
+    assert!(row.request.len() == 64 && !format!("{row:?}").contains("hunter2"), "a secret is kept: {row:?}");
+}
+
+#[test]
 fn a_service_must_fit_its_definition_and_its_target_group() {
     let server = Server::new();
     server.register(|_| {}).expect("it is valid");

@@ -14,6 +14,7 @@ use model::ecs::{
     StopTaskRequest, StopTaskResponse, TaskOverride,
 };
 use rollout::{DesiredStatus, StopCode, TaskStatus};
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use types::ApiError;
 
@@ -89,8 +90,7 @@ pub(super) fn run(ecs: &Ecs, cx: &mut Context, input: RunTaskRequest) -> Result<
     }
     refuse_unsupported(&input)?;
     let tags = shapes::tag_rows(input.tags.as_deref().unwrap_or_default())?;
-    // The request as text tells a repetition from another request with the same token.
-    let request = format!("{input:?}");
+    let request = digest(&input)?;
     let tx = cx.tx();
     let cluster = cluster(tx, &scope, input.cluster.as_deref())?;
     let token = input.client_token.filter(|token| !token.is_empty()).map(|token| format!("{}/{token}", cluster.name));
@@ -164,6 +164,12 @@ pub(super) fn run(ecs: &Ecs, cx: &mut Context, input: RunTaskRequest) -> Result<
         tx.put(&scope, TokenRow { token, request, tasks: ids, at: now });
     }
     Ok(RunTaskResponse { tasks: Some(tasks), failures: Some(vec![]) })
+}
+
+/// Tells a repetition from another request with the same token. A digest, as overrides may hold what is secret.
+fn digest(input: &RunTaskRequest) -> Result<String, ApiError> {
+    let bytes = serde_json::to_vec(&Stored(input.clone())).map_err(|_| ApiError::internal())?;
+    Ok(hex::encode(Sha256::digest(bytes)))
 }
 
 /// Refuses what Fargate does not take, and what is not here yet, as services do.

@@ -281,7 +281,7 @@ impl Row for ShippedRow {
 pub struct TokenRow {
     /// `cluster/token`.
     pub token: String,
-    /// What was asked, to tell a repetition from a conflict.
+    /// The SHA-256 of what was asked, to tell a repetition from a conflict.
     pub request: String,
     /// The tasks' ids.
     pub tasks: Vec<String>,
