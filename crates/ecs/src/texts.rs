@@ -90,6 +90,63 @@ pub fn fargate_role_for_log_driver(driver: &str) -> String {
     format!("Fargate requires task definition to have execution role ARN to support log driver {driver}.")
 }
 
+/// seen
+pub const AWSVPC_LINKS: &str = "Links are not supported when networkMode=awsvpc.";
+/// seen
+pub const AWSVPC_HOSTNAME: &str = "hostname is not supported on container when networkMode=awsvpc.";
+/// seen
+pub const AWSVPC_EXTRA_HOSTS: &str = "Extra hosts are not supported on container when networkMode=awsvpc.";
+/// seen
+pub const AWSVPC_DNS_SERVERS: &str = "DNS servers are not supported on container when networkMode=awsvpc.";
+/// Modelled on the one for servers.
+pub const AWSVPC_DNS_SEARCH_DOMAINS: &str =
+    "DNS search domains are not supported on container when networkMode=awsvpc.";
+/// seen
+pub const AWSVPC_DISABLE_NETWORKING: &str = "Disable Networking is not supported on container when networkMode=awsvpc.";
+/// seen
+pub const FARGATE_PRIVILEGED: &str = "Fargate requires that the 'privileged' setting be 'false'.";
+/// seen
+pub const FARGATE_IPC_MODE: &str = "Tasks using the Fargate launch type do not support ipcMode.";
+/// own: only one container's memory above the task's is seen
+pub const MEMORY_SUM_ABOVE_TASK: &str = "The sum of the containers' memory is greater than for the task.";
+
+/// seen
+pub fn fargate_pid_mode(mode: &str) -> String {
+    format!(
+        "Tasks using the Fargate launch type do not support pidMode '{mode}'. The supported value for pidMode is 'task'."
+    )
+}
+
+/// seen, of devices, maxSwap, sharedMemorySize, dockerSecurityOptions, sourcePath, constraints and dockerVolumeConfiguration
+pub fn fargate_lacks(member: &str) -> String {
+    format!("Fargate compatible task definitions do not support {member}")
+}
+
+/// seen
+pub fn fargate_log_driver(driver: &str) -> String {
+    format!("{driver} is not a valid log driver. Must be one of [awslogs, splunk, awsfirelens]")
+}
+
+/// seen
+pub fn memory_above_task(setting: &str, container: &str) -> String {
+    format!("The '{setting}' setting for container '{container}' is greater than for the task.")
+}
+
+/// seen
+pub fn soft_above_hard(ulimit: &str) -> String {
+    format!("Soft limit exceeds hard limit for ulimit {ulimit}")
+}
+
+/// seen
+pub fn definition_too_long(length: usize) -> String {
+    format!("Actual length: '{length}'. Max allowed length is '65536' bytes.")
+}
+
+/// own
+pub fn health_check_setting(setting: &str, least: i32, most: i32) -> String {
+    format!("Health check {setting} must be between {least} and {most}.")
+}
+
 /// own
 pub const NO_PLACEMENT_CONSTRAINTS: &str = "Placement constraints are not supported with FARGATE launch type.";
 /// own

@@ -236,6 +236,151 @@ fn a_container_gains_no_capability_that_opens_the_host() {
 }
 
 #[test]
+fn fargate_refuses_what_only_an_instance_has() {
+    let server = Server::new();
+    let register = |change: fn(&mut shape::RegisterTaskDefinitionRequest)| refused(server.register(change));
+    let lacks =
+        |member: &str| says("ClientException", &format!("Fargate compatible task definitions do not support {member}"));
+    let linux = |change: fn(&mut shape::LinuxParameters)| {
+        refused(
+            server.register(|input| change(first(input).linux_parameters.insert(shape::LinuxParameters::default()))),
+        )
+    };
+    assert_eq!(linux(|linux| linux.devices = Some(vec![shape::Device::default()])), lacks("devices"));
+    assert_eq!(linux(|linux| linux.shared_memory_size = Some(64)), lacks("sharedMemorySize"));
+    assert_eq!(linux(|linux| linux.max_swap = Some(0)), lacks("maxSwap"));
+    assert_eq!(linux(|linux| linux.swappiness = Some(60)), lacks("swappiness"));
+    assert_eq!(
+        register(|input| first(input).docker_security_options = Some(vec!["no-new-privileges".to_owned()])),
+        lacks("dockerSecurityOptions")
+    );
+    assert_eq!(
+        register(|input| input.pid_mode = Some("host".to_owned())),
+        says(
+            "ClientException",
+            "Tasks using the Fargate launch type do not support pidMode 'host'. The supported value for pidMode is 'task'."
+        )
+    );
+    assert_eq!(
+        register(|input| input.ipc_mode = Some("task".to_owned())),
+        says("ClientException", "Tasks using the Fargate launch type do not support ipcMode.")
+    );
+    let fine = server.register(|input| {
+        input.pid_mode = Some("task".to_owned());
+        let tmpfs = shape::Tmpfs { container_path: "/scratch".to_owned(), size: 16, mount_options: None };
+        first(input).linux_parameters = Some(shape::LinuxParameters { tmpfs: Some(vec![tmpfs]), ..Default::default() });
+    });
+    fine.expect("Fargate has memory file systems");
+}
+
+#[test]
+fn a_tasks_interface_takes_names_and_resolvers_out_of_its_containers_hands() {
+    let server = Server::new();
+    let container = |change: fn(&mut shape::ContainerDefinition)| {
+        let (code, message) = refused(server.register(|input| {
+            // It is the network mode that refuses them, not Fargate.
+            input.requires_compatibilities = None;
+            change(first(input));
+        }));
+        assert_eq!(code, "ClientException");
+        message
+    };
+    let one = |text: &str| Some(vec![text.to_owned()]);
+    assert_eq!(
+        container(|it| it.links = Some(vec!["db".to_owned()])),
+        "Links are not supported when networkMode=awsvpc."
+    );
+    assert_eq!(
+        container(|it| it.hostname = Some("web".to_owned())),
+        "hostname is not supported on container when networkMode=awsvpc."
+    );
+    assert_eq!(
+        container(|it| it.extra_hosts = Some(vec![shape::HostEntry::default()])),
+        "Extra hosts are not supported on container when networkMode=awsvpc."
+    );
+    assert_eq!(
+        container(|it| it.dns_servers = Some(vec!["1.1.1.1".to_owned()])),
+        "DNS servers are not supported on container when networkMode=awsvpc."
+    );
+    assert_eq!(
+        container(|it| it.dns_search_domains = Some(vec!["corp".to_owned()])),
+        "DNS search domains are not supported on container when networkMode=awsvpc."
+    );
+    assert_eq!(
+        container(|it| it.disable_networking = Some(true)),
+        "Disable Networking is not supported on container when networkMode=awsvpc."
+    );
+    let bridge = server.register(|input| {
+        (input.requires_compatibilities, input.network_mode) = (None, Some("bridge".to_owned()));
+        (first(input).dns_servers, first(input).hostname) = (one("1.1.1.1"), Some("web".to_owned()));
+    });
+    bridge.expect("on a bridge they may be given");
+}
+
+#[test]
+fn the_values_of_a_definition_have_bounds() {
+    let server = Server::new();
+    let message = |change: &dyn Fn(&mut shape::RegisterTaskDefinitionRequest)| {
+        let (code, message) = refused(server.register(|input| change(input)));
+        assert_eq!(code, "ClientException");
+        message
+    };
+    let check = |interval, timeout, retries, start_period| {
+        Some(shape::HealthCheck {
+            command: vec!["CMD".to_owned(), "true".to_owned()],
+            interval,
+            timeout,
+            retries,
+            start_period,
+        })
+    };
+    for (health, setting) in [
+        (check(Some(4), None, None, None), "interval must be between 5 and 300"),
+        (check(Some(301), None, None, None), "interval must be between 5 and 300"),
+        (check(None, Some(1), None, None), "timeout must be between 2 and 60"),
+        (check(None, None, Some(0), None), "retries must be between 1 and 10"),
+        (check(None, None, Some(11), None), "retries must be between 1 and 10"),
+        (check(None, None, None, Some(-1)), "startPeriod must be between 0 and 300"),
+    ] {
+        assert_eq!(message(&|input| first(input).health_check = health.clone()), format!("Health check {setting}."));
+    }
+    let bounds = server.register(|input| first(input).health_check = check(Some(300), Some(60), Some(10), Some(300)));
+    bounds.expect("the bounds themselves are fine");
+
+    assert_eq!(
+        message(&|input| first(input).memory = Some(513)),
+        "The 'memory' setting for container 'web' is greater than for the task."
+    );
+    let two = |input: &mut shape::RegisterTaskDefinitionRequest, memory, reservation| {
+        let mut other = first(input).clone();
+        (other.name, other.port_mappings) = (Some("other".to_owned()), None);
+        input.container_definitions.push(other);
+        for container in &mut input.container_definitions {
+            (container.memory, container.memory_reservation) = (memory, reservation);
+        }
+    };
+    assert_eq!(
+        message(&|input| two(input, Some(300), None)),
+        "The sum of the containers' memory is greater than for the task."
+    );
+    server.register(|input| two(input, Some(512), Some(256))).expect("what they reserve fits");
+
+    let ulimit =
+        |soft_limit, hard_limit| Some(vec![shape::Ulimit { name: "nofile".to_owned(), soft_limit, hard_limit }]);
+    for (soft, hard) in [(2048, 1024), (-1, 1024)] {
+        assert_eq!(
+            message(&|input| first(input).ulimits = ulimit(soft, hard)),
+            "Soft limit exceeds hard limit for ulimit nofile"
+        );
+    }
+    server.register(|input| first(input).ulimits = ulimit(1024, -1)).expect("the hard limit is none");
+
+    let long = message(&|input| first(input).command = Some(vec!["x".repeat(65_536)]));
+    assert!(long.starts_with("Actual length: '6") && long.ends_with("Max allowed length is '65536' bytes."), "{long}");
+    server.register(|input| first(input).command = Some(vec!["x".repeat(60_000)])).expect("it is not too long");
+}
+
+#[test]
 fn a_definition_must_make_sense() {
     let server = Server::new();
     let register = |change: fn(&mut shape::RegisterTaskDefinitionRequest)| refused(server.register(change));

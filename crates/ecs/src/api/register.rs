@@ -12,6 +12,9 @@ use rollout::fargate::{self as sizes, Size};
 use std::collections::BTreeSet;
 use types::ApiError;
 
+/// The most bytes that a definition may have, as JSON.
+const MAX_DEFINITION: usize = 65_536;
+
 pub(super) fn register(
     _: &Ecs,
     cx: &mut Context,
@@ -37,6 +40,10 @@ pub(super) fn register(
         return Err(texts::client("EphemeralStorage size should be between 21 and 200 GiB."));
     }
 
+    let length = serde_json::to_vec(&Stored(input.clone())).map_or(0, |bytes| bytes.len());
+    if length > MAX_DEFINITION {
+        return Err(texts::client(texts::definition_too_long(length)));
+    }
     let requires_attributes = attributes(&input, awsvpc);
     let compatibilities = compatibilities(&input, awsvpc, size);
     let (scope, now) = (cx.scope.clone(), cx.now);
@@ -107,7 +114,7 @@ fn check_size(input: &mut RegisterTaskDefinitionRequest, fargate_wanted: bool) -
 }
 
 fn check_containers(input: &mut RegisterTaskDefinitionRequest, awsvpc: bool) -> Result<(), ApiError> {
-    let task_memory = input.memory.is_some();
+    let task_memory = input.memory.as_deref().and_then(|memory| memory.parse::<i64>().ok());
     let volumes: BTreeSet<String> = input.volumes.iter().flatten().filter_map(|volume| volume.name.clone()).collect();
     let containers = &mut input.container_definitions;
     if containers.is_empty() {
@@ -126,12 +133,17 @@ fn check_containers(input: &mut RegisterTaskDefinitionRequest, awsvpc: bool) -> 
         if container.image.as_ref().is_none_or(String::is_empty) {
             return Err(texts::client(texts::property_missing("image")));
         }
-        if !task_memory && container.memory.is_none() && container.memory_reservation.is_none() {
+        if task_memory.is_none() && container.memory.is_none() && container.memory_reservation.is_none() {
             return Err(texts::client(texts::memory_missing(&name)));
         }
-        check_memory(container, &name)?;
+        check_memory(container, &name, task_memory)?;
         fill_defaults(container);
         check_ports(container, awsvpc)?;
+        if awsvpc {
+            check_awsvpc(container)?;
+        }
+        check_health(container)?;
+        check_ulimits(container)?;
         for mount in container.mount_points.iter().flatten() {
             let volume = mount.source_volume.clone().unwrap_or_default();
             if !volumes.contains(&volume) {
@@ -145,10 +157,20 @@ fn check_containers(input: &mut RegisterTaskDefinitionRequest, awsvpc: bool) -> 
     if !containers.iter().any(|container| container.essential == Some(true)) {
         return Err(texts::client("Task definition must have at least one essential container."));
     }
+    let reserved = |c: &ContainerDefinition| i64::from(c.memory_reservation.or(c.memory).unwrap_or(0));
+    if task_memory.is_some_and(|task| containers.iter().map(reserved).sum::<i64>() > task) {
+        return Err(texts::client(texts::MEMORY_SUM_ABOVE_TASK));
+    }
     check_dependencies(containers)
 }
 
-fn check_memory(container: &ContainerDefinition, name: &str) -> Result<(), ApiError> {
+fn check_memory(container: &ContainerDefinition, name: &str, task: Option<i64>) -> Result<(), ApiError> {
+    let above = |mib: Option<i32>| mib.zip(task).is_some_and(|(mib, task)| i64::from(mib) > task);
+    for (mib, setting) in [(container.memory, "memory"), (container.memory_reservation, "memoryReservation")] {
+        if above(mib) {
+            return Err(texts::client(texts::memory_above_task(setting, name)));
+        }
+    }
     let too_small = |mib: Option<i32>| mib.is_some_and(|mib| mib < 4);
     if too_small(container.memory) || too_small(container.memory_reservation) {
         return Err(texts::client(format!("Invalid setting for container '{name}'. Memory must be at least 4 MiB.")));
@@ -197,6 +219,49 @@ fn check_ports(container: &mut ContainerDefinition, awsvpc: bool) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// What the task's network interface takes out of the containers' hands.
+fn check_awsvpc(container: &ContainerDefinition) -> Result<(), ApiError> {
+    let some = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
+    let given = [
+        (some(&container.links), texts::AWSVPC_LINKS),
+        (container.hostname.as_ref().is_some_and(|name| !name.is_empty()), texts::AWSVPC_HOSTNAME),
+        (container.extra_hosts.as_ref().is_some_and(|hosts| !hosts.is_empty()), texts::AWSVPC_EXTRA_HOSTS),
+        (some(&container.dns_servers), texts::AWSVPC_DNS_SERVERS),
+        (some(&container.dns_search_domains), texts::AWSVPC_DNS_SEARCH_DOMAINS),
+        (container.disable_networking == Some(true), texts::AWSVPC_DISABLE_NETWORKING),
+    ];
+    match given.into_iter().find(|(given, _)| *given) {
+        Some((_, text)) => Err(texts::client(text)),
+        None => Ok(()),
+    }
+}
+
+fn check_health(container: &ContainerDefinition) -> Result<(), ApiError> {
+    let Some(check) = &container.health_check else { return Ok(()) };
+    let ranges = [
+        ("interval", check.interval, 5..=300),
+        ("timeout", check.timeout, 2..=60),
+        ("retries", check.retries, 1..=10),
+        ("startPeriod", check.start_period, 0..=300),
+    ];
+    for (setting, value, range) in ranges {
+        if value.is_some_and(|value| !range.contains(&value)) {
+            return Err(texts::client(texts::health_check_setting(setting, *range.start(), *range.end())));
+        }
+    }
+    Ok(())
+}
+
+fn check_ulimits(container: &ContainerDefinition) -> Result<(), ApiError> {
+    // Below zero there is no limit.
+    let amount = |value: i32| u32::try_from(value).unwrap_or(u32::MAX);
+    let over = |limit: &&model::ecs::Ulimit| amount(limit.soft_limit) > amount(limit.hard_limit);
+    match container.ulimits.iter().flatten().find(over) {
+        Some(limit) => Err(texts::client(texts::soft_above_hard(&limit.name))),
+        None => Ok(()),
+    }
 }
 
 /// Every dependency names another container, and none waits for itself, however long the way round.
