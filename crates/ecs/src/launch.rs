@@ -159,6 +159,13 @@ pub(crate) fn check_runnable(definition: &DefinitionRow) -> Result<(), ApiError>
         if container.log_configuration.as_ref().is_some_and(|log| log.log_driver != "awslogs") {
             return refuse("log drivers other than awslogs");
         }
+        let log = container.log_configuration.as_ref();
+        if log.and_then(|log| log.secret_options.as_ref()).is_some_and(|secrets| !secrets.is_empty()) {
+            return refuse("logConfiguration.secretOptions");
+        }
+        if container.credential_specs.as_ref().is_some_and(|list| !list.is_empty()) {
+            return refuse("credentialSpecs (gMSA)");
+        }
         if container.environment_files.as_ref().is_some_and(|files| !files.is_empty()) {
             return refuse("environmentFiles (Amazon S3)");
         }

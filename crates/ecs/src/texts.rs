@@ -111,6 +111,11 @@ pub const FARGATE_IPC_MODE: &str = "Tasks using the Fargate launch type do not s
 pub const MEMORY_SUM_ABOVE_TASK: &str = "The sum of the containers' memory is greater than for the task.";
 
 /// seen
+pub const PORT_AND_RANGE: &str = "cannot specify both single port and port range";
+/// seen
+pub const PORT_RANGE_INVALID: &str = "Invalid 'containerPortRange' setting";
+
+/// seen
 pub fn fargate_pid_mode(mode: &str) -> String {
     format!(
         "Tasks using the Fargate launch type do not support pidMode '{mode}'. The supported value for pidMode is 'task'."

@@ -381,6 +381,41 @@ fn the_values_of_a_definition_have_bounds() {
 }
 
 #[test]
+fn what_would_have_no_effect_is_refused_by_name() {
+    let server = Server::new();
+    let accelerator = shape::InferenceAccelerator { device_name: "a".to_owned(), device_type: "eia2".to_owned() };
+    assert_eq!(
+        refused(server.register(|input| input.inference_accelerators = Some(vec![accelerator]))),
+        says("ClientException", "Unsupported field 'inferenceAccelerators'.")
+    );
+    let secret = shape::Secret { name: "token".to_owned(), value_from: "x".to_owned() };
+    let change = |input: &mut shape::RegisterTaskDefinitionRequest| {
+        let log = first(input).log_configuration.as_mut().expect("it has a log");
+        log.secret_options = Some(vec![secret]);
+    };
+    server.register(change).expect("it is registered, as there");
+    let (code, message) = refused(server.run(|_| {}));
+    assert!(code == "NotImplemented" && message.contains("secretOptions"), "refused by name: {message}");
+    server.register(|input| first(input).credential_specs = Some(vec!["x".to_owned()])).expect("it is registered");
+    let (code, message) = refused(server.run(|_| {}));
+    assert!(code == "NotImplemented" && message.contains("credentialSpecs"), "refused by name: {message}");
+
+    let range = |range: &str, container_port| {
+        let container_port_range = Some(range.to_owned());
+        let mapping = shape::PortMapping { container_port, container_port_range, ..Default::default() };
+        server.register(|input| first(input).port_mappings = Some(vec![mapping]))
+    };
+    range("8080-8090", None).expect("a range is fine");
+    for wrong in ["8090-8080", "8080", "0-80", "80-70000", "a-b", "80-80"] {
+        assert_eq!(refused(range(wrong, None)), says("ClientException", "Invalid 'containerPortRange' setting"));
+    }
+    assert_eq!(
+        refused(range("8080-8090", Some(80))),
+        says("ClientException", "cannot specify both single port and port range")
+    );
+}
+
+#[test]
 fn a_definition_must_make_sense() {
     let server = Server::new();
     let register = |change: fn(&mut shape::RegisterTaskDefinitionRequest)| refused(server.register(change));

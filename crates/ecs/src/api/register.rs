@@ -24,6 +24,9 @@ pub(super) fn register(
         return Err(texts::client("Family contains invalid characters."));
     }
     let tags = shapes::tag_rows(input.tags.as_deref().unwrap_or_default())?;
+    if input.inference_accelerators.as_ref().is_some_and(|list| !list.is_empty()) {
+        return Err(texts::client(texts::unsupported_field("inferenceAccelerators")));
+    }
     let fargate_wanted = wants(&input, "FARGATE");
     let size = check_size(&mut input, fargate_wanted)?;
     let awsvpc = input.network_mode.as_deref() == Some("awsvpc");
@@ -204,6 +207,14 @@ fn fill_defaults(container: &mut ContainerDefinition) {
 fn check_ports(container: &mut ContainerDefinition, awsvpc: bool) -> Result<(), ApiError> {
     for mapping in container.port_mappings.iter_mut().flatten() {
         mapping.protocol.get_or_insert_with(|| "tcp".to_owned());
+        if let Some(range) = &mapping.container_port_range {
+            if mapping.container_port.is_some() || mapping.host_port.is_some() {
+                return Err(texts::client(texts::PORT_AND_RANGE));
+            }
+            if !is_port_range(range) {
+                return Err(texts::client(texts::PORT_RANGE_INVALID));
+            }
+        }
         let Some(port) = mapping.container_port else { continue };
         if !(1..=65535).contains(&port) {
             return Err(texts::client(format!("Invalid 'containerPort' setting for container: {port}.")));
@@ -219,6 +230,13 @@ fn check_ports(container: &mut ContainerDefinition, awsvpc: bool) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// `8080-8090`.
+fn is_port_range(text: &str) -> bool {
+    let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
+    let ports = text.split_once('-').and_then(|(first, last)| port(first).zip(port(last)));
+    ports.is_some_and(|(first, last)| first < last)
 }
 
 /// What the task's network interface takes out of the containers' hands.
