@@ -22,8 +22,26 @@ pub(crate) struct Resolved {
 const RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 /// The log driver's buffer where the task definition names none.
 const LOG_BUFFER: u64 = 10 << 20;
-/// Fargate's limit of open files.
-const OPEN_FILES: u64 = 65_535;
+const UNLIMITED: u64 = u64::MAX;
+/// What a container may use, soft and hard, where its definition says nothing: the kernel's defaults but for open files, of
+/// which Fargate gives 65,535 (source: API reference, `Ulimit`). All are set, as a container would have the server's own
+/// otherwise; of pending signals the kernel's default depends on the host's memory, and the server's stays.
+const ULIMITS: [(Resource, u64, u64); 14] = [
+    (Resource::Core, 0, UNLIMITED),
+    (Resource::Cpu, UNLIMITED, UNLIMITED),
+    (Resource::Data, UNLIMITED, UNLIMITED),
+    (Resource::Fsize, UNLIMITED, UNLIMITED),
+    (Resource::Locks, UNLIMITED, UNLIMITED),
+    (Resource::Memlock, 8 << 20, 8 << 20),
+    (Resource::Msgqueue, 819_200, 819_200),
+    (Resource::Nice, 0, 0),
+    (Resource::Nofile, 65_535, 65_535),
+    (Resource::Nproc, UNLIMITED, UNLIMITED),
+    (Resource::Rss, UNLIMITED, UNLIMITED),
+    (Resource::Rtprio, 0, 0),
+    (Resource::Rttime, UNLIMITED, UNLIMITED),
+    (Resource::Stack, 8 << 20, UNLIMITED),
+];
 
 /// The task for the runtime. `None` if the task's id is not one or a container was not resolved.
 pub(crate) fn task(
@@ -151,7 +169,7 @@ fn environment(
 
 fn ulimits(container: &ContainerDefinition) -> Vec<Ulimit> {
     let amount = |value: i32| if value < 0 { u64::MAX } else { u64::try_from(value).unwrap_or_default() };
-    let mut limits = vec![Ulimit { resource: Resource::Nofile, soft: OPEN_FILES, hard: OPEN_FILES }];
+    let mut limits: Vec<_> = ULIMITS.map(|(resource, soft, hard)| Ulimit { resource, soft, hard }).into();
     for limit in container.ulimits.iter().flatten() {
         let Some(resource) = Resource::parse(&limit.name) else { continue };
         limits.retain(|known| known.resource != resource);
@@ -237,6 +255,26 @@ mod tests {
         assert_eq!(bytes("4096"), Some(4096));
         assert_eq!(bytes("1KB"), Some(1 << 10));
         assert_eq!((bytes(""), bytes("m"), bytes("0"), bytes("-1k")), (None, None, None, None));
+    }
+
+    #[test]
+    fn a_container_has_limits_of_its_own_whatever_the_servers_are() {
+        let limit =
+            |name: &str, soft_limit, hard_limit| model::ecs::Ulimit { name: name.to_owned(), soft_limit, hard_limit };
+        let mut container = ContainerDefinition::default();
+        let of = |container: &ContainerDefinition, wanted| {
+            let found: Vec<_> = ulimits(container).into_iter().filter(|limit| limit.resource == wanted).collect();
+            assert_eq!(found.len(), 1, "{wanted:?} is set once");
+            (found[0].soft, found[0].hard)
+        };
+        assert_eq!(of(&container, Resource::Nofile), (65_535, 65_535));
+        assert_eq!(of(&container, Resource::Core), (0, UNLIMITED));
+        assert_eq!(of(&container, Resource::Stack), (8 << 20, UNLIMITED));
+        container.ulimits = Some(vec![limit("nofile", 1024, 4096), limit("core", -1, -1), limit("sigpending", 5, 6)]);
+        assert_eq!(of(&container, Resource::Nofile), (1024, 4096));
+        assert_eq!(of(&container, Resource::Core), (UNLIMITED, UNLIMITED));
+        assert_eq!(of(&container, Resource::Sigpending), (5, 6));
+        assert_eq!(of(&container, Resource::Nproc), (UNLIMITED, UNLIMITED));
     }
 
     #[test]
