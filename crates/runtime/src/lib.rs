@@ -41,7 +41,7 @@ mod user;
 pub use error::{PrepareError, RuntimeError, StartError};
 pub use event::{LogChunk, LogRecord, LogStream, TaskEvent, TaskEventKind};
 pub use image::{ImageConfig, ImageError, ImageSnapshot, LayerRef, LayerSource};
-pub use native::{Native, NativeConfig};
+pub use native::{Native, NativeConfig, SERVER_STOPPED};
 pub use reset::reset_host;
 pub use sim::{Sim, SimScript};
 pub use spec::{

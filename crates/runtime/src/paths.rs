@@ -3,6 +3,7 @@
 //! ```text
 //! <run>/tasks/<task>/state.json               what the shim knows, replaced whole
 //! <run>/tasks/<task>/control                  the shim's socket
+//! <data>/tasks/<task>/ended.json             how it ended, if the daemon was stopped in an orderly way
 //! <data>/tasks/<task>/containers/<name>/      upper/ work/ root/ files/ logs/ of a container
 //! <data>/tasks/<task>/volumes/<name>/         a volume that containers share
 //! ```
@@ -51,6 +52,10 @@ impl Paths {
 
     pub(crate) fn control(&self, task: &TaskId) -> PathBuf {
         self.run_task(task).join("control")
+    }
+
+    pub(crate) fn ended(&self, task: &TaskId) -> PathBuf {
+        self.data_task(task).join("ended.json")
     }
 
     pub(crate) fn containers(&self, task: &TaskId) -> PathBuf {

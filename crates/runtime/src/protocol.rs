@@ -22,6 +22,8 @@ pub(crate) enum Request {
     Execute { number: u64, container: String, spec: ExecSpec },
     /// Kill all, and end.
     End,
+    /// The stop signal to all, SIGKILL after their stop timeouts but not later than this, and end.
+    Leave { most_millis: u64 },
 }
 
 /// From the shim.

@@ -88,7 +88,8 @@ pub struct Exit {
     pub started_at: Option<Timestamp>,
     /// When it ended, as far as known.
     pub at: Timestamp,
-    /// Why, where the code alone does not say it: the shim died, the host restarted, stopped before its start.
+    /// Why, where the code alone does not say it: the shim died, the host restarted, the server was
+    /// stopped ([`crate::SERVER_STOPPED`]), stopped before its start.
     pub reason: Option<String>,
 }
 

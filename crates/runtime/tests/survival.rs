@@ -123,6 +123,48 @@ async fn a_shutdown_waits_until_the_processes_that_it_killed_are_buried() {
 }
 
 #[tokio::test]
+async fn a_shutdown_lets_containers_end_by_themselves_and_is_remembered() {
+    let Some(host) = Host::new() else { return };
+    let native = host.open().await;
+    let polite = shell("trap 'echo bye; exit 6' TERM; echo up; while :; do sleep 0.05; done");
+    let deaf = shell("trap '' TERM; echo up; while :; do sleep 0.05; done");
+    let mut hasty = deaf.clone();
+    hasty.stop_timeout = Duration::from_millis(100);
+    let over = shell("exit 9");
+    let mut ids = Vec::new();
+    for container in [polite, deaf, hasty, over] {
+        let spec = task(vec![container]);
+        ids.push(spec.id.clone());
+        native.start(spec).await.unwrap();
+    }
+    wait_for_exit(&native, &ids[3]).await;
+    for id in &ids[..3] {
+        while output(&native, id, "app").await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    let left = tokio::time::timeout(Duration::from_secs(4), native.shutdown()).await;
+    left.expect("tasks were not told to end at the same time, or one held the shutdown up");
+    drop(native);
+    // As the server does: nothing of it is left there.
+    std::fs::remove_dir_all(host.run_dir()).unwrap();
+
+    let native = host.open().await;
+    let mut ends = Vec::new();
+    for id in &ids {
+        let exit = wait_for_exit(&native, id).await;
+        ends.push((exit.code, exit.reason));
+    }
+    let stopped = Some("Windtunnel was stopped".to_owned());
+    assert_eq!(ends, [(6, stopped.clone()), (137, stopped.clone()), (137, stopped), (9, None)]);
+    assert_eq!(output(&native, &ids[0], "app").await, ["up", "bye"], "the last words are kept");
+    for id in &ids {
+        native.remove(id).await.unwrap();
+        host.assert_gone(id);
+    }
+}
+
+#[tokio::test]
 async fn a_host_can_be_cleared_without_a_daemon() {
     let Some(host) = Host::new() else { return };
     let pid;

@@ -18,6 +18,8 @@ use types::Timestamp;
 const SHIM_DIED: &str = "the task's supervisor was killed";
 /// The end of containers that were running when the machine went down.
 const HOST_RESTARTED: &str = "the host was restarted";
+/// [`Exit::reason`] of containers that were ended because the server was.
+pub const SERVER_STOPPED: &str = "Windtunnel was stopped";
 
 impl Native {
     /// Finds the tasks on disk and connects to the shims that live.
@@ -43,7 +45,11 @@ impl Native {
 
     async fn adopt(&self, id: &TaskId) -> io::Result<()> {
         let (paths, task) = (self.0.paths.clone(), id.clone());
-        let state = blocking(move || Ok(read_state(&paths.state(&task)))).await?;
+        let (ended, state) = blocking(move || Ok((read(&paths.ended(&task)), read_state(&paths.state(&task))))).await?;
+        if let Some(status) = ended {
+            self.know(Task::with_status(status));
+            return Ok(());
+        }
         let Some(state) = state else {
             return match self.lost(id) {
                 Some(status) => {
@@ -85,6 +91,33 @@ impl Native {
         let state = || ContainerState::Exited(killed(HOST_RESTARTED, None, at));
         let containers = names.into_iter().map(|name| ContainerStatus { name, state: state() }).collect();
         (begun && !self.0.paths.run_task(id).exists()).then(|| TaskStatus { task: id.clone(), containers })
+    }
+
+    /// Writes down how a task has ended, of which `before` was known when the server began to stop: the run directory is
+    /// about to go. What ran then has ended for the server's sake, whatever its exit code.
+    pub(super) async fn keep_end(&self, task: &Task, before: &TaskStatus) {
+        let mut status = task.status();
+        let begun = before.containers.iter().any(|c| c.state != ContainerState::Created);
+        if !begun || !status.is_over() {
+            return;
+        }
+        for container in &mut status.containers {
+            let over = before.container(&container.name).is_some_and(|c| c.state.is_over());
+            if let ContainerState::Exited(exit) = &mut container.state
+                && !over
+            {
+                exit.reason = Some(SERVER_STOPPED.to_owned());
+            }
+        }
+        let path = self.0.paths.ended(&task.id);
+        let saved = blocking(move || {
+            let fresh = path.with_extension("new");
+            fs::write(&fresh, serde_json::to_vec(&status)?)?;
+            fs::rename(fresh, path)
+        });
+        if let Err(error) = saved.await {
+            tracing::warn!(%error, task = %task.id, "the end of a task is not written down");
+        }
     }
 
     /// The shim's connection has ended. If it had not finished, neither had its containers: they are killed, and that is written down.
@@ -141,8 +174,12 @@ fn killed(reason: &str, started_at: Option<Timestamp>, at: Timestamp) -> Exit {
     Exit { code: 137, signal, oom: false, started_at, at, reason: Some(reason.to_owned()) }
 }
 
-fn read_state(path: &Path) -> Option<ShimState> {
+fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+fn read_state(path: &Path) -> Option<ShimState> {
+    read(path)
 }
 
 fn names(directory: &Path) -> io::Result<Vec<String>> {

@@ -6,6 +6,8 @@
 mod adopt;
 mod task;
 
+pub use adopt::SERVER_STOPPED;
+
 use crate::cgroup::{Cgroups, Group};
 use crate::container::Order;
 use crate::launcher::Launcher;
@@ -33,6 +35,9 @@ const EVENTS: usize = 4096;
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 /// A shim that was told to end and has not after this long is killed.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What containers have at most to end by themselves when the server is stopped; someone waits at a prompt for it.
+const LEAVE_GRACE: Duration = Duration::from_secs(2);
 
 /// What a native runtime needs.
 pub struct NativeConfig {
@@ -95,16 +100,22 @@ impl Native {
         Ok(native)
     }
 
-    /// Ends every task and the launcher and removes their control groups: the host is as before. What the tasks
-    /// wrote on disk stays until [`Runtime::remove`], their ends are known to the next [`Native::open`].
+    /// Ends every task and the launcher and removes their control groups: the host is as before. Containers get their stop
+    /// signal and [`LEAVE_GRACE`], all at the same time. What the tasks wrote on disk stays until [`Runtime::remove`],
+    /// their ends are known to the next [`Native::open`], those of containers that ran with [`SERVER_STOPPED`].
     pub async fn shutdown(&self) {
         let tasks: Vec<_> = self.tasks().values().cloned().collect();
-        for task in &tasks {
-            task.send(&Request::End).await;
+        let mut leaving = tokio::task::JoinSet::new();
+        for task in tasks {
+            let native = self.clone();
+            leaving.spawn(async move {
+                let before = task.status();
+                task.send(&Request::Leave { most_millis: millis(LEAVE_GRACE) }).await;
+                native.await_end(&task).await;
+                native.keep_end(&task, &before).await;
+            });
         }
-        for task in &tasks {
-            self.await_end(task).await;
-        }
+        leaving.join_all().await;
         *self.launcher() = None;
         // Groups empty themselves a moment after their last process has ended.
         for attempt in 0u64.. {

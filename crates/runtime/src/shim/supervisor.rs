@@ -220,6 +220,13 @@ impl Supervisor {
                 self.containers.iter_mut().for_each(|c| c.stop(Some(0)));
                 None
             }
+            Request::Leave { most_millis } => {
+                self.ending = true;
+                for container in &mut self.containers {
+                    container.stop(Some(container.stop_millis.min(most_millis)));
+                }
+                None
+            }
             Request::Execute { number, container, spec } => match self.execute(number, &container, &spec) {
                 Ok(()) => None,
                 Err(refusal) => Some(Report::Executed { number, result: Err(refusal) }),
