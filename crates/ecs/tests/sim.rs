@@ -313,6 +313,33 @@ async fn a_crashed_task_is_replaced_and_its_end_recorded() {
 }
 
 #[tokio::test]
+async fn a_stop_of_the_server_is_told_as_that_and_counts_as_nobodys_failure() {
+    let mut world = World::new();
+    world.cluster();
+    world.register("app:1");
+    world.call(world.handlers.create_service, World::service_request(2, true)).expect("it can be made");
+    world.pass(2).await;
+    let before: Vec<_> = world.tasks();
+    let young = |row: &Arc<TaskRow>| row.last == TaskStatus::Running && !row.marks.was_healthy;
+    assert_eq!(before.iter().filter(|row| young(row)).count(), 2, "they run and are not yet healthy: {before:#?}");
+    world.crash().await;
+    world.sim.shutdown();
+    world.boot();
+    world.pass(40).await;
+
+    for old in &before {
+        let dead = world.store.view().get::<TaskRow>(&world.scope, &old.id).expect("kept for an hour");
+        let stop = dead.stop.as_ref().expect("it has a reason");
+        assert_eq!((stop.code.as_str(), stop.reason.as_str()), ("TerminationNotice", "Windtunnel was stopped"));
+        assert_eq!((dead.last, dead.containers[0].exit_code), (TaskStatus::Stopped, Some(143)));
+    }
+    assert_eq!(world.running().len(), 2, "others take their place");
+    let deployments = world.describe().deployments.expect("deployments are shown");
+    assert_eq!(deployments[0].failed_tasks, Some(0), "no task failed");
+    world.assert_no_leak().await;
+}
+
+#[tokio::test]
 async fn a_new_revision_rolls_without_a_gap() {
     let world = World::new();
     world.cluster();

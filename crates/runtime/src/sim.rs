@@ -5,8 +5,8 @@
 
 use crate::{
     ContainerState, ContainerStatus, ContainerUsage, ExecOutcome, ExecSpec, Exit, ImageSnapshot, LogChunk, LogRecord,
-    LogStream, PrepareError, Runtime, RuntimeError, StartError, StartWhen, TaskEvent, TaskEventKind, TaskId, TaskSpec,
-    TaskStatus,
+    LogStream, PrepareError, Runtime, RuntimeError, SERVER_STOPPED, StartError, StartWhen, TaskEvent, TaskEventKind,
+    TaskId, TaskSpec, TaskStatus,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -76,7 +76,17 @@ impl Sim {
 
     /// Ends a running container from outside, as a crash of its program would.
     pub fn crash(&self, task: &TaskId, container: &str, code: i32) {
-        self.end(task, container, None, code, None);
+        self.end(task, container, None, code, None, None);
+    }
+
+    /// Ends all that runs, as a stop of the server does. The tasks stay to be asked for.
+    pub fn shutdown(&self) {
+        let tasks: Vec<_> = self.world().tasks.values().map(Task::status).collect();
+        for status in tasks {
+            for container in &status.containers {
+                self.end(&status.task, &container.name, None, 143, Some(15), Some(SERVER_STOPPED));
+            }
+        }
     }
 
     fn world(&self) -> std::sync::MutexGuard<'_, World> {
@@ -147,11 +157,11 @@ impl Sim {
         let sleep = self.0.clock.sleep(after);
         tokio::spawn(async move {
             sleep.await;
-            sim.end(&task, &name, Some(run), code, signal);
+            sim.end(&task, &name, Some(run), code, signal, None);
         });
     }
 
-    fn end(&self, task: &TaskId, name: &str, run: Option<u64>, code: i32, signal: Option<i32>) {
+    fn end(&self, task: &TaskId, name: &str, run: Option<u64>, code: i32, signal: Option<i32>, reason: Option<&str>) {
         let at = self.0.clock.now();
         let exit = {
             let mut world = self.world();
@@ -162,7 +172,8 @@ impl Sim {
             if run.is_some_and(|run| run != container.run) {
                 return;
             }
-            let exit = Exit { code, signal, oom: false, started_at: Some(started_at), at, reason: None };
+            let exit =
+                Exit { code, signal, oom: false, started_at: Some(started_at), at, reason: reason.map(str::to_owned) };
             container.state = ContainerState::Exited(exit.clone());
             exit
         };
@@ -264,7 +275,7 @@ impl Runtime for Sim {
     async fn kill(&self, task: &TaskId) -> Result<(), RuntimeError> {
         for container in self.status(task).await?.containers {
             match container.state {
-                ContainerState::Running { .. } => self.end(task, &container.name, None, 137, Some(9)),
+                ContainerState::Running { .. } => self.end(task, &container.name, None, 137, Some(9), None),
                 ContainerState::Created => self.stop_container(task, &container.name, None).await?,
                 _ => {}
             }

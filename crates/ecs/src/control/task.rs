@@ -258,7 +258,9 @@ impl TaskController {
         }
         let mut containers = row.containers.clone();
         observe_containers(&mut containers, &status);
-        let dead = containers.iter().find(|c| c.essential && c.last == TaskStatus::Stopped).cloned();
+        let dead = containers.iter().filter(|c| c.essential && c.last == TaskStatus::Stopped);
+        // One that ended by itself is why the others were ended.
+        let dead = dead.min_by_key(|c| ended_with_server(c)).cloned();
         if containers != row.containers || dead.is_some() {
             self.change(scope, row, |fresh, now| {
                 // The health checker may have written meanwhile.
@@ -272,6 +274,10 @@ impl TaskController {
                 if let Some(dead) = &dead
                     && fresh.desired == DesiredStatus::Running
                 {
+                    if ended_with_server(dead) {
+                        fresh.stop(StopCode::TerminationNotice, runtime::SERVER_STOPPED, now);
+                        return;
+                    }
                     fresh.ended_by_itself = true;
                     if dead.started_at.is_some() {
                         fresh.stop(StopCode::EssentialContainerExited, texts::ESSENTIAL_EXITED, now);
@@ -445,6 +451,11 @@ enum Look {
     Waiting,
     /// An essential container ended.
     Ended,
+}
+
+/// Whether the container ended because the server was stopped: no failure of the task's, and no end of its own.
+fn ended_with_server(container: &ContainerRow) -> bool {
+    container.reason.as_deref() == Some(runtime::SERVER_STOPPED)
 }
 
 /// Takes over what the runtime says of the containers.
