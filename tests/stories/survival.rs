@@ -113,6 +113,49 @@ fn traffic_goes_on_whatever_is_killed() {
     world.server.assert_host_as_before(&processes);
 }
 
+/// A stop with Ctrl-C is no crash: tasks may say their last words, and the next server tells the truth about their ends.
+#[test]
+fn a_stop_of_the_server_ends_tasks_politely_and_is_told() {
+    if !possible(&["skopeo"]) {
+        return;
+    }
+    let mut server = Server::start();
+    let api = server.api();
+    let vpc = vpc(&api);
+    let group = vpc.group(&api, "tasks");
+    let image = image::push(&server, "app", image::busybox());
+    let role = tasks::ground(&api, "stop");
+    let ways = [
+        ("trap 'echo bye; exit 6' TERM; echo up; while :; do sleep 1 & wait; done", 6),
+        ("trap '' TERM; echo up; while :; do sleep 1; done", 137),
+    ];
+    let started = ways.map(|(script, code)| {
+        let definition = tasks::register(&api, tasks::definition("stop", &role, &image, script));
+        (tasks::run(&api, &vpc, &definition, &[&group]), code)
+    });
+    for (task, _) in &started {
+        tasks::wait_for(&api, task, "RUNNING", seconds(60));
+    }
+    let begun = std::time::Instant::now();
+    assert!(server.end(Signal::SIGINT).success(), "expected the server to end well at SIGINT");
+    let took = begun.elapsed();
+    assert!(took < seconds(8), "expected a task that heeds no signal to hold the server up for 2 s, not {took:?}");
+
+    server.serve();
+    let api = server.api();
+    for (task, code) in &started {
+        let task = tasks::wait_for(&api, task, "STOPPED", seconds(60));
+        let told = (&task["stopCode"], &task["stoppedReason"], &task["containers"][0]["exitCode"]);
+        let wanted = (&json!("TerminationNotice"), &json!("Windtunnel was stopped"), &json!(code));
+        assert_eq!(told, wanted, "what DescribeTasks says of a task that ended with the server: {task:#}");
+    }
+    eventually("the last words of a task arrive in its log", seconds(20), || {
+        let lines = tasks::log_lines(&api, "stop");
+        if lines.iter().any(|line| line == "bye") { Ok(()) } else { Err(lines) }
+    });
+    server.leave();
+}
+
 /// Without the server, tasks and load balancer go on; the next one takes them over as they are, and can deploy.
 fn the_server(world: &mut World, load: &Load) {
     let before = world.tasks();
