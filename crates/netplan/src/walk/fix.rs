@@ -256,18 +256,24 @@ pub(super) fn unrouted(hops: &[Hop]) -> Option<Fix> {
     })
 }
 
-/// A way back for an answer that leaves another way: to one outside by the gateway, within the VPC without a detour.
-pub(super) fn route_back(index: &Index<'_>, sender: &Attached<'_>, packet: Packet, hops: &[Hop]) -> Option<Fix> {
-    let vpc = index.vpcs.get(&sender.subnet.vpc)?;
-    if vpc.cidrs.iter().any(|cidr| cidr.contains(&packet.destination)) {
-        return unrouted(hops);
-    }
-    if let Some(fix) = peering_route(index, sender, packet) {
-        return Some(fix);
-    }
-    let target = RouteTarget::InternetGateway(index.gateway_of(&vpc.id)?.id.clone());
+/// A way back for an answer that leaves another way: within the VPC without a detour, to `home` in another VPC over a
+/// peering connection, to one outside by the gateway. The route is for that address alone, so that no other comes before.
+pub(super) fn route_back(
+    index: &Index<'_>,
+    sender: &Attached<'_>,
+    home: Option<&Attached<'_>>,
+    packet: Packet,
+    hops: &[Hop],
+) -> Option<Fix> {
+    let vpc = &sender.subnet.vpc;
+    let target = match home.map(|home| &home.subnet.vpc) {
+        Some(beyond) if beyond == vpc => return unrouted(hops),
+        Some(beyond) => {
+            let (connection, _) = index.peers(vpc).find(|(_, peer)| peer.id == *beyond)?;
+            RouteTarget::Peering(connection.clone())
+        }
+        None => RouteTarget::InternetGateway(index.gateway_of(vpc)?.id.clone()),
+    };
     let route = RouteEntry { destination: Destination::Cidr(only(packet.destination)), target };
-    let table = sender.subnet.route_table.clone();
-    let there = index.tables.get(&table).is_some_and(|t| t.routes.iter().any(|r| r.destination == route.destination));
-    Some(if there { Fix::ReplaceRoute { table, route } } else { Fix::AddRoute { table, route } })
+    add_or_replace(index, &sender.subnet.route_table, route)
 }

@@ -318,7 +318,7 @@ impl<'i, 'a> Journey<'i, 'a> {
             self.arrive_back(home, packet);
             return Ok(());
         }
-        self.astray(sender, to, packet)
+        self.astray(sender, Some(home), to, packet)
     }
 
     /// An answer goes back to somebody outside.
@@ -326,7 +326,7 @@ impl<'i, 'a> Journey<'i, 'a> {
         self.groups(Way::Out, sender, packet)?;
         let to = self.route(sender, packet)?;
         if !matches!(to, Onward::Internet) {
-            return self.astray(sender, to, packet);
+            return self.astray(sender, None, to, packet);
         }
         self.gateway(sender, packet.source, packet);
         let public = self.index.public_of(&sender.subnet.vpc, packet.source).unwrap_or(packet.source);
@@ -334,9 +334,15 @@ impl<'i, 'a> Journey<'i, 'a> {
         Ok(())
     }
 
-    /// An answer takes a way that its question did not come by.
-    fn astray(&mut self, sender: &Attached<'a>, to: Onward<'i, 'a>, packet: Packet) -> Passes {
-        let fix = fix::route_back(self.index, sender, packet, &self.hops);
+    /// An answer takes a way that its question did not come by. It should go to `home`, or outside.
+    fn astray(
+        &mut self,
+        sender: &Attached<'a>,
+        home: Option<&Attached<'a>>,
+        to: Onward<'i, 'a>,
+        packet: Packet,
+    ) -> Passes {
+        let fix = fix::route_back(self.index, sender, home, packet, &self.hops);
         let station = match to {
             Onward::Interface(via) => return self.astray_at(via, sender, packet, fix),
             Onward::Internet => self.gateway_station(sender, packet.source),
