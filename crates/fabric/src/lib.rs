@@ -15,6 +15,7 @@ mod kernel;
 mod netlink;
 pub mod netns;
 mod observe;
+pub mod ping;
 mod reset;
 
 pub use error::Error;

@@ -6,18 +6,16 @@
 
 use crate::lab::{Lab, ip};
 use crate::network::PORTS;
+use fabric::ping::{echo_reply, echo_request, ping_socket};
 use netplan::{
     INTERNET,
     walk::{Content, Origin},
 };
-use nix::{
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket},
-};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::{
     collections::HashMap,
     io,
-    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
     os::fd::AsFd,
     path::PathBuf,
     time::{Duration, Instant},
@@ -225,40 +223,16 @@ impl Field {
         for (netns, socket) in &self.pings {
             let mut packet = [0; 128];
             while let Ok((length, from)) = socket.recv_from(&mut packet) {
-                if let Some(number) = echo_reply(&packet[..length]) {
-                    let asked = sent.iter_mut().find(|sent| {
-                        let to = SocketAddr::V4(SocketAddrV4::new(sent.probe.to, 0));
-                        matches!(&sent.socket, Socket::Ping(n, own) if n == netns && *own == number) && to == from
-                    });
-                    if let Some(sent) = asked {
-                        (sent.answered, sent.ended) = (true, true);
-                    }
+                let Some(number) = echo_reply(&packet[..length]) else { continue };
+                let asked = sent.iter_mut().find(|sent| {
+                    let own = matches!(&sent.socket, Socket::Ping(n, own) if n == netns && *own == number);
+                    own && from.ip() == sent.probe.to
+                });
+                if let Some(sent) = asked {
+                    (sent.answered, sent.ended) = (true, true);
                 }
             }
         }
         true
     }
-}
-
-fn ping_socket(netns: &std::path::Path) -> io::Result<UdpSocket> {
-    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let fd = fabric::netns::within(netns, || {
-        Ok(socket(AddressFamily::Inet, SockType::Raw, flags, Some(SockProtocol::Icmp))?)
-    })?;
-    // A raw socket sends and receives as one for datagrams does.
-    Ok(UdpSocket::from(fd))
-}
-
-/// A ping of that number. Source: RFC 792.
-fn echo_request(number: u16) -> [u8; 8] {
-    let [high, low] = number.to_be_bytes();
-    let sum = 0x0800 + u32::from(number);
-    let [a, b] = (!((sum & 0xffff) + (sum >> 16)) as u16).to_be_bytes();
-    [8, 0, a, b, high, low, 0, 0]
-}
-
-/// The number of the ping that a packet, with its IP header, answers.
-fn echo_reply(packet: &[u8]) -> Option<u16> {
-    let message = packet.get(usize::from(packet.first()? & 15) * 4..)?;
-    (message.first() == Some(&0)).then(|| message.get(4..6).map(|id| u16::from_be_bytes([id[0], id[1]])))?
 }
