@@ -40,12 +40,12 @@ fn endpoint(vpc: u64) -> VpcEndpointId {
 pub(crate) fn network(ground: &Ground, seed: u64) -> NetworkState {
     let mut chance = Chance::new(seed);
     let mut state = NetworkState::new(ground.clone());
-    let vpcs = chance.between(1, 2);
-    for n in 1..=vpcs as u64 {
+    let vpcs = *chance.one(&[1, 2, 2]);
+    for n in 1..=vpcs {
         Draft { chance: &mut chance, state: &mut state, n }.vpc();
     }
     if let [a, b] = state.vpcs.as_slice()
-        && a.cidrs != b.cidrs
+        && !a.cidrs.iter().any(|ours| b.cidrs.iter().any(|theirs| ours.contains(theirs) || theirs.contains(ours)))
         && chance.percent(80)
     {
         let vpcs = [a.id.clone(), b.id.clone()];
@@ -71,15 +71,18 @@ impl Draft<'_> {
         let vpc = id(VpcId::parse, "vpc-", self.n);
         // Two VPCs may have the same block: they must not meet.
         let second = u64::from(self.n > 1 && !self.chance.percent(50));
-        self.state.vpcs.push(Vpc { id: vpc.clone(), cidrs: vec![net(&format!("10.{second}.0.0/16"))] });
+        // One block, or two side by side that have the same subnets in them.
+        let blocks: &[&str] = if self.chance.percent(75) { &["0.0/16"] } else { &["0.0/23", "2.0/23"] };
+        let cidrs = blocks.iter().map(|rest| net(&format!("10.{second}.{rest}"))).collect();
+        self.state.vpcs.push(Vpc { id: vpc.clone(), cidrs });
         if self.chance.percent(85) {
             self.state.internet_gateways.push(InternetGateway { id: gateway(self.n), vpc: vpc.clone() });
         }
         if self.chance.percent(60) {
             self.state.gateway_endpoints.push(GatewayEndpoint { id: endpoint(self.n), vpc: vpc.clone() });
         }
-        let (tables, acls) = (self.chance.between(1, 3) as u64, self.chance.between(1, 3) as u64);
-        let subnets = self.chance.between(1, 3) as u64;
+        let (tables, acls) = (*self.chance.one(&[1, 2, 2, 3]), self.chance.between(1, 3) as u64);
+        let subnets = *self.chance.one(&[1, 2, 2, 3]);
         for n in 1..=subnets {
             // The first subnet is the public one, as far as there is one.
             let first = if n == 1 || tables == 1 { 1 } else { 2 };
@@ -135,7 +138,7 @@ impl Draft<'_> {
     }
 
     fn interfaces(&mut self, second: u64, subnets: u64, groups: u64) {
-        let (interfaces, nats) = (self.chance.between(2, 6), self.chance.between(0, 2));
+        let (interfaces, nats) = (self.chance.between(2, 6), *self.chance.one(&[0, 1, 1, 2]));
         for n in 1..=(interfaces + nats) as u64 {
             let number = self.n * 16 + n;
             let nat = n > interfaces as u64;
@@ -156,7 +159,8 @@ impl Draft<'_> {
                 mac: MacAddress([2, 0, 0, 0, 0, number as u8]),
                 addresses,
                 groups,
-                source_dest_check: self.chance.percent(70),
+                // A NAT gateway's has none: the API sees to that.
+                source_dest_check: self.chance.percent(70) && !nat,
                 attachment: attached.then(|| Attachment { netns: format!("n{number}"), device_index: 0 }),
             });
             if nat {
