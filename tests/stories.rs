@@ -12,6 +12,7 @@ mod stories {
     mod bad_input;
     mod clients;
     mod demo;
+    mod explain;
     mod first_steps;
     mod hostile_images;
     mod negative_space;

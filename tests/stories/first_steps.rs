@@ -113,6 +113,8 @@ fn mistakes_are_told_with_the_next_step(server: &Server) {
     wrong(&["--data-dir", &data, "serve", "--listen", "127.0.0.1:0"], 1, &[&data, &holder]);
     wrong(&["--data-dir", &elsewhere, "serve", "--listen", &port], 1, &[&port, "--listen"]);
     wrong(&["--data-dir", &data, "reset", "--yes"], 1, &[&holder, "stop it first"]);
+    wrong(&["--data-dir", &elsewhere, "explain", "path", "a", "b"], 1, &[&elsewhere, "windtunnel serve"]);
+    wrong(&["--data-dir", &data, "explain", "path", "a", "b:0"], 1, &["from 1 to 65535"]);
     wrong(&["--data-dir", "/proc/nowhere", "serve", "--listen", "127.0.0.1:0"], 1, &["/proc/nowhere"]);
     wrong(&["serve", "--listen", "nowhere"], 2, &["--listen"]);
     wrong(&["serve", "--nonsense"], 2, &["--nonsense", "--help"]);

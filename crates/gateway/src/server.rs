@@ -174,7 +174,7 @@ fn from_another_site(headers: &http::HeaderMap) -> bool {
 }
 
 /// A short text answer.
-pub fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
+pub fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(full(text));
     *response.status_mut() = status;
     response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

@@ -1,27 +1,38 @@
-//! `/_windtunnel/`: what AWS's API has no words for. So far: whether the server is well, and what it holds.
+//! `/_windtunnel/`: what AWS's API has no words for: whether the server is well, what it holds, and why packets pass or
+//! do not.
 
 use crate::daemon::Beacon;
 use ecs::rows::{ClusterRow, ServiceRow, TaskRow};
+use explain::{Answer, Question};
+use fabric::Fabric;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use gateway::server::{full, plain};
 use gateway::{Body, Extra};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use store::Store;
 
 /// Answers requests under `/_windtunnel/`.
 pub(crate) struct Admin {
     beacon: Beacon,
+    listen: SocketAddr,
     store: Store,
+    fabric: Arc<Fabric>,
 }
+
+/// Where questions about paths are posted.
+pub(crate) const EXPLAIN_PATH: &str = "/_windtunnel/explain/path";
 
 impl Admin {
     /// The pages of the server that `beacon` describes.
-    pub(crate) fn new(beacon: Beacon, store: Store) -> Self {
-        Self { beacon, store }
+    pub(crate) fn new(beacon: Beacon, listen: SocketAddr, store: Store, fabric: Arc<Fabric>) -> Self {
+        Self { beacon, listen, store, fabric }
     }
 
     fn status(&self) -> Value {
@@ -46,20 +57,72 @@ impl Admin {
     }
 }
 
+/// A question about a path, as the command line posts it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PathQuestion {
+    from: String,
+    to: String,
+    protocol: Option<String>,
+    #[serde(default)]
+    probe: bool,
+}
+
+/// A question's longest body. Two ARNs fit in.
+const LONGEST: usize = 16 * 1024;
+
+impl Admin {
+    async fn explain_path(&self, request: Request<Incoming>) -> Response<Body> {
+        let Ok(body) = Limited::new(request.into_body(), LONGEST).collect().await else {
+            return plain(StatusCode::BAD_REQUEST, "the question is too long, or broke off\n");
+        };
+        let PathQuestion { from, to, protocol, probe } = match serde_json::from_slice(&body.to_bytes()) {
+            Ok(question) => question,
+            Err(error) => return plain(StatusCode::BAD_REQUEST, format!("not a question: {error}\n")),
+        };
+        let answer = match Question::parse(&from, &to, protocol.as_deref()) {
+            Err(error) => Err(error),
+            Ok(question) if probe => explain::probe::answer(&question, &self.store, &self.fabric).await,
+            Ok(question) => Answer::to(&question, &self.store.view(), self.fabric.ground()),
+        };
+        match answer {
+            Ok(answer) => json_page(&json!(answer)),
+            Err(error @ explain::Error::NotFound { .. }) => plain(StatusCode::NOT_FOUND, format!("{error}\n")),
+            Err(error) => plain(StatusCode::BAD_REQUEST, format!("{error}\n")),
+        }
+    }
+
+    /// Whether somebody on this machine asks: the network's rules are nobody else's business, and nobody signs here.
+    fn is_near(&self, peer: SocketAddr) -> bool {
+        let peer = peer.ip().to_canonical();
+        peer.is_loopback() || peer == self.listen.ip().to_canonical()
+    }
+}
+
+fn json_page(value: &Value) -> Response<Body> {
+    let mut response = Response::new(full(format!("{value}\n")));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
 impl Extra for Admin {
     fn takes(&self, path: &str) -> bool {
         path.starts_with("/_windtunnel/")
     }
 
-    fn answer(&self, request: Request<Incoming>, _: SocketAddr) -> BoxFuture<'_, Response<Body>> {
+    fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> BoxFuture<'_, Response<Body>> {
         let response = match (request.method(), request.uri().path()) {
-            (&Method::GET | &Method::HEAD, "/_windtunnel/status") => {
-                let mut response = Response::new(full(format!("{}\n", self.status())));
-                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                response
-            }
+            (&Method::GET | &Method::HEAD, "/_windtunnel/status") => json_page(&self.status()),
             (_, "/_windtunnel/status") => plain(StatusCode::METHOD_NOT_ALLOWED, "GET only\n"),
-            _ => plain(StatusCode::NOT_FOUND, "no such page; there is /_windtunnel/status\n"),
+            (_, EXPLAIN_PATH) if !self.is_near(peer) => {
+                plain(StatusCode::FORBIDDEN, "only for those on the server's own machine\n")
+            }
+            (&Method::POST, EXPLAIN_PATH) => return self.explain_path(request).boxed(),
+            (_, EXPLAIN_PATH) => plain(StatusCode::METHOD_NOT_ALLOWED, "POST only\n"),
+            _ => plain(
+                StatusCode::NOT_FOUND,
+                "no such page; there are /_windtunnel/status and /_windtunnel/explain/path\n",
+            ),
         };
         async move { response }.boxed()
     }

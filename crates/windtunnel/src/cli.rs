@@ -55,6 +55,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Tell why something works here, or does not
+    Explain {
+        #[command(subcommand)]
+        what: Explain,
+    },
     /// Delete all state of a stopped server
     Reset {
         /// Also clear what crashed servers left in the kernel, and nothing else
@@ -79,6 +84,31 @@ enum Command {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum Explain {
+    /// Go the way of a packet hop by hop: who lets it pass, who refuses it, and what would change that
+    Path(PathOptions),
+}
+
+/// A question about a path.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct PathOptions {
+    /// Where it starts: a task, a service, a load balancer, an eni, an IP address, or `internet`
+    pub(crate) from: String,
+    /// Where it should end: one of those, or a name such as logs.us-east-1.amazonaws.com
+    #[arg(value_name = "TO[:PORT]")]
+    pub(crate) to: String,
+    /// tcp, udp or icmp [default: tcp where there is a port, else icmp]
+    #[arg(long)]
+    pub(crate) protocol: Option<String>,
+    /// Also send a real packet along it
+    #[arg(long)]
+    pub(crate) probe: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 fn parse_pace(text: &str) -> Result<Pace, String> {
     if text == "real" {
         return Ok(Pace::REAL);
@@ -96,6 +126,7 @@ pub(crate) fn run() -> Result<(), String> {
         Command::Demo { serve, once } => crate::demo::run(&Paths::open(&data)?, &serve, once),
         Command::Env { listen, json } => crate::status::env(&Paths::look(&data)?, listen, json),
         Command::Status { json } => crate::status::status(&Paths::look(&data)?, json),
+        Command::Explain { what: Explain::Path(options) } => crate::explain::path(&Paths::look(&data)?, &options),
         Command::Reset { host: true, .. } => crate::reset::host(),
         Command::Reset { yes, .. } => crate::reset::data(&Paths::look(&data)?, yes),
         Command::Coverage { service, json } => crate::coverage::print(service.as_deref(), json),

@@ -156,7 +156,7 @@ impl Daemon {
             data_dir: paths.data.display().to_string(),
             pid: std::process::id(),
         };
-        extras.push(Box::new(Admin::new(beacon.clone(), store.clone())));
+        extras.push(Box::new(Admin::new(beacon.clone(), listen, store.clone(), fabric.clone())));
         let gateway = Gateway::new(store.clone(), clock.clone(), identity, api, extras, secrets::query::secret_arn);
         let agent = ecs::endpoint::Endpoint::new(control.clone());
         controllers.push(Arc::new(LinkLocal::new(store.clone(), fabric.clone(), agent)));

@@ -5,11 +5,13 @@
 //! so that they stay small.
 
 mod admin;
+mod ask;
 mod cli;
 mod coverage;
 mod daemon;
 mod demo;
 mod doors;
+mod explain;
 mod output;
 mod paths;
 mod reset;

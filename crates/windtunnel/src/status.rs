@@ -1,11 +1,11 @@
 //! `windtunnel status` and `windtunnel env`: what runs, and how tools reach it.
 
-use crate::daemon::{self, Beacon};
+use crate::ask::ask;
+use crate::daemon;
 use crate::output::say;
 use crate::paths::Paths;
 use serde_json::{Value, json};
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Prints whether a server runs, and what it holds.
@@ -17,7 +17,7 @@ pub(crate) fn status(paths: &Paths, as_json: bool) -> Result<(), String> {
         say(format_args!("{:<20}{}", "stopped", paths.data.display()))?;
         return say("Start it with: windtunnel serve");
     };
-    let found = fetch(&beacon)?;
+    let found = ask(&beacon, "/_windtunnel/status", None, Duration::from_secs(5))?;
     if as_json {
         return say(found);
     }
@@ -39,20 +39,6 @@ fn spaced(name: &str) -> String {
         out.push(letter.to_ascii_lowercase());
     }
     out
-}
-
-fn fetch(beacon: &Beacon) -> Result<Value, String> {
-    let unreachable = |error: std::io::Error| format!("{} does not answer: {error}", beacon.endpoint);
-    let address: SocketAddr =
-        beacon.endpoint.trim_start_matches("http://").parse().map_err(|_| "the server's address is unreadable")?;
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).map_err(unreachable)?;
-    stream.set_read_timeout(Some(Duration::from_secs(5))).map_err(unreachable)?;
-    let request = format!("GET /_windtunnel/status HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).map_err(unreachable)?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).map_err(unreachable)?;
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    serde_json::from_str(body).map_err(|error| format!("{} answers something else: {error}", beacon.endpoint))
 }
 
 /// Prints the environment that points AWS tools at the server.

@@ -287,7 +287,14 @@ impl<'i, 'a> Journey<'i, 'a> {
             return Ok(());
         }
         let Some((receiver, private)) = self.index.attached_behind(packet.destination) else {
-            return self.stop(Station::Outside, packet, Reason::NobodyOutside { address: packet.destination }, None);
+            let address = packet.destination;
+            let vpcs = || self.index.vpcs.values().flat_map(|vpc| &vpc.cidrs);
+            let reason = if vpcs().any(|cidr| cidr.contains(&address)) {
+                Reason::PrivateOutside { address }
+            } else {
+                Reason::NobodyOutside { address }
+            };
+            return self.stop(Station::Outside, packet, reason, None);
         };
         self.gateway(receiver, private, packet);
         let packet = Packet { destination: private, ..packet };

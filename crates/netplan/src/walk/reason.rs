@@ -76,6 +76,11 @@ pub enum Reason {
         /// The address.
         address: Ipv4Addr,
     },
+    /// It is one of a VPC's own addresses, which mean nothing outside.
+    PrivateOutside {
+        /// The address.
+        address: Ipv4Addr,
+    },
     /// A NAT gateway takes no connections itself.
     NatGatewayTakesNone {
         /// The gateway.
@@ -138,6 +143,9 @@ impl fmt::Display for Reason {
             }
             Self::NobodyOutside { address } => {
                 write!(f, "nobody has {address} here: nothing leads to the real internet")
+            }
+            Self::PrivateOutside { address } => {
+                write!(f, "{address} is a VPC's own address, and from outside only public ones lead into a VPC")
             }
             Self::NatGatewayTakesNone { nat_gateway } => write!(f, "{nat_gateway} takes no connections itself"),
             Self::NatGatewayLoop { nat_gateway } => {

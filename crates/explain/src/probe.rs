@@ -1,0 +1,204 @@
+//! Real packets along an answer's ways, to show that the network does what the answer says.
+//!
+//! TCP connects and hangs up; a port that nobody listens on refuses, which takes a packet there and one back. A datagram
+//! is answered only by who understands it, so its silence proves nothing where a way passes.
+
+use crate::answer::{Answer, Way};
+use crate::{Error, Protocol, Question};
+use fabric::Fabric;
+use fabric::ping::{echo_reply, echo_request, ping_socket};
+use futures_util::future::join_all;
+use netplan::NetworkState;
+use netplan::walk::{Content, Origin, Packet, walk};
+use serde::{Deserialize, Serialize};
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use store::Store;
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::timeout;
+
+/// How long an answer that is expected may take before the question is asked once more: TCP does so after a second.
+const PATIENCE: Duration = Duration::from_millis(1500);
+/// How long silence lasts that is expected. What passes answers within a millisecond.
+const SILENCE: Duration = Duration::from_millis(600);
+
+/// What became of a real packet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Probed {
+    /// The packet; none if it could not be sent.
+    pub packet: Option<Packet>,
+    /// What came back.
+    pub outcome: Outcome,
+    /// Whether the rows say that this very packet passes.
+    pub expected: bool,
+    /// Whether both agree; none where nothing can be concluded.
+    pub agrees: Option<bool>,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Outcome {
+    /// The connection stands.
+    Connected,
+    /// The other end refuses: the packet arrived, and nobody listens there.
+    PortClosed,
+    /// An answer.
+    Answered,
+    /// Nothing.
+    Silence,
+    /// The packet was not sent.
+    NotSent {
+        /// Why.
+        why: String,
+    },
+}
+
+/// The answer to a question, with a real packet sent along every way. Where the two disagree all is done once more, for the
+/// network may have been changing in between.
+pub async fn answer(question: &Question, store: &Store, fabric: &Fabric) -> Result<Answer, Error> {
+    let mut answer = attempt(question, store, fabric).await?;
+    if answer.disagrees() {
+        tokio::time::sleep(SILENCE).await;
+        answer = attempt(question, store, fabric).await?;
+    }
+    Ok(answer)
+}
+
+async fn attempt(question: &Question, store: &Store, fabric: &Fabric) -> Result<Answer, Error> {
+    let view = store.view();
+    let mut answer = Answer::to(question, &view, fabric.ground())?;
+    let state = vpc::controller::network_state(&view, fabric.ground());
+    let (protocol, port) = (answer.protocol, answer.port);
+    let probes = answer.ways.iter().zip(0..).map(|(way, n)| probe(way, n, protocol, port, &state, fabric));
+    let probed = join_all(probes).await;
+    for (way, probed) in answer.ways.iter_mut().zip(probed) {
+        way.probe = Some(probed);
+    }
+    Ok(answer)
+}
+
+impl Answer {
+    /// Whether a real packet did otherwise than the answer says.
+    pub fn disagrees(&self) -> bool {
+        self.ways.iter().any(|way| way.probe.as_ref().is_some_and(|probe| probe.agrees == Some(false)))
+    }
+}
+
+async fn probe(
+    way: &Way,
+    n: u16,
+    protocol: Protocol,
+    port: Option<u16>,
+    state: &NetworkState,
+    fabric: &Fabric,
+) -> Probed {
+    let not_sent = |why: String| Probed {
+        packet: None,
+        outcome: Outcome::NotSent { why },
+        expected: way.walk.passes(),
+        agrees: None,
+    };
+    let netns = match (&way.walk.from, &way.from.namespace) {
+        (Origin::Interface(_), Some(name)) => fabric.netns_path(name),
+        (Origin::Interface(id), None) => return not_sent(format!("nobody who could send packets has {id}")),
+        // The host has routes of its own: what is not public here would leave the machine.
+        (Origin::Outside(_), _) if !fabric.ground().pool.contains(&way.to.address) => {
+            return not_sent(format!("{} is none of the public addresses here", way.to.address));
+        }
+        (Origin::Outside(address), _) if *address == fabric.ground().host_address() => {
+            PathBuf::from("/proc/thread-self/ns/net")
+        }
+        (Origin::Outside(address), _) => return not_sent(format!("{address} is nobody here")),
+    };
+    let (from, to) = (way.from.address, way.to.address);
+    let says = |content: Content| walk(state, &way.walk.from, to, content).passes();
+    let sent = match protocol {
+        Protocol::Tcp => tcp(&netns, to, port.unwrap_or_default(), says).await,
+        Protocol::Udp => udp(&netns, from, to, port.unwrap_or_default(), says).await,
+        Protocol::Icmp => ping(&netns, to, n, says).await,
+    };
+    match sent {
+        Ok((content, expected, outcome)) => {
+            let agrees = match (&outcome, expected) {
+                (Outcome::Silence, true) if protocol == Protocol::Udp => None,
+                (Outcome::Silence, expected) => Some(!expected),
+                (_, expected) => Some(expected),
+            };
+            Probed { packet: Some(Packet { source: from, destination: to, content }), outcome, expected, agrees }
+        }
+        Err(error) => not_sent(error.to_string()),
+    }
+}
+
+/// The packet, whether it should pass, and what came back.
+type Sent = io::Result<(Content, bool, Outcome)>;
+
+async fn tcp(netns: &Path, to: Ipv4Addr, port: u16, says: impl Fn(Content) -> bool) -> Sent {
+    let stream = fabric::netns::connect_tcp(netns, SocketAddr::from((to, port)))?;
+    let content = Content::Tcp { source_port: stream.local_addr()?.port(), port };
+    let expected = says(content);
+    let stream = TcpStream::from_std(stream)?;
+    let outcome = match timeout(if expected { PATIENCE * 2 } else { SILENCE }, stream.writable()).await {
+        Err(_) => Outcome::Silence,
+        Ok(ready) => match ready.and_then(|()| stream.take_error()) {
+            Ok(None) => Outcome::Connected,
+            Ok(Some(error)) | Err(error) => outcome(&error),
+        },
+    };
+    Ok((content, expected, outcome))
+}
+
+async fn udp(netns: &Path, from: Ipv4Addr, to: Ipv4Addr, port: u16, says: impl Fn(Content) -> bool) -> Sent {
+    let socket = fabric::netns::udp_socket(netns, SocketAddr::from((from, 0)))?;
+    socket.connect((to, port))?;
+    let content = Content::Udp { source_port: socket.local_addr()?.port(), port };
+    let expected = says(content);
+    let socket = UdpSocket::from_std(socket)?;
+    for _ in 0..attempts(expected) {
+        let exchange = async {
+            socket.send(&[]).await?;
+            socket.recv(&mut [0; 1]).await
+        };
+        match timeout(if expected { PATIENCE } else { SILENCE }, exchange).await {
+            Ok(Ok(_)) => return Ok((content, expected, Outcome::Answered)),
+            Ok(Err(error)) => return Ok((content, expected, outcome(&error))),
+            Err(_) => {}
+        }
+    }
+    Ok((content, expected, Outcome::Silence))
+}
+
+async fn ping(netns: &Path, to: Ipv4Addr, n: u16, says: impl Fn(Content) -> bool) -> Sent {
+    let socket = UdpSocket::from_std(ping_socket(netns)?)?;
+    let (content, expected) = (Content::ECHO_REQUEST, says(Content::ECHO_REQUEST));
+    for _ in 0..attempts(expected) {
+        socket.send_to(&echo_request(n), (to, 0)).await?;
+        let answered = async {
+            let mut packet = [0; 128];
+            loop {
+                let (length, from) = socket.recv_from(&mut packet).await?;
+                if from.ip() == to && echo_reply(&packet[..length]) == Some(n) {
+                    return io::Result::Ok(());
+                }
+            }
+        };
+        if let Ok(answered) = timeout(if expected { PATIENCE } else { SILENCE }, answered).await {
+            answered?;
+            return Ok((content, expected, Outcome::Answered));
+        }
+    }
+    Ok((content, expected, Outcome::Silence))
+}
+
+fn attempts(expected: bool) -> usize {
+    if expected { 2 } else { 1 }
+}
+
+/// A refusal comes from the other end; every other error is some host's word that the packet went nowhere.
+fn outcome(error: &io::Error) -> Outcome {
+    if error.kind() == ErrorKind::ConnectionRefused { Outcome::PortClosed } else { Outcome::Silence }
+}

@@ -1,0 +1,295 @@
+//! Questions about a small network, and the very answers that a person reads.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use explain::{Answer, Error, Question, text};
+use netplan::Ground;
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use store::{Row, Store, TableDef};
+use types::id::{
+    AttachmentId, EniId, NetworkAclAssociationId, NetworkAclId, RouteTableId, SecurityGroupId, SecurityGroupRuleId,
+    SubnetId, VpcCidrAssociationId, VpcId,
+};
+use types::{Scope, Timestamp};
+use vpc::rows::{
+    AclEntry, AclTraffic, Attachment, InterfaceState, InterfaceType, NetworkAcl, NetworkInterface, Peer, RouteTable,
+    Rule, SecurityGroup, Subnet, Tags, Vpc,
+};
+
+fn id<T>(parse: fn(&str) -> Option<T>, prefix: &str, n: u8) -> T {
+    parse(&format!("{prefix}{n:08x}")).unwrap()
+}
+
+fn vpc_id() -> VpcId {
+    id(VpcId::parse, "vpc-", 1)
+}
+
+fn named(name: &str) -> Tags {
+    BTreeMap::from([("Name".to_owned(), name.to_owned())])
+}
+
+/// A VPC with the interfaces `web` in its first subnet and `db` in its second, each with a group of its own that lets
+/// everything out and nothing in.
+struct World(Store);
+
+impl World {
+    fn new() -> Self {
+        let tables: Vec<TableDef> = [vpc::tables(), ecs::tables(), elb::tables()].concat();
+        let world = Self(Store::in_memory(tables));
+        let (acl, table) = (id(NetworkAclId::parse, "acl-", 1), id(RouteTableId::parse, "rtb-", 1));
+        world.put(Vpc {
+            id: vpc_id(),
+            cidr: "10.0.0.0/16".parse().unwrap(),
+            cidr_association: id(VpcCidrAssociationId::parse, "vpc-cidr-assoc-", 1),
+            secondary: Vec::new(),
+            instance_tenancy: "default".to_owned(),
+            is_default: false,
+            dns_support: true,
+            dns_hostnames: false,
+            usage_metrics: false,
+            dhcp_options: None,
+            main_route_table: table.clone(),
+            default_network_acl: acl.clone(),
+            default_security_group: id(SecurityGroupId::parse, "sg-", 9),
+            tags: named("shop"),
+        });
+        world.put(RouteTable {
+            id: table,
+            vpc: vpc_id(),
+            main_association: None,
+            routes: Vec::new(),
+            associations: Vec::new(),
+            tags: Tags::new(),
+        });
+        let entry = |egress| AclEntry {
+            number: 100,
+            egress,
+            allow: true,
+            protocol: "-1".to_owned(),
+            traffic: AclTraffic::All,
+            cidr: "0.0.0.0/0".to_owned(),
+        };
+        world.put(NetworkAcl {
+            id: acl.clone(),
+            vpc: vpc_id(),
+            is_default: true,
+            entries: vec![entry(false), entry(true)],
+            tags: Tags::new(),
+        });
+        for (n, name) in [(1, "web"), (2, "db")] {
+            world.put(Subnet {
+                id: id(SubnetId::parse, "subnet-", n),
+                vpc: vpc_id(),
+                cidr: format!("10.0.{n}.0/24").parse().unwrap(),
+                zone: "us-east-1a".to_owned(),
+                default_for_zone: false,
+                map_public_ip_on_launch: false,
+                hostname_type: "ip-name".to_owned(),
+                resource_name_dns_a_record: false,
+                network_acl: acl.clone(),
+                network_acl_association: id(NetworkAclAssociationId::parse, "aclassoc-", n),
+                tags: named(&format!("{name}-subnet")),
+            });
+            world.put(group(n, name, vec![rule(n, true, "-1", -1, Peer::Ipv4("0.0.0.0/0".to_owned()))]));
+            world.put(interface(n, name));
+        }
+        world
+    }
+
+    fn put<R: Row>(&self, row: R) {
+        let mut tx = self.0.begin();
+        tx.put(&Scope::default(), row);
+        tx.commit().wait_blocking().unwrap();
+    }
+
+    fn ask(&self, from: &str, to: &str) -> Result<Answer, Error> {
+        let ground = Ground { instance: "0123abcd".to_owned(), pool: "198.18.0.0/20".parse().unwrap() };
+        Answer::to(&Question::parse(from, to, None)?, &self.0.view(), &ground)
+    }
+}
+
+fn group(n: u8, name: &str, rules: Vec<Rule>) -> SecurityGroup {
+    SecurityGroup {
+        id: id(SecurityGroupId::parse, "sg-", n),
+        vpc: vpc_id(),
+        name: name.to_owned(),
+        description: name.to_owned(),
+        rules,
+        tags: Tags::new(),
+    }
+}
+
+fn rule(n: u8, egress: bool, protocol: &str, port: i32, peer: Peer) -> Rule {
+    Rule {
+        id: id(SecurityGroupRuleId::parse, "sgr-", n),
+        egress,
+        protocol: protocol.to_owned(),
+        from_port: port,
+        to_port: port,
+        peer,
+        description: None,
+        tags: Tags::new(),
+    }
+}
+
+fn interface(n: u8, name: &str) -> NetworkInterface {
+    NetworkInterface {
+        id: id(EniId::parse, "eni-", n),
+        vpc: vpc_id(),
+        subnet: id(SubnetId::parse, "subnet-", n),
+        zone: "us-east-1a".to_owned(),
+        description: String::new(),
+        kind: InterfaceType::Interface,
+        mac: [2, 0, 0, 0, 0, n],
+        private_ips: vec![Ipv4Addr::new(10, 0, n, 10)],
+        auto_public_ip: None,
+        groups: vec![id(SecurityGroupId::parse, "sg-", n)],
+        source_dest_check: true,
+        requester: None,
+        attachment: Some(Attachment {
+            id: id(AttachmentId::parse, "eni-attach-", n),
+            owner: "123456789012".to_owned(),
+            namespace: Some(name.to_owned()),
+            at: Timestamp(0),
+            delete_on_termination: false,
+        }),
+        state: InterfaceState::Attached,
+        created: Timestamp(0),
+        tags: named(name),
+    }
+}
+
+#[test]
+fn a_refusal_names_who_refuses_and_the_rule_that_helps() {
+    let world = World::new();
+    let refused = world.ask("eni-00000001", "eni-00000002:5432").unwrap();
+    assert!(!refused.reachable);
+    assert_eq!(
+        text::render(&refused, false),
+        "\
+eni-00000001 (web) → eni-00000002 (db), tcp 5432
+
+  ✓ interface             eni-00000001 (web) in subnet-00000001 (web-subnet)
+  ✓ security group, out   sg-00000001 (web) allows all traffic to 0.0.0.0/0
+  ✓ network ACL, out      acl-00000001 (default) entry 100 allows all traffic to 0.0.0.0/0
+  ✓ route table           rtb-00000001: 10.0.0.0/16 → local
+  ✓ network ACL, in       acl-00000001 (default) entry 100 allows all traffic from 0.0.0.0/0
+  ✗ security group, in    sg-00000002 (db) has no rule for it
+
+It is refused: no ingress rule of sg-00000002 (db) allows it.
+Packet  tcp 10.0.1.10:32768 → 10.0.2.10:5432
+Fix     allow tcp 5432 from sg-00000001 (web) in sg-00000002 (db) (ingress)
+        aws ec2 authorize-security-group-ingress --group-id sg-00000002 --ip-permissions 'IpProtocol=tcp,FromPort=5432,ToPort=5432,UserIdGroupPairs=[{GroupId=sg-00000001}]'
+"
+    );
+}
+
+#[test]
+fn what_passes_is_told_both_ways() {
+    let world = World::new();
+    let from_web = rule(3, false, "tcp", 5432, Peer::Group(id(SecurityGroupId::parse, "sg-", 1)));
+    world.put(group(2, "db", vec![from_web]));
+    let passes = world.ask("10.0.1.10", "10.0.2.10:5432").unwrap();
+    assert!(passes.reachable);
+    assert_eq!(
+        text::render(&passes, false),
+        "\
+eni-00000001 (web) → 10.0.2.10, tcp 5432
+
+  ✓ interface             eni-00000001 (web) in subnet-00000001 (web-subnet)
+  ✓ security group, out   sg-00000001 (web) allows all traffic to 0.0.0.0/0
+  ✓ network ACL, out      acl-00000001 (default) entry 100 allows all traffic to 0.0.0.0/0
+  ✓ route table           rtb-00000001: 10.0.0.0/16 → local
+  ✓ network ACL, in       acl-00000001 (default) entry 100 allows all traffic from 0.0.0.0/0
+  ✓ security group, in    sg-00000002 (db) allows tcp 5432 from sg-00000001 (web)
+  ✓ interface             eni-00000002 (db) in subnet-00000002 (db-subnet)
+  and the answer
+  ✓ security group, out   sg-00000002 (db) knows the connection
+  ✓ network ACL, out      acl-00000001 (default) entry 100 allows all traffic to 0.0.0.0/0
+  ✓ route table           rtb-00000001: 10.0.0.0/16 → local
+  ✓ network ACL, in       acl-00000001 (default) entry 100 allows all traffic from 0.0.0.0/0
+  ✓ security group, in    sg-00000001 (web) knows the connection
+  ✓ interface             eni-00000001 (web) in subnet-00000001 (web-subnet)
+
+It passes, and so does the answer.
+"
+    );
+    let painted = text::render(&passes, true);
+    assert!(painted.contains("\x1b[32m✓\x1b[0m"), "colours are for terminals: {painted}");
+    let again: Answer = serde_json::from_str(&serde_json::to_string(&passes).unwrap()).unwrap();
+    assert_eq!(again, passes, "an answer is data");
+}
+
+#[test]
+fn one_change_after_the_other_is_told_until_it_passes() {
+    let world = World::new();
+    let deny = |egress| AclEntry {
+        number: 1,
+        egress,
+        allow: false,
+        protocol: "6".to_owned(),
+        traffic: AclTraffic::Ports(1024, 65535),
+        cidr: "10.0.2.0/24".to_owned(),
+    };
+    let acl = world.0.view().get::<NetworkAcl>(&Scope::default(), "acl-00000001").unwrap();
+    let entries = [vec![deny(false), deny(true)], acl.entries.clone()].concat();
+    world.put(NetworkAcl { entries, ..(*acl).clone() });
+    let answer = world.ask("eni-00000001", "eni-00000002:5432").unwrap();
+    let told: Vec<&str> = answer.ways[0].changes.iter().map(|change| change.text.as_str()).collect();
+    assert_eq!(
+        told,
+        [
+            "delete egress entry 1 of acl-00000001",
+            "allow tcp 5432 from sg-00000001 in sg-00000002 (ingress)",
+            "delete ingress entry 1 of acl-00000001",
+        ],
+        "nothing comes before the first entry"
+    );
+    assert!(answer.ways[0].then_passes, "and that is all");
+}
+
+#[test]
+fn a_way_to_aws_is_asked_for_by_name() {
+    let world = World::new();
+    let answer = world.ask("eni-00000001", "api.ecr.us-east-1.amazonaws.com").unwrap();
+    assert_eq!((answer.port, answer.reachable), (Some(443), false));
+    let refusal = answer.ways[0].walk.refusal.as_ref().unwrap();
+    assert_eq!(refusal.reason.to_string(), "rtb-00000001 has no route for it");
+}
+
+#[test]
+fn private_addresses_are_not_reached_from_outside() {
+    let world = World::new();
+    let answer = world.ask("internet", "eni-00000002:5432").unwrap();
+    let told = text::render(&answer, false);
+    assert!(told.contains("10.0.2.10 is a VPC's own address"), "{told}");
+    assert!(told.contains("Fix     reach it through a load balancer"), "{told}");
+    let answer = world.ask("internet", "203.0.113.9:443").unwrap();
+    assert!(text::render(&answer, false).contains("nobody has 203.0.113.9 here"));
+}
+
+#[test]
+fn names_do_nothing_to_a_terminal() {
+    let world = World::new();
+    world.put(group(2, "\u{1b}[2Jdb\n", Vec::new()));
+    let told = text::render(&world.ask("eni-00000001", "eni-00000002:5432").unwrap(), false);
+    assert!(told.contains("sg-00000002 (?[2Jdb?)") && !told.contains('\u{1b}'), "{told}");
+}
+
+#[test]
+fn what_cannot_be_answered_says_what_to_do_next() {
+    let world = World::new();
+    let told = |from: &str, to: &str| world.ask(from, to).unwrap_err().to_string();
+    assert!(told("nobody", "10.0.2.10").contains("aws ecs list-tasks"), "{}", told("nobody", "10.0.2.10"));
+    assert!(told("sg-00000001", "10.0.2.10").contains("A path goes between interfaces"));
+    assert!(told("eni-0000000f", "10.0.2.10").contains("describe-network-interfaces"));
+    assert!(told("10.0.9.9", "10.0.2.10").contains("no interface with 10.0.9.9"));
+    assert!(told("eni-00000001", "internet").contains("where a path may start"));
+    assert!(told("eni-00000001", "eni-00000001:80").contains("one and the same"));
+    assert!(told("eni-00000001", "eni-00000002:99999").contains("from 1 to 65535"));
+    let udp = Question::parse("eni-00000001", "eni-00000002", Some("udp")).unwrap();
+    let ground = Ground { instance: "0123abcd".to_owned(), pool: "198.18.0.0/20".parse().unwrap() };
+    let refused = Answer::to(&udp, &world.0.view(), &ground).unwrap_err().to_string();
+    assert!(refused.contains("eni-00000002:<port>"), "{refused}");
+}
