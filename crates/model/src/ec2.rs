@@ -24,6 +24,7 @@ pub struct Handlers<S, C> {
     pub create_nat_gateway: fn(&S, &mut C, CreateNatGatewayRequest) -> Result<CreateNatGatewayResult, types::ApiError>,
     pub create_network_acl: fn(&S, &mut C, CreateNetworkAclRequest) -> Result<CreateNetworkAclResult, types::ApiError>,
     pub create_network_acl_entry: fn(&S, &mut C, CreateNetworkAclEntryRequest) -> Result<wire::Unit, types::ApiError>,
+    pub create_network_insights_path: fn(&S, &mut C, CreateNetworkInsightsPathRequest) -> Result<CreateNetworkInsightsPathResult, types::ApiError>,
     pub create_network_interface: fn(&S, &mut C, CreateNetworkInterfaceRequest) -> Result<CreateNetworkInterfaceResult, types::ApiError>,
     pub create_route: fn(&S, &mut C, CreateRouteRequest) -> Result<CreateRouteResult, types::ApiError>,
     pub create_route_table: fn(&S, &mut C, CreateRouteTableRequest) -> Result<CreateRouteTableResult, types::ApiError>,
@@ -39,6 +40,8 @@ pub struct Handlers<S, C> {
     pub delete_nat_gateway: fn(&S, &mut C, DeleteNatGatewayRequest) -> Result<DeleteNatGatewayResult, types::ApiError>,
     pub delete_network_acl: fn(&S, &mut C, DeleteNetworkAclRequest) -> Result<wire::Unit, types::ApiError>,
     pub delete_network_acl_entry: fn(&S, &mut C, DeleteNetworkAclEntryRequest) -> Result<wire::Unit, types::ApiError>,
+    pub delete_network_insights_analysis: fn(&S, &mut C, DeleteNetworkInsightsAnalysisRequest) -> Result<DeleteNetworkInsightsAnalysisResult, types::ApiError>,
+    pub delete_network_insights_path: fn(&S, &mut C, DeleteNetworkInsightsPathRequest) -> Result<DeleteNetworkInsightsPathResult, types::ApiError>,
     pub delete_network_interface: fn(&S, &mut C, DeleteNetworkInterfaceRequest) -> Result<wire::Unit, types::ApiError>,
     pub delete_route: fn(&S, &mut C, DeleteRouteRequest) -> Result<wire::Unit, types::ApiError>,
     pub delete_route_table: fn(&S, &mut C, DeleteRouteTableRequest) -> Result<wire::Unit, types::ApiError>,
@@ -57,6 +60,8 @@ pub struct Handlers<S, C> {
     pub describe_managed_prefix_lists: fn(&S, &mut C, DescribeManagedPrefixListsRequest) -> Result<DescribeManagedPrefixListsResult, types::ApiError>,
     pub describe_nat_gateways: fn(&S, &mut C, DescribeNatGatewaysRequest) -> Result<DescribeNatGatewaysResult, types::ApiError>,
     pub describe_network_acls: fn(&S, &mut C, DescribeNetworkAclsRequest) -> Result<DescribeNetworkAclsResult, types::ApiError>,
+    pub describe_network_insights_analyses: fn(&S, &mut C, DescribeNetworkInsightsAnalysesRequest) -> Result<DescribeNetworkInsightsAnalysesResult, types::ApiError>,
+    pub describe_network_insights_paths: fn(&S, &mut C, DescribeNetworkInsightsPathsRequest) -> Result<DescribeNetworkInsightsPathsResult, types::ApiError>,
     pub describe_network_interface_attribute: fn(&S, &mut C, DescribeNetworkInterfaceAttributeRequest) -> Result<DescribeNetworkInterfaceAttributeResult, types::ApiError>,
     pub describe_network_interfaces: fn(&S, &mut C, DescribeNetworkInterfacesRequest) -> Result<DescribeNetworkInterfacesResult, types::ApiError>,
     pub describe_prefix_lists: fn(&S, &mut C, DescribePrefixListsRequest) -> Result<DescribePrefixListsResult, types::ApiError>,
@@ -98,6 +103,7 @@ pub struct Handlers<S, C> {
     pub restore_managed_prefix_list_version: fn(&S, &mut C, RestoreManagedPrefixListVersionRequest) -> Result<RestoreManagedPrefixListVersionResult, types::ApiError>,
     pub revoke_security_group_egress: fn(&S, &mut C, RevokeSecurityGroupEgressRequest) -> Result<RevokeSecurityGroupEgressResult, types::ApiError>,
     pub revoke_security_group_ingress: fn(&S, &mut C, RevokeSecurityGroupIngressRequest) -> Result<RevokeSecurityGroupIngressResult, types::ApiError>,
+    pub start_network_insights_analysis: fn(&S, &mut C, StartNetworkInsightsAnalysisRequest) -> Result<StartNetworkInsightsAnalysisResult, types::ApiError>,
     pub unassign_private_ip_addresses: fn(&S, &mut C, UnassignPrivateIpAddressesRequest) -> Result<wire::Unit, types::ApiError>,
     pub update_security_group_rule_descriptions_egress: fn(&S, &mut C, UpdateSecurityGroupRuleDescriptionsEgressRequest) -> Result<UpdateSecurityGroupRuleDescriptionsEgressResult, types::ApiError>,
     pub update_security_group_rule_descriptions_ingress: fn(&S, &mut C, UpdateSecurityGroupRuleDescriptionsIngressRequest) -> Result<UpdateSecurityGroupRuleDescriptionsIngressResult, types::ApiError>,
@@ -143,83 +149,89 @@ impl<S: Send + Sync, C> wire::Service<C> for Api<S, C> {
             15 => call(h.create_nat_gateway, s, c, input),
             16 => call(h.create_network_acl, s, c, input),
             17 => call(h.create_network_acl_entry, s, c, input),
-            18 => call(h.create_network_interface, s, c, input),
-            19 => call(h.create_route, s, c, input),
-            20 => call(h.create_route_table, s, c, input),
-            21 => call(h.create_security_group, s, c, input),
-            22 => call(h.create_subnet, s, c, input),
-            23 => call(h.create_tags, s, c, input),
-            24 => call(h.create_vpc, s, c, input),
-            25 => call(h.create_vpc_endpoint, s, c, input),
-            26 => call(h.create_vpc_peering_connection, s, c, input),
-            27 => call(h.delete_dhcp_options, s, c, input),
-            28 => call(h.delete_internet_gateway, s, c, input),
-            29 => call(h.delete_managed_prefix_list, s, c, input),
-            30 => call(h.delete_nat_gateway, s, c, input),
-            31 => call(h.delete_network_acl, s, c, input),
-            32 => call(h.delete_network_acl_entry, s, c, input),
-            33 => call(h.delete_network_interface, s, c, input),
-            34 => call(h.delete_route, s, c, input),
-            35 => call(h.delete_route_table, s, c, input),
-            36 => call(h.delete_security_group, s, c, input),
-            37 => call(h.delete_subnet, s, c, input),
-            38 => call(h.delete_tags, s, c, input),
-            39 => call(h.delete_vpc, s, c, input),
-            40 => call(h.delete_vpc_endpoints, s, c, input),
-            41 => call(h.delete_vpc_peering_connection, s, c, input),
-            42 => call(h.describe_account_attributes, s, c, input),
-            43 => call(h.describe_addresses, s, c, input),
-            44 => call(h.describe_addresses_attribute, s, c, input),
-            45 => call(h.describe_availability_zones, s, c, input),
-            46 => call(h.describe_dhcp_options, s, c, input),
-            47 => call(h.describe_internet_gateways, s, c, input),
-            48 => call(h.describe_managed_prefix_lists, s, c, input),
-            49 => call(h.describe_nat_gateways, s, c, input),
-            50 => call(h.describe_network_acls, s, c, input),
-            51 => call(h.describe_network_interface_attribute, s, c, input),
-            52 => call(h.describe_network_interfaces, s, c, input),
-            53 => call(h.describe_prefix_lists, s, c, input),
-            54 => call(h.describe_regions, s, c, input),
-            55 => call(h.describe_route_tables, s, c, input),
-            56 => call(h.describe_security_group_references, s, c, input),
-            57 => call(h.describe_security_group_rules, s, c, input),
-            58 => call(h.describe_security_groups, s, c, input),
-            59 => call(h.describe_stale_security_groups, s, c, input),
-            60 => call(h.describe_subnets, s, c, input),
-            61 => call(h.describe_tags, s, c, input),
-            62 => call(h.describe_vpc_attribute, s, c, input),
-            63 => call(h.describe_vpc_endpoint_services, s, c, input),
-            64 => call(h.describe_vpc_endpoints, s, c, input),
-            65 => call(h.describe_vpc_peering_connections, s, c, input),
-            66 => call(h.describe_vpcs, s, c, input),
-            67 => call(h.detach_internet_gateway, s, c, input),
-            68 => call(h.disassociate_address, s, c, input),
-            69 => call(h.disassociate_route_table, s, c, input),
-            70 => call(h.disassociate_vpc_cidr_block, s, c, input),
-            71 => call(h.get_managed_prefix_list_associations, s, c, input),
-            72 => call(h.get_managed_prefix_list_entries, s, c, input),
-            73 => call(h.get_security_groups_for_vpc, s, c, input),
-            74 => call(h.modify_managed_prefix_list, s, c, input),
-            75 => call(h.modify_network_interface_attribute, s, c, input),
-            76 => call(h.modify_security_group_rules, s, c, input),
-            77 => call(h.modify_subnet_attribute, s, c, input),
-            78 => call(h.modify_vpc_attribute, s, c, input),
-            79 => call(h.modify_vpc_endpoint, s, c, input),
-            80 => call(h.modify_vpc_peering_connection_options, s, c, input),
-            81 => call(h.modify_vpc_tenancy, s, c, input),
-            82 => call(h.reject_vpc_peering_connection, s, c, input),
-            83 => call(h.release_address, s, c, input),
-            84 => call(h.replace_network_acl_association, s, c, input),
-            85 => call(h.replace_network_acl_entry, s, c, input),
-            86 => call(h.replace_route, s, c, input),
-            87 => call(h.replace_route_table_association, s, c, input),
-            88 => call(h.reset_network_interface_attribute, s, c, input),
-            89 => call(h.restore_managed_prefix_list_version, s, c, input),
-            90 => call(h.revoke_security_group_egress, s, c, input),
-            91 => call(h.revoke_security_group_ingress, s, c, input),
-            92 => call(h.unassign_private_ip_addresses, s, c, input),
-            93 => call(h.update_security_group_rule_descriptions_egress, s, c, input),
-            94 => call(h.update_security_group_rule_descriptions_ingress, s, c, input),
+            18 => call(h.create_network_insights_path, s, c, input),
+            19 => call(h.create_network_interface, s, c, input),
+            20 => call(h.create_route, s, c, input),
+            21 => call(h.create_route_table, s, c, input),
+            22 => call(h.create_security_group, s, c, input),
+            23 => call(h.create_subnet, s, c, input),
+            24 => call(h.create_tags, s, c, input),
+            25 => call(h.create_vpc, s, c, input),
+            26 => call(h.create_vpc_endpoint, s, c, input),
+            27 => call(h.create_vpc_peering_connection, s, c, input),
+            28 => call(h.delete_dhcp_options, s, c, input),
+            29 => call(h.delete_internet_gateway, s, c, input),
+            30 => call(h.delete_managed_prefix_list, s, c, input),
+            31 => call(h.delete_nat_gateway, s, c, input),
+            32 => call(h.delete_network_acl, s, c, input),
+            33 => call(h.delete_network_acl_entry, s, c, input),
+            34 => call(h.delete_network_insights_analysis, s, c, input),
+            35 => call(h.delete_network_insights_path, s, c, input),
+            36 => call(h.delete_network_interface, s, c, input),
+            37 => call(h.delete_route, s, c, input),
+            38 => call(h.delete_route_table, s, c, input),
+            39 => call(h.delete_security_group, s, c, input),
+            40 => call(h.delete_subnet, s, c, input),
+            41 => call(h.delete_tags, s, c, input),
+            42 => call(h.delete_vpc, s, c, input),
+            43 => call(h.delete_vpc_endpoints, s, c, input),
+            44 => call(h.delete_vpc_peering_connection, s, c, input),
+            45 => call(h.describe_account_attributes, s, c, input),
+            46 => call(h.describe_addresses, s, c, input),
+            47 => call(h.describe_addresses_attribute, s, c, input),
+            48 => call(h.describe_availability_zones, s, c, input),
+            49 => call(h.describe_dhcp_options, s, c, input),
+            50 => call(h.describe_internet_gateways, s, c, input),
+            51 => call(h.describe_managed_prefix_lists, s, c, input),
+            52 => call(h.describe_nat_gateways, s, c, input),
+            53 => call(h.describe_network_acls, s, c, input),
+            54 => call(h.describe_network_insights_analyses, s, c, input),
+            55 => call(h.describe_network_insights_paths, s, c, input),
+            56 => call(h.describe_network_interface_attribute, s, c, input),
+            57 => call(h.describe_network_interfaces, s, c, input),
+            58 => call(h.describe_prefix_lists, s, c, input),
+            59 => call(h.describe_regions, s, c, input),
+            60 => call(h.describe_route_tables, s, c, input),
+            61 => call(h.describe_security_group_references, s, c, input),
+            62 => call(h.describe_security_group_rules, s, c, input),
+            63 => call(h.describe_security_groups, s, c, input),
+            64 => call(h.describe_stale_security_groups, s, c, input),
+            65 => call(h.describe_subnets, s, c, input),
+            66 => call(h.describe_tags, s, c, input),
+            67 => call(h.describe_vpc_attribute, s, c, input),
+            68 => call(h.describe_vpc_endpoint_services, s, c, input),
+            69 => call(h.describe_vpc_endpoints, s, c, input),
+            70 => call(h.describe_vpc_peering_connections, s, c, input),
+            71 => call(h.describe_vpcs, s, c, input),
+            72 => call(h.detach_internet_gateway, s, c, input),
+            73 => call(h.disassociate_address, s, c, input),
+            74 => call(h.disassociate_route_table, s, c, input),
+            75 => call(h.disassociate_vpc_cidr_block, s, c, input),
+            76 => call(h.get_managed_prefix_list_associations, s, c, input),
+            77 => call(h.get_managed_prefix_list_entries, s, c, input),
+            78 => call(h.get_security_groups_for_vpc, s, c, input),
+            79 => call(h.modify_managed_prefix_list, s, c, input),
+            80 => call(h.modify_network_interface_attribute, s, c, input),
+            81 => call(h.modify_security_group_rules, s, c, input),
+            82 => call(h.modify_subnet_attribute, s, c, input),
+            83 => call(h.modify_vpc_attribute, s, c, input),
+            84 => call(h.modify_vpc_endpoint, s, c, input),
+            85 => call(h.modify_vpc_peering_connection_options, s, c, input),
+            86 => call(h.modify_vpc_tenancy, s, c, input),
+            87 => call(h.reject_vpc_peering_connection, s, c, input),
+            88 => call(h.release_address, s, c, input),
+            89 => call(h.replace_network_acl_association, s, c, input),
+            90 => call(h.replace_network_acl_entry, s, c, input),
+            91 => call(h.replace_route, s, c, input),
+            92 => call(h.replace_route_table_association, s, c, input),
+            93 => call(h.reset_network_interface_attribute, s, c, input),
+            94 => call(h.restore_managed_prefix_list_version, s, c, input),
+            95 => call(h.revoke_security_group_egress, s, c, input),
+            96 => call(h.revoke_security_group_ingress, s, c, input),
+            97 => call(h.start_network_insights_analysis, s, c, input),
+            98 => call(h.unassign_private_ip_addresses, s, c, input),
+            99 => call(h.update_security_group_rule_descriptions_egress, s, c, input),
+            100 => call(h.update_security_group_rule_descriptions_ingress, s, c, input),
             _ => Err(types::ApiError::not_implemented("this operation")),
         }
     }
@@ -257,6 +269,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "CreateNatGateway", input: &S_CreateNatGatewayRequest, output: &S_CreateNatGatewayResult, wrapper: "" },
         wire::OperationInfo { name: "CreateNetworkAcl", input: &S_CreateNetworkAclRequest, output: &S_CreateNetworkAclResult, wrapper: "" },
         wire::OperationInfo { name: "CreateNetworkAclEntry", input: &S_CreateNetworkAclEntryRequest, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "CreateNetworkInsightsPath", input: &S_CreateNetworkInsightsPathRequest, output: &S_CreateNetworkInsightsPathResult, wrapper: "" },
         wire::OperationInfo { name: "CreateNetworkInterface", input: &S_CreateNetworkInterfaceRequest, output: &S_CreateNetworkInterfaceResult, wrapper: "" },
         wire::OperationInfo { name: "CreateRoute", input: &S_CreateRouteRequest, output: &S_CreateRouteResult, wrapper: "" },
         wire::OperationInfo { name: "CreateRouteTable", input: &S_CreateRouteTableRequest, output: &S_CreateRouteTableResult, wrapper: "" },
@@ -272,6 +285,8 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "DeleteNatGateway", input: &S_DeleteNatGatewayRequest, output: &S_DeleteNatGatewayResult, wrapper: "" },
         wire::OperationInfo { name: "DeleteNetworkAcl", input: &S_DeleteNetworkAclRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DeleteNetworkAclEntry", input: &S_DeleteNetworkAclEntryRequest, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "DeleteNetworkInsightsAnalysis", input: &S_DeleteNetworkInsightsAnalysisRequest, output: &S_DeleteNetworkInsightsAnalysisResult, wrapper: "" },
+        wire::OperationInfo { name: "DeleteNetworkInsightsPath", input: &S_DeleteNetworkInsightsPathRequest, output: &S_DeleteNetworkInsightsPathResult, wrapper: "" },
         wire::OperationInfo { name: "DeleteNetworkInterface", input: &S_DeleteNetworkInterfaceRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DeleteRoute", input: &S_DeleteRouteRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DeleteRouteTable", input: &S_DeleteRouteTableRequest, output: &wire::schema::UNIT, wrapper: "" },
@@ -290,6 +305,8 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "DescribeManagedPrefixLists", input: &S_DescribeManagedPrefixListsRequest, output: &S_DescribeManagedPrefixListsResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeNatGateways", input: &S_DescribeNatGatewaysRequest, output: &S_DescribeNatGatewaysResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeNetworkAcls", input: &S_DescribeNetworkAclsRequest, output: &S_DescribeNetworkAclsResult, wrapper: "" },
+        wire::OperationInfo { name: "DescribeNetworkInsightsAnalyses", input: &S_DescribeNetworkInsightsAnalysesRequest, output: &S_DescribeNetworkInsightsAnalysesResult, wrapper: "" },
+        wire::OperationInfo { name: "DescribeNetworkInsightsPaths", input: &S_DescribeNetworkInsightsPathsRequest, output: &S_DescribeNetworkInsightsPathsResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeNetworkInterfaceAttribute", input: &S_DescribeNetworkInterfaceAttributeRequest, output: &S_DescribeNetworkInterfaceAttributeResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeNetworkInterfaces", input: &S_DescribeNetworkInterfacesRequest, output: &S_DescribeNetworkInterfacesResult, wrapper: "" },
         wire::OperationInfo { name: "DescribePrefixLists", input: &S_DescribePrefixListsRequest, output: &S_DescribePrefixListsResult, wrapper: "" },
@@ -331,6 +348,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "RestoreManagedPrefixListVersion", input: &S_RestoreManagedPrefixListVersionRequest, output: &S_RestoreManagedPrefixListVersionResult, wrapper: "" },
         wire::OperationInfo { name: "RevokeSecurityGroupEgress", input: &S_RevokeSecurityGroupEgressRequest, output: &S_RevokeSecurityGroupEgressResult, wrapper: "" },
         wire::OperationInfo { name: "RevokeSecurityGroupIngress", input: &S_RevokeSecurityGroupIngressRequest, output: &S_RevokeSecurityGroupIngressResult, wrapper: "" },
+        wire::OperationInfo { name: "StartNetworkInsightsAnalysis", input: &S_StartNetworkInsightsAnalysisRequest, output: &S_StartNetworkInsightsAnalysisResult, wrapper: "" },
         wire::OperationInfo { name: "UnassignPrivateIpAddresses", input: &S_UnassignPrivateIpAddressesRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "UpdateSecurityGroupRuleDescriptionsEgress", input: &S_UpdateSecurityGroupRuleDescriptionsEgressRequest, output: &S_UpdateSecurityGroupRuleDescriptionsEgressResult, wrapper: "" },
         wire::OperationInfo { name: "UpdateSecurityGroupRuleDescriptionsIngress", input: &S_UpdateSecurityGroupRuleDescriptionsIngressRequest, output: &S_UpdateSecurityGroupRuleDescriptionsIngressResult, wrapper: "" },
@@ -348,6 +366,13 @@ pub mod account_attribute_name {
 /// The values of `AddressAttributeName`.
 pub mod address_attribute_name {
     pub const DOMAIN_NAME: &str = "domain-name";
+}
+
+/// The values of `AnalysisStatus`.
+pub mod analysis_status {
+    pub const RUNNING: &str = "running";
+    pub const SUCCEEDED: &str = "succeeded";
+    pub const FAILED: &str = "failed";
 }
 
 /// The values of `AttachmentStatus`.
@@ -585,6 +610,12 @@ pub mod prefix_list_state {
     pub const DELETE_IN_PROGRESS: &str = "delete-in-progress";
     pub const DELETE_COMPLETE: &str = "delete-complete";
     pub const DELETE_FAILED: &str = "delete-failed";
+}
+
+/// The values of `Protocol`.
+pub mod protocol {
+    pub const TCP: &str = "tcp";
+    pub const UDP: &str = "udp";
 }
 
 /// The values of `ResourceType`.
@@ -1047,6 +1078,65 @@ impl std::fmt::Debug for AddPrefixListEntry {
     }
 }
 
+static S_AdditionalDetail: wire::Schema = wire::Schema::plain("AdditionalDetail", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AdditionalDetailType", "AdditionalDetailType", "additionalDetailType", false, &wire::schema::STRING),
+    wire::schema::Member::new("Component", "Component", "component", false, &S_AnalysisComponent),
+    wire::schema::Member::new("VpcEndpointService", "VpcEndpointService", "vpcEndpointService", false, &S_AnalysisComponent),
+    wire::schema::Member::new("RuleOptions", "RuleOptionSet", "ruleOptionSet", false, &S_RuleOptionList),
+    wire::schema::Member::new("RuleGroupTypePairs", "RuleGroupTypePairSet", "ruleGroupTypePairSet", false, &S_RuleGroupTypePairList),
+    wire::schema::Member::new("RuleGroupRuleOptionsPairs", "RuleGroupRuleOptionsPairSet", "ruleGroupRuleOptionsPairSet", false, &S_RuleGroupRuleOptionsPairList),
+    wire::schema::Member::new("ServiceName", "ServiceName", "serviceName", false, &wire::schema::STRING),
+    wire::schema::Member::new("LoadBalancers", "LoadBalancerSet", "loadBalancerSet", false, &S_AnalysisComponentList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AdditionalDetail {
+    pub additional_detail_type: Option<String>,
+    pub component: Option<AnalysisComponent>,
+    pub vpc_endpoint_service: Option<AnalysisComponent>,
+    pub rule_options: Option<Vec<RuleOption>>,
+    pub rule_group_type_pairs: Option<Vec<RuleGroupTypePair>>,
+    pub rule_group_rule_options_pairs: Option<Vec<RuleGroupRuleOptionsPair>>,
+    pub service_name: Option<String>,
+    pub load_balancers: Option<Vec<AnalysisComponent>>,
+}
+
+impl wire::Shape for AdditionalDetail {
+    const SCHEMA: &'static wire::Schema = &S_AdditionalDetail;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.additional_detail_type = Some(wire::shape::Datum::from_value(value)),
+            1 => self.component = Some(wire::shape::Datum::from_value(value)),
+            2 => self.vpc_endpoint_service = Some(wire::shape::Datum::from_value(value)),
+            3 => self.rule_options = Some(wire::shape::Datum::from_value(value)),
+            4 => self.rule_group_type_pairs = Some(wire::shape::Datum::from_value(value)),
+            5 => self.rule_group_rule_options_pairs = Some(wire::shape::Datum::from_value(value)),
+            6 => self.service_name = Some(wire::shape::Datum::from_value(value)),
+            7 => self.load_balancers = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AdditionalDetail, 0, self.additional_detail_type.as_ref());
+        wire::shape::optional(writer, &S_AdditionalDetail, 1, self.component.as_ref());
+        wire::shape::optional(writer, &S_AdditionalDetail, 2, self.vpc_endpoint_service.as_ref());
+        wire::shape::optional(writer, &S_AdditionalDetail, 3, self.rule_options.as_ref());
+        wire::shape::optional(writer, &S_AdditionalDetail, 4, self.rule_group_type_pairs.as_ref());
+        wire::shape::optional(writer, &S_AdditionalDetail, 5, self.rule_group_rule_options_pairs.as_ref());
+        wire::shape::optional(writer, &S_AdditionalDetail, 6, self.service_name.as_ref());
+        wire::shape::optional(writer, &S_AdditionalDetail, 7, self.load_balancers.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AdditionalDetail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AdditionalDetailList: wire::Schema = wire::Schema::plain("AdditionalDetailList", wire::schema::Kind::List(wire::schema::List { member: &S_AdditionalDetail, item: "item", flattened: false }));
 static S_Address: wire::Schema = wire::Schema::plain("Address", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("AllocationId", "AllocationId", "allocationId", false, &wire::schema::STRING),
     wire::schema::Member::new("AssociationId", "AssociationId", "associationId", false, &wire::schema::STRING),
@@ -1301,6 +1391,444 @@ impl std::fmt::Debug for AllocateAddressResult {
 
 static S_AllocationIdList: wire::Schema = wire::Schema::plain("AllocationIdList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "AllocationId", flattened: false }));
 static S_AllocationIds: wire::Schema = wire::Schema::plain("AllocationIds", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
+static S_AlternatePathHint: wire::Schema = wire::Schema::plain("AlternatePathHint", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ComponentId", "ComponentId", "componentId", false, &wire::schema::STRING),
+    wire::schema::Member::new("ComponentArn", "ComponentArn", "componentArn", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AlternatePathHint {
+    pub component_id: Option<String>,
+    pub component_arn: Option<String>,
+}
+
+impl wire::Shape for AlternatePathHint {
+    const SCHEMA: &'static wire::Schema = &S_AlternatePathHint;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.component_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.component_arn = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AlternatePathHint, 0, self.component_id.as_ref());
+        wire::shape::optional(writer, &S_AlternatePathHint, 1, self.component_arn.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AlternatePathHint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AlternatePathHintList: wire::Schema = wire::Schema::plain("AlternatePathHintList", wire::schema::Kind::List(wire::schema::List { member: &S_AlternatePathHint, item: "item", flattened: false }));
+static S_AnalysisAclRule: wire::Schema = wire::Schema::plain("AnalysisAclRule", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Cidr", "Cidr", "cidr", false, &wire::schema::STRING),
+    wire::schema::Member::new("Egress", "Egress", "egress", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("PortRange", "PortRange", "portRange", false, &S_PortRange),
+    wire::schema::Member::new("Protocol", "Protocol", "protocol", false, &wire::schema::STRING),
+    wire::schema::Member::new("RuleAction", "RuleAction", "ruleAction", false, &wire::schema::STRING),
+    wire::schema::Member::new("RuleNumber", "RuleNumber", "ruleNumber", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AnalysisAclRule {
+    pub cidr: Option<String>,
+    pub egress: Option<bool>,
+    pub port_range: Option<PortRange>,
+    pub protocol: Option<String>,
+    pub rule_action: Option<String>,
+    pub rule_number: Option<i32>,
+}
+
+impl wire::Shape for AnalysisAclRule {
+    const SCHEMA: &'static wire::Schema = &S_AnalysisAclRule;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cidr = Some(wire::shape::Datum::from_value(value)),
+            1 => self.egress = Some(wire::shape::Datum::from_value(value)),
+            2 => self.port_range = Some(wire::shape::Datum::from_value(value)),
+            3 => self.protocol = Some(wire::shape::Datum::from_value(value)),
+            4 => self.rule_action = Some(wire::shape::Datum::from_value(value)),
+            5 => self.rule_number = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AnalysisAclRule, 0, self.cidr.as_ref());
+        wire::shape::optional(writer, &S_AnalysisAclRule, 1, self.egress.as_ref());
+        wire::shape::optional(writer, &S_AnalysisAclRule, 2, self.port_range.as_ref());
+        wire::shape::optional(writer, &S_AnalysisAclRule, 3, self.protocol.as_ref());
+        wire::shape::optional(writer, &S_AnalysisAclRule, 4, self.rule_action.as_ref());
+        wire::shape::optional(writer, &S_AnalysisAclRule, 5, self.rule_number.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AnalysisAclRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AnalysisComponent: wire::Schema = wire::Schema::plain("AnalysisComponent", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Id", "Id", "id", false, &wire::schema::STRING),
+    wire::schema::Member::new("Arn", "Arn", "arn", false, &wire::schema::STRING),
+    wire::schema::Member::new("Name", "Name", "name", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AnalysisComponent {
+    pub id: Option<String>,
+    pub arn: Option<String>,
+    pub name: Option<String>,
+}
+
+impl wire::Shape for AnalysisComponent {
+    const SCHEMA: &'static wire::Schema = &S_AnalysisComponent;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.arn = Some(wire::shape::Datum::from_value(value)),
+            2 => self.name = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AnalysisComponent, 0, self.id.as_ref());
+        wire::shape::optional(writer, &S_AnalysisComponent, 1, self.arn.as_ref());
+        wire::shape::optional(writer, &S_AnalysisComponent, 2, self.name.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AnalysisComponent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AnalysisComponentList: wire::Schema = wire::Schema::plain("AnalysisComponentList", wire::schema::Kind::List(wire::schema::List { member: &S_AnalysisComponent, item: "item", flattened: false }));
+static S_AnalysisLoadBalancerListener: wire::Schema = wire::Schema::plain("AnalysisLoadBalancerListener", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LoadBalancerPort", "LoadBalancerPort", "loadBalancerPort", false, &S_Port),
+    wire::schema::Member::new("InstancePort", "InstancePort", "instancePort", false, &S_Port),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AnalysisLoadBalancerListener {
+    pub load_balancer_port: Option<i32>,
+    pub instance_port: Option<i32>,
+}
+
+impl wire::Shape for AnalysisLoadBalancerListener {
+    const SCHEMA: &'static wire::Schema = &S_AnalysisLoadBalancerListener;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.load_balancer_port = Some(wire::shape::Datum::from_value(value)),
+            1 => self.instance_port = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AnalysisLoadBalancerListener, 0, self.load_balancer_port.as_ref());
+        wire::shape::optional(writer, &S_AnalysisLoadBalancerListener, 1, self.instance_port.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AnalysisLoadBalancerListener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AnalysisLoadBalancerTarget: wire::Schema = wire::Schema::plain("AnalysisLoadBalancerTarget", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Address", "Address", "address", false, &S_IpAddress),
+    wire::schema::Member::new("AvailabilityZone", "AvailabilityZone", "availabilityZone", false, &wire::schema::STRING),
+    wire::schema::Member::new("AvailabilityZoneId", "AvailabilityZoneId", "availabilityZoneId", false, &wire::schema::STRING),
+    wire::schema::Member::new("Instance", "Instance", "instance", false, &S_AnalysisComponent),
+    wire::schema::Member::new("Port", "Port", "port", false, &S_Port),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AnalysisLoadBalancerTarget {
+    pub address: Option<String>,
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+    pub instance: Option<AnalysisComponent>,
+    pub port: Option<i32>,
+}
+
+impl wire::Shape for AnalysisLoadBalancerTarget {
+    const SCHEMA: &'static wire::Schema = &S_AnalysisLoadBalancerTarget;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.address = Some(wire::shape::Datum::from_value(value)),
+            1 => self.availability_zone = Some(wire::shape::Datum::from_value(value)),
+            2 => self.availability_zone_id = Some(wire::shape::Datum::from_value(value)),
+            3 => self.instance = Some(wire::shape::Datum::from_value(value)),
+            4 => self.port = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AnalysisLoadBalancerTarget, 0, self.address.as_ref());
+        wire::shape::optional(writer, &S_AnalysisLoadBalancerTarget, 1, self.availability_zone.as_ref());
+        wire::shape::optional(writer, &S_AnalysisLoadBalancerTarget, 2, self.availability_zone_id.as_ref());
+        wire::shape::optional(writer, &S_AnalysisLoadBalancerTarget, 3, self.instance.as_ref());
+        wire::shape::optional(writer, &S_AnalysisLoadBalancerTarget, 4, self.port.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AnalysisLoadBalancerTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AnalysisPacketHeader: wire::Schema = wire::Schema::plain("AnalysisPacketHeader", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DestinationAddresses", "DestinationAddressSet", "destinationAddressSet", false, &S_IpAddressList),
+    wire::schema::Member::new("DestinationPortRanges", "DestinationPortRangeSet", "destinationPortRangeSet", false, &S_PortRangeList),
+    wire::schema::Member::new("Protocol", "Protocol", "protocol", false, &wire::schema::STRING),
+    wire::schema::Member::new("SourceAddresses", "SourceAddressSet", "sourceAddressSet", false, &S_IpAddressList),
+    wire::schema::Member::new("SourcePortRanges", "SourcePortRangeSet", "sourcePortRangeSet", false, &S_PortRangeList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AnalysisPacketHeader {
+    pub destination_addresses: Option<Vec<String>>,
+    pub destination_port_ranges: Option<Vec<PortRange>>,
+    pub protocol: Option<String>,
+    pub source_addresses: Option<Vec<String>>,
+    pub source_port_ranges: Option<Vec<PortRange>>,
+}
+
+impl wire::Shape for AnalysisPacketHeader {
+    const SCHEMA: &'static wire::Schema = &S_AnalysisPacketHeader;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.destination_addresses = Some(wire::shape::Datum::from_value(value)),
+            1 => self.destination_port_ranges = Some(wire::shape::Datum::from_value(value)),
+            2 => self.protocol = Some(wire::shape::Datum::from_value(value)),
+            3 => self.source_addresses = Some(wire::shape::Datum::from_value(value)),
+            4 => self.source_port_ranges = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AnalysisPacketHeader, 0, self.destination_addresses.as_ref());
+        wire::shape::optional(writer, &S_AnalysisPacketHeader, 1, self.destination_port_ranges.as_ref());
+        wire::shape::optional(writer, &S_AnalysisPacketHeader, 2, self.protocol.as_ref());
+        wire::shape::optional(writer, &S_AnalysisPacketHeader, 3, self.source_addresses.as_ref());
+        wire::shape::optional(writer, &S_AnalysisPacketHeader, 4, self.source_port_ranges.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AnalysisPacketHeader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AnalysisRouteTableRoute: wire::Schema = wire::Schema::plain("AnalysisRouteTableRoute", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DestinationCidr", "DestinationCidr", "destinationCidr", false, &wire::schema::STRING),
+    wire::schema::Member::new("DestinationPrefixListId", "DestinationPrefixListId", "destinationPrefixListId", false, &wire::schema::STRING),
+    wire::schema::Member::new("EgressOnlyInternetGatewayId", "EgressOnlyInternetGatewayId", "egressOnlyInternetGatewayId", false, &wire::schema::STRING),
+    wire::schema::Member::new("GatewayId", "GatewayId", "gatewayId", false, &wire::schema::STRING),
+    wire::schema::Member::new("InstanceId", "InstanceId", "instanceId", false, &wire::schema::STRING),
+    wire::schema::Member::new("NatGatewayId", "NatGatewayId", "natGatewayId", false, &wire::schema::STRING),
+    wire::schema::Member::new("NetworkInterfaceId", "NetworkInterfaceId", "networkInterfaceId", false, &wire::schema::STRING),
+    wire::schema::Member::new("Origin", "Origin", "origin", false, &wire::schema::STRING),
+    wire::schema::Member::new("TransitGatewayId", "TransitGatewayId", "transitGatewayId", false, &wire::schema::STRING),
+    wire::schema::Member::new("VpcPeeringConnectionId", "VpcPeeringConnectionId", "vpcPeeringConnectionId", false, &wire::schema::STRING),
+    wire::schema::Member::new("State", "State", "state", false, &wire::schema::STRING),
+    wire::schema::Member::new("CarrierGatewayId", "CarrierGatewayId", "carrierGatewayId", false, &wire::schema::STRING),
+    wire::schema::Member::new("CoreNetworkArn", "CoreNetworkArn", "coreNetworkArn", false, &S_ResourceArn),
+    wire::schema::Member::new("LocalGatewayId", "LocalGatewayId", "localGatewayId", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AnalysisRouteTableRoute {
+    pub destination_cidr: Option<String>,
+    pub destination_prefix_list_id: Option<String>,
+    pub egress_only_internet_gateway_id: Option<String>,
+    pub gateway_id: Option<String>,
+    pub instance_id: Option<String>,
+    pub nat_gateway_id: Option<String>,
+    pub network_interface_id: Option<String>,
+    pub origin: Option<String>,
+    pub transit_gateway_id: Option<String>,
+    pub vpc_peering_connection_id: Option<String>,
+    pub state: Option<String>,
+    pub carrier_gateway_id: Option<String>,
+    pub core_network_arn: Option<String>,
+    pub local_gateway_id: Option<String>,
+}
+
+impl wire::Shape for AnalysisRouteTableRoute {
+    const SCHEMA: &'static wire::Schema = &S_AnalysisRouteTableRoute;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.destination_cidr = Some(wire::shape::Datum::from_value(value)),
+            1 => self.destination_prefix_list_id = Some(wire::shape::Datum::from_value(value)),
+            2 => self.egress_only_internet_gateway_id = Some(wire::shape::Datum::from_value(value)),
+            3 => self.gateway_id = Some(wire::shape::Datum::from_value(value)),
+            4 => self.instance_id = Some(wire::shape::Datum::from_value(value)),
+            5 => self.nat_gateway_id = Some(wire::shape::Datum::from_value(value)),
+            6 => self.network_interface_id = Some(wire::shape::Datum::from_value(value)),
+            7 => self.origin = Some(wire::shape::Datum::from_value(value)),
+            8 => self.transit_gateway_id = Some(wire::shape::Datum::from_value(value)),
+            9 => self.vpc_peering_connection_id = Some(wire::shape::Datum::from_value(value)),
+            10 => self.state = Some(wire::shape::Datum::from_value(value)),
+            11 => self.carrier_gateway_id = Some(wire::shape::Datum::from_value(value)),
+            12 => self.core_network_arn = Some(wire::shape::Datum::from_value(value)),
+            13 => self.local_gateway_id = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AnalysisRouteTableRoute, 0, self.destination_cidr.as_ref());
+        wire::shape::optional(writer, &S_AnalysisRouteTableRoute, 1, self.destination_prefix_list_id.as_ref());
+        wire::shape::optional(writer, &S_AnalysisRouteTableRoute, 2, self.egress_only_internet_gateway_id.as_ref());
+        wire::shape::optional(writer, &S_AnalysisRouteTableRoute, 3, self.gateway_id.as_ref());
+        wire::shape::optional(writer, &S_AnalysisRouteTableRoute, 4, self.instance_id.as_ref());
+        wire::shape::optional(writer, &S_AnalysisRouteTableRoute, 5, self.nat_gateway_id.as_ref());
+        wire::shape::optional(writer, &S_AnalysisRouteTableRoute, 6, self.network_interface_id.as_ref());
+        wire::shape::optional(writer, &S_AnalysisRouteTableRoute, 7, self.origin.as_ref());
+        wire::shape::optional(writer, &S_AnalysisRouteTableRoute, 8, self.transit_gateway_id.as_ref());
+        wire::shape::optional(writer, &S_AnalysisRouteTableRoute, 9, self.vpc_peering_connection_id.as_ref());
+        wire::shape::optional(writer, &S_AnalysisRouteTableRoute, 10, self.state.as_ref());
+        wire::shape::optional(writer, &S_AnalysisRouteTableRoute, 11, self.carrier_gateway_id.as_ref());
+        wire::shape::optional(writer, &S_AnalysisRouteTableRoute, 12, self.core_network_arn.as_ref());
+        wire::shape::optional(writer, &S_AnalysisRouteTableRoute, 13, self.local_gateway_id.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AnalysisRouteTableRoute {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AnalysisSecurityGroupRule: wire::Schema = wire::Schema::plain("AnalysisSecurityGroupRule", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Cidr", "Cidr", "cidr", false, &wire::schema::STRING),
+    wire::schema::Member::new("Direction", "Direction", "direction", false, &wire::schema::STRING),
+    wire::schema::Member::new("SecurityGroupId", "SecurityGroupId", "securityGroupId", false, &wire::schema::STRING),
+    wire::schema::Member::new("PortRange", "PortRange", "portRange", false, &S_PortRange),
+    wire::schema::Member::new("PrefixListId", "PrefixListId", "prefixListId", false, &wire::schema::STRING),
+    wire::schema::Member::new("Protocol", "Protocol", "protocol", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AnalysisSecurityGroupRule {
+    pub cidr: Option<String>,
+    pub direction: Option<String>,
+    pub security_group_id: Option<String>,
+    pub port_range: Option<PortRange>,
+    pub prefix_list_id: Option<String>,
+    pub protocol: Option<String>,
+}
+
+impl wire::Shape for AnalysisSecurityGroupRule {
+    const SCHEMA: &'static wire::Schema = &S_AnalysisSecurityGroupRule;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cidr = Some(wire::shape::Datum::from_value(value)),
+            1 => self.direction = Some(wire::shape::Datum::from_value(value)),
+            2 => self.security_group_id = Some(wire::shape::Datum::from_value(value)),
+            3 => self.port_range = Some(wire::shape::Datum::from_value(value)),
+            4 => self.prefix_list_id = Some(wire::shape::Datum::from_value(value)),
+            5 => self.protocol = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AnalysisSecurityGroupRule, 0, self.cidr.as_ref());
+        wire::shape::optional(writer, &S_AnalysisSecurityGroupRule, 1, self.direction.as_ref());
+        wire::shape::optional(writer, &S_AnalysisSecurityGroupRule, 2, self.security_group_id.as_ref());
+        wire::shape::optional(writer, &S_AnalysisSecurityGroupRule, 3, self.port_range.as_ref());
+        wire::shape::optional(writer, &S_AnalysisSecurityGroupRule, 4, self.prefix_list_id.as_ref());
+        wire::shape::optional(writer, &S_AnalysisSecurityGroupRule, 5, self.protocol.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AnalysisSecurityGroupRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AnalysisStatus: wire::Schema = wire::Schema::new("AnalysisStatus", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["running", "succeeded", "failed"], sensitive: false });
+static S_AnalysisTransitGatewayPolicyTableEntry: wire::Schema = wire::Schema::plain("AnalysisTransitGatewayPolicyTableEntry", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("RuleNumber", "RuleNumber", "ruleNumber", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Protocol", "Protocol", "protocol", false, &wire::schema::STRING),
+    wire::schema::Member::new("SourceCidr", "SourceCidr", "sourceCidr", false, &wire::schema::STRING),
+    wire::schema::Member::new("DestinationCidr", "DestinationCidr", "destinationCidr", false, &wire::schema::STRING),
+    wire::schema::Member::new("SourcePortRange", "SourcePortRange", "sourcePortRange", false, &S_PortRange),
+    wire::schema::Member::new("DestinationPortRange", "DestinationPortRange", "destinationPortRange", false, &S_PortRange),
+    wire::schema::Member::new("TargetRouteTableId", "TargetRouteTableId", "targetRouteTableId", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AnalysisTransitGatewayPolicyTableEntry {
+    pub rule_number: Option<i32>,
+    pub protocol: Option<String>,
+    pub source_cidr: Option<String>,
+    pub destination_cidr: Option<String>,
+    pub source_port_range: Option<PortRange>,
+    pub destination_port_range: Option<PortRange>,
+    pub target_route_table_id: Option<String>,
+}
+
+impl wire::Shape for AnalysisTransitGatewayPolicyTableEntry {
+    const SCHEMA: &'static wire::Schema = &S_AnalysisTransitGatewayPolicyTableEntry;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.rule_number = Some(wire::shape::Datum::from_value(value)),
+            1 => self.protocol = Some(wire::shape::Datum::from_value(value)),
+            2 => self.source_cidr = Some(wire::shape::Datum::from_value(value)),
+            3 => self.destination_cidr = Some(wire::shape::Datum::from_value(value)),
+            4 => self.source_port_range = Some(wire::shape::Datum::from_value(value)),
+            5 => self.destination_port_range = Some(wire::shape::Datum::from_value(value)),
+            6 => self.target_route_table_id = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AnalysisTransitGatewayPolicyTableEntry, 0, self.rule_number.as_ref());
+        wire::shape::optional(writer, &S_AnalysisTransitGatewayPolicyTableEntry, 1, self.protocol.as_ref());
+        wire::shape::optional(writer, &S_AnalysisTransitGatewayPolicyTableEntry, 2, self.source_cidr.as_ref());
+        wire::shape::optional(writer, &S_AnalysisTransitGatewayPolicyTableEntry, 3, self.destination_cidr.as_ref());
+        wire::shape::optional(writer, &S_AnalysisTransitGatewayPolicyTableEntry, 4, self.source_port_range.as_ref());
+        wire::shape::optional(writer, &S_AnalysisTransitGatewayPolicyTableEntry, 5, self.destination_port_range.as_ref());
+        wire::shape::optional(writer, &S_AnalysisTransitGatewayPolicyTableEntry, 6, self.target_route_table_id.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AnalysisTransitGatewayPolicyTableEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ArnList: wire::Schema = wire::Schema::plain("ArnList", wire::schema::Kind::List(wire::schema::List { member: &S_ResourceArn, item: "item", flattened: false }));
 static S_AssignPrivateIpAddressesRequest: wire::Schema = wire::Schema::plain("AssignPrivateIpAddressesRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Ipv4Prefixes", "Ipv4Prefix", "Ipv4Prefix", false, &S_IpPrefixList),
     wire::schema::Member::new("Ipv4PrefixCount", "Ipv4PrefixCount", "Ipv4PrefixCount", false, &wire::schema::INTEGER),
@@ -2376,6 +2904,8 @@ impl std::fmt::Debug for CidrBlock {
 }
 
 static S_CidrBlockSet: wire::Schema = wire::Schema::plain("CidrBlockSet", wire::schema::Kind::List(wire::schema::List { member: &S_CidrBlock, item: "item", flattened: false }));
+static S_ComponentAccount: wire::Schema = wire::Schema::new("ComponentAccount", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: Some(wire::schema::Pattern::new("\\d{12}", "[0-9]{12}")), values: &[], sensitive: false });
+static S_ComponentRegion: wire::Schema = wire::Schema::new("ComponentRegion", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: Some(wire::schema::Pattern::new("[a-z]{2}-[a-z]+-[1-9]+", "[a-z]{2}-[a-z]+-[1-9]+")), values: &[], sensitive: false });
 static S_ConnectionTrackingConfiguration: wire::Schema = wire::Schema::plain("ConnectionTrackingConfiguration", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("TcpEstablishedTimeout", "TcpEstablishedTimeout", "tcpEstablishedTimeout", false, &wire::schema::INTEGER),
     wire::schema::Member::new("UdpStreamTimeout", "UdpStreamTimeout", "udpStreamTimeout", false, &wire::schema::INTEGER),
@@ -3050,6 +3580,106 @@ impl wire::Shape for CreateNetworkAclResult {
 }
 
 impl std::fmt::Debug for CreateNetworkAclResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CreateNetworkInsightsPathRequest: wire::Schema = wire::Schema::plain("CreateNetworkInsightsPathRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("SourceIp", "SourceIp", "SourceIp", false, &S_IpAddress),
+    wire::schema::Member::new("DestinationIp", "DestinationIp", "DestinationIp", false, &S_IpAddress),
+    wire::schema::Member::new("Source", "Source", "Source", true, &wire::schema::STRING),
+    wire::schema::Member::new("Destination", "Destination", "Destination", false, &wire::schema::STRING),
+    wire::schema::Member::new("Protocol", "Protocol", "Protocol", true, &S_Protocol),
+    wire::schema::Member::new("DestinationPort", "DestinationPort", "DestinationPort", false, &S_Port),
+    wire::schema::Member::new("TagSpecifications", "TagSpecification", "TagSpecification", false, &S_TagSpecificationList),
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("ClientToken", "ClientToken", "ClientToken", true, &wire::schema::STRING),
+    wire::schema::Member::new("FilterAtSource", "FilterAtSource", "FilterAtSource", false, &S_PathRequestFilter),
+    wire::schema::Member::new("FilterAtDestination", "FilterAtDestination", "FilterAtDestination", false, &S_PathRequestFilter),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateNetworkInsightsPathRequest {
+    pub source_ip: Option<String>,
+    pub destination_ip: Option<String>,
+    pub source: String,
+    pub destination: Option<String>,
+    pub protocol: String,
+    pub destination_port: Option<i32>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub dry_run: Option<bool>,
+    pub client_token: String,
+    pub filter_at_source: Option<PathRequestFilter>,
+    pub filter_at_destination: Option<PathRequestFilter>,
+}
+
+impl wire::Shape for CreateNetworkInsightsPathRequest {
+    const SCHEMA: &'static wire::Schema = &S_CreateNetworkInsightsPathRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.source_ip = Some(wire::shape::Datum::from_value(value)),
+            1 => self.destination_ip = Some(wire::shape::Datum::from_value(value)),
+            2 => self.source = wire::shape::Datum::from_value(value),
+            3 => self.destination = Some(wire::shape::Datum::from_value(value)),
+            4 => self.protocol = wire::shape::Datum::from_value(value),
+            5 => self.destination_port = Some(wire::shape::Datum::from_value(value)),
+            6 => self.tag_specifications = Some(wire::shape::Datum::from_value(value)),
+            7 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            8 => self.client_token = wire::shape::Datum::from_value(value),
+            9 => self.filter_at_source = Some(wire::shape::Datum::from_value(value)),
+            10 => self.filter_at_destination = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CreateNetworkInsightsPathRequest, 0, self.source_ip.as_ref());
+        wire::shape::optional(writer, &S_CreateNetworkInsightsPathRequest, 1, self.destination_ip.as_ref());
+        wire::shape::required(writer, &S_CreateNetworkInsightsPathRequest, 2, &self.source);
+        wire::shape::optional(writer, &S_CreateNetworkInsightsPathRequest, 3, self.destination.as_ref());
+        wire::shape::required(writer, &S_CreateNetworkInsightsPathRequest, 4, &self.protocol);
+        wire::shape::optional(writer, &S_CreateNetworkInsightsPathRequest, 5, self.destination_port.as_ref());
+        wire::shape::optional(writer, &S_CreateNetworkInsightsPathRequest, 6, self.tag_specifications.as_ref());
+        wire::shape::optional(writer, &S_CreateNetworkInsightsPathRequest, 7, self.dry_run.as_ref());
+        wire::shape::required(writer, &S_CreateNetworkInsightsPathRequest, 8, &self.client_token);
+        wire::shape::optional(writer, &S_CreateNetworkInsightsPathRequest, 9, self.filter_at_source.as_ref());
+        wire::shape::optional(writer, &S_CreateNetworkInsightsPathRequest, 10, self.filter_at_destination.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateNetworkInsightsPathRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CreateNetworkInsightsPathResult: wire::Schema = wire::Schema::plain("CreateNetworkInsightsPathResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("NetworkInsightsPath", "NetworkInsightsPath", "networkInsightsPath", false, &S_NetworkInsightsPath),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateNetworkInsightsPathResult {
+    pub network_insights_path: Option<NetworkInsightsPath>,
+}
+
+impl wire::Shape for CreateNetworkInsightsPathResult {
+    const SCHEMA: &'static wire::Schema = &S_CreateNetworkInsightsPathResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.network_insights_path = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CreateNetworkInsightsPathResult, 0, self.network_insights_path.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateNetworkInsightsPathResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -4247,6 +4877,134 @@ impl std::fmt::Debug for DeleteNetworkAclRequest {
     }
 }
 
+static S_DeleteNetworkInsightsAnalysisRequest: wire::Schema = wire::Schema::plain("DeleteNetworkInsightsAnalysisRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("NetworkInsightsAnalysisId", "NetworkInsightsAnalysisId", "NetworkInsightsAnalysisId", true, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteNetworkInsightsAnalysisRequest {
+    pub dry_run: Option<bool>,
+    pub network_insights_analysis_id: String,
+}
+
+impl wire::Shape for DeleteNetworkInsightsAnalysisRequest {
+    const SCHEMA: &'static wire::Schema = &S_DeleteNetworkInsightsAnalysisRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.network_insights_analysis_id = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeleteNetworkInsightsAnalysisRequest, 0, self.dry_run.as_ref());
+        wire::shape::required(writer, &S_DeleteNetworkInsightsAnalysisRequest, 1, &self.network_insights_analysis_id);
+    }
+}
+
+impl std::fmt::Debug for DeleteNetworkInsightsAnalysisRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteNetworkInsightsAnalysisResult: wire::Schema = wire::Schema::plain("DeleteNetworkInsightsAnalysisResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("NetworkInsightsAnalysisId", "NetworkInsightsAnalysisId", "networkInsightsAnalysisId", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteNetworkInsightsAnalysisResult {
+    pub network_insights_analysis_id: Option<String>,
+}
+
+impl wire::Shape for DeleteNetworkInsightsAnalysisResult {
+    const SCHEMA: &'static wire::Schema = &S_DeleteNetworkInsightsAnalysisResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.network_insights_analysis_id = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeleteNetworkInsightsAnalysisResult, 0, self.network_insights_analysis_id.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DeleteNetworkInsightsAnalysisResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteNetworkInsightsPathRequest: wire::Schema = wire::Schema::plain("DeleteNetworkInsightsPathRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("NetworkInsightsPathId", "NetworkInsightsPathId", "NetworkInsightsPathId", true, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteNetworkInsightsPathRequest {
+    pub dry_run: Option<bool>,
+    pub network_insights_path_id: String,
+}
+
+impl wire::Shape for DeleteNetworkInsightsPathRequest {
+    const SCHEMA: &'static wire::Schema = &S_DeleteNetworkInsightsPathRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.network_insights_path_id = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeleteNetworkInsightsPathRequest, 0, self.dry_run.as_ref());
+        wire::shape::required(writer, &S_DeleteNetworkInsightsPathRequest, 1, &self.network_insights_path_id);
+    }
+}
+
+impl std::fmt::Debug for DeleteNetworkInsightsPathRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteNetworkInsightsPathResult: wire::Schema = wire::Schema::plain("DeleteNetworkInsightsPathResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("NetworkInsightsPathId", "NetworkInsightsPathId", "networkInsightsPathId", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteNetworkInsightsPathResult {
+    pub network_insights_path_id: Option<String>,
+}
+
+impl wire::Shape for DeleteNetworkInsightsPathResult {
+    const SCHEMA: &'static wire::Schema = &S_DeleteNetworkInsightsPathResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.network_insights_path_id = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeleteNetworkInsightsPathResult, 0, self.network_insights_path_id.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DeleteNetworkInsightsPathResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_DeleteNetworkInterfaceRequest: wire::Schema = wire::Schema::plain("DeleteNetworkInterfaceRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
     wire::schema::Member::new("NetworkInterfaceId", "NetworkInterfaceId", "networkInterfaceId", true, &wire::schema::STRING),
@@ -5358,6 +6116,178 @@ impl wire::Shape for DescribeNetworkAclsResult {
 }
 
 impl std::fmt::Debug for DescribeNetworkAclsResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeNetworkInsightsAnalysesRequest: wire::Schema = wire::Schema::plain("DescribeNetworkInsightsAnalysesRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("NetworkInsightsAnalysisIds", "NetworkInsightsAnalysisId", "NetworkInsightsAnalysisId", false, &S_NetworkInsightsAnalysisIdList),
+    wire::schema::Member::new("NetworkInsightsPathId", "NetworkInsightsPathId", "NetworkInsightsPathId", false, &wire::schema::STRING),
+    wire::schema::Member::new("AnalysisStartTime", "AnalysisStartTime", "AnalysisStartTime", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("AnalysisEndTime", "AnalysisEndTime", "AnalysisEndTime", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("Filters", "Filter", "Filter", false, &S_FilterList),
+    wire::schema::Member::new("MaxResults", "MaxResults", "MaxResults", false, &S_NetworkInsightsMaxResults),
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("NextToken", "NextToken", "NextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeNetworkInsightsAnalysesRequest {
+    pub network_insights_analysis_ids: Option<Vec<String>>,
+    pub network_insights_path_id: Option<String>,
+    pub analysis_start_time: Option<types::Timestamp>,
+    pub analysis_end_time: Option<types::Timestamp>,
+    pub filters: Option<Vec<Filter>>,
+    pub max_results: Option<i32>,
+    pub dry_run: Option<bool>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeNetworkInsightsAnalysesRequest {
+    const SCHEMA: &'static wire::Schema = &S_DescribeNetworkInsightsAnalysesRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.network_insights_analysis_ids = Some(wire::shape::Datum::from_value(value)),
+            1 => self.network_insights_path_id = Some(wire::shape::Datum::from_value(value)),
+            2 => self.analysis_start_time = Some(wire::shape::Datum::from_value(value)),
+            3 => self.analysis_end_time = Some(wire::shape::Datum::from_value(value)),
+            4 => self.filters = Some(wire::shape::Datum::from_value(value)),
+            5 => self.max_results = Some(wire::shape::Datum::from_value(value)),
+            6 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            7 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeNetworkInsightsAnalysesRequest, 0, self.network_insights_analysis_ids.as_ref());
+        wire::shape::optional(writer, &S_DescribeNetworkInsightsAnalysesRequest, 1, self.network_insights_path_id.as_ref());
+        wire::shape::optional(writer, &S_DescribeNetworkInsightsAnalysesRequest, 2, self.analysis_start_time.as_ref());
+        wire::shape::optional(writer, &S_DescribeNetworkInsightsAnalysesRequest, 3, self.analysis_end_time.as_ref());
+        wire::shape::optional(writer, &S_DescribeNetworkInsightsAnalysesRequest, 4, self.filters.as_ref());
+        wire::shape::optional(writer, &S_DescribeNetworkInsightsAnalysesRequest, 5, self.max_results.as_ref());
+        wire::shape::optional(writer, &S_DescribeNetworkInsightsAnalysesRequest, 6, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_DescribeNetworkInsightsAnalysesRequest, 7, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeNetworkInsightsAnalysesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeNetworkInsightsAnalysesResult: wire::Schema = wire::Schema::plain("DescribeNetworkInsightsAnalysesResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("NetworkInsightsAnalyses", "NetworkInsightsAnalysisSet", "networkInsightsAnalysisSet", false, &S_NetworkInsightsAnalysisList),
+    wire::schema::Member::new("NextToken", "NextToken", "nextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeNetworkInsightsAnalysesResult {
+    pub network_insights_analyses: Option<Vec<NetworkInsightsAnalysis>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeNetworkInsightsAnalysesResult {
+    const SCHEMA: &'static wire::Schema = &S_DescribeNetworkInsightsAnalysesResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.network_insights_analyses = Some(wire::shape::Datum::from_value(value)),
+            1 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeNetworkInsightsAnalysesResult, 0, self.network_insights_analyses.as_ref());
+        wire::shape::optional(writer, &S_DescribeNetworkInsightsAnalysesResult, 1, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeNetworkInsightsAnalysesResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeNetworkInsightsPathsRequest: wire::Schema = wire::Schema::plain("DescribeNetworkInsightsPathsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("NetworkInsightsPathIds", "NetworkInsightsPathId", "NetworkInsightsPathId", false, &S_NetworkInsightsPathIdList),
+    wire::schema::Member::new("Filters", "Filter", "Filter", false, &S_FilterList),
+    wire::schema::Member::new("MaxResults", "MaxResults", "MaxResults", false, &S_NetworkInsightsMaxResults),
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("NextToken", "NextToken", "NextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeNetworkInsightsPathsRequest {
+    pub network_insights_path_ids: Option<Vec<String>>,
+    pub filters: Option<Vec<Filter>>,
+    pub max_results: Option<i32>,
+    pub dry_run: Option<bool>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeNetworkInsightsPathsRequest {
+    const SCHEMA: &'static wire::Schema = &S_DescribeNetworkInsightsPathsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.network_insights_path_ids = Some(wire::shape::Datum::from_value(value)),
+            1 => self.filters = Some(wire::shape::Datum::from_value(value)),
+            2 => self.max_results = Some(wire::shape::Datum::from_value(value)),
+            3 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            4 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeNetworkInsightsPathsRequest, 0, self.network_insights_path_ids.as_ref());
+        wire::shape::optional(writer, &S_DescribeNetworkInsightsPathsRequest, 1, self.filters.as_ref());
+        wire::shape::optional(writer, &S_DescribeNetworkInsightsPathsRequest, 2, self.max_results.as_ref());
+        wire::shape::optional(writer, &S_DescribeNetworkInsightsPathsRequest, 3, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_DescribeNetworkInsightsPathsRequest, 4, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeNetworkInsightsPathsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeNetworkInsightsPathsResult: wire::Schema = wire::Schema::plain("DescribeNetworkInsightsPathsResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("NetworkInsightsPaths", "NetworkInsightsPathSet", "networkInsightsPathSet", false, &S_NetworkInsightsPathList),
+    wire::schema::Member::new("NextToken", "NextToken", "nextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeNetworkInsightsPathsResult {
+    pub network_insights_paths: Option<Vec<NetworkInsightsPath>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeNetworkInsightsPathsResult {
+    const SCHEMA: &'static wire::Schema = &S_DescribeNetworkInsightsPathsResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.network_insights_paths = Some(wire::shape::Datum::from_value(value)),
+            1 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeNetworkInsightsPathsResult, 0, self.network_insights_paths.as_ref());
+        wire::shape::optional(writer, &S_DescribeNetworkInsightsPathsResult, 1, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeNetworkInsightsPathsResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -7088,6 +8018,257 @@ impl std::fmt::Debug for EnaSrdUdpSpecification {
     }
 }
 
+static S_Explanation: wire::Schema = wire::Schema::plain("Explanation", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Acl", "Acl", "acl", false, &S_AnalysisComponent),
+    wire::schema::Member::new("AclRule", "AclRule", "aclRule", false, &S_AnalysisAclRule),
+    wire::schema::Member::new("Address", "Address", "address", false, &S_IpAddress),
+    wire::schema::Member::new("Addresses", "AddressSet", "addressSet", false, &S_IpAddressList),
+    wire::schema::Member::new("AttachedTo", "AttachedTo", "attachedTo", false, &S_AnalysisComponent),
+    wire::schema::Member::new("AvailabilityZones", "AvailabilityZoneSet", "availabilityZoneSet", false, &S_ValueStringList),
+    wire::schema::Member::new("AvailabilityZoneIds", "AvailabilityZoneIdSet", "availabilityZoneIdSet", false, &S_ValueStringList),
+    wire::schema::Member::new("Cidrs", "CidrSet", "cidrSet", false, &S_ValueStringList),
+    wire::schema::Member::new("Component", "Component", "component", false, &S_AnalysisComponent),
+    wire::schema::Member::new("CustomerGateway", "CustomerGateway", "customerGateway", false, &S_AnalysisComponent),
+    wire::schema::Member::new("Destination", "Destination", "destination", false, &S_AnalysisComponent),
+    wire::schema::Member::new("DestinationVpc", "DestinationVpc", "destinationVpc", false, &S_AnalysisComponent),
+    wire::schema::Member::new("Direction", "Direction", "direction", false, &wire::schema::STRING),
+    wire::schema::Member::new("ExplanationCode", "ExplanationCode", "explanationCode", false, &wire::schema::STRING),
+    wire::schema::Member::new("IngressRouteTable", "IngressRouteTable", "ingressRouteTable", false, &S_AnalysisComponent),
+    wire::schema::Member::new("InternetGateway", "InternetGateway", "internetGateway", false, &S_AnalysisComponent),
+    wire::schema::Member::new("LoadBalancerArn", "LoadBalancerArn", "loadBalancerArn", false, &S_ResourceArn),
+    wire::schema::Member::new("ClassicLoadBalancerListener", "ClassicLoadBalancerListener", "classicLoadBalancerListener", false, &S_AnalysisLoadBalancerListener),
+    wire::schema::Member::new("LoadBalancerListenerPort", "LoadBalancerListenerPort", "loadBalancerListenerPort", false, &S_Port),
+    wire::schema::Member::new("LoadBalancerTarget", "LoadBalancerTarget", "loadBalancerTarget", false, &S_AnalysisLoadBalancerTarget),
+    wire::schema::Member::new("LoadBalancerTargetGroup", "LoadBalancerTargetGroup", "loadBalancerTargetGroup", false, &S_AnalysisComponent),
+    wire::schema::Member::new("LoadBalancerTargetGroups", "LoadBalancerTargetGroupSet", "loadBalancerTargetGroupSet", false, &S_AnalysisComponentList),
+    wire::schema::Member::new("LoadBalancerTargetPort", "LoadBalancerTargetPort", "loadBalancerTargetPort", false, &S_Port),
+    wire::schema::Member::new("ElasticLoadBalancerListener", "ElasticLoadBalancerListener", "elasticLoadBalancerListener", false, &S_AnalysisComponent),
+    wire::schema::Member::new("MissingComponent", "MissingComponent", "missingComponent", false, &wire::schema::STRING),
+    wire::schema::Member::new("NatGateway", "NatGateway", "natGateway", false, &S_AnalysisComponent),
+    wire::schema::Member::new("NetworkInterface", "NetworkInterface", "networkInterface", false, &S_AnalysisComponent),
+    wire::schema::Member::new("PacketField", "PacketField", "packetField", false, &wire::schema::STRING),
+    wire::schema::Member::new("VpcPeeringConnection", "VpcPeeringConnection", "vpcPeeringConnection", false, &S_AnalysisComponent),
+    wire::schema::Member::new("Port", "Port", "port", false, &S_Port),
+    wire::schema::Member::new("PortRanges", "PortRangeSet", "portRangeSet", false, &S_PortRangeList),
+    wire::schema::Member::new("PrefixList", "PrefixList", "prefixList", false, &S_AnalysisComponent),
+    wire::schema::Member::new("Protocols", "ProtocolSet", "protocolSet", false, &S_StringList),
+    wire::schema::Member::new("RouteTableRoute", "RouteTableRoute", "routeTableRoute", false, &S_AnalysisRouteTableRoute),
+    wire::schema::Member::new("RouteTable", "RouteTable", "routeTable", false, &S_AnalysisComponent),
+    wire::schema::Member::new("SecurityGroup", "SecurityGroup", "securityGroup", false, &S_AnalysisComponent),
+    wire::schema::Member::new("SecurityGroupRule", "SecurityGroupRule", "securityGroupRule", false, &S_AnalysisSecurityGroupRule),
+    wire::schema::Member::new("SecurityGroups", "SecurityGroupSet", "securityGroupSet", false, &S_AnalysisComponentList),
+    wire::schema::Member::new("SourceVpc", "SourceVpc", "sourceVpc", false, &S_AnalysisComponent),
+    wire::schema::Member::new("State", "State", "state", false, &wire::schema::STRING),
+    wire::schema::Member::new("Subnet", "Subnet", "subnet", false, &S_AnalysisComponent),
+    wire::schema::Member::new("SubnetRouteTable", "SubnetRouteTable", "subnetRouteTable", false, &S_AnalysisComponent),
+    wire::schema::Member::new("Vpc", "Vpc", "vpc", false, &S_AnalysisComponent),
+    wire::schema::Member::new("VpcEndpoint", "VpcEndpoint", "vpcEndpoint", false, &S_AnalysisComponent),
+    wire::schema::Member::new("VpnConnection", "VpnConnection", "vpnConnection", false, &S_AnalysisComponent),
+    wire::schema::Member::new("VpnGateway", "VpnGateway", "vpnGateway", false, &S_AnalysisComponent),
+    wire::schema::Member::new("TransitGateway", "TransitGateway", "transitGateway", false, &S_AnalysisComponent),
+    wire::schema::Member::new("TransitGatewayRouteTable", "TransitGatewayRouteTable", "transitGatewayRouteTable", false, &S_AnalysisComponent),
+    wire::schema::Member::new("TransitGatewayRouteTableRoute", "TransitGatewayRouteTableRoute", "transitGatewayRouteTableRoute", false, &S_TransitGatewayRouteTableRoute),
+    wire::schema::Member::new("TransitGatewayPolicyTable", "TransitGatewayPolicyTable", "transitGatewayPolicyTable", false, &S_AnalysisComponent),
+    wire::schema::Member::new("TransitGatewayPolicyTableEntry", "TransitGatewayPolicyTableEntry", "transitGatewayPolicyTableEntry", false, &S_AnalysisTransitGatewayPolicyTableEntry),
+    wire::schema::Member::new("TransitGatewayAttachment", "TransitGatewayAttachment", "transitGatewayAttachment", false, &S_AnalysisComponent),
+    wire::schema::Member::new("ComponentAccount", "ComponentAccount", "componentAccount", false, &S_ComponentAccount),
+    wire::schema::Member::new("ComponentRegion", "ComponentRegion", "componentRegion", false, &S_ComponentRegion),
+    wire::schema::Member::new("FirewallStatelessRule", "FirewallStatelessRule", "firewallStatelessRule", false, &S_FirewallStatelessRule),
+    wire::schema::Member::new("FirewallStatefulRule", "FirewallStatefulRule", "firewallStatefulRule", false, &S_FirewallStatefulRule),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct Explanation {
+    pub acl: Option<AnalysisComponent>,
+    pub acl_rule: Option<AnalysisAclRule>,
+    pub address: Option<String>,
+    pub addresses: Option<Vec<String>>,
+    pub attached_to: Option<AnalysisComponent>,
+    pub availability_zones: Option<Vec<String>>,
+    pub availability_zone_ids: Option<Vec<String>>,
+    pub cidrs: Option<Vec<String>>,
+    pub component: Option<AnalysisComponent>,
+    pub customer_gateway: Option<AnalysisComponent>,
+    pub destination: Option<AnalysisComponent>,
+    pub destination_vpc: Option<AnalysisComponent>,
+    pub direction: Option<String>,
+    pub explanation_code: Option<String>,
+    pub ingress_route_table: Option<AnalysisComponent>,
+    pub internet_gateway: Option<AnalysisComponent>,
+    pub load_balancer_arn: Option<String>,
+    pub classic_load_balancer_listener: Option<AnalysisLoadBalancerListener>,
+    pub load_balancer_listener_port: Option<i32>,
+    pub load_balancer_target: Option<AnalysisLoadBalancerTarget>,
+    pub load_balancer_target_group: Option<AnalysisComponent>,
+    pub load_balancer_target_groups: Option<Vec<AnalysisComponent>>,
+    pub load_balancer_target_port: Option<i32>,
+    pub elastic_load_balancer_listener: Option<AnalysisComponent>,
+    pub missing_component: Option<String>,
+    pub nat_gateway: Option<AnalysisComponent>,
+    pub network_interface: Option<AnalysisComponent>,
+    pub packet_field: Option<String>,
+    pub vpc_peering_connection: Option<AnalysisComponent>,
+    pub port: Option<i32>,
+    pub port_ranges: Option<Vec<PortRange>>,
+    pub prefix_list: Option<AnalysisComponent>,
+    pub protocols: Option<Vec<String>>,
+    pub route_table_route: Option<AnalysisRouteTableRoute>,
+    pub route_table: Option<AnalysisComponent>,
+    pub security_group: Option<AnalysisComponent>,
+    pub security_group_rule: Option<AnalysisSecurityGroupRule>,
+    pub security_groups: Option<Vec<AnalysisComponent>>,
+    pub source_vpc: Option<AnalysisComponent>,
+    pub state: Option<String>,
+    pub subnet: Option<AnalysisComponent>,
+    pub subnet_route_table: Option<AnalysisComponent>,
+    pub vpc: Option<AnalysisComponent>,
+    pub vpc_endpoint: Option<AnalysisComponent>,
+    pub vpn_connection: Option<AnalysisComponent>,
+    pub vpn_gateway: Option<AnalysisComponent>,
+    pub transit_gateway: Option<AnalysisComponent>,
+    pub transit_gateway_route_table: Option<AnalysisComponent>,
+    pub transit_gateway_route_table_route: Option<TransitGatewayRouteTableRoute>,
+    pub transit_gateway_policy_table: Option<AnalysisComponent>,
+    pub transit_gateway_policy_table_entry: Option<AnalysisTransitGatewayPolicyTableEntry>,
+    pub transit_gateway_attachment: Option<AnalysisComponent>,
+    pub component_account: Option<String>,
+    pub component_region: Option<String>,
+    pub firewall_stateless_rule: Option<FirewallStatelessRule>,
+    pub firewall_stateful_rule: Option<FirewallStatefulRule>,
+}
+
+impl wire::Shape for Explanation {
+    const SCHEMA: &'static wire::Schema = &S_Explanation;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.acl = Some(wire::shape::Datum::from_value(value)),
+            1 => self.acl_rule = Some(wire::shape::Datum::from_value(value)),
+            2 => self.address = Some(wire::shape::Datum::from_value(value)),
+            3 => self.addresses = Some(wire::shape::Datum::from_value(value)),
+            4 => self.attached_to = Some(wire::shape::Datum::from_value(value)),
+            5 => self.availability_zones = Some(wire::shape::Datum::from_value(value)),
+            6 => self.availability_zone_ids = Some(wire::shape::Datum::from_value(value)),
+            7 => self.cidrs = Some(wire::shape::Datum::from_value(value)),
+            8 => self.component = Some(wire::shape::Datum::from_value(value)),
+            9 => self.customer_gateway = Some(wire::shape::Datum::from_value(value)),
+            10 => self.destination = Some(wire::shape::Datum::from_value(value)),
+            11 => self.destination_vpc = Some(wire::shape::Datum::from_value(value)),
+            12 => self.direction = Some(wire::shape::Datum::from_value(value)),
+            13 => self.explanation_code = Some(wire::shape::Datum::from_value(value)),
+            14 => self.ingress_route_table = Some(wire::shape::Datum::from_value(value)),
+            15 => self.internet_gateway = Some(wire::shape::Datum::from_value(value)),
+            16 => self.load_balancer_arn = Some(wire::shape::Datum::from_value(value)),
+            17 => self.classic_load_balancer_listener = Some(wire::shape::Datum::from_value(value)),
+            18 => self.load_balancer_listener_port = Some(wire::shape::Datum::from_value(value)),
+            19 => self.load_balancer_target = Some(wire::shape::Datum::from_value(value)),
+            20 => self.load_balancer_target_group = Some(wire::shape::Datum::from_value(value)),
+            21 => self.load_balancer_target_groups = Some(wire::shape::Datum::from_value(value)),
+            22 => self.load_balancer_target_port = Some(wire::shape::Datum::from_value(value)),
+            23 => self.elastic_load_balancer_listener = Some(wire::shape::Datum::from_value(value)),
+            24 => self.missing_component = Some(wire::shape::Datum::from_value(value)),
+            25 => self.nat_gateway = Some(wire::shape::Datum::from_value(value)),
+            26 => self.network_interface = Some(wire::shape::Datum::from_value(value)),
+            27 => self.packet_field = Some(wire::shape::Datum::from_value(value)),
+            28 => self.vpc_peering_connection = Some(wire::shape::Datum::from_value(value)),
+            29 => self.port = Some(wire::shape::Datum::from_value(value)),
+            30 => self.port_ranges = Some(wire::shape::Datum::from_value(value)),
+            31 => self.prefix_list = Some(wire::shape::Datum::from_value(value)),
+            32 => self.protocols = Some(wire::shape::Datum::from_value(value)),
+            33 => self.route_table_route = Some(wire::shape::Datum::from_value(value)),
+            34 => self.route_table = Some(wire::shape::Datum::from_value(value)),
+            35 => self.security_group = Some(wire::shape::Datum::from_value(value)),
+            36 => self.security_group_rule = Some(wire::shape::Datum::from_value(value)),
+            37 => self.security_groups = Some(wire::shape::Datum::from_value(value)),
+            38 => self.source_vpc = Some(wire::shape::Datum::from_value(value)),
+            39 => self.state = Some(wire::shape::Datum::from_value(value)),
+            40 => self.subnet = Some(wire::shape::Datum::from_value(value)),
+            41 => self.subnet_route_table = Some(wire::shape::Datum::from_value(value)),
+            42 => self.vpc = Some(wire::shape::Datum::from_value(value)),
+            43 => self.vpc_endpoint = Some(wire::shape::Datum::from_value(value)),
+            44 => self.vpn_connection = Some(wire::shape::Datum::from_value(value)),
+            45 => self.vpn_gateway = Some(wire::shape::Datum::from_value(value)),
+            46 => self.transit_gateway = Some(wire::shape::Datum::from_value(value)),
+            47 => self.transit_gateway_route_table = Some(wire::shape::Datum::from_value(value)),
+            48 => self.transit_gateway_route_table_route = Some(wire::shape::Datum::from_value(value)),
+            49 => self.transit_gateway_policy_table = Some(wire::shape::Datum::from_value(value)),
+            50 => self.transit_gateway_policy_table_entry = Some(wire::shape::Datum::from_value(value)),
+            51 => self.transit_gateway_attachment = Some(wire::shape::Datum::from_value(value)),
+            52 => self.component_account = Some(wire::shape::Datum::from_value(value)),
+            53 => self.component_region = Some(wire::shape::Datum::from_value(value)),
+            54 => self.firewall_stateless_rule = Some(wire::shape::Datum::from_value(value)),
+            55 => self.firewall_stateful_rule = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_Explanation, 0, self.acl.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 1, self.acl_rule.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 2, self.address.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 3, self.addresses.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 4, self.attached_to.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 5, self.availability_zones.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 6, self.availability_zone_ids.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 7, self.cidrs.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 8, self.component.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 9, self.customer_gateway.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 10, self.destination.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 11, self.destination_vpc.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 12, self.direction.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 13, self.explanation_code.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 14, self.ingress_route_table.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 15, self.internet_gateway.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 16, self.load_balancer_arn.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 17, self.classic_load_balancer_listener.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 18, self.load_balancer_listener_port.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 19, self.load_balancer_target.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 20, self.load_balancer_target_group.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 21, self.load_balancer_target_groups.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 22, self.load_balancer_target_port.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 23, self.elastic_load_balancer_listener.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 24, self.missing_component.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 25, self.nat_gateway.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 26, self.network_interface.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 27, self.packet_field.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 28, self.vpc_peering_connection.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 29, self.port.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 30, self.port_ranges.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 31, self.prefix_list.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 32, self.protocols.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 33, self.route_table_route.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 34, self.route_table.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 35, self.security_group.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 36, self.security_group_rule.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 37, self.security_groups.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 38, self.source_vpc.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 39, self.state.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 40, self.subnet.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 41, self.subnet_route_table.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 42, self.vpc.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 43, self.vpc_endpoint.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 44, self.vpn_connection.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 45, self.vpn_gateway.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 46, self.transit_gateway.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 47, self.transit_gateway_route_table.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 48, self.transit_gateway_route_table_route.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 49, self.transit_gateway_policy_table.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 50, self.transit_gateway_policy_table_entry.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 51, self.transit_gateway_attachment.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 52, self.component_account.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 53, self.component_region.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 54, self.firewall_stateless_rule.as_ref());
+        wire::shape::optional(writer, &S_Explanation, 55, self.firewall_stateful_rule.as_ref());
+    }
+}
+
+impl std::fmt::Debug for Explanation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ExplanationList: wire::Schema = wire::Schema::plain("ExplanationList", wire::schema::Kind::List(wire::schema::List { member: &S_Explanation, item: "item", flattened: false }));
 static S_Filter: wire::Schema = wire::Schema::plain("Filter", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Name", "Name", "Name", false, &wire::schema::STRING),
     wire::schema::Member::new("Values", "Value", "Value", false, &S_ValueStringList),
@@ -7123,6 +8304,156 @@ impl std::fmt::Debug for Filter {
 }
 
 static S_FilterList: wire::Schema = wire::Schema::plain("FilterList", wire::schema::Kind::List(wire::schema::List { member: &S_Filter, item: "Filter", flattened: false }));
+static S_FilterPortRange: wire::Schema = wire::Schema::plain("FilterPortRange", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("FromPort", "FromPort", "fromPort", false, &S_Port),
+    wire::schema::Member::new("ToPort", "ToPort", "toPort", false, &S_Port),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct FilterPortRange {
+    pub from_port: Option<i32>,
+    pub to_port: Option<i32>,
+}
+
+impl wire::Shape for FilterPortRange {
+    const SCHEMA: &'static wire::Schema = &S_FilterPortRange;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.from_port = Some(wire::shape::Datum::from_value(value)),
+            1 => self.to_port = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_FilterPortRange, 0, self.from_port.as_ref());
+        wire::shape::optional(writer, &S_FilterPortRange, 1, self.to_port.as_ref());
+    }
+}
+
+impl std::fmt::Debug for FilterPortRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_FirewallStatefulRule: wire::Schema = wire::Schema::plain("FirewallStatefulRule", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("RuleGroupArn", "RuleGroupArn", "ruleGroupArn", false, &S_ResourceArn),
+    wire::schema::Member::new("Sources", "SourceSet", "sourceSet", false, &S_ValueStringList),
+    wire::schema::Member::new("Destinations", "DestinationSet", "destinationSet", false, &S_ValueStringList),
+    wire::schema::Member::new("SourcePorts", "SourcePortSet", "sourcePortSet", false, &S_PortRangeList),
+    wire::schema::Member::new("DestinationPorts", "DestinationPortSet", "destinationPortSet", false, &S_PortRangeList),
+    wire::schema::Member::new("Protocol", "Protocol", "protocol", false, &wire::schema::STRING),
+    wire::schema::Member::new("RuleAction", "RuleAction", "ruleAction", false, &wire::schema::STRING),
+    wire::schema::Member::new("Direction", "Direction", "direction", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct FirewallStatefulRule {
+    pub rule_group_arn: Option<String>,
+    pub sources: Option<Vec<String>>,
+    pub destinations: Option<Vec<String>>,
+    pub source_ports: Option<Vec<PortRange>>,
+    pub destination_ports: Option<Vec<PortRange>>,
+    pub protocol: Option<String>,
+    pub rule_action: Option<String>,
+    pub direction: Option<String>,
+}
+
+impl wire::Shape for FirewallStatefulRule {
+    const SCHEMA: &'static wire::Schema = &S_FirewallStatefulRule;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.rule_group_arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.sources = Some(wire::shape::Datum::from_value(value)),
+            2 => self.destinations = Some(wire::shape::Datum::from_value(value)),
+            3 => self.source_ports = Some(wire::shape::Datum::from_value(value)),
+            4 => self.destination_ports = Some(wire::shape::Datum::from_value(value)),
+            5 => self.protocol = Some(wire::shape::Datum::from_value(value)),
+            6 => self.rule_action = Some(wire::shape::Datum::from_value(value)),
+            7 => self.direction = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_FirewallStatefulRule, 0, self.rule_group_arn.as_ref());
+        wire::shape::optional(writer, &S_FirewallStatefulRule, 1, self.sources.as_ref());
+        wire::shape::optional(writer, &S_FirewallStatefulRule, 2, self.destinations.as_ref());
+        wire::shape::optional(writer, &S_FirewallStatefulRule, 3, self.source_ports.as_ref());
+        wire::shape::optional(writer, &S_FirewallStatefulRule, 4, self.destination_ports.as_ref());
+        wire::shape::optional(writer, &S_FirewallStatefulRule, 5, self.protocol.as_ref());
+        wire::shape::optional(writer, &S_FirewallStatefulRule, 6, self.rule_action.as_ref());
+        wire::shape::optional(writer, &S_FirewallStatefulRule, 7, self.direction.as_ref());
+    }
+}
+
+impl std::fmt::Debug for FirewallStatefulRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_FirewallStatelessRule: wire::Schema = wire::Schema::plain("FirewallStatelessRule", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("RuleGroupArn", "RuleGroupArn", "ruleGroupArn", false, &S_ResourceArn),
+    wire::schema::Member::new("Sources", "SourceSet", "sourceSet", false, &S_ValueStringList),
+    wire::schema::Member::new("Destinations", "DestinationSet", "destinationSet", false, &S_ValueStringList),
+    wire::schema::Member::new("SourcePorts", "SourcePortSet", "sourcePortSet", false, &S_PortRangeList),
+    wire::schema::Member::new("DestinationPorts", "DestinationPortSet", "destinationPortSet", false, &S_PortRangeList),
+    wire::schema::Member::new("Protocols", "ProtocolSet", "protocolSet", false, &S_ProtocolIntList),
+    wire::schema::Member::new("RuleAction", "RuleAction", "ruleAction", false, &wire::schema::STRING),
+    wire::schema::Member::new("Priority", "Priority", "priority", false, &S_Priority),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct FirewallStatelessRule {
+    pub rule_group_arn: Option<String>,
+    pub sources: Option<Vec<String>>,
+    pub destinations: Option<Vec<String>>,
+    pub source_ports: Option<Vec<PortRange>>,
+    pub destination_ports: Option<Vec<PortRange>>,
+    pub protocols: Option<Vec<i32>>,
+    pub rule_action: Option<String>,
+    pub priority: Option<i32>,
+}
+
+impl wire::Shape for FirewallStatelessRule {
+    const SCHEMA: &'static wire::Schema = &S_FirewallStatelessRule;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.rule_group_arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.sources = Some(wire::shape::Datum::from_value(value)),
+            2 => self.destinations = Some(wire::shape::Datum::from_value(value)),
+            3 => self.source_ports = Some(wire::shape::Datum::from_value(value)),
+            4 => self.destination_ports = Some(wire::shape::Datum::from_value(value)),
+            5 => self.protocols = Some(wire::shape::Datum::from_value(value)),
+            6 => self.rule_action = Some(wire::shape::Datum::from_value(value)),
+            7 => self.priority = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_FirewallStatelessRule, 0, self.rule_group_arn.as_ref());
+        wire::shape::optional(writer, &S_FirewallStatelessRule, 1, self.sources.as_ref());
+        wire::shape::optional(writer, &S_FirewallStatelessRule, 2, self.destinations.as_ref());
+        wire::shape::optional(writer, &S_FirewallStatelessRule, 3, self.source_ports.as_ref());
+        wire::shape::optional(writer, &S_FirewallStatelessRule, 4, self.destination_ports.as_ref());
+        wire::shape::optional(writer, &S_FirewallStatelessRule, 5, self.protocols.as_ref());
+        wire::shape::optional(writer, &S_FirewallStatelessRule, 6, self.rule_action.as_ref());
+        wire::shape::optional(writer, &S_FirewallStatelessRule, 7, self.priority.as_ref());
+    }
+}
+
+impl std::fmt::Debug for FirewallStatelessRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_GetManagedPrefixListAssociationsMaxResults: wire::Schema = wire::Schema::new("GetManagedPrefixListAssociationsMaxResults", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(5.0), max: Some(255.0), pattern: None, values: &[], sensitive: false });
 static S_GetManagedPrefixListAssociationsRequest: wire::Schema = wire::Schema::plain("GetManagedPrefixListAssociationsRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
@@ -7549,6 +8880,8 @@ impl std::fmt::Debug for InternetGatewayAttachment {
 static S_InternetGatewayAttachmentList: wire::Schema = wire::Schema::plain("InternetGatewayAttachmentList", wire::schema::Kind::List(wire::schema::List { member: &S_InternetGatewayAttachment, item: "item", flattened: false }));
 static S_InternetGatewayIdList: wire::Schema = wire::Schema::plain("InternetGatewayIdList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_InternetGatewayList: wire::Schema = wire::Schema::plain("InternetGatewayList", wire::schema::Kind::List(wire::schema::List { member: &S_InternetGateway, item: "item", flattened: false }));
+static S_IpAddress: wire::Schema = wire::Schema::new("IpAddress", wire::schema::Kind::String, wire::schema::Traits { min: Some(0.0), max: Some(15.0), pattern: Some(wire::schema::Pattern::new("^([0-9]{1,3}.){3}[0-9]{1,3}$", "^([0-9]{1,3}.){3}[0-9]{1,3}$")), values: &[], sensitive: false });
+static S_IpAddressList: wire::Schema = wire::Schema::plain("IpAddressList", wire::schema::Kind::List(wire::schema::List { member: &S_IpAddress, item: "item", flattened: false }));
 static S_IpAddressType: wire::Schema = wire::Schema::new("IpAddressType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ipv4", "dualstack", "ipv6"], sensitive: false });
 static S_IpList: wire::Schema = wire::Schema::plain("IpList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_IpPermission: wire::Schema = wire::Schema::plain("IpPermission", wire::schema::Kind::Structure(&[
@@ -8917,6 +10250,187 @@ impl std::fmt::Debug for NetworkAclEntry {
 static S_NetworkAclEntryList: wire::Schema = wire::Schema::plain("NetworkAclEntryList", wire::schema::Kind::List(wire::schema::List { member: &S_NetworkAclEntry, item: "item", flattened: false }));
 static S_NetworkAclIdStringList: wire::Schema = wire::Schema::plain("NetworkAclIdStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_NetworkAclList: wire::Schema = wire::Schema::plain("NetworkAclList", wire::schema::Kind::List(wire::schema::List { member: &S_NetworkAcl, item: "item", flattened: false }));
+static S_NetworkInsightsAnalysis: wire::Schema = wire::Schema::plain("NetworkInsightsAnalysis", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("NetworkInsightsAnalysisId", "NetworkInsightsAnalysisId", "networkInsightsAnalysisId", false, &wire::schema::STRING),
+    wire::schema::Member::new("NetworkInsightsAnalysisArn", "NetworkInsightsAnalysisArn", "networkInsightsAnalysisArn", false, &S_ResourceArn),
+    wire::schema::Member::new("NetworkInsightsPathId", "NetworkInsightsPathId", "networkInsightsPathId", false, &wire::schema::STRING),
+    wire::schema::Member::new("AdditionalAccounts", "AdditionalAccountSet", "additionalAccountSet", false, &S_ValueStringList),
+    wire::schema::Member::new("FilterInArns", "FilterInArnSet", "filterInArnSet", false, &S_ArnList),
+    wire::schema::Member::new("FilterOutArns", "FilterOutArnSet", "filterOutArnSet", false, &S_ArnList),
+    wire::schema::Member::new("StartDate", "StartDate", "startDate", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("Status", "Status", "status", false, &S_AnalysisStatus),
+    wire::schema::Member::new("StatusMessage", "StatusMessage", "statusMessage", false, &wire::schema::STRING),
+    wire::schema::Member::new("WarningMessage", "WarningMessage", "warningMessage", false, &wire::schema::STRING),
+    wire::schema::Member::new("NetworkPathFound", "NetworkPathFound", "networkPathFound", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("ForwardPathComponents", "ForwardPathComponentSet", "forwardPathComponentSet", false, &S_PathComponentList),
+    wire::schema::Member::new("ReturnPathComponents", "ReturnPathComponentSet", "returnPathComponentSet", false, &S_PathComponentList),
+    wire::schema::Member::new("Explanations", "ExplanationSet", "explanationSet", false, &S_ExplanationList),
+    wire::schema::Member::new("AlternatePathHints", "AlternatePathHintSet", "alternatePathHintSet", false, &S_AlternatePathHintList),
+    wire::schema::Member::new("SuggestedAccounts", "SuggestedAccountSet", "suggestedAccountSet", false, &S_ValueStringList),
+    wire::schema::Member::new("Tags", "TagSet", "tagSet", false, &S_TagList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct NetworkInsightsAnalysis {
+    pub network_insights_analysis_id: Option<String>,
+    pub network_insights_analysis_arn: Option<String>,
+    pub network_insights_path_id: Option<String>,
+    pub additional_accounts: Option<Vec<String>>,
+    pub filter_in_arns: Option<Vec<String>>,
+    pub filter_out_arns: Option<Vec<String>>,
+    pub start_date: Option<types::Timestamp>,
+    pub status: Option<String>,
+    pub status_message: Option<String>,
+    pub warning_message: Option<String>,
+    pub network_path_found: Option<bool>,
+    pub forward_path_components: Option<Vec<PathComponent>>,
+    pub return_path_components: Option<Vec<PathComponent>>,
+    pub explanations: Option<Vec<Explanation>>,
+    pub alternate_path_hints: Option<Vec<AlternatePathHint>>,
+    pub suggested_accounts: Option<Vec<String>>,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl wire::Shape for NetworkInsightsAnalysis {
+    const SCHEMA: &'static wire::Schema = &S_NetworkInsightsAnalysis;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.network_insights_analysis_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.network_insights_analysis_arn = Some(wire::shape::Datum::from_value(value)),
+            2 => self.network_insights_path_id = Some(wire::shape::Datum::from_value(value)),
+            3 => self.additional_accounts = Some(wire::shape::Datum::from_value(value)),
+            4 => self.filter_in_arns = Some(wire::shape::Datum::from_value(value)),
+            5 => self.filter_out_arns = Some(wire::shape::Datum::from_value(value)),
+            6 => self.start_date = Some(wire::shape::Datum::from_value(value)),
+            7 => self.status = Some(wire::shape::Datum::from_value(value)),
+            8 => self.status_message = Some(wire::shape::Datum::from_value(value)),
+            9 => self.warning_message = Some(wire::shape::Datum::from_value(value)),
+            10 => self.network_path_found = Some(wire::shape::Datum::from_value(value)),
+            11 => self.forward_path_components = Some(wire::shape::Datum::from_value(value)),
+            12 => self.return_path_components = Some(wire::shape::Datum::from_value(value)),
+            13 => self.explanations = Some(wire::shape::Datum::from_value(value)),
+            14 => self.alternate_path_hints = Some(wire::shape::Datum::from_value(value)),
+            15 => self.suggested_accounts = Some(wire::shape::Datum::from_value(value)),
+            16 => self.tags = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_NetworkInsightsAnalysis, 0, self.network_insights_analysis_id.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsAnalysis, 1, self.network_insights_analysis_arn.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsAnalysis, 2, self.network_insights_path_id.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsAnalysis, 3, self.additional_accounts.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsAnalysis, 4, self.filter_in_arns.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsAnalysis, 5, self.filter_out_arns.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsAnalysis, 6, self.start_date.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsAnalysis, 7, self.status.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsAnalysis, 8, self.status_message.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsAnalysis, 9, self.warning_message.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsAnalysis, 10, self.network_path_found.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsAnalysis, 11, self.forward_path_components.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsAnalysis, 12, self.return_path_components.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsAnalysis, 13, self.explanations.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsAnalysis, 14, self.alternate_path_hints.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsAnalysis, 15, self.suggested_accounts.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsAnalysis, 16, self.tags.as_ref());
+    }
+}
+
+impl std::fmt::Debug for NetworkInsightsAnalysis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_NetworkInsightsAnalysisIdList: wire::Schema = wire::Schema::plain("NetworkInsightsAnalysisIdList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
+static S_NetworkInsightsAnalysisList: wire::Schema = wire::Schema::plain("NetworkInsightsAnalysisList", wire::schema::Kind::List(wire::schema::List { member: &S_NetworkInsightsAnalysis, item: "item", flattened: false }));
+static S_NetworkInsightsMaxResults: wire::Schema = wire::Schema::new("NetworkInsightsMaxResults", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(1.0), max: Some(100.0), pattern: None, values: &[], sensitive: false });
+static S_NetworkInsightsPath: wire::Schema = wire::Schema::plain("NetworkInsightsPath", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("NetworkInsightsPathId", "NetworkInsightsPathId", "networkInsightsPathId", false, &wire::schema::STRING),
+    wire::schema::Member::new("NetworkInsightsPathArn", "NetworkInsightsPathArn", "networkInsightsPathArn", false, &S_ResourceArn),
+    wire::schema::Member::new("CreatedDate", "CreatedDate", "createdDate", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("Source", "Source", "source", false, &wire::schema::STRING),
+    wire::schema::Member::new("Destination", "Destination", "destination", false, &wire::schema::STRING),
+    wire::schema::Member::new("SourceArn", "SourceArn", "sourceArn", false, &S_ResourceArn),
+    wire::schema::Member::new("DestinationArn", "DestinationArn", "destinationArn", false, &S_ResourceArn),
+    wire::schema::Member::new("SourceIp", "SourceIp", "sourceIp", false, &S_IpAddress),
+    wire::schema::Member::new("DestinationIp", "DestinationIp", "destinationIp", false, &S_IpAddress),
+    wire::schema::Member::new("Protocol", "Protocol", "protocol", false, &S_Protocol),
+    wire::schema::Member::new("DestinationPort", "DestinationPort", "destinationPort", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Tags", "TagSet", "tagSet", false, &S_TagList),
+    wire::schema::Member::new("FilterAtSource", "FilterAtSource", "filterAtSource", false, &S_PathFilter),
+    wire::schema::Member::new("FilterAtDestination", "FilterAtDestination", "filterAtDestination", false, &S_PathFilter),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct NetworkInsightsPath {
+    pub network_insights_path_id: Option<String>,
+    pub network_insights_path_arn: Option<String>,
+    pub created_date: Option<types::Timestamp>,
+    pub source: Option<String>,
+    pub destination: Option<String>,
+    pub source_arn: Option<String>,
+    pub destination_arn: Option<String>,
+    pub source_ip: Option<String>,
+    pub destination_ip: Option<String>,
+    pub protocol: Option<String>,
+    pub destination_port: Option<i32>,
+    pub tags: Option<Vec<Tag>>,
+    pub filter_at_source: Option<PathFilter>,
+    pub filter_at_destination: Option<PathFilter>,
+}
+
+impl wire::Shape for NetworkInsightsPath {
+    const SCHEMA: &'static wire::Schema = &S_NetworkInsightsPath;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.network_insights_path_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.network_insights_path_arn = Some(wire::shape::Datum::from_value(value)),
+            2 => self.created_date = Some(wire::shape::Datum::from_value(value)),
+            3 => self.source = Some(wire::shape::Datum::from_value(value)),
+            4 => self.destination = Some(wire::shape::Datum::from_value(value)),
+            5 => self.source_arn = Some(wire::shape::Datum::from_value(value)),
+            6 => self.destination_arn = Some(wire::shape::Datum::from_value(value)),
+            7 => self.source_ip = Some(wire::shape::Datum::from_value(value)),
+            8 => self.destination_ip = Some(wire::shape::Datum::from_value(value)),
+            9 => self.protocol = Some(wire::shape::Datum::from_value(value)),
+            10 => self.destination_port = Some(wire::shape::Datum::from_value(value)),
+            11 => self.tags = Some(wire::shape::Datum::from_value(value)),
+            12 => self.filter_at_source = Some(wire::shape::Datum::from_value(value)),
+            13 => self.filter_at_destination = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_NetworkInsightsPath, 0, self.network_insights_path_id.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsPath, 1, self.network_insights_path_arn.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsPath, 2, self.created_date.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsPath, 3, self.source.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsPath, 4, self.destination.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsPath, 5, self.source_arn.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsPath, 6, self.destination_arn.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsPath, 7, self.source_ip.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsPath, 8, self.destination_ip.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsPath, 9, self.protocol.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsPath, 10, self.destination_port.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsPath, 11, self.tags.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsPath, 12, self.filter_at_source.as_ref());
+        wire::shape::optional(writer, &S_NetworkInsightsPath, 13, self.filter_at_destination.as_ref());
+    }
+}
+
+impl std::fmt::Debug for NetworkInsightsPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_NetworkInsightsPathIdList: wire::Schema = wire::Schema::plain("NetworkInsightsPathIdList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
+static S_NetworkInsightsPathList: wire::Schema = wire::Schema::plain("NetworkInsightsPathList", wire::schema::Kind::List(wire::schema::List { member: &S_NetworkInsightsPath, item: "item", flattened: false }));
 static S_NetworkInterface: wire::Schema = wire::Schema::plain("NetworkInterface", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Association", "Association", "association", false, &S_NetworkInterfaceAssociation),
     wire::schema::Member::new("Attachment", "Attachment", "attachment", false, &S_NetworkInterfaceAttachment),
@@ -9424,6 +10938,201 @@ impl std::fmt::Debug for OperatorResponse {
     }
 }
 
+static S_PathComponent: wire::Schema = wire::Schema::plain("PathComponent", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("SequenceNumber", "SequenceNumber", "sequenceNumber", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("AclRule", "AclRule", "aclRule", false, &S_AnalysisAclRule),
+    wire::schema::Member::new("AttachedTo", "AttachedTo", "attachedTo", false, &S_AnalysisComponent),
+    wire::schema::Member::new("Component", "Component", "component", false, &S_AnalysisComponent),
+    wire::schema::Member::new("DestinationVpc", "DestinationVpc", "destinationVpc", false, &S_AnalysisComponent),
+    wire::schema::Member::new("OutboundHeader", "OutboundHeader", "outboundHeader", false, &S_AnalysisPacketHeader),
+    wire::schema::Member::new("InboundHeader", "InboundHeader", "inboundHeader", false, &S_AnalysisPacketHeader),
+    wire::schema::Member::new("RouteTableRoute", "RouteTableRoute", "routeTableRoute", false, &S_AnalysisRouteTableRoute),
+    wire::schema::Member::new("SecurityGroupRule", "SecurityGroupRule", "securityGroupRule", false, &S_AnalysisSecurityGroupRule),
+    wire::schema::Member::new("SourceVpc", "SourceVpc", "sourceVpc", false, &S_AnalysisComponent),
+    wire::schema::Member::new("Subnet", "Subnet", "subnet", false, &S_AnalysisComponent),
+    wire::schema::Member::new("Vpc", "Vpc", "vpc", false, &S_AnalysisComponent),
+    wire::schema::Member::new("AdditionalDetails", "AdditionalDetailSet", "additionalDetailSet", false, &S_AdditionalDetailList),
+    wire::schema::Member::new("TransitGateway", "TransitGateway", "transitGateway", false, &S_AnalysisComponent),
+    wire::schema::Member::new("TransitGatewayRouteTableRoute", "TransitGatewayRouteTableRoute", "transitGatewayRouteTableRoute", false, &S_TransitGatewayRouteTableRoute),
+    wire::schema::Member::new("TransitGatewayPolicyTableEntry", "TransitGatewayPolicyTableEntry", "transitGatewayPolicyTableEntry", false, &S_AnalysisTransitGatewayPolicyTableEntry),
+    wire::schema::Member::new("Explanations", "ExplanationSet", "explanationSet", false, &S_ExplanationList),
+    wire::schema::Member::new("ElasticLoadBalancerListener", "ElasticLoadBalancerListener", "elasticLoadBalancerListener", false, &S_AnalysisComponent),
+    wire::schema::Member::new("FirewallStatelessRule", "FirewallStatelessRule", "firewallStatelessRule", false, &S_FirewallStatelessRule),
+    wire::schema::Member::new("FirewallStatefulRule", "FirewallStatefulRule", "firewallStatefulRule", false, &S_FirewallStatefulRule),
+    wire::schema::Member::new("ServiceName", "ServiceName", "serviceName", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PathComponent {
+    pub sequence_number: Option<i32>,
+    pub acl_rule: Option<AnalysisAclRule>,
+    pub attached_to: Option<AnalysisComponent>,
+    pub component: Option<AnalysisComponent>,
+    pub destination_vpc: Option<AnalysisComponent>,
+    pub outbound_header: Option<AnalysisPacketHeader>,
+    pub inbound_header: Option<AnalysisPacketHeader>,
+    pub route_table_route: Option<AnalysisRouteTableRoute>,
+    pub security_group_rule: Option<AnalysisSecurityGroupRule>,
+    pub source_vpc: Option<AnalysisComponent>,
+    pub subnet: Option<AnalysisComponent>,
+    pub vpc: Option<AnalysisComponent>,
+    pub additional_details: Option<Vec<AdditionalDetail>>,
+    pub transit_gateway: Option<AnalysisComponent>,
+    pub transit_gateway_route_table_route: Option<TransitGatewayRouteTableRoute>,
+    pub transit_gateway_policy_table_entry: Option<AnalysisTransitGatewayPolicyTableEntry>,
+    pub explanations: Option<Vec<Explanation>>,
+    pub elastic_load_balancer_listener: Option<AnalysisComponent>,
+    pub firewall_stateless_rule: Option<FirewallStatelessRule>,
+    pub firewall_stateful_rule: Option<FirewallStatefulRule>,
+    pub service_name: Option<String>,
+}
+
+impl wire::Shape for PathComponent {
+    const SCHEMA: &'static wire::Schema = &S_PathComponent;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.sequence_number = Some(wire::shape::Datum::from_value(value)),
+            1 => self.acl_rule = Some(wire::shape::Datum::from_value(value)),
+            2 => self.attached_to = Some(wire::shape::Datum::from_value(value)),
+            3 => self.component = Some(wire::shape::Datum::from_value(value)),
+            4 => self.destination_vpc = Some(wire::shape::Datum::from_value(value)),
+            5 => self.outbound_header = Some(wire::shape::Datum::from_value(value)),
+            6 => self.inbound_header = Some(wire::shape::Datum::from_value(value)),
+            7 => self.route_table_route = Some(wire::shape::Datum::from_value(value)),
+            8 => self.security_group_rule = Some(wire::shape::Datum::from_value(value)),
+            9 => self.source_vpc = Some(wire::shape::Datum::from_value(value)),
+            10 => self.subnet = Some(wire::shape::Datum::from_value(value)),
+            11 => self.vpc = Some(wire::shape::Datum::from_value(value)),
+            12 => self.additional_details = Some(wire::shape::Datum::from_value(value)),
+            13 => self.transit_gateway = Some(wire::shape::Datum::from_value(value)),
+            14 => self.transit_gateway_route_table_route = Some(wire::shape::Datum::from_value(value)),
+            15 => self.transit_gateway_policy_table_entry = Some(wire::shape::Datum::from_value(value)),
+            16 => self.explanations = Some(wire::shape::Datum::from_value(value)),
+            17 => self.elastic_load_balancer_listener = Some(wire::shape::Datum::from_value(value)),
+            18 => self.firewall_stateless_rule = Some(wire::shape::Datum::from_value(value)),
+            19 => self.firewall_stateful_rule = Some(wire::shape::Datum::from_value(value)),
+            20 => self.service_name = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_PathComponent, 0, self.sequence_number.as_ref());
+        wire::shape::optional(writer, &S_PathComponent, 1, self.acl_rule.as_ref());
+        wire::shape::optional(writer, &S_PathComponent, 2, self.attached_to.as_ref());
+        wire::shape::optional(writer, &S_PathComponent, 3, self.component.as_ref());
+        wire::shape::optional(writer, &S_PathComponent, 4, self.destination_vpc.as_ref());
+        wire::shape::optional(writer, &S_PathComponent, 5, self.outbound_header.as_ref());
+        wire::shape::optional(writer, &S_PathComponent, 6, self.inbound_header.as_ref());
+        wire::shape::optional(writer, &S_PathComponent, 7, self.route_table_route.as_ref());
+        wire::shape::optional(writer, &S_PathComponent, 8, self.security_group_rule.as_ref());
+        wire::shape::optional(writer, &S_PathComponent, 9, self.source_vpc.as_ref());
+        wire::shape::optional(writer, &S_PathComponent, 10, self.subnet.as_ref());
+        wire::shape::optional(writer, &S_PathComponent, 11, self.vpc.as_ref());
+        wire::shape::optional(writer, &S_PathComponent, 12, self.additional_details.as_ref());
+        wire::shape::optional(writer, &S_PathComponent, 13, self.transit_gateway.as_ref());
+        wire::shape::optional(writer, &S_PathComponent, 14, self.transit_gateway_route_table_route.as_ref());
+        wire::shape::optional(writer, &S_PathComponent, 15, self.transit_gateway_policy_table_entry.as_ref());
+        wire::shape::optional(writer, &S_PathComponent, 16, self.explanations.as_ref());
+        wire::shape::optional(writer, &S_PathComponent, 17, self.elastic_load_balancer_listener.as_ref());
+        wire::shape::optional(writer, &S_PathComponent, 18, self.firewall_stateless_rule.as_ref());
+        wire::shape::optional(writer, &S_PathComponent, 19, self.firewall_stateful_rule.as_ref());
+        wire::shape::optional(writer, &S_PathComponent, 20, self.service_name.as_ref());
+    }
+}
+
+impl std::fmt::Debug for PathComponent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_PathComponentList: wire::Schema = wire::Schema::plain("PathComponentList", wire::schema::Kind::List(wire::schema::List { member: &S_PathComponent, item: "item", flattened: false }));
+static S_PathFilter: wire::Schema = wire::Schema::plain("PathFilter", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("SourceAddress", "SourceAddress", "sourceAddress", false, &S_IpAddress),
+    wire::schema::Member::new("SourcePortRange", "SourcePortRange", "sourcePortRange", false, &S_FilterPortRange),
+    wire::schema::Member::new("DestinationAddress", "DestinationAddress", "destinationAddress", false, &S_IpAddress),
+    wire::schema::Member::new("DestinationPortRange", "DestinationPortRange", "destinationPortRange", false, &S_FilterPortRange),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PathFilter {
+    pub source_address: Option<String>,
+    pub source_port_range: Option<FilterPortRange>,
+    pub destination_address: Option<String>,
+    pub destination_port_range: Option<FilterPortRange>,
+}
+
+impl wire::Shape for PathFilter {
+    const SCHEMA: &'static wire::Schema = &S_PathFilter;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.source_address = Some(wire::shape::Datum::from_value(value)),
+            1 => self.source_port_range = Some(wire::shape::Datum::from_value(value)),
+            2 => self.destination_address = Some(wire::shape::Datum::from_value(value)),
+            3 => self.destination_port_range = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_PathFilter, 0, self.source_address.as_ref());
+        wire::shape::optional(writer, &S_PathFilter, 1, self.source_port_range.as_ref());
+        wire::shape::optional(writer, &S_PathFilter, 2, self.destination_address.as_ref());
+        wire::shape::optional(writer, &S_PathFilter, 3, self.destination_port_range.as_ref());
+    }
+}
+
+impl std::fmt::Debug for PathFilter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_PathRequestFilter: wire::Schema = wire::Schema::plain("PathRequestFilter", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("SourceAddress", "SourceAddress", "SourceAddress", false, &S_IpAddress),
+    wire::schema::Member::new("SourcePortRange", "SourcePortRange", "SourcePortRange", false, &S_RequestFilterPortRange),
+    wire::schema::Member::new("DestinationAddress", "DestinationAddress", "DestinationAddress", false, &S_IpAddress),
+    wire::schema::Member::new("DestinationPortRange", "DestinationPortRange", "DestinationPortRange", false, &S_RequestFilterPortRange),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PathRequestFilter {
+    pub source_address: Option<String>,
+    pub source_port_range: Option<RequestFilterPortRange>,
+    pub destination_address: Option<String>,
+    pub destination_port_range: Option<RequestFilterPortRange>,
+}
+
+impl wire::Shape for PathRequestFilter {
+    const SCHEMA: &'static wire::Schema = &S_PathRequestFilter;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.source_address = Some(wire::shape::Datum::from_value(value)),
+            1 => self.source_port_range = Some(wire::shape::Datum::from_value(value)),
+            2 => self.destination_address = Some(wire::shape::Datum::from_value(value)),
+            3 => self.destination_port_range = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_PathRequestFilter, 0, self.source_address.as_ref());
+        wire::shape::optional(writer, &S_PathRequestFilter, 1, self.source_port_range.as_ref());
+        wire::shape::optional(writer, &S_PathRequestFilter, 2, self.destination_address.as_ref());
+        wire::shape::optional(writer, &S_PathRequestFilter, 3, self.destination_port_range.as_ref());
+    }
+}
+
+impl std::fmt::Debug for PathRequestFilter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_PayerResponsibility: wire::Schema = wire::Schema::new("PayerResponsibility", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ServiceOwner"], sensitive: false });
 static S_PayerResponsibilityEntry: wire::Schema = wire::Schema::plain("PayerResponsibilityEntry", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Scope", "Scope", "scope", false, &S_PayerResponsibilityScope),
@@ -9554,6 +11263,7 @@ impl std::fmt::Debug for PeeringConnectionOptionsRequest {
     }
 }
 
+static S_Port: wire::Schema = wire::Schema::new("Port", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(0.0), max: Some(65535.0), pattern: None, values: &[], sensitive: false });
 static S_PortRange: wire::Schema = wire::Schema::plain("PortRange", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("From", "From", "from", false, &wire::schema::INTEGER),
     wire::schema::Member::new("To", "To", "to", false, &wire::schema::INTEGER),
@@ -9588,6 +11298,7 @@ impl std::fmt::Debug for PortRange {
     }
 }
 
+static S_PortRangeList: wire::Schema = wire::Schema::plain("PortRangeList", wire::schema::Kind::List(wire::schema::List { member: &S_PortRange, item: "item", flattened: false }));
 static S_PrefixList: wire::Schema = wire::Schema::plain("PrefixList", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Cidrs", "CidrSet", "cidrSet", false, &S_ValueStringList),
     wire::schema::Member::new("PrefixListId", "PrefixListId", "prefixListId", false, &wire::schema::STRING),
@@ -9736,6 +11447,7 @@ static S_PrefixListMaxResults: wire::Schema = wire::Schema::new("PrefixListMaxRe
 static S_PrefixListResourceIdStringList: wire::Schema = wire::Schema::plain("PrefixListResourceIdStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_PrefixListSet: wire::Schema = wire::Schema::plain("PrefixListSet", wire::schema::Kind::List(wire::schema::List { member: &S_PrefixList, item: "item", flattened: false }));
 static S_PrefixListState: wire::Schema = wire::Schema::new("PrefixListState", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["create-in-progress", "create-complete", "create-failed", "modify-in-progress", "modify-complete", "modify-failed", "restore-in-progress", "restore-complete", "restore-failed", "delete-in-progress", "delete-complete", "delete-failed"], sensitive: false });
+static S_Priority: wire::Schema = wire::Schema::new("Priority", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(-1.0), max: Some(65535.0), pattern: None, values: &[], sensitive: false });
 static S_PrivateDnsDetails: wire::Schema = wire::Schema::plain("PrivateDnsDetails", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("PrivateDnsName", "PrivateDnsName", "privateDnsName", false, &wire::schema::STRING),
 ]));
@@ -9874,6 +11586,9 @@ impl std::fmt::Debug for PropagatingVgw {
 }
 
 static S_PropagatingVgwList: wire::Schema = wire::Schema::plain("PropagatingVgwList", wire::schema::Kind::List(wire::schema::List { member: &S_PropagatingVgw, item: "item", flattened: false }));
+static S_Protocol: wire::Schema = wire::Schema::new("Protocol", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["tcp", "udp"], sensitive: false });
+static S_ProtocolInt: wire::Schema = wire::Schema::new("ProtocolInt", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(0.0), max: Some(255.0), pattern: None, values: &[], sensitive: false });
+static S_ProtocolIntList: wire::Schema = wire::Schema::plain("ProtocolIntList", wire::schema::Kind::List(wire::schema::List { member: &S_ProtocolInt, item: "item", flattened: false }));
 static S_ProvisionedBandwidth: wire::Schema = wire::Schema::plain("ProvisionedBandwidth", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("ProvisionTime", "ProvisionTime", "provisionTime", false, &wire::schema::TIMESTAMP),
     wire::schema::Member::new("Provisioned", "Provisioned", "provisioned", false, &wire::schema::STRING),
@@ -10563,6 +12278,40 @@ impl std::fmt::Debug for ReplaceRouteTableAssociationResult {
     }
 }
 
+static S_RequestFilterPortRange: wire::Schema = wire::Schema::plain("RequestFilterPortRange", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("FromPort", "FromPort", "FromPort", false, &S_Port),
+    wire::schema::Member::new("ToPort", "ToPort", "ToPort", false, &S_Port),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RequestFilterPortRange {
+    pub from_port: Option<i32>,
+    pub to_port: Option<i32>,
+}
+
+impl wire::Shape for RequestFilterPortRange {
+    const SCHEMA: &'static wire::Schema = &S_RequestFilterPortRange;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.from_port = Some(wire::shape::Datum::from_value(value)),
+            1 => self.to_port = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_RequestFilterPortRange, 0, self.from_port.as_ref());
+        wire::shape::optional(writer, &S_RequestFilterPortRange, 1, self.to_port.as_ref());
+    }
+}
+
+impl std::fmt::Debug for RequestFilterPortRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_ResetNetworkInterfaceAttributeRequest: wire::Schema = wire::Schema::plain("ResetNetworkInterfaceAttributeRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
     wire::schema::Member::new("NetworkInterfaceId", "NetworkInterfaceId", "networkInterfaceId", true, &wire::schema::STRING),
@@ -11207,6 +12956,111 @@ static S_RouteTableAssociationStateCode: wire::Schema = wire::Schema::new("Route
 static S_RouteTableIdStringList: wire::Schema = wire::Schema::plain("RouteTableIdStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_RouteTableList: wire::Schema = wire::Schema::plain("RouteTableList", wire::schema::Kind::List(wire::schema::List { member: &S_RouteTable, item: "item", flattened: false }));
 static S_RuleAction: wire::Schema = wire::Schema::new("RuleAction", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["allow", "deny"], sensitive: false });
+static S_RuleGroupRuleOptionsPair: wire::Schema = wire::Schema::plain("RuleGroupRuleOptionsPair", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("RuleGroupArn", "RuleGroupArn", "ruleGroupArn", false, &S_ResourceArn),
+    wire::schema::Member::new("RuleOptions", "RuleOptionSet", "ruleOptionSet", false, &S_RuleOptionList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RuleGroupRuleOptionsPair {
+    pub rule_group_arn: Option<String>,
+    pub rule_options: Option<Vec<RuleOption>>,
+}
+
+impl wire::Shape for RuleGroupRuleOptionsPair {
+    const SCHEMA: &'static wire::Schema = &S_RuleGroupRuleOptionsPair;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.rule_group_arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.rule_options = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_RuleGroupRuleOptionsPair, 0, self.rule_group_arn.as_ref());
+        wire::shape::optional(writer, &S_RuleGroupRuleOptionsPair, 1, self.rule_options.as_ref());
+    }
+}
+
+impl std::fmt::Debug for RuleGroupRuleOptionsPair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_RuleGroupRuleOptionsPairList: wire::Schema = wire::Schema::plain("RuleGroupRuleOptionsPairList", wire::schema::Kind::List(wire::schema::List { member: &S_RuleGroupRuleOptionsPair, item: "item", flattened: false }));
+static S_RuleGroupTypePair: wire::Schema = wire::Schema::plain("RuleGroupTypePair", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("RuleGroupArn", "RuleGroupArn", "ruleGroupArn", false, &S_ResourceArn),
+    wire::schema::Member::new("RuleGroupType", "RuleGroupType", "ruleGroupType", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RuleGroupTypePair {
+    pub rule_group_arn: Option<String>,
+    pub rule_group_type: Option<String>,
+}
+
+impl wire::Shape for RuleGroupTypePair {
+    const SCHEMA: &'static wire::Schema = &S_RuleGroupTypePair;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.rule_group_arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.rule_group_type = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_RuleGroupTypePair, 0, self.rule_group_arn.as_ref());
+        wire::shape::optional(writer, &S_RuleGroupTypePair, 1, self.rule_group_type.as_ref());
+    }
+}
+
+impl std::fmt::Debug for RuleGroupTypePair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_RuleGroupTypePairList: wire::Schema = wire::Schema::plain("RuleGroupTypePairList", wire::schema::Kind::List(wire::schema::List { member: &S_RuleGroupTypePair, item: "item", flattened: false }));
+static S_RuleOption: wire::Schema = wire::Schema::plain("RuleOption", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Keyword", "Keyword", "keyword", false, &wire::schema::STRING),
+    wire::schema::Member::new("Settings", "SettingSet", "settingSet", false, &S_StringList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RuleOption {
+    pub keyword: Option<String>,
+    pub settings: Option<Vec<String>>,
+}
+
+impl wire::Shape for RuleOption {
+    const SCHEMA: &'static wire::Schema = &S_RuleOption;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.keyword = Some(wire::shape::Datum::from_value(value)),
+            1 => self.settings = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_RuleOption, 0, self.keyword.as_ref());
+        wire::shape::optional(writer, &S_RuleOption, 1, self.settings.as_ref());
+    }
+}
+
+impl std::fmt::Debug for RuleOption {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_RuleOptionList: wire::Schema = wire::Schema::plain("RuleOptionList", wire::schema::Kind::List(wire::schema::List { member: &S_RuleOption, item: "item", flattened: false }));
 static S_SecurityGroup: wire::Schema = wire::Schema::plain("SecurityGroup", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("GroupId", "GroupId", "groupId", false, &wire::schema::STRING),
     wire::schema::Member::new("IpPermissionsEgress", "IpPermissionsEgress", "ipPermissionsEgress", false, &S_IpPermissionList),
@@ -11842,7 +13696,92 @@ impl std::fmt::Debug for StaleSecurityGroup {
 }
 
 static S_StaleSecurityGroupSet: wire::Schema = wire::Schema::plain("StaleSecurityGroupSet", wire::schema::Kind::List(wire::schema::List { member: &S_StaleSecurityGroup, item: "item", flattened: false }));
+static S_StartNetworkInsightsAnalysisRequest: wire::Schema = wire::Schema::plain("StartNetworkInsightsAnalysisRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("NetworkInsightsPathId", "NetworkInsightsPathId", "NetworkInsightsPathId", true, &wire::schema::STRING),
+    wire::schema::Member::new("AdditionalAccounts", "AdditionalAccount", "AdditionalAccount", false, &S_ValueStringList),
+    wire::schema::Member::new("FilterInArns", "FilterInArn", "FilterInArn", false, &S_ArnList),
+    wire::schema::Member::new("FilterOutArns", "FilterOutArn", "FilterOutArn", false, &S_ArnList),
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("TagSpecifications", "TagSpecification", "TagSpecification", false, &S_TagSpecificationList),
+    wire::schema::Member::new("ClientToken", "ClientToken", "ClientToken", true, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct StartNetworkInsightsAnalysisRequest {
+    pub network_insights_path_id: String,
+    pub additional_accounts: Option<Vec<String>>,
+    pub filter_in_arns: Option<Vec<String>>,
+    pub filter_out_arns: Option<Vec<String>>,
+    pub dry_run: Option<bool>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub client_token: String,
+}
+
+impl wire::Shape for StartNetworkInsightsAnalysisRequest {
+    const SCHEMA: &'static wire::Schema = &S_StartNetworkInsightsAnalysisRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.network_insights_path_id = wire::shape::Datum::from_value(value),
+            1 => self.additional_accounts = Some(wire::shape::Datum::from_value(value)),
+            2 => self.filter_in_arns = Some(wire::shape::Datum::from_value(value)),
+            3 => self.filter_out_arns = Some(wire::shape::Datum::from_value(value)),
+            4 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            5 => self.tag_specifications = Some(wire::shape::Datum::from_value(value)),
+            6 => self.client_token = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_StartNetworkInsightsAnalysisRequest, 0, &self.network_insights_path_id);
+        wire::shape::optional(writer, &S_StartNetworkInsightsAnalysisRequest, 1, self.additional_accounts.as_ref());
+        wire::shape::optional(writer, &S_StartNetworkInsightsAnalysisRequest, 2, self.filter_in_arns.as_ref());
+        wire::shape::optional(writer, &S_StartNetworkInsightsAnalysisRequest, 3, self.filter_out_arns.as_ref());
+        wire::shape::optional(writer, &S_StartNetworkInsightsAnalysisRequest, 4, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_StartNetworkInsightsAnalysisRequest, 5, self.tag_specifications.as_ref());
+        wire::shape::required(writer, &S_StartNetworkInsightsAnalysisRequest, 6, &self.client_token);
+    }
+}
+
+impl std::fmt::Debug for StartNetworkInsightsAnalysisRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_StartNetworkInsightsAnalysisResult: wire::Schema = wire::Schema::plain("StartNetworkInsightsAnalysisResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("NetworkInsightsAnalysis", "NetworkInsightsAnalysis", "networkInsightsAnalysis", false, &S_NetworkInsightsAnalysis),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct StartNetworkInsightsAnalysisResult {
+    pub network_insights_analysis: Option<NetworkInsightsAnalysis>,
+}
+
+impl wire::Shape for StartNetworkInsightsAnalysisResult {
+    const SCHEMA: &'static wire::Schema = &S_StartNetworkInsightsAnalysisResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.network_insights_analysis = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_StartNetworkInsightsAnalysisResult, 0, self.network_insights_analysis.as_ref());
+    }
+}
+
+impl std::fmt::Debug for StartNetworkInsightsAnalysisResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_State: wire::Schema = wire::Schema::new("State", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["PendingAcceptance", "Pending", "Available", "Deleting", "Deleted", "Rejected", "Failed", "Expired", "Partial"], sensitive: false });
+static S_StringList: wire::Schema = wire::Schema::plain("StringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_Subnet: wire::Schema = wire::Schema::plain("Subnet", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("AvailabilityZoneId", "AvailabilityZoneId", "availabilityZoneId", false, &wire::schema::STRING),
     wire::schema::Member::new("EnableLniAtDeviceIndex", "EnableLniAtDeviceIndex", "enableLniAtDeviceIndex", false, &wire::schema::INTEGER),
@@ -12236,6 +14175,60 @@ impl std::fmt::Debug for TagSpecification {
 
 static S_TagSpecificationList: wire::Schema = wire::Schema::plain("TagSpecificationList", wire::schema::Kind::List(wire::schema::List { member: &S_TagSpecification, item: "item", flattened: false }));
 static S_Tenancy: wire::Schema = wire::Schema::new("Tenancy", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["default", "dedicated", "host"], sensitive: false });
+static S_TransitGatewayRouteTableRoute: wire::Schema = wire::Schema::plain("TransitGatewayRouteTableRoute", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DestinationCidr", "DestinationCidr", "destinationCidr", false, &wire::schema::STRING),
+    wire::schema::Member::new("State", "State", "state", false, &wire::schema::STRING),
+    wire::schema::Member::new("RouteOrigin", "RouteOrigin", "routeOrigin", false, &wire::schema::STRING),
+    wire::schema::Member::new("PrefixListId", "PrefixListId", "prefixListId", false, &wire::schema::STRING),
+    wire::schema::Member::new("AttachmentId", "AttachmentId", "attachmentId", false, &wire::schema::STRING),
+    wire::schema::Member::new("ResourceId", "ResourceId", "resourceId", false, &wire::schema::STRING),
+    wire::schema::Member::new("ResourceType", "ResourceType", "resourceType", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct TransitGatewayRouteTableRoute {
+    pub destination_cidr: Option<String>,
+    pub state: Option<String>,
+    pub route_origin: Option<String>,
+    pub prefix_list_id: Option<String>,
+    pub attachment_id: Option<String>,
+    pub resource_id: Option<String>,
+    pub resource_type: Option<String>,
+}
+
+impl wire::Shape for TransitGatewayRouteTableRoute {
+    const SCHEMA: &'static wire::Schema = &S_TransitGatewayRouteTableRoute;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.destination_cidr = Some(wire::shape::Datum::from_value(value)),
+            1 => self.state = Some(wire::shape::Datum::from_value(value)),
+            2 => self.route_origin = Some(wire::shape::Datum::from_value(value)),
+            3 => self.prefix_list_id = Some(wire::shape::Datum::from_value(value)),
+            4 => self.attachment_id = Some(wire::shape::Datum::from_value(value)),
+            5 => self.resource_id = Some(wire::shape::Datum::from_value(value)),
+            6 => self.resource_type = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_TransitGatewayRouteTableRoute, 0, self.destination_cidr.as_ref());
+        wire::shape::optional(writer, &S_TransitGatewayRouteTableRoute, 1, self.state.as_ref());
+        wire::shape::optional(writer, &S_TransitGatewayRouteTableRoute, 2, self.route_origin.as_ref());
+        wire::shape::optional(writer, &S_TransitGatewayRouteTableRoute, 3, self.prefix_list_id.as_ref());
+        wire::shape::optional(writer, &S_TransitGatewayRouteTableRoute, 4, self.attachment_id.as_ref());
+        wire::shape::optional(writer, &S_TransitGatewayRouteTableRoute, 5, self.resource_id.as_ref());
+        wire::shape::optional(writer, &S_TransitGatewayRouteTableRoute, 6, self.resource_type.as_ref());
+    }
+}
+
+impl std::fmt::Debug for TransitGatewayRouteTableRoute {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_UnassignPrivateIpAddressesRequest: wire::Schema = wire::Schema::plain("UnassignPrivateIpAddressesRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Ipv4Prefixes", "Ipv4Prefix", "Ipv4Prefix", false, &S_IpPrefixList),
     wire::schema::Member::new("NetworkInterfaceId", "NetworkInterfaceId", "networkInterfaceId", true, &wire::schema::STRING),

@@ -93,6 +93,10 @@ ids! {
     NetworkAclAssociationId = "aclassoc-";
     /// A network ACL.
     NetworkAclId = "acl-";
+    /// An analysis of a network insights path.
+    NetworkInsightsAnalysisId = "nia-";
+    /// A network insights path.
+    NetworkInsightsPathId = "nip-";
     /// A prefix list.
     PrefixListId = "pl-";
     /// A route table's association with a subnet.

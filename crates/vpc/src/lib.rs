@@ -29,6 +29,8 @@ pub fn tables() -> Vec<TableDef> {
         TableDef::of::<rows::DhcpOptions>(),
         TableDef::of::<rows::RegionDefaults>(),
         TableDef::of::<rows::ManagedPrefixList>(),
+        TableDef::of::<rows::NetworkInsightsPath>(),
+        TableDef::of::<rows::NetworkInsightsAnalysis>(),
         TableDef::of::<rows::VpcPeeringConnection>(),
     ]
 }

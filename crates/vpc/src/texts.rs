@@ -34,12 +34,31 @@ not_found! {
     managed_prefix_list_not_found(id) = "InvalidPrefixListID.NotFound", "The prefix list ID '{id}' does not exist";
     prefix_list_not_found(id) = "InvalidPrefixListId.NotFound", "The prefix list ID '{id}' does not exist";
     peering_not_found(id) = "InvalidVpcPeeringConnectionID.NotFound", "The vpcPeeringConnection ID '{id}' does not exist";
+    insights_path_not_found(id) = "InvalidNetworkInsightsPathId.NotFound", "The networkInsightsPath ID '{id}' does not exist";
+    insights_analysis_not_found(id) = "InvalidNetworkInsightsAnalysisId.NotFound", "The networkInsightsAnalysis ID '{id}' does not exist";
+    instance_not_found(id) = "InvalidInstanceID.NotFound", "The instance ID '{id}' does not exist";
     service_not_found(name) = "InvalidServiceName", "The Vpc Endpoint Service '{name}' does not exist";
 }
 
 /// `DryRun` on a request that would have succeeded.
 pub(crate) fn dry_run() -> ApiError {
     ApiError::new("DryRunOperation", "Request would have succeeded, but DryRun flag is set.").with_status(412)
+}
+
+/// A client token that came with another request before.
+pub(crate) fn token_used_otherwise(token: &str) -> ApiError {
+    ApiError::new(
+        "IdempotentParameterMismatch",
+        format!("The client token '{token}' was used before, with other parameters."),
+    )
+}
+
+/// A path that is still analysed.
+pub(crate) fn path_has_analyses(id: &str) -> ApiError {
+    ApiError::new(
+        "AnalysisExistsForNetworkInsightsPath",
+        format!("The network insights path '{id}' has analyses: delete them first."),
+    )
 }
 
 /// A filter that the operation does not have.

@@ -60,10 +60,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     let Ground { store, clock, blobs, vault, fabric, runtime, pace } = ground;
     let identity = Arc::new(iam::Iam { account: AccountId::default(), vault: vault.clone() });
     let secrets = secrets::Secrets { vault: vault.clone() };
-    let network = vpc::api::Ec2 {
-        pool: PublicPool::new(fabric.ground()),
-        gateway_endpoint_address: fabric.ground().gateway_endpoint_address(),
-    };
+    let network = vpc::api::Ec2 { pool: PublicPool::new(fabric.ground()), ground: fabric.ground().clone() };
     let host = format!("localhost:{}", listen.port());
     let config = ecr::Config { endpoint: format!("http://{host}"), host: host.clone(), ..ecr::Config::new(data) };
     let registry = ecr::Ecr::open(config, store.clone(), blobs.clone(), clock.clone(), identity.clone())

@@ -386,7 +386,7 @@ pub(crate) fn describe_prefix_lists(
         }
         if named && fits {
             shown.push(ec2::PrefixList {
-                cidrs: Some(vec![format!("{}/32", service.gateway_endpoint_address)]),
+                cidrs: Some(vec![format!("{}/32", service.ground.gateway_endpoint_address())]),
                 prefix_list_id: Some(list.id),
                 prefix_list_name: Some(list.name),
             });

@@ -4,6 +4,7 @@ mod address;
 mod describe;
 mod dhcp_options;
 mod endpoint;
+mod insights;
 mod interface;
 mod internet_gateway;
 mod nat_gateway;
@@ -34,8 +35,8 @@ use types::ApiError;
 pub struct Ec2 {
     /// Where public addresses come from.
     pub pool: PublicPool,
-    /// Where the services behind gateway endpoints answer.
-    pub gateway_endpoint_address: std::net::Ipv4Addr,
+    /// Where the network stands on the host.
+    pub ground: netplan::Ground,
 }
 
 /// The handlers of the EC2 API.
@@ -59,6 +60,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         create_nat_gateway: nat_gateway::create,
         create_network_acl: network_acl::create,
         create_network_acl_entry: network_acl::create_entry,
+        create_network_insights_path: insights::create_path,
         create_network_interface: interface::create,
         create_route: route::create,
         create_route_table: route_table::create,
@@ -74,6 +76,8 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         delete_nat_gateway: nat_gateway::delete,
         delete_network_acl: network_acl::delete,
         delete_network_acl_entry: network_acl::delete_entry,
+        delete_network_insights_analysis: insights::delete_analysis,
+        delete_network_insights_path: insights::delete_path,
         delete_network_interface: interface::delete,
         delete_route: route::delete,
         delete_route_table: route_table::delete,
@@ -92,6 +96,8 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         describe_managed_prefix_lists: prefix_list::describe,
         describe_nat_gateways: nat_gateway::describe,
         describe_network_acls: network_acl::describe,
+        describe_network_insights_analyses: insights::describe_analyses,
+        describe_network_insights_paths: insights::describe_paths,
         describe_network_interface_attribute: interface::describe_attribute,
         describe_network_interfaces: interface::describe,
         describe_prefix_lists: endpoint::describe_prefix_lists,
@@ -133,6 +139,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         restore_managed_prefix_list_version: prefix_list::restore_version,
         revoke_security_group_egress: rule::revoke_egress,
         revoke_security_group_ingress: rule::revoke_ingress,
+        start_network_insights_analysis: insights::start,
         unassign_private_ip_addresses: interface::unassign_private_ips,
         update_security_group_rule_descriptions_egress: rule_change::describe_egress,
         update_security_group_rule_descriptions_ingress: rule_change::describe_ingress,

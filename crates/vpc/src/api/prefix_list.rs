@@ -127,7 +127,7 @@ fn owner_of(scope: &Scope, list: &ManagedPrefixList) -> String {
 
 /// AWS's own lists in the account's terms.
 fn of_aws(service: &Ec2, scope: &Scope) -> Vec<Arc<ManagedPrefixList>> {
-    let block = Ipv4Net::from(service.gateway_endpoint_address).into();
+    let block = Ipv4Net::from(service.ground.gateway_endpoint_address()).into();
     let list = |list: query::PrefixList| {
         Some(Arc::new(ManagedPrefixList {
             id: PrefixListId::parse(&list.id)?,

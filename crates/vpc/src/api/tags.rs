@@ -3,8 +3,8 @@
 use super::{Ec2, begin, describe, peering};
 use crate::query;
 use crate::rows::{
-    Address, DhcpOptions, InternetGateway, ManagedPrefixList, NatGateway, NetworkAcl, NetworkInterface, RouteTable,
-    SecurityGroup, Subnet, Tags, Vpc, VpcEndpoint,
+    Address, DhcpOptions, InternetGateway, ManagedPrefixList, NatGateway, NetworkAcl, NetworkInsightsAnalysis,
+    NetworkInsightsPath, NetworkInterface, RouteTable, SecurityGroup, Subnet, Tags, Vpc, VpcEndpoint,
 };
 use crate::texts;
 use gateway::Context;
@@ -93,7 +93,7 @@ fn change(tx: &mut Tx, scope: &Scope, id: &str, change: &mut dyn FnMut(&mut Tags
     }
     by_prefix!(id, R => tx.update::<R>(scope, id, |row| change(&mut row.tags)).is_some(),
         "eipalloc-": Address, "dopt-": DhcpOptions, "igw-": InternetGateway, "nat-": NatGateway, "acl-": NetworkAcl,
-        "eni-": NetworkInterface, "pl-": ManagedPrefixList, "rtb-": RouteTable, "sg-": SecurityGroup, "subnet-": Subnet, "vpce-": VpcEndpoint,
+        "eni-": NetworkInterface, "nia-": NetworkInsightsAnalysis, "nip-": NetworkInsightsPath, "pl-": ManagedPrefixList, "rtb-": RouteTable, "sg-": SecurityGroup, "subnet-": Subnet, "vpce-": VpcEndpoint,
         "vpc-": Vpc)
 }
 
@@ -106,6 +106,8 @@ fn not_found(id: &str) -> ApiError {
         Some("nat") => texts::nat_gateway_not_found(id),
         Some("acl") => texts::network_acl_not_found(id),
         Some("eni") => texts::interface_not_found(id),
+        Some("nia") => texts::insights_analysis_not_found(id),
+        Some("nip") => texts::insights_path_not_found(id),
         Some("pl") => texts::managed_prefix_list_not_found(id),
         Some("pcx") => texts::peering_not_found(id),
         Some("rtb") => texts::route_table_not_found(id),
@@ -168,6 +170,7 @@ fn all(view: &View, scope: &Scope) -> Vec<ec2::TagDescription> {
     each! {
         Address: "elastic-ip", DhcpOptions: "dhcp-options", InternetGateway: "internet-gateway",
         NatGateway: "natgateway", NetworkAcl: "network-acl", NetworkInterface: "network-interface",
+        NetworkInsightsAnalysis: "network-insights-analysis", NetworkInsightsPath: "network-insights-path",
         ManagedPrefixList: "prefix-list", RouteTable: "route-table", SecurityGroup: "security-group", Subnet: "subnet", Vpc: "vpc",
         VpcEndpoint: "vpc-endpoint",
     }

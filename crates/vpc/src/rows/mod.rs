@@ -3,6 +3,7 @@
 mod address;
 mod dhcp_options;
 mod gateway;
+mod insights;
 mod interface;
 mod network_acl;
 mod peering;
@@ -15,6 +16,7 @@ mod vpc;
 pub use address::Address;
 pub use dhcp_options::{DhcpOptions, RegionDefaults};
 pub use gateway::{InternetGateway, NatGateway, NatGatewayState, VpcEndpoint};
+pub use insights::{NetworkInsightsAnalysis, NetworkInsightsPath};
 pub use interface::{Attachment, InterfaceState, InterfaceType, NetworkInterface};
 pub use network_acl::{AclEntry, AclTraffic, NetworkAcl};
 pub use peering::{PeeringSide, PeeringState, VpcPeeringConnection};

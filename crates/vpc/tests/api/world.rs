@@ -30,10 +30,7 @@ impl World {
         Self {
             store: Store::in_memory(vpc::tables()),
             scope: Scope::default(),
-            service: Ec2 {
-                pool: PublicPool::new(&ground),
-                gateway_endpoint_address: ground.gateway_endpoint_address(),
-            },
+            service: Ec2 { pool: PublicPool::new(&ground), ground: ground.clone() },
             ground,
             handlers: vpc::api::handlers(),
         }
@@ -42,7 +39,7 @@ impl World {
     /// The same store as another account in another region sees it.
     pub(crate) fn seen_from(&self, account: &str, region: &str) -> Self {
         let scope = Scope::new(account.parse().expect("an account"), region.parse().expect("a region"));
-        let service = Ec2 { pool: self.service.pool.clone(), ..self.service };
+        let service = self.service.clone();
         let (store, ground) = (self.store.clone(), self.ground.clone());
         Self { store, scope, service, ground, handlers: vpc::api::handlers() }
     }
