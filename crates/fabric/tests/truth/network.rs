@@ -55,6 +55,7 @@ pub(crate) fn network(ground: &Ground, seed: u64) -> NetworkState {
     state.prefix_lists.insert(SERVICES.to_owned(), vec![ipnet::Ipv4Net::from(services).into()]);
     let list = block(&mut chance, &state, 0);
     state.prefix_lists.insert(LIST.to_owned(), vec![list.parse().unwrap()]);
+    state.vpcs.iter_mut().for_each(|vpc| vpc.dns_support = chance.percent(80));
     state
 }
 
@@ -71,7 +72,8 @@ impl Draft<'_> {
         let vpc = id(VpcId::parse, "vpc-", self.n);
         // Two VPCs may have the same block: they must not meet.
         let second = u64::from(self.n > 1 && !self.chance.percent(50));
-        self.state.vpcs.push(Vpc { id: vpc.clone(), cidrs: vec![net(&format!("10.{second}.0.0/16"))] });
+        let cidrs = vec![net(&format!("10.{second}.0.0/16"))];
+        self.state.vpcs.push(Vpc { id: vpc.clone(), cidrs, dns_support: true });
         if self.chance.percent(85) {
             self.state.internet_gateways.push(InternetGateway { id: gateway(self.n), vpc: vpc.clone() });
         }
