@@ -14,6 +14,7 @@ mod stories {
     mod demo;
     mod first_steps;
     mod hostile_images;
+    mod names;
     mod negative_space;
     mod security_groups;
     mod survival;
