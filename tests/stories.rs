@@ -15,6 +15,7 @@ mod stories {
     mod explain;
     mod first_steps;
     mod hostile_images;
+    mod names;
     mod negative_space;
     mod permissions;
     mod security_groups;

@@ -134,7 +134,7 @@ fn network(fabric: &Fabric, interfaces: usize) -> NetworkState {
     let block = Ipv4Net::new(Ipv4Addr::new(10, 0, 0, 0), 16).unwrap_or_default();
     let vpc: VpcId = id(VpcId::parse, "vpc-", 0);
     let (table, acl) = (id(RouteTableId::parse, "rtb-", 0), id(NetworkAclId::parse, "acl-", 0));
-    state.vpcs.push(Vpc { id: vpc.clone(), cidrs: vec![block] });
+    state.vpcs.push(Vpc { id: vpc.clone(), cidrs: vec![block], dns_support: true });
     state.subnets.push(Subnet {
         id: id(SubnetId::parse, "subnet-", 0),
         vpc: vpc.clone(),

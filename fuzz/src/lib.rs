@@ -5,6 +5,7 @@
 //! replays `corpus/` among the ordinary tests: an input that once broke something is kept there.
 
 mod decode;
+mod dns;
 mod http_head;
 mod manifest;
 mod policy;
@@ -12,6 +13,7 @@ mod sigv4;
 mod unpack;
 
 pub use decode::decode;
+pub use dns::dns;
 pub use http_head::http_head;
 pub use manifest::manifest;
 pub use policy::policy;
@@ -29,6 +31,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Every target.
 pub const TARGETS: &[Target] = &[
     ("decode", decode),
+    ("dns", dns),
     ("http_head", http_head),
     ("manifest", manifest),
     ("policy", policy),

@@ -11,7 +11,7 @@ use std::io::Write;
 use std::path::Path;
 
 /// The applets that stories use.
-const APPLETS: [&str; 9] = ["sh", "httpd", "nc", "grep", "sleep", "cat", "mkdir", "hostname", "id"];
+const APPLETS: [&str; 10] = ["sh", "httpd", "nc", "nslookup", "grep", "sleep", "cat", "mkdir", "hostname", "id"];
 
 pub(crate) fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))

@@ -5,6 +5,9 @@
 //! [`answer`] is all of it, without HTTP: whoever listens gives the peer's address and the path. A task is told of itself
 //! alone: ids are unguessable, and must belong to the task with the peer's address.
 
+mod stats;
+
+use self::stats::Sample;
 use crate::control::Control;
 use crate::rows::{ClusterRow, ContainerRow, DefinitionRow, TASKS_BY_CREDENTIALS, TaskRow};
 use crate::{names, spec};
@@ -35,17 +38,21 @@ impl Answer {
 
 /// How long before its end a role's session is replaced.
 const RENEW_BEFORE: Duration = Duration::from_mins(15);
+/// How long a container's statistics are kept for the difference to the next ones.
+const FORGET_SAMPLES: Duration = Duration::from_mins(10);
 
 /// The endpoint's answers, with the sessions that were handed out, so that each call does not make another.
 pub struct Endpoint {
     control: Control,
     sessions: Mutex<HashMap<String, (Timestamp, Value)>>,
+    /// What containers used when they last asked.
+    samples: Mutex<HashMap<String, Sample>>,
 }
 
 impl Endpoint {
     /// The endpoint.
     pub fn new(control: Control) -> Self {
-        Self { control, sessions: Mutex::default() }
+        Self { control, sessions: Mutex::default(), samples: Mutex::default() }
     }
 
     /// The answer to `GET path` (with its query) from the task that has the address `peer` in `vpc`.
@@ -133,20 +140,24 @@ impl Endpoint {
             [] => Answer::ok(&container_body(&scope, &row, container, definition.as_deref())),
             ["task"] => Answer::ok(&task_body(&scope, &row, definition.as_deref(), false)),
             ["taskWithTags"] => Answer::ok(&task_body(&scope, &row, definition.as_deref(), true)),
-            ["stats"] => {
-                let usage = self.usage(&row).await;
-                Answer::ok(&stats_body(container, usage.iter().find(|usage| usage.name == container.name)))
-            }
+            ["stats"] => Answer::ok(&self.stats(container, &self.usage(&row).await)),
             ["task", "stats"] => {
                 let usage = self.usage(&row).await;
-                let stats = row.containers.iter().map(|container| {
-                    let usage = usage.iter().find(|usage| usage.name == container.name);
-                    (container.runtime_id.clone(), stats_body(container, usage))
-                });
-                Answer::ok(&Value::Object(stats.collect()))
+                let stats = |container: &ContainerRow| (container.runtime_id.clone(), self.stats(container, &usage));
+                Answer::ok(&Value::Object(row.containers.iter().map(stats).collect()))
             }
             _ => Answer { status: 404, body: "404 page not found\n".to_owned() },
         }
+    }
+
+    /// A container's statistics: null unless it runs.
+    fn stats(&self, container: &ContainerRow, usage: &[ContainerUsage]) -> Value {
+        let Some(usage) = usage.iter().find(|usage| usage.name == container.name) else { return Value::Null };
+        let now = Sample { at: self.control.clock.now(), usage: usage.clone() };
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        samples.retain(|_, sample| now.at.since(sample.at) < FORGET_SAMPLES);
+        let before = samples.insert(container.runtime_id.clone(), now.clone());
+        stats::body(&container.runtime_id, &now, before.as_ref())
     }
 
     async fn usage(&self, row: &TaskRow) -> Vec<ContainerUsage> {
@@ -206,7 +217,7 @@ fn task_body(scope: &Scope, row: &TaskRow, definition: Option<&DefinitionRow>, w
         put("VPCID", json!(eni.vpc));
     }
     put("Containers", Value::Array(containers));
-    put("EphemeralStorageMetrics", json!({ "Utilized": 0, "Reserved": i64::from(row.storage_gib) * 1024 }));
+    put("EphemeralStorageMetrics", json!({ "Reserved": i64::from(row.storage_gib) * 1024 }));
     put("FaultInjectionEnabled", json!(false));
     if with_tags {
         let tags: Map<String, Value> = row.tags.iter().map(|tag| (tag.key.clone(), json!(tag.value))).collect();
@@ -270,7 +281,8 @@ fn container_body(scope: &Scope, row: &TaskRow, container: &ContainerRow, defini
                 "AttachmentIndex": 0,
                 "MACAddress": eni.mac,
                 "IPv4SubnetCIDRBlock": eni.subnet_cidr,
-                "DomainNameServers": ["169.254.169.253"],
+                "DomainNameServers": eni.dns_servers,
+                "DomainNameSearchList": eni.dns_search,
                 "PrivateDNSName": spec::host_name(scope, eni.ip),
                 "SubnetGatewayIpv4Address": gateway(&eni.subnet_cidr),
             }]),
@@ -287,22 +299,6 @@ fn gateway(cidr: &str) -> Option<String> {
     let (base, prefix) = cidr.split_once('/')?;
     let base: Ipv4Addr = base.parse().ok()?;
     Some(format!("{}/{prefix}", Ipv4Addr::from(u32::from(base).checked_add(1)?)))
-}
-
-/// Docker's statistics, as far as they are measured.
-fn stats_body(container: &ContainerRow, usage: Option<&ContainerUsage>) -> Value {
-    let Some(usage) = usage else { return Value::Null };
-    let mut memory = json!({ "usage": usage.memory_bytes });
-    if let Some(limit) = usage.memory_limit_bytes {
-        memory["limit"] = json!(limit);
-    }
-    json!({
-        "id": container.runtime_id,
-        "name": container.name,
-        "cpu_stats": { "cpu_usage": { "total_usage": usage.cpu_nanos } },
-        "memory_stats": memory,
-        "pids_stats": { "current": usage.pids },
-    })
 }
 
 #[cfg(test)]

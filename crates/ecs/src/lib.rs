@@ -13,6 +13,7 @@ pub mod adapters;
 mod api;
 mod control;
 pub mod endpoint;
+mod endpoints;
 mod launch;
 pub mod names;
 pub mod ports;

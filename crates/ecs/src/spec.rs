@@ -1,6 +1,7 @@
 //! A task as the runtime is to run it: the definition, the overrides, the secrets and the images put together. Pure.
 
-use crate::rows::{DefinitionRow, TaskRow};
+use crate::endpoints;
+use crate::rows::{DefinitionRow, EniRow, TaskRow};
 use model::ecs::{ContainerDefinition, ContainerOverride};
 use runtime::{
     Capabilities, ContainerSpec, CpuLimit, HostEntry, ImageSnapshot, Limits, LogBuffer, Mount, MountSource, Network,
@@ -18,8 +19,6 @@ pub(crate) struct Resolved {
     pub(crate) secrets: Vec<(String, String)>,
 }
 
-/// Where Fargate's tasks find their resolver whatever their VPC's range.
-const RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 /// The log driver's buffer where the task definition names none.
 const LOG_BUFFER: u64 = 10 << 20;
 const UNLIMITED: u64 = u64::MAX;
@@ -88,6 +87,10 @@ fn container(
     let command = over.and_then(|over| over.command.clone()).or_else(|| container.command.clone());
     spec.command = command.filter(|list| !list.is_empty());
     spec.env = environment(scope, row, &state.runtime_id, container, over, resolved.secrets);
+    let own = spec.image.config.env.iter().filter_map(|line| line.split_once('=')).map(|(name, _)| name);
+    let own: Vec<&str> = own.chain(spec.env.iter().map(|(name, _)| name.as_str())).collect();
+    let endpoints = endpoints::variables(&scope.region, &own);
+    spec.env.extend(endpoints);
     spec.user.clone_from(&container.user);
     spec.working_dir.clone_from(&container.working_directory);
     spec.readonly_rootfs = container.readonly_root_filesystem.unwrap_or(false);
@@ -115,8 +118,8 @@ fn container(
     spec.mounts = mounts(definition, container);
     spec.hostname = row.eni.as_ref().map(|eni| host_name(scope, eni.ip));
     spec.hosts = hosts(scope, row, container);
-    spec.dns_servers = servers(container);
-    spec.dns_search = container.dns_search_domains.clone().unwrap_or_default();
+    spec.dns_servers = servers(row.eni.as_ref(), container);
+    spec.dns_search = search(row.eni.as_ref(), container);
     let stop = container.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(30);
     spec.stop_timeout = pace.scale(Duration::from_secs(stop));
     spec.init = linux.init_process_enabled.unwrap_or(false);
@@ -202,10 +205,7 @@ fn mounts(definition: &DefinitionRow, container: &ContainerDefinition) -> Vec<Mo
 
 /// `ip-10-0-1-5.ec2.internal`, as the task's host is called in its VPC.
 pub(crate) fn host_name(scope: &Scope, ip: Ipv4Addr) -> String {
-    let [a, b, c, d] = ip.octets();
-    let region = scope.region.as_str();
-    let domain = if region == "us-east-1" { "ec2.internal".to_owned() } else { format!("{region}.compute.internal") };
-    format!("ip-{a}-{b}-{c}-{d}.{domain}")
+    vpc::names::private_name(&scope.region, ip)
 }
 
 fn hosts(scope: &Scope, row: &TaskRow, container: &ContainerDefinition) -> Vec<HostEntry> {
@@ -217,9 +217,16 @@ fn hosts(scope: &Scope, row: &TaskRow, container: &ContainerDefinition) -> Vec<H
     own.chain(extra).collect()
 }
 
-fn servers(container: &ContainerDefinition) -> Vec<IpAddr> {
+/// The container's own name servers, or else those of the VPC's DHCP.
+fn servers(eni: Option<&EniRow>, container: &ContainerDefinition) -> Vec<IpAddr> {
     let own: Vec<IpAddr> = container.dns_servers.iter().flatten().filter_map(|text| text.parse().ok()).collect();
-    if own.is_empty() { vec![IpAddr::V4(RESOLVER)] } else { own }
+    if own.is_empty() { eni.iter().flat_map(|eni| &eni.dns_servers).copied().map(IpAddr::V4).collect() } else { own }
+}
+
+/// The container's own search domains, or else those of the VPC's DHCP.
+fn search(eni: Option<&EniRow>, container: &ContainerDefinition) -> Vec<String> {
+    let own = container.dns_search_domains.clone().filter(|list| !list.is_empty());
+    own.or_else(|| eni.map(|eni| eni.dns_search.clone())).unwrap_or_default()
 }
 
 /// The awslogs driver does not block the application unless asked to (the account's default since 2025).
@@ -275,6 +282,29 @@ mod tests {
         assert_eq!(of(&container, Resource::Core), (UNLIMITED, UNLIMITED));
         assert_eq!(of(&container, Resource::Sigpending), (5, 6));
         assert_eq!(of(&container, Resource::Nproc), (UNLIMITED, UNLIMITED));
+    }
+
+    #[test]
+    fn names_are_asked_of_the_vpcs_dhcp_unless_the_container_says_otherwise() {
+        let eni = EniRow {
+            id: "eni-1".to_owned(),
+            ip: Ipv4Addr::new(10, 0, 1, 5),
+            mac: String::new(),
+            private_dns: None,
+            vpc: "vpc-1".to_owned(),
+            subnet_cidr: "10.0.1.0/24".to_owned(),
+            dns_servers: vec![Ipv4Addr::new(10, 0, 0, 2)],
+            dns_search: vec!["ec2.internal".to_owned()],
+        };
+        let mut container = ContainerDefinition::default();
+        assert_eq!(servers(Some(&eni), &container), [IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2))]);
+        assert_eq!(search(Some(&eni), &container), ["ec2.internal"]);
+        let bare = EniRow { dns_servers: vec![], dns_search: vec![], ..eni.clone() };
+        assert_eq!(servers(Some(&bare), &container), Vec::<IpAddr>::new(), "a VPC may have no DHCP options");
+        container.dns_servers = Some(vec!["192.0.2.1".to_owned()]);
+        container.dns_search_domains = Some(vec!["example.com".to_owned()]);
+        assert_eq!(servers(Some(&eni), &container), [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))]);
+        assert_eq!(search(Some(&eni), &container), ["example.com"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! *doc*: Amazon ECS developer guide or API reference. *seen*: copied from answers of the real service in public reports.
 //! *own*: AWS's wording is not known to us.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use types::ApiError;
 
 /// A `ClientException`.
@@ -420,15 +420,15 @@ pub fn pull_forbidden(image: &str, reference: &ecr::query::Reference) -> String 
 }
 
 /// seen
-pub fn registry_out_of_reach(image: &str, reference: &ecr::query::Reference, address: Ipv4Addr, why: &str) -> String {
+pub fn registry_out_of_reach(image: &str, reference: &ecr::query::Reference, dial: &str) -> String {
     let url = manifest_url(reference);
-    pull_failed(image, &format!("failed to do request: Head \"{url}\": dial tcp {address}:443: {why}"))
+    pull_failed(image, &format!("failed to do request: Head \"{url}\": {dial}"))
 }
 
 /// seen
-pub fn registry_auth_out_of_reach(region: &str, address: Ipv4Addr, why: &str) -> String {
+pub fn registry_auth_out_of_reach(region: &str, dial: &str) -> String {
     format!(
-        "ResourceInitializationError: unable to pull secrets or registry auth: The task cannot pull registry auth from Amazon ECR: There is a connection issue between the task and Amazon ECR. Check your task network configuration. operation error ECR: GetAuthorizationToken, exceeded maximum number of attempts, 3, https response error StatusCode: 0, RequestID: , request send failed, Post \"https://api.ecr.{region}.amazonaws.com/\": dial tcp {address}:443: {why}"
+        "ResourceInitializationError: unable to pull secrets or registry auth: The task cannot pull registry auth from Amazon ECR: There is a connection issue between the task and Amazon ECR. Check your task network configuration. operation error ECR: GetAuthorizationToken, exceeded maximum number of attempts, 3, https response error StatusCode: 0, RequestID: , request send failed, Post \"https://api.ecr.{region}.amazonaws.com/\": {dial}"
     )
 }
 
@@ -459,14 +459,33 @@ pub fn secret_failed(why: &str) -> String {
 }
 
 /// Modelled on what is seen of Amazon ECR; what stands behind `ResourceInitializationError: `
-pub fn service_out_of_reach(service: &str, region: &str, value_from: &str, address: Ipv4Addr, why: &str) -> String {
+pub fn service_out_of_reach(service: &str, region: &str, value_from: &str, dial: &str) -> String {
     let (name, operation) = match service {
         "ssm" => ("AWS Systems Manager", "SSM: GetParameters"),
         _ => ("AWS Secrets Manager", "Secrets Manager: GetSecretValue"),
     };
     format!(
-        "unable to pull secrets or registry auth: unable to retrieve secret {value_from}: The task can't retrieve the secret from {name}. Check your task network configuration. operation error {operation}, exceeded maximum number of attempts, 3, https response error StatusCode: 0, RequestID: , request send failed, Post \"https://{service}.{region}.amazonaws.com/\": dial tcp {address}:443: {why}"
+        "unable to pull secrets or registry auth: unable to retrieve secret {value_from}: The task can't retrieve the secret from {name}. Check your task network configuration. operation error {operation}, exceeded maximum number of attempts, 3, https response error StatusCode: 0, RequestID: , request send failed, Post \"https://{service}.{region}.amazonaws.com/\": {dial}"
     )
+}
+
+/// seen: Go's network library, of a connection that did not come about
+pub fn dial(address: Ipv4Addr, why: &str) -> String {
+    format!("dial tcp {address}:443: {why}")
+}
+
+/// seen: Go's network library, of a resolver that does not answer (`i/o timeout`) or where there is none (`read:
+/// connection refused`)
+pub fn no_answer(name: &str, server: Ipv4Addr, asker: SocketAddrV4, why: &str) -> String {
+    format!("dial tcp: lookup {name} on {server}:53: read udp {asker}->{server}:53: {why}")
+}
+
+/// seen: Go's network library, of a name that is not there
+pub const NO_SUCH_HOST: &str = "no such host";
+
+/// seen: Go's network library, of an answer that is no address
+pub fn misled(name: &str, server: Ipv4Addr, why: &str) -> String {
+    format!("dial tcp: lookup {name} on {server}:53: {why}")
 }
 
 /// seen; what stands behind `ResourceInitializationError: `
@@ -482,6 +501,20 @@ pub const LOGS_OUT_OF_REACH: &str = "failed to validate logger args: The task ca
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_does_not_connect_reads_as_gos_library_writes_it() {
+        let (ip, server) = (Ipv4Addr::new(10, 0, 1, 5), Ipv4Addr::new(10, 0, 0, 2));
+        assert_eq!(dial(ip, "i/o timeout"), "dial tcp 10.0.1.5:443: i/o timeout");
+        assert_eq!(
+            misled("api.ecr.us-east-1.amazonaws.com", server, NO_SUCH_HOST),
+            "dial tcp: lookup api.ecr.us-east-1.amazonaws.com on 10.0.0.2:53: no such host"
+        );
+        assert_eq!(
+            no_answer("api.ecr.us-east-1.amazonaws.com", server, SocketAddrV4::new(ip, 40_000), "i/o timeout"),
+            "dial tcp: lookup api.ecr.us-east-1.amazonaws.com on 10.0.0.2:53: read udp 10.0.1.5:40000->10.0.0.2:53: i/o timeout"
+        );
+    }
 
     #[test]
     fn events_read_as_the_live_service_writes_them() {

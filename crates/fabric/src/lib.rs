@@ -28,6 +28,7 @@ use std::{
     fs::{self, File},
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard},
 };
@@ -134,6 +135,12 @@ impl Fabric {
     /// The path of a namespace, for those who enter it: a task's launcher, the proxy.
     pub fn netns_path(&self, name: &str) -> PathBuf {
         self.netns.join(name)
+    }
+
+    /// A number that tells a namespace from one of its name that is gone but held by a socket. `None` if it does not
+    /// stand.
+    pub fn netns_identity(&self, name: &str) -> Option<u64> {
+        fs::metadata(self.netns_path(name)).ok().map(|file| file.ino())
     }
 
     /// A listening socket in a namespace: a VPC's router (`netplan::router_netns`), [`INTERNET`], an attachment's.

@@ -312,7 +312,7 @@ fn two_vpcs_of_the_same_block_do_not_meet() {
         other.clone_from(&lab.state);
         let vpc = lab::id(types::id::VpcId::parse, "vpc-", 2);
         let subnet = lab::id(types::id::SubnetId::parse, "subnet-", 9);
-        lab.state.vpcs.push(netplan::Vpc { id: vpc.clone(), cidrs: other.vpcs[0].cidrs.clone() });
+        lab.state.vpcs.push(netplan::Vpc { id: vpc.clone(), cidrs: other.vpcs[0].cidrs.clone(), dns_support: true });
         let mut twin = other.subnets[0].clone();
         (twin.id, twin.vpc, twin.route_table) = (subnet.clone(), vpc.clone(), lab.private_table.clone());
         lab.state.subnets.push(twin);

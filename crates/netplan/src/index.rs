@@ -12,9 +12,10 @@ use types::id::{
     EniId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcId, VpcPeeringConnectionId,
 };
 
-/// The addresses that answer in every VPC: instance metadata, task credentials and metadata, DNS.
-const SERVICES: [Ipv4Addr; 3] =
-    [Ipv4Addr::new(169, 254, 169, 254), Ipv4Addr::new(169, 254, 170, 2), Ipv4Addr::new(169, 254, 169, 253)];
+/// The addresses that answer in every VPC: instance metadata, task credentials and metadata.
+const SERVICES: [Ipv4Addr; 2] = [Ipv4Addr::new(169, 254, 169, 254), Ipv4Addr::new(169, 254, 170, 2)];
+/// The resolver's address in every VPC; its other one is the third of the VPC's first block.
+const RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 
 /// An interface that is attached, with all that the plan needs of it.
 pub(crate) struct Attached<'a> {
@@ -162,10 +163,12 @@ impl<'a> Index<'a> {
         self.state.peerings.iter().filter_map(|peering| Some((&peering.id, self.beyond(vpc, &peering.id)?)))
     }
 
-    /// The addresses that answer within a VPC's router, whatever groups, ACLs and routes say.
-    pub(crate) fn local_services(vpc: &Vpc) -> impl Iterator<Item = Ipv4Addr> + use<> {
+    /// The addresses of a VPC's router itself, and whether they answer, whatever groups, ACLs and routes say.
+    pub(crate) fn local_services(vpc: &Vpc) -> impl Iterator<Item = (Ipv4Addr, bool)> + use<> {
         let resolver = vpc.cidrs.first().map(|cidr| Ipv4Addr::from(u32::from(cidr.network()) + 2));
-        SERVICES.into_iter().chain(resolver)
+        let dns = vpc.dns_support;
+        let resolvers = [RESOLVER].into_iter().chain(resolver).map(move |ip| (ip, dns));
+        SERVICES.map(|ip| (ip, true)).into_iter().chain(resolvers)
     }
 }
 

@@ -109,6 +109,8 @@ pub struct Vpc {
     pub id: VpcId,
     /// Its blocks, the primary one first.
     pub cidrs: Vec<Ipv4Net>,
+    /// Whether its resolver may be asked. If not, questions are met with silence.
+    pub dns_support: bool,
 }
 
 /// A subnet.

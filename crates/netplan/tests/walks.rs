@@ -35,7 +35,11 @@ fn peered() -> NetworkState {
         let vpc = id(VpcId::parse, "vpc-", n);
         let (acl, table) = (id(NetworkAclId::parse, "acl-", n), id(RouteTableId::parse, "rtb-", n));
         let group = id(SecurityGroupId::parse, "sg-", n);
-        state.vpcs.push(Vpc { id: vpc.clone(), cidrs: vec![format!("10.{n}.0.0/16").parse().unwrap()] });
+        state.vpcs.push(Vpc {
+            id: vpc.clone(),
+            cidrs: vec![format!("10.{n}.0.0/16").parse().unwrap()],
+            dns_support: true,
+        });
         state.subnets.push(Subnet {
             id: id(SubnetId::parse, "subnet-", n),
             vpc: vpc.clone(),

@@ -5,8 +5,9 @@
 //! outlives the daemon. The names alone tell what to remove.
 //! Where no tree can be written (no root, no delegation) limits are not enforced, which [`Cgroups::discover`] logs.
 
+mod usage;
+
 use crate::spec::Limits;
-use crate::status::ContainerUsage;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -120,34 +121,6 @@ impl Cgroups {
             field(&group.below(&tree.base).join(file), "oom_kill")
         };
         self.trees.iter().find_map(count).unwrap_or(0)
-    }
-
-    /// What the group uses.
-    pub(crate) fn usage(&self, group: Group<'_>, name: &str) -> ContainerUsage {
-        let mut usage = ContainerUsage { name: name.to_owned(), ..ContainerUsage::default() };
-        for tree in &self.trees {
-            let path = group.below(&tree.base);
-            match tree.version_of("cpuacct") {
-                Some(1) => usage.cpu_nanos = number(&path.join("cpuacct.usage")).unwrap_or(0),
-                Some(_) => usage.cpu_nanos = field(&path.join("cpu.stat"), "usage_usec").unwrap_or(0) * 1000,
-                None => {}
-            }
-            let memory = match tree.version_of("memory") {
-                Some(1) => Some(("memory.usage_in_bytes", "total_inactive_file", "memory.limit_in_bytes")),
-                Some(_) => Some(("memory.current", "inactive_file", "memory.max")),
-                None => None,
-            };
-            if let Some((current, droppable, limit)) = memory {
-                let cache = field(&path.join("memory.stat"), droppable).unwrap_or(0);
-                usage.memory_bytes = number(&path.join(current)).unwrap_or(0).saturating_sub(cache);
-                // Version 1 writes "no limit" as the largest number of whole pages.
-                usage.memory_limit_bytes = number(&path.join(limit)).filter(|limit| *limit < 1 << 62);
-            }
-            if tree.version_of("pids").is_some() {
-                usage.pids = number(&path.join("pids.current")).unwrap_or(0);
-            }
-        }
-        usage
     }
 
     /// Kills all processes of a group and of those below it.

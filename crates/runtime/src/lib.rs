@@ -48,7 +48,10 @@ pub use spec::{
     Capabilities, ContainerSpec, CpuLimit, ExecSpec, HostEntry, InvalidSpec, Limits, LogBuffer, Mount, MountSource,
     Network, Resource, StartWhen, TaskId, TaskSpec, Tmpfs, Ulimit,
 };
-pub use status::{ContainerState, ContainerStatus, ContainerUsage, ExecOutcome, Exit, TaskStatus};
+pub use status::{
+    ContainerState, ContainerStatus, ContainerUsage, Counted, CpuUsage, ExecOutcome, Exit, MemoryUsage, TaskStatus,
+    Traffic,
+};
 
 use std::time::Duration;
 use tokio::sync::broadcast;

@@ -2,6 +2,7 @@
 
 use crate::spec::TaskId;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use types::Timestamp;
 
 /// A task's state.
@@ -93,19 +94,79 @@ pub struct Exit {
     pub reason: Option<String>,
 }
 
-/// What a container uses.
+/// What a container uses. What the host's control groups do not count is none or empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ContainerUsage {
     /// The container.
     pub name: String,
-    /// CPU time since its start, in nanoseconds.
-    pub cpu_nanos: u64,
-    /// Memory in use, page cache that the kernel can drop at once excluded.
-    pub memory_bytes: u64,
-    /// Its memory limit, if it has one of its own.
-    pub memory_limit_bytes: Option<u64>,
+    /// CPU time since its start.
+    pub cpu: CpuUsage,
+    /// Memory.
+    pub memory: MemoryUsage,
     /// Processes and threads.
     pub pids: u64,
+    /// How many it may have.
+    pub pids_limit: Option<u64>,
+    /// What went through each interface of its network but the loopback; containers of a task share them.
+    pub networks: BTreeMap<String, Traffic>,
+}
+
+/// CPU time in nanoseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CpuUsage {
+    /// The container's.
+    pub total: u64,
+    /// Of it, in programs.
+    pub user: u64,
+    /// Of it, in the kernel.
+    pub kernel: u64,
+    /// Of it, on each processor.
+    pub per_cpu: Vec<u64>,
+    /// All time that the host's processors have spent, idle or not.
+    pub host: u64,
+    /// The host's processors.
+    pub online: u64,
+    /// Periods that a hard limit has been in force.
+    pub periods: u64,
+    /// Of them, those in which it held the container back.
+    pub throttled_periods: u64,
+    /// For how long.
+    pub throttled: u64,
+}
+
+/// Memory in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MemoryUsage {
+    /// In use, page cache included.
+    pub used: u64,
+    /// The most that was.
+    pub peak: Option<u64>,
+    /// The container's limit, if it has one of its own.
+    pub limit: Option<u64>,
+    /// The kernel's own account, by its names.
+    pub stats: BTreeMap<String, u64>,
+}
+
+/// What went through a network interface since it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Traffic {
+    /// In.
+    pub received: Counted,
+    /// Out.
+    pub sent: Counted,
+}
+
+/// One direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counted {
+    /// Bytes.
+    pub bytes: u64,
+    /// Packets.
+    pub packets: u64,
+    /// Packets that were broken.
+    pub errors: u64,
+    /// Packets that there was no room for.
+    pub dropped: u64,
 }
 
 /// How an extra process in a container ended.

@@ -219,8 +219,12 @@ async fn limits_hold_and_are_seen_inside() {
     });
     assert!(quota.as_deref().is_some_and(|q| q.starts_with("25000")), "a quarter of a processor is {quota:?}");
     let usage = native.usage(&id).await.unwrap();
-    assert_eq!(usage[0].memory_limit_bytes, Some(64 << 20));
-    assert!(usage[0].cpu_nanos > 0 && usage[0].pids >= 1, "{usage:?}");
+    let (cpu, memory) = (&usage[0].cpu, &usage[0].memory);
+    assert_eq!(memory.limit, Some(64 << 20));
+    assert!(memory.used > 0 && memory.peak.is_none_or(|peak| peak >= memory.used), "{usage:?}");
+    assert!(memory.stats.contains_key("pgfault"), "{usage:?}");
+    assert!(cpu.total > 0 && cpu.host > cpu.total && cpu.online > 0, "{usage:?}");
+    assert!(usage[0].pids >= 1 && usage[0].pids_limit == Some(32_768), "{usage:?}");
     native.remove(&id).await.unwrap();
     host.assert_gone(&id);
 }

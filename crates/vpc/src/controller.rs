@@ -224,7 +224,11 @@ pub fn network_state(view: &View, ground: &Ground) -> NetworkState {
         });
     }
     for (_, vpc) in view.scan_all::<Vpc>().filter(|(_, vpc)| used.contains(&vpc.id)) {
-        state.vpcs.push(netplan::Vpc { id: vpc.id.clone(), cidrs: vpc.cidrs().collect() });
+        state.vpcs.push(netplan::Vpc {
+            id: vpc.id.clone(),
+            cidrs: vpc.cidrs().collect(),
+            dns_support: vpc.dns_support,
+        });
     }
     for (scope, subnet) in view.scan_all::<Subnet>().filter(|(_, subnet)| used.contains(&subnet.vpc)) {
         let Some(table) = query::route_table(view, scope, subnet) else { continue };

@@ -1,12 +1,14 @@
 //! The network part of the EC2 API, and the controller that makes the kernel's network agree with it.
 //!
 //! [`rows`] are the resources as stored; [`api`] turns requests into rows; [`query`] is what other services may read and
-//! [`intent`] what they may ask for (an interface for a task or a load balancer's node); [`controller`] compiles all rows
+//! [`intent`] what they may ask for (an interface for a task or a load balancer's node); [`names`] is how AWS calls things;
+//! [`controller`] compiles all rows
 //! into a `netplan::NetworkState` and has the fabric apply it. Packets are the fabric's business, not this crate's.
 
 pub mod api;
 pub mod controller;
 pub mod intent;
+pub mod names;
 pub mod query;
 pub mod rows;
 mod texts;

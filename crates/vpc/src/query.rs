@@ -1,8 +1,9 @@
 //! What other services may read of the network.
 
+use crate::names;
 use crate::rows::{
-    Address, DhcpOptions, ManagedPrefixList, NetworkInterface, PeeredGroup, PeeringState, RouteTable, SecurityGroup,
-    Subnet, Vpc, VpcPeeringConnection,
+    Address, DhcpOptions, InterfaceState, ManagedPrefixList, NetworkInterface, PeeredGroup, PeeringState, RouteTable,
+    SecurityGroup, Subnet, Vpc, VpcEndpoint, VpcPeeringConnection,
 };
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -42,6 +43,67 @@ pub fn public_ip(view: &View, scope: &Scope, interface: &NetworkInterface) -> Op
         (Some(*private) == interface.private_ip()).then_some(address.public_ip)
     });
     elastic.or(interface.auto_public_ip)
+}
+
+/// The interface that a public address leads to, and the private address that it stands for.
+pub fn holder(view: &View, scope: &Scope, public: Ipv4Addr) -> Option<(Arc<NetworkInterface>, Ipv4Addr)> {
+    let text = public.to_string();
+    let elastic = view.by_index(&Address::BY_PUBLIC_IP, scope, &text).find_map(|row| row.association.as_ref());
+    if let Some((_, id, private)) = elastic {
+        return Some((interface(view, scope, id.as_str())?, *private));
+    }
+    let automatic = view.by_index(&NetworkInterface::BY_PUBLIC_IP, scope, &text).next()?;
+    // An elastic address takes an automatic one's place.
+    (public_ip(view, scope, automatic) == Some(public)).then_some(())?;
+    Some((automatic.clone(), automatic.private_ip()?))
+}
+
+/// The endpoint of that id.
+pub fn endpoint(view: &View, scope: &Scope, id: &str) -> Option<Arc<VpcEndpoint>> {
+    view.get(scope, id)
+}
+
+/// The interface endpoint that has a service's own name in a VPC: one with private DNS, where the VPC's attributes let
+/// it. `service` is the last part of `com.amazonaws.<region>.<service>`.
+pub fn private_dns_endpoint(view: &View, scope: &Scope, vpc: &Vpc, service: &str) -> Option<Arc<VpcEndpoint>> {
+    let mut endpoints = view.by_index(&VpcEndpoint::BY_VPC, scope, vpc.id.as_str());
+    let fits = |row: &&Arc<VpcEndpoint>| {
+        row.private_dns && row.kind == "Interface" && names::short_service(&scope.region, &row.service) == Some(service)
+    };
+    (vpc.dns_support && vpc.dns_hostnames).then(|| endpoints.find(fits).cloned())?
+}
+
+/// The interfaces of an interface endpoint.
+pub fn endpoint_interfaces(view: &View, scope: &Scope, endpoint: &VpcEndpoint) -> Vec<Arc<NetworkInterface>> {
+    endpoint.interfaces.iter().filter_map(|(_, id)| interface(view, scope, id.as_str())).collect()
+}
+
+/// What a VPC's DHCP tells those who start in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dhcp {
+    /// Whom to ask for names.
+    pub name_servers: Vec<Ipv4Addr>,
+    /// Where to look for short names.
+    pub domains: Vec<String>,
+}
+
+/// What a VPC's DHCP options say: nothing where it has been given none.
+pub fn dhcp(view: &View, scope: &Scope, vpc: &Vpc) -> Dhcp {
+    let Some(set) = dhcp_options(view, scope, vpc) else { return Dhcp::default() };
+    let server = |text: &String| {
+        if text == "AmazonProvidedDNS" { Some(names::resolver(vpc)) } else { text.parse().ok() }
+    };
+    Dhcp {
+        name_servers: set.values("domain-name-servers").iter().filter_map(server).collect(),
+        // Linux takes several, separated by spaces.
+        domains: set.values("domain-name").iter().flat_map(|text| text.split_whitespace()).map(str::to_owned).collect(),
+    }
+}
+
+/// Whether the VPC's router stands: something is attached in it.
+pub fn has_router(view: &View, scope: &Scope, vpc: &str) -> bool {
+    let mut interfaces = view.by_index(&NetworkInterface::BY_VPC, scope, vpc);
+    interfaces.any(|row| row.attachment.is_some() && row.state == InterfaceState::Attached)
 }
 
 /// The route table in force for a subnet: the one associated, else the VPC's main one.

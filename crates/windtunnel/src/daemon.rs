@@ -14,6 +14,7 @@ use controller::{Limits, Runner, SystemClock};
 use ecs::adapters::LinkLocal;
 use fabric::{Fabric, FabricConfig};
 use gateway::Gateway;
+use resolver::Resolvers;
 use runtime::{Native, NativeConfig};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -160,6 +161,7 @@ impl Daemon {
         let gateway = Gateway::new(store.clone(), clock.clone(), identity, api, extras, secrets::query::secret_arn);
         let agent = ecs::endpoint::Endpoint::new(control.clone());
         controllers.push(Arc::new(LinkLocal::new(store.clone(), fabric.clone(), agent)));
+        controllers.push(Arc::new(Resolvers::new(store.clone(), fabric.clone(), clock.clone())));
         controllers.push(Arc::new(Doors::new(store.clone(), fabric.clone(), gateway.clone())));
         let runner = Arc::new(Runner::start(&store, clock, controllers, Limits::default()));
         let pump = tokio::spawn({

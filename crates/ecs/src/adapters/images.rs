@@ -52,12 +52,15 @@ impl Images for RealImages {
             Err(error) => return Err(texts::pull_failed(pull.image, &error.to_string())),
         };
         let Some(session) = pull.session else { return Err(texts::no_basic_auth(pull.image)) };
-        if let Err(out) = self.reach.connect(scope, pull.netns, "ecr.api").await {
-            return Err(texts::registry_auth_out_of_reach(scope.region.as_str(), out.address, out.why));
+        let region = scope.region.as_str();
+        if let Err(dial) = self.reach.connect(scope, pull.netns, &format!("api.ecr.{region}.amazonaws.com")).await {
+            return Err(texts::registry_auth_out_of_reach(region, &dial));
         }
         self.authorise(&reference, &pull, session)?;
-        if let Err(out) = self.reach.connect(scope, pull.netns, "ecr.dkr").await {
-            return Err(texts::registry_out_of_reach(pull.image, &reference, out.address, out.why));
+        let Scope { account, region } = &reference.scope;
+        let registry = format!("{account}.dkr.ecr.{region}.amazonaws.com");
+        if let Err(dial) = self.reach.connect(scope, pull.netns, &registry).await {
+            return Err(texts::registry_out_of_reach(pull.image, &reference, &dial));
         }
         let (view, blobs, text) = (self.reach.view(), self.blobs.clone(), pull.image.to_owned());
         let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };

@@ -1,7 +1,8 @@
 //! 169.254.170.2: serves [`Endpoint`] over HTTP in every VPC.
 //!
 //! A VPC's router has the address; a listener there sees each task by its own address in the VPC. The listeners are this
-//! process's: after a restart they are opened again, and applications retry meanwhile, as their SDKs do.
+//! process's: after a restart they are opened again, and applications retry meanwhile, as their SDKs do. A router goes with
+//! the last interface of its VPC and comes anew with the next one; the listener, which would stay in the old one, follows.
 
 use crate::endpoint::{Answer, Endpoint};
 use async_trait::async_trait;
@@ -22,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use types::id::VpcId;
-use vpc::rows::Vpc;
+use vpc::rows::{NetworkInterface, Vpc};
 
 /// Where tasks look for their credentials and metadata.
 const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)), 80);
@@ -38,7 +39,20 @@ pub struct LinkLocal {
     store: Store,
     fabric: Arc<Fabric>,
     endpoint: Arc<Endpoint>,
-    listeners: Mutex<HashMap<Key, JoinHandle<()>>>,
+    listeners: Mutex<HashMap<Key, Listening>>,
+}
+
+/// A VPC's listener.
+struct Listening {
+    router: u64,
+    serving: JoinHandle<()>,
+}
+
+impl Drop for Listening {
+    /// An open socket would keep the router's namespace alive.
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
 }
 
 impl LinkLocal {
@@ -47,17 +61,8 @@ impl LinkLocal {
         Self { store, fabric, endpoint: Arc::new(endpoint), listeners: Mutex::default() }
     }
 
-    fn listeners(&self) -> std::sync::MutexGuard<'_, HashMap<Key, JoinHandle<()>>> {
+    fn listeners(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Listening>> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for LinkLocal {
-    /// An open socket would keep the router's namespace alive.
-    fn drop(&mut self) {
-        for (_, listener) in self.listeners().drain() {
-            listener.abort();
-        }
     }
 }
 
@@ -68,11 +73,16 @@ impl Controller for LinkLocal {
     }
 
     fn tables(&self) -> &'static [&'static str] {
-        &[<Vpc as Row>::TABLE]
+        &[<Vpc as Row>::TABLE, <NetworkInterface as Row>::TABLE]
     }
 
-    fn keys(&self, _: &View, change: &Change) -> Vec<Key> {
-        vec![Key::new(&change.scope, change.id.to_string())]
+    fn keys(&self, view: &View, change: &Change) -> Vec<Key> {
+        if change.table == <Vpc as Row>::TABLE {
+            return vec![Key::new(&change.scope, change.id.to_string())];
+        }
+        let before = change.before::<NetworkInterface>();
+        let interface = vpc::query::interface(view, &change.scope, &change.id).or(before);
+        interface.map(|interface| Key::new(&change.scope, interface.vpc.as_str())).into_iter().collect()
     }
 
     fn all_keys(&self, view: &View) -> Vec<Key> {
@@ -80,27 +90,26 @@ impl Controller for LinkLocal {
     }
 
     async fn reconcile(&self, key: &Key) -> Result<Next, Failure> {
-        let wanted = vpc::query::vpc(&self.store.view(), &key.scope, &key.id).is_some();
-        if !wanted {
-            if let Some(listener) = self.listeners().remove(key) {
-                listener.abort();
-            }
-            return Ok(Next::Done);
-        }
-        if self.listeners().get(key).is_some_and(|listener| !listener.is_finished()) {
-            return Ok(Next::Done);
-        }
         let Some(id) = VpcId::parse(&key.id) else { return Ok(Next::Done) };
-        let (fabric, router) = (self.fabric.clone(), netplan::router_netns(&id));
+        if !vpc::query::has_router(&self.store.view(), &key.scope, &key.id) {
+            self.listeners().remove(key);
+            return Ok(Next::Done);
+        }
+        let name = netplan::router_netns(&id);
+        let Some(router) = self.fabric.netns_identity(&name) else { return Ok(Next::After(POLL)) };
+        let stands = |open: &Listening| open.router == router && !open.serving.is_finished();
+        if self.listeners().get(key).is_some_and(stands) {
+            return Ok(Next::Done);
+        }
+        self.listeners().remove(key);
+        let fabric = self.fabric.clone();
         // Entering a namespace takes a thread of its own.
-        let opened = tokio::task::spawn_blocking(move || fabric.listen_tcp(&router, ADDRESS)).await?;
+        let opened = tokio::task::spawn_blocking(move || fabric.listen_tcp(&name, ADDRESS)).await?;
         let Ok(listener) = opened else { return Ok(Next::After(POLL)) };
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let serving = tokio::spawn(serve(listener, self.endpoint.clone(), key.id.clone()));
-        if let Some(before) = self.listeners().insert(key.clone(), serving) {
-            before.abort();
-        }
+        self.listeners().insert(key.clone(), Listening { router, serving });
         Ok(Next::Done)
     }
 }

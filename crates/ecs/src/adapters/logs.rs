@@ -38,7 +38,8 @@ impl Logs for RealLogs {
     ) -> Result<(), String> {
         let refused = |why: &str| texts::log_stream_refused(&types::id::random_uuid(), why);
         let home = home(scope, log);
-        if self.reach.connect(scope, netns, "logs").await.is_err() {
+        let host = format!("logs.{}.amazonaws.com", home.region);
+        if self.reach.connect(scope, netns, &host).await.is_err() {
             return Err(texts::LOGS_OUT_OF_REACH.to_owned());
         }
         let Some(session) = session else {

@@ -3,6 +3,7 @@
 mod images;
 mod link_local;
 mod logs;
+mod lookup;
 mod network;
 mod reach;
 mod roles;

@@ -2,7 +2,6 @@
 
 use crate::ports::{EniRequest, Network, Subnet};
 use crate::rows::EniRow;
-use crate::spec;
 use fabric::Fabric;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -59,13 +58,17 @@ impl Network for RealNetwork {
         let made = vpc::intent::create_interface(tx, scope, &self.pool, request.now, new);
         let interface = made.map_err(|error| error.message)?;
         let ip = interface.private_ip().ok_or_else(|| "The network interface has no address.".to_owned())?;
+        let home = vpc::query::vpc(tx, scope, interface.vpc.as_str());
+        let dhcp = home.map(|home| vpc::query::dhcp(tx, scope, &home)).unwrap_or_default();
         Ok(EniRow {
             id: interface.id.to_string(),
             ip,
             mac: interface.mac_text(),
-            private_dns: Some(spec::host_name(scope, ip)),
+            private_dns: Some(vpc::names::private_name(&scope.region, ip)),
             vpc: interface.vpc.to_string(),
             subnet_cidr: cidr.to_string(),
+            dns_servers: dhcp.name_servers,
+            dns_search: dhcp.domains,
         })
     }
 

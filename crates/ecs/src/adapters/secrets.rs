@@ -37,8 +37,9 @@ impl Secrets for RealSecrets {
         let Some(session) = session else { return Err(texts::secret_failed("the task has no execution role")) };
         let is_secret = matches!(reference, Reference::Secret { .. });
         let service = if is_secret { "secretsmanager" } else { "ssm" };
-        if let Err(out) = self.reach.connect(scope, netns, service).await {
-            return Err(texts::service_out_of_reach(service, scope.region.as_str(), value_from, out.address, out.why));
+        let region = scope.region.as_str();
+        if let Err(dial) = self.reach.connect(scope, netns, &format!("{service}.{region}.amazonaws.com")).await {
+            return Err(texts::service_out_of_reach(service, region, value_from, &dial));
         }
         let view = self.reach.view();
         let now = self.reach.clock().now();

@@ -33,6 +33,18 @@ pub struct EniRow {
     pub vpc: String,
     /// `10.0.1.0/24`.
     pub subnet_cidr: String,
+    /// Whom its VPC's DHCP said to ask for names. It was not kept at first, when all asked the link-local resolver.
+    #[serde(default = "EniRow::dns_servers_at_first")]
+    pub dns_servers: Vec<std::net::Ipv4Addr>,
+    /// Where its VPC's DHCP said to look for short names.
+    #[serde(default)]
+    pub dns_search: Vec<String>,
+}
+
+impl EniRow {
+    fn dns_servers_at_first() -> Vec<std::net::Ipv4Addr> {
+        vec![resolver::LINK_LOCAL]
+    }
 }
 
 /// A task.

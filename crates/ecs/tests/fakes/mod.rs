@@ -97,6 +97,8 @@ impl Network for Outside {
             private_dns: None,
             vpc: "vpc-1".to_owned(),
             subnet_cidr: "10.0.10.0/24".to_owned(),
+            dns_servers: vec![Ipv4Addr::new(10, 0, 0, 2)],
+            dns_search: vec!["ec2.internal".to_owned()],
         };
         state.enis.insert(request.netns.to_owned(), (eni.clone(), request.now));
         Ok(eni)

@@ -103,7 +103,7 @@ impl Lab {
         let igw = id(InternetGatewayId::parse, "igw-", 1);
         let (public_table, private_table) = (id(RouteTableId::parse, "rtb-", 1), id(RouteTableId::parse, "rtb-", 2));
         let acl = id(NetworkAclId::parse, "acl-", 1);
-        state.vpcs.push(Vpc { id: vpc.clone(), cidrs: vec![net("10.0.0.0/16")] });
+        state.vpcs.push(Vpc { id: vpc.clone(), cidrs: vec![net("10.0.0.0/16")], dns_support: true });
         for (subnet, cidr, table) in
             [(&public, "10.0.0.0/24", &public_table), (&private, "10.0.1.0/24", &private_table)]
         {

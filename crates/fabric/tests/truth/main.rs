@@ -120,7 +120,7 @@ fn probes(lab: &Lab) -> Vec<Probe> {
         addresses().flat_map(|address| [Some(address.private), address.public]).flatten().collect();
     to.extend([ground.host_address(), ground.service_address(), ground.gateway_endpoint_address()]);
     // The resolver, metadata, and addresses that nobody has: within the VPC, within the pool, and elsewhere.
-    to.extend(["10.0.0.2", "169.254.169.254", "10.0.1.200", "203.0.113.9"].map(lab::ip));
+    to.extend(["10.0.0.2", "169.254.169.253", "169.254.169.254", "10.0.1.200", "203.0.113.9"].map(lab::ip));
     to.extend(ground.assignable().nth(2000));
     let kinds = PORTS.map(Kind::Tcp).into_iter().chain(PORTS.map(Kind::Udp)).chain([Kind::Ping]);
     let mut probes = Vec::new();

@@ -97,8 +97,8 @@ impl<'n> Carrier<'n> {
         }
         let subnet = self.subnet(sender);
         let vpc = self.net.vpcs.iter().find(|vpc| vpc.id == subnet.vpc)?;
-        if is_local_service(vpc, packet.to) {
-            return Some((Arrival::Service, packet));
+        if let Some(answers) = local_service(vpc, packet.to) {
+            return answers.then_some((Arrival::Service, packet));
         }
         if !self.is_nat(sender) && !packet.answer && !self.groups_allow(sender, packet.to, packet.content, true) {
             return None;
@@ -286,12 +286,15 @@ enum Hop<'n> {
     Interface(&'n NetworkInterface),
 }
 
-/// The resolver, metadata, credentials.
-fn is_local_service(vpc: &Vpc, to: Ipv4Addr) -> bool {
+/// Whether metadata, credentials or the resolver answers, if `to` is one of them.
+fn local_service(vpc: &Vpc, to: Ipv4Addr) -> Option<bool> {
     let mut base = vpc.cidrs[0].network().octets();
     base[3] += 2;
-    let fixed = [[169, 254, 169, 253], [169, 254, 169, 254], [169, 254, 170, 2]];
-    to.octets() == base || fixed.contains(&to.octets())
+    match to.octets() {
+        [169, 254, 169, 254] | [169, 254, 170, 2] => Some(true),
+        [169, 254, 169, 253] => Some(vpc.dns_support),
+        other => (other == base).then_some(vpc.dns_support),
+    }
 }
 
 fn speaks_of(traffic: Traffic, content: Content) -> bool {

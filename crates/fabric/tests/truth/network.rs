@@ -55,6 +55,7 @@ pub(crate) fn network(ground: &Ground, seed: u64) -> NetworkState {
     state.prefix_lists.insert(SERVICES.to_owned(), vec![ipnet::Ipv4Net::from(services).into()]);
     let list = block(&mut chance, &state, 0);
     state.prefix_lists.insert(LIST.to_owned(), vec![list.parse().unwrap()]);
+    state.vpcs.iter_mut().for_each(|vpc| vpc.dns_support = chance.percent(80));
     state
 }
 
@@ -74,7 +75,7 @@ impl Draft<'_> {
         // One block, or two side by side that have the same subnets in them.
         let blocks: &[&str] = if self.chance.percent(75) { &["0.0/16"] } else { &["0.0/23", "2.0/23"] };
         let cidrs = blocks.iter().map(|rest| net(&format!("10.{second}.{rest}"))).collect();
-        self.state.vpcs.push(Vpc { id: vpc.clone(), cidrs });
+        self.state.vpcs.push(Vpc { id: vpc.clone(), cidrs, dns_support: true });
         if self.chance.percent(85) {
             self.state.internet_gateways.push(InternetGateway { id: gateway(self.n), vpc: vpc.clone() });
         }

@@ -83,7 +83,8 @@ impl Field {
         for vpc in &lab.state.vpcs {
             let resolver = Ipv4Addr::from(u32::from(vpc.cidrs[0].network()) + 2);
             let router = lab.fabric().netns_path(&netplan::router_netns(&vpc.id));
-            places.extend([(router.clone(), resolver), (router, ip("169.254.169.254"))]);
+            let local = [resolver, ip("169.254.169.253"), ip("169.254.169.254")];
+            places.extend(local.map(|ip| (router.clone(), ip)));
         }
         for endpoint in &lab.state.gateway_endpoints {
             places.push((lab.fabric().netns_path(endpoint.id.as_str()), ground.gateway_endpoint_address()));

@@ -32,9 +32,11 @@ pub(super) fn lay(index: &Index<'_>, vpc: &Vpc, plan: &mut FabricPlan) {
     set(&mut router, "netfilter/nf_conntrack_tcp_be_liberal", "1");
 
     let mut filter = frame();
-    for ip in Index::local_services(vpc) {
+    for (ip, answers) in Index::local_services(vpc) {
         router.addresses.insert(address("lo", ip, 32));
-        put(&mut filter, LOCAL_SERVICES, vec![Range::Address(ip, ip)], Value::None);
+        if answers {
+            put(&mut filter, LOCAL_SERVICES, vec![Range::Address(ip, ip)], Value::None);
+        }
     }
     if index.gateway_of(&vpc.id).is_some() {
         internet::lay_gateway(&vpc.id, &name, &mut router, plan);

@@ -124,8 +124,12 @@ impl<'i, 'a> Journey<'i, 'a> {
     /// A packet leaves an interface.
     fn leave(&mut self, sender: &'i Attached<'a>, packet: Packet) -> Passes {
         let vpc = self.vpc(sender.subnet);
-        if Index::local_services(vpc).any(|ip| ip == packet.destination) {
-            self.pass(Station::LocalService { vpc: vpc.id.clone() }, packet);
+        if let Some((_, answers)) = Index::local_services(vpc).find(|(ip, _)| *ip == packet.destination) {
+            let station = Station::LocalService { vpc: vpc.id.clone() };
+            if !answers {
+                return self.stop(station, packet, Reason::NoDnsSupport { vpc: vpc.id.clone() }, None);
+            }
+            self.pass(station, packet);
             return Ok(());
         }
         self.groups(Way::Out, sender, packet)?;

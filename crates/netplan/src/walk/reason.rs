@@ -66,6 +66,11 @@ pub enum Reason {
         /// The address.
         address: Ipv4Addr,
     },
+    /// It asks the resolver of a VPC that has none.
+    NoDnsSupport {
+        /// The VPC.
+        vpc: VpcId,
+    },
     /// An internet gateway takes only those who have a public address.
     NoPublicAddress {
         /// The sender's private address.
@@ -138,6 +143,7 @@ impl fmt::Display for Reason {
             Self::Blackhole { table } => write!(f, "its route in {table} is a black hole"),
             Self::UnusableTarget { table, problem } => write!(f, "its route in {table} cannot be used: {problem}"),
             Self::NobodyThere { vpc, address } => write!(f, "no interface in {vpc} has {address}"),
+            Self::NoDnsSupport { vpc } => write!(f, "{vpc} has enableDnsSupport off, so that its resolver is silent"),
             Self::NoPublicAddress { private } => {
                 write!(f, "{private} has no public address, and an internet gateway takes only those that have one")
             }

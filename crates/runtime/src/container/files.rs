@@ -15,8 +15,9 @@ pub(super) fn write(order: &Order, index: usize) -> io::Result<Vec<(PathBuf, &'s
     let hostname = order.hostname(index);
     let mut files =
         vec![("hosts", "/etc/hosts", hosts(order, index)), ("hostname", "/etc/hostname", format!("{hostname}\n"))];
-    let own_resolver = !container.dns_servers.is_empty() || !container.dns_search.is_empty();
-    if own_resolver {
+    // In a namespace of its own the image's or the host's file would name servers that mean nothing there.
+    let named = !container.dns_servers.is_empty() || !container.dns_search.is_empty();
+    if named || matches!(order.spec.network, Network::Namespace(_)) {
         let mut text = String::new();
         if !container.dns_search.is_empty() {
             let _ = writeln!(text, "search {}", container.dns_search.join(" "));

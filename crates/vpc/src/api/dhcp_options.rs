@@ -2,6 +2,7 @@
 
 use super::describe::{self, Kind, Selection, one};
 use super::{Ec2, begin, tags};
+use crate::names;
 use crate::rows::{DhcpOptions, Tags, Vpc};
 use crate::texts;
 use gateway::Context;
@@ -17,13 +18,8 @@ const MAX_SERVERS: usize = 4;
 
 /// The options of a region that nobody has changed.
 pub(crate) fn regions_own(region: &Region) -> DhcpOptions {
-    let domain = if region.as_str() == Region::DEFAULT {
-        "ec2.internal".to_owned()
-    } else {
-        format!("{region}.compute.internal")
-    };
     let options = vec![
-        ("domain-name".to_owned(), vec![domain]),
+        ("domain-name".to_owned(), vec![names::internal_domain(region)]),
         ("domain-name-servers".to_owned(), vec!["AmazonProvidedDNS".to_owned()]),
     ];
     DhcpOptions { id: DhcpOptionsId::generate(), options, tags: Tags::new() }

@@ -3,6 +3,7 @@
 use super::describe::{self, Kind, Selection, one};
 use super::{Ec2, begin, refuse, tags};
 use crate::intent::{self, NewInterface};
+use crate::names;
 use crate::query;
 use crate::rows::{InterfaceType, Route, RouteTable, SecurityGroup, Subnet, Tags, Target, Vpc, VpcEndpoint};
 use crate::texts;
@@ -11,10 +12,10 @@ use model::ec2;
 use std::sync::Arc;
 use store::{Tx, View};
 use types::id::{EniId, RouteTableId, SecurityGroupId, SubnetId, VpcEndpointId};
-use types::{ApiError, Region, Scope};
+use types::{ApiError, Scope};
 
 /// The services that have interface endpoints here.
-const INTERFACE_SERVICES: [&str; 12] = [
+const INTERFACE_SERVICES: [&str; 13] = [
     "application-autoscaling",
     "ec2",
     "ecr.api",
@@ -27,14 +28,10 @@ const INTERFACE_SERVICES: [&str; 12] = [
     "monitoring",
     "secretsmanager",
     "ssm",
+    "sts",
 ];
 /// The services that have gateway endpoints.
 const GATEWAY_SERVICES: [&str; 2] = ["dynamodb", "s3"];
-
-/// The last part of `com.amazonaws.<region>.<service>`.
-fn short_name<'a>(region: &Region, name: &'a str) -> Option<&'a str> {
-    name.strip_prefix("com.amazonaws.")?.strip_prefix(region.as_str())?.strip_prefix('.')
-}
 
 fn groups(view: &View, scope: &Scope, vpc: &Vpc, asked: &[String]) -> Result<Vec<SecurityGroupId>, ApiError> {
     if asked.is_empty() {
@@ -136,7 +133,7 @@ pub(crate) fn create(
     let (scope, now) = (cx.scope.clone(), cx.now);
     let tx = cx.tx();
     let vpc = tx.get::<Vpc>(&scope, &input.vpc_id).ok_or_else(|| texts::vpc_not_found(&input.vpc_id))?;
-    let short = short_name(&scope.region, &name).unwrap_or_default();
+    let short = names::short_service(&scope.region, &name).unwrap_or_default();
     let kind = input.vpc_endpoint_type.as_deref().unwrap_or("Gateway");
     let known = match kind {
         "Gateway" => GATEWAY_SERVICES.contains(&short),
@@ -241,12 +238,24 @@ fn show(view: &View, scope: &Scope, endpoint: &VpcEndpoint) -> ec2::VpcEndpoint 
             .then(|| ec2::DnsOptions { dns_record_ip_type: Some("ipv4".to_owned()), ..Default::default() }),
         private_dns_enabled: Some(endpoint.private_dns),
         requester_managed: Some(false),
-        // Names come with the VPC's resolver.
-        dns_entries: Some(Vec::new()),
+        dns_entries: Some(if interface { dns_entries(view, scope, endpoint) } else { Vec::new() }),
         creation_timestamp: Some(endpoint.created),
         tags: tags::shown(&endpoint.tags),
         ..Default::default()
     }
+}
+
+/// The name in all zones, in each, and the service's own where private DNS gives it.
+fn dns_entries(view: &View, scope: &Scope, endpoint: &VpcEndpoint) -> Vec<ec2::DnsEntry> {
+    let region = &scope.region;
+    let mut shown = vec![names::endpoint_name(region, endpoint, None)];
+    let interfaces = query::endpoint_interfaces(view, scope, endpoint);
+    shown.extend(interfaces.iter().map(|interface| names::endpoint_name(region, endpoint, Some(&interface.zone))));
+    if endpoint.private_dns {
+        let service = names::short_service(region, &endpoint.service).unwrap_or_default();
+        shown.push(names::private_dns_name(region, service));
+    }
+    shown.into_iter().map(|name| ec2::DnsEntry { dns_name: Some(name), ..Default::default() }).collect()
 }
 
 const KIND: Kind<VpcEndpoint> =
@@ -428,17 +437,16 @@ pub(crate) fn describe_services(
         if !named || !fits {
             continue;
         }
-        // `ecr.api` answers as api.ecr.<region>.amazonaws.com.
-        let label = short.split('.').rev().collect::<Vec<_>>().join(".");
-        let private = format!("{label}.{region}.amazonaws.com");
+        let private = names::private_dns_name(&region, short);
         let interface = kind == "Interface";
+        let base = if interface { names::endpoint_domain(&region, short) } else { private.clone() };
         details.push(ec2::ServiceDetail {
             service_name: Some(name),
             service_type: Some(vec![ec2::ServiceTypeDetail { service_type: Some(kind.to_owned()) }]),
             service_region: Some(region.to_string()),
             availability_zones: Some(region.zones()),
             owner: Some("amazon".to_owned()),
-            base_endpoint_dns_names: Some(vec![private.clone()]),
+            base_endpoint_dns_names: Some(vec![base]),
             private_dns_name: interface.then(|| private.clone()),
             private_dns_names: interface.then(|| vec![ec2::PrivateDnsDetails { private_dns_name: Some(private) }]),
             vpc_endpoint_policy_supported: Some(true),

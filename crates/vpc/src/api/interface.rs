@@ -3,6 +3,7 @@
 use super::describe::{self, Kind, Selection, maybe, one};
 use super::{Ec2, begin, refuse, subnet, tags};
 use crate::intent::{self, NewInterface, Secondary};
+use crate::names;
 use crate::query;
 use crate::rows::{Address, InterfaceType, NetworkInterface, SecurityGroup, Subnet, Vpc};
 use crate::texts;
@@ -12,7 +13,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use store::View;
 use types::id::SecurityGroupId;
-use types::{ApiError, Region, Scope};
+use types::{ApiError, Scope};
 use wire::Unit;
 
 pub(crate) fn create(
@@ -115,26 +116,10 @@ fn own(view: &View, scope: &Scope, id: &str) -> Result<Arc<NetworkInterface>, Ap
     }
 }
 
-/// `ip-10-0-1-4.ec2.internal`.
-fn private_name(region: &Region, ip: Ipv4Addr) -> String {
-    let dashed = ip.to_string().replace('.', "-");
-    if region.as_str() == Region::DEFAULT {
-        format!("ip-{dashed}.ec2.internal")
-    } else {
-        format!("ip-{dashed}.{region}.compute.internal")
-    }
-}
-
 /// `ec2-198-18-0-16.compute-1.amazonaws.com`, where the VPC gives public names.
 fn public_name(view: &View, scope: &Scope, interface: &NetworkInterface, ip: Ipv4Addr) -> Option<String> {
     let vpc = view.get::<Vpc>(scope, interface.vpc.as_str())?;
-    let dashed = ip.to_string().replace('.', "-");
-    let domain = if scope.region.as_str() == Region::DEFAULT {
-        "compute-1".to_owned()
-    } else {
-        format!("{}.compute", scope.region)
-    };
-    vpc.dns_hostnames.then(|| format!("ec2-{dashed}.{domain}.amazonaws.com"))
+    vpc.dns_hostnames.then(|| names::public_name(&scope.region, ip))
 }
 
 fn association(
@@ -187,7 +172,7 @@ fn shown_attachment(interface: &NetworkInterface) -> Option<ec2::NetworkInterfac
 fn show(view: &View, scope: &Scope, interface: &NetworkInterface) -> ec2::NetworkInterface {
     let primary = interface.private_ip();
     let names = view.get::<Vpc>(scope, interface.vpc.as_str()).is_some_and(|vpc| vpc.dns_hostnames);
-    let name = |ip: Ipv4Addr| names.then(|| private_name(&scope.region, ip));
+    let name = |ip: Ipv4Addr| names.then(|| names::private_name(&scope.region, ip));
     let private_ips = interface.private_ips.iter().map(|ip| ec2::NetworkInterfacePrivateIpAddress {
         association: association(view, scope, interface, *ip),
         primary: Some(Some(*ip) == primary),

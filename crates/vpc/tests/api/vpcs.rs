@@ -112,7 +112,9 @@ fn delete_default(world: &World) -> usize {
         let subnet_id = subnet.subnet_id.clone().unwrap_or_default();
         world.ok(world.handlers.delete_subnet, ec2::DeleteSubnetRequest { subnet_id, ..Default::default() });
     }
-    let input = ec2::DescribeInternetGatewaysRequest::default();
+    // One that an earlier default VPC came with may still be there.
+    let attached = ec2::Filter { name: Some("attachment.vpc-id".to_owned()), values: Some(vec![vpc.clone()]) };
+    let input = ec2::DescribeInternetGatewaysRequest { filters: Some(vec![attached]), ..Default::default() };
     let gateways = world.ok(world.handlers.describe_internet_gateways, input).internet_gateways.unwrap_or_default();
     let internet_gateway_id = gateways[0].internet_gateway_id.clone().unwrap_or_default();
     let input = ec2::DetachInternetGatewayRequest { internet_gateway_id, vpc_id: vpc.clone(), ..Default::default() };

@@ -222,6 +222,7 @@ impl Shower<'_> {
                 vpc: self.some(vpc),
                 ..code("NO_POSSIBLE_DESTINATION")
             },
+            Reason::NoDnsSupport { vpc } => ec2::Explanation { vpc: self.some(vpc), ..code("NO_POSSIBLE_DESTINATION") },
             Reason::NobodyOutside { address } | Reason::PrivateOutside { address } => {
                 ec2::Explanation { address: Some(address.to_string()), ..at("NO_POSSIBLE_DESTINATION") }
             }
