@@ -125,3 +125,18 @@ fn cbor_of_every_width_and_form_is_read() {
         assert!(decode(Protocol::Cbor, &TREE, bytes).is_err(), "{bytes:x?}");
     }
 }
+
+#[test]
+fn ec2_names_the_parameters_that_it_does_not_know() {
+    let refused = |form: &str| types::ApiError::from(decode(Protocol::Ec2, &TREE, form.as_bytes()).unwrap_err());
+    let error = refused("Action=X&Version=2016-11-15&Nope.1.Bar=2");
+    assert_eq!(
+        (error.code.as_str(), error.message.as_str()),
+        ("UnknownParameter", "The parameter Nope is not recognized")
+    );
+    for form in ["Action=X&Version=Y", "X-Amz-Signature=a&AWSAccessKeyId=b"] {
+        assert!(decode(Protocol::Ec2, &TREE, form.as_bytes()).is_ok(), "{form}");
+        assert!(decode(Protocol::Query, &TREE, form.as_bytes()).is_ok(), "{form}");
+    }
+    assert!(decode(Protocol::Query, &TREE, b"Nope=1").is_ok(), "other services pass over what they do not know");
+}

@@ -20,21 +20,29 @@ pub struct DecodeError {
     protocol: Protocol,
     /// The parameter at fault, where known.
     parameter: Option<String>,
+    /// Whether the operation has no such parameter.
+    unknown: bool,
 }
 
 impl DecodeError {
     fn new(protocol: Protocol, message: impl Into<String>) -> Self {
-        Self { message: message.into(), protocol, parameter: None }
+        Self { message: message.into(), protocol, parameter: None, unknown: false }
     }
 
     fn parameter(protocol: Protocol, parameter: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { message: message.into(), protocol, parameter: Some(parameter.into()) }
+        Self { message: message.into(), protocol, parameter: Some(parameter.into()), unknown: false }
+    }
+
+    fn unknown(protocol: Protocol, parameter: String) -> Self {
+        let message = format!("The parameter {parameter} is not recognized");
+        Self { message, protocol, parameter: Some(parameter), unknown: true }
     }
 }
 
 impl From<DecodeError> for ApiError {
     fn from(error: DecodeError) -> Self {
         match error.protocol {
+            Protocol::Ec2 if error.unknown => Self::new("UnknownParameter", error.message),
             Protocol::Ec2 if error.parameter.is_some() => Self::new("InvalidParameterValue", error.message),
             Protocol::Query if error.parameter.is_some() => Self::new("MalformedInput", error.message),
             Protocol::Query | Protocol::Ec2 => Self::new("MalformedQueryString", error.message),

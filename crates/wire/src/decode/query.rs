@@ -132,6 +132,23 @@ fn head(name: &str) -> &str {
     name.split('.').next().unwrap_or_default()
 }
 
+/// Whether a parameter is no operation's own but says which operation, and who asks. Source: EC2 API reference, "Common
+/// query parameters".
+fn is_envelope(name: &str) -> bool {
+    const OTHERS: [&str; 9] = [
+        "Action",
+        "Version",
+        "AWSAccessKeyId",
+        "Expires",
+        "SecurityToken",
+        "Signature",
+        "SignatureMethod",
+        "SignatureVersion",
+        "Timestamp",
+    ];
+    OTHERS.contains(&name) || name.starts_with("X-Amz-")
+}
+
 struct Reader<'a> {
     protocol: Protocol,
     path: Vec<&'a str>,
@@ -148,7 +165,14 @@ impl<'a> Reader<'a> {
             Kind::Structure(members) => {
                 let mut found = Vec::new();
                 for (name, child) in node.children() {
-                    let Some(position) = members.iter().position(|member| member.query == name) else { continue };
+                    let Some(position) = members.iter().position(|member| member.query == name) else {
+                        // EC2 alone minds what it does not know.
+                        if self.protocol == Protocol::Ec2 && !(self.path.is_empty() && is_envelope(name)) {
+                            self.path.push(name);
+                            return Err(DecodeError::unknown(self.protocol, self.path.join(".")));
+                        }
+                        continue;
+                    };
                     self.path.push(name);
                     if let Some(value) = self.read(members[position].schema, child)? {
                         found.push((position, value));
