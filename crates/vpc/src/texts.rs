@@ -242,6 +242,14 @@ pub(crate) fn same_permission_twice() -> ApiError {
     ApiError::new("InvalidParameterValue", "The same permission must not appear multiple times")
 }
 
+/// What a rule's description may not be.
+pub(crate) fn bad_rule_description() -> ApiError {
+    ApiError::new(
+        "InvalidParameterValue",
+        "Invalid rule description. Valid descriptions are strings less than 256 characters from the following set:  a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*",
+    )
+}
+
 /// A revocation of nothing.
 pub(crate) fn no_permissions() -> ApiError {
     ApiError::new("MissingParameter", "Either 'ipPermissions' or 'securityGroupRuleIds' should be provided.")

@@ -116,6 +116,9 @@ pub(super) fn describe(
     cx: &mut Context,
     input: DescribeLogGroupsRequest,
 ) -> Result<DescribeLogGroupsResponse, ApiError> {
+    if input.account_identifiers.is_some() || input.include_linked_accounts == Some(true) {
+        return Err(ApiError::not_implemented("log groups of linked accounts"));
+    }
     if input.log_group_name_prefix.is_some() && input.log_group_name_pattern.is_some() {
         return Err(texts::prefix_and_pattern());
     }

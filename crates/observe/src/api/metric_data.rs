@@ -24,6 +24,9 @@ pub(super) fn get(_: &Observe, cx: &mut Context, input: GetMetricDataInput) -> R
     if input.start_time >= input.end_time {
         return Err(texts::validation("The parameter StartTime must be less than the parameter EndTime."));
     }
+    if input.label_options.is_some() {
+        return Err(ApiError::not_implemented("time zones of metrics' labels"));
+    }
     if input.next_token.is_some() {
         return Err(texts::bad_metrics_token());
     }

@@ -36,6 +36,12 @@ pub(super) fn put(_: &Observe, cx: &mut Context, input: PutMetricDataInput) -> R
         let view = cx.view();
         let mut known: BTreeMap<String, Arc<Metric>> = BTreeMap::new();
         for (index, datum) in data.into_iter().enumerate() {
+            if datum.storage_resolution.is_some_and(|seconds| seconds != 1 && seconds != 60) {
+                return Err(texts::invalid_value(format!(
+                    "The parameter MetricData.member.{}.StorageResolution must be 1 or 60.",
+                    index + 1
+                )));
+            }
             let at = datum.timestamp.unwrap_or(now);
             let name = datum.metric_name.clone();
             let (point, dimensions) = point(datum, index + 1, now)?;
@@ -182,6 +188,9 @@ pub(super) fn dimensions(given: Vec<Dimension>, member: &str) -> Result<BTreeMap
 }
 
 pub(super) fn list(_: &Observe, cx: &mut Context, input: ListMetricsInput) -> Result<ListMetricsOutput, ApiError> {
+    if input.owning_account.is_some() || input.include_linked_accounts == Some(true) {
+        return Err(ApiError::not_implemented("metrics of linked accounts"));
+    }
     let after = input.next_token.as_deref().map(|token| page::key(token).ok_or_else(texts::bad_metrics_token));
     let after = after.transpose()?;
     let scope = cx.scope.clone();

@@ -414,6 +414,7 @@ pub(crate) fn describe_services(
     cx: &mut Context,
     input: ec2::DescribeVpcEndpointServicesRequest,
 ) -> Result<ec2::DescribeVpcEndpointServicesResult, ApiError> {
+    super::refuse(input.service_regions.is_some(), "endpoint services of other regions")?;
     begin(cx, input.dry_run)?;
     let region = cx.region().clone();
     let all = GATEWAY_SERVICES.iter().map(|short| (short, "Gateway"));

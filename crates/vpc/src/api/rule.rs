@@ -189,6 +189,9 @@ pub(crate) fn rules(
         let protocol = protocol(named)?;
         let (from_port, to_port) = ports(&protocol, permission.from_port, permission.to_port)?;
         let mut add = |peer, description: Option<String>| {
+            if description.as_ref().is_some_and(|text| text.len() > 255 || !security_group::allowed(text)) {
+                return Err(texts::bad_rule_description());
+            }
             let id = SecurityGroupRuleId::generate();
             // AWS takes an empty description for none.
             let description = description.filter(|text| !text.is_empty());
@@ -202,30 +205,32 @@ pub(crate) fn rules(
                 description,
                 tags: Tags::new(),
             });
+            Ok(())
         };
         for range in permission.ip_ranges.unwrap_or_default() {
             let text = range.cidr_ip.unwrap_or_default();
             let cidr: Ipv4Net = text.parse().map_err(|_| malformed(&text))?;
-            add(Peer::Ipv4(cidr.trunc().to_string()), range.description);
+            add(Peer::Ipv4(cidr.trunc().to_string()), range.description)?;
         }
         for range in permission.ipv6_ranges.unwrap_or_default() {
             let text = range.cidr_ipv6.unwrap_or_default();
             let cidr: Ipv6Net = text.parse().map_err(|_| malformed(&text))?;
-            add(Peer::Ipv6(cidr.trunc().to_string()), range.description);
+            add(Peer::Ipv6(cidr.trunc().to_string()), range.description)?;
         }
         for list in permission.prefix_list_ids.unwrap_or_default() {
             let id = list.prefix_list_id.unwrap_or_default();
             if !query::is_prefix_list(view, scope, &id) {
                 return Err(texts::prefix_list_not_found(&id));
             }
-            add(Peer::PrefixList(id), list.description);
+            add(Peer::PrefixList(id), list.description)?;
         }
         for pair in permission.user_id_group_pairs.unwrap_or_default() {
+            let own = pair.user_id.as_deref().is_none_or(|owner| owner == scope.account.as_str());
             let peer = match (&pair.group_id, &pair.group_name) {
                 (Some(id), _) => match view.get::<SecurityGroup>(scope, id) {
-                    Some(peer) if peer.vpc == group.vpc => peer,
+                    Some(peer) if peer.vpc == group.vpc && own => peer,
                     _ => {
-                        add(peered(view, scope, group, id)?, pair.description);
+                        add(peered(view, scope, group, id, pair.user_id.as_deref())?, pair.description)?;
                         continue;
                     }
                 },
@@ -236,7 +241,7 @@ pub(crate) fn rules(
                     .ok_or_else(|| texts::group_not_found(name))?,
                 (None, None) => return Err(texts::missing("groupId")),
             };
-            add(Peer::Group(peer.id.clone()), pair.description);
+            add(Peer::Group(peer.id.clone()), pair.description)?;
         }
     }
     if rules.is_empty() {
@@ -249,12 +254,13 @@ pub(crate) fn rules(
 }
 
 /// The group of that id beyond a peering connection of `group`'s VPC. Groups are not known in other regions.
-fn peered(view: &View, scope: &Scope, group: &SecurityGroup, id: &str) -> Result<Peer, ApiError> {
+fn peered(view: &View, scope: &Scope, group: &SecurityGroup, id: &str, owner: Option<&str>) -> Result<Peer, ApiError> {
     let connections = query::peerings(view, scope);
     let beyond = connections.iter().filter(|row| row.state == PeeringState::Active).filter_map(|row| {
         let side = row.beyond(&group.vpc)?;
         let peer = view.get::<SecurityGroup>(&side.scope, id)?;
-        (side.scope.region == scope.region && peer.vpc == side.vpc).then(|| PeeredGroup {
+        let wanted = owner.is_none_or(|owner| owner == side.scope.account.as_str());
+        (wanted && side.scope.region == scope.region && peer.vpc == side.vpc).then(|| PeeredGroup {
             group: peer.id.clone(),
             account: side.scope.account.clone(),
             vpc: side.vpc.clone(),
@@ -263,7 +269,8 @@ fn peered(view: &View, scope: &Scope, group: &SecurityGroup, id: &str) -> Result
     });
     let found = beyond.map(Peer::Peered).next();
     found.ok_or_else(|| {
-        if view.contains::<SecurityGroup>(scope, id) {
+        let own = owner.is_none_or(|owner| owner == scope.account.as_str());
+        if own && view.contains::<SecurityGroup>(scope, id) {
             ApiError::new(
                 "InvalidGroup.NotFound",
                 "You have specified two resources that belong to different networks.",

@@ -18,7 +18,7 @@ use types::{ApiError, Scope};
 const MAX_GROUPS: usize = 2500;
 
 /// The characters that names and descriptions may have. Source: EC2 API reference, CreateSecurityGroup.
-fn allowed(text: &str) -> bool {
+pub(crate) fn allowed(text: &str) -> bool {
     text.chars().all(|c| c.is_ascii_alphanumeric() || " ._-:/()#,@[]+=&;{}!$*".contains(c))
 }
 

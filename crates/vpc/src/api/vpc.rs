@@ -171,7 +171,8 @@ pub(crate) fn create(
             || input.ipv6_pool.is_some(),
         "IPv6 blocks of VPCs",
     )?;
-    refuse(input.ipv4_ipam_pool_id.is_some() || input.ipv6_ipam_pool_id.is_some(), "IPAM pools")?;
+    let sized = input.ipv4_netmask_length.is_some() || input.ipv6_netmask_length.is_some();
+    refuse(sized || input.ipv4_ipam_pool_id.is_some() || input.ipv6_ipam_pool_id.is_some(), "IPAM pools")?;
     refuse(input.vpc_encryption_control.is_some(), "VPC encryption control")?;
     let text = input.cidr_block.as_deref().ok_or_else(|| texts::missing("cidrBlock"))?;
     let cidr = block(text)?;
