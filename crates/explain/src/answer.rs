@@ -91,13 +91,14 @@ impl Answer {
         let (to, known_port) = title(&end, question)?;
         let (protocol, port, port_because) = packet(question, known_port)?;
         let mut ways = Vec::new();
-        let mut more = 0;
+        let (mut more, mut itself) = (0, false);
         for start in &starts {
             for place in goals(&end, start, view, ground, &state) {
                 // Who asks itself sends nothing.
                 if place.address == start.place.address
                     || (start.place.interface.is_some() && place.interface == start.place.interface)
                 {
+                    itself = true;
                     continue;
                 }
                 if ways.len() == WAYS {
@@ -108,7 +109,11 @@ impl Answer {
             }
         }
         if ways.is_empty() {
-            return Err(Error::Unfit(format!("{from} and {to} are one and the same: nothing is sent between them")));
+            return Err(Error::Unfit(if itself {
+                format!("{from} and {to} are one and the same: nothing is sent between them")
+            } else {
+                format!("{from} or {to} has no address yet: ask again in a moment")
+            }));
         }
         let names = names::of(
             view,

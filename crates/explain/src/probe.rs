@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use store::Store;
 use tokio::net::{TcpStream, UdpSocket};
+use tokio::task::block_in_place;
 use tokio::time::timeout;
 
 /// How long an answer that is expected may take before the question is asked once more: TCP does so after a second.
@@ -70,7 +71,8 @@ pub async fn answer(question: &Question, store: &Store, fabric: &Fabric) -> Resu
 
 async fn attempt(question: &Question, store: &Store, fabric: &Fabric) -> Result<Answer, Error> {
     let view = store.view();
-    let mut answer = Answer::to(question, &view, fabric.ground())?;
+    // Walks through a large network take a while, and other requests go on meanwhile.
+    let mut answer = block_in_place(|| Answer::to(question, &view, fabric.ground()))?;
     let state = vpc::controller::network_state(&view, fabric.ground());
     let (protocol, port) = (answer.protocol, answer.port);
     let probes = answer.ways.iter().zip(0..).map(|(way, n)| probe(way, n, protocol, port, &state, fabric));

@@ -288,6 +288,8 @@ fn what_cannot_be_answered_says_what_to_do_next() {
     assert!(told("eni-00000001", "internet").contains("where a path may start"));
     assert!(told("eni-00000001", "eni-00000001:80").contains("one and the same"));
     assert!(told("eni-00000001", "eni-00000002:99999").contains("from 1 to 65535"));
+    world.put(NetworkInterface { private_ips: Vec::new(), ..interface(3, "new") });
+    assert!(told("eni-00000003", "eni-00000002:80").contains("has no address yet"));
     let udp = Question::parse("eni-00000001", "eni-00000002", Some("udp")).unwrap();
     let ground = Ground { instance: "0123abcd".to_owned(), pool: "198.18.0.0/20".parse().unwrap() };
     let refused = Answer::to(&udp, &world.0.view(), &ground).unwrap_err().to_string();

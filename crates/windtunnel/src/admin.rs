@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use store::Store;
+use tokio::task::block_in_place;
 
 /// Answers requests under `/_windtunnel/`.
 pub(crate) struct Admin {
@@ -83,7 +84,8 @@ impl Admin {
         let answer = match Question::parse(&from, &to, protocol.as_deref()) {
             Err(error) => Err(error),
             Ok(question) if probe => explain::probe::answer(&question, &self.store, &self.fabric).await,
-            Ok(question) => Answer::to(&question, &self.store.view(), self.fabric.ground()),
+            // Walks through a large network take a while, and other requests go on meanwhile.
+            Ok(question) => block_in_place(|| Answer::to(&question, &self.store.view(), self.fabric.ground())),
         };
         match answer {
             Ok(answer) => json_page(&json!(answer)),
