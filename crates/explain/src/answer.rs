@@ -93,7 +93,7 @@ impl Answer {
         let mut ways = Vec::new();
         let (mut more, mut itself) = (0, false);
         for start in &starts {
-            for place in goals(&end, start, view, ground, &state) {
+            for place in goals(&end, start, view, ground, &state)? {
                 // Who asks itself sends nothing.
                 if place.address == start.place.address
                     || (start.place.interface.is_some() && place.interface == start.place.interface)
@@ -160,8 +160,10 @@ fn starts(question: &Question, view: &View, ground: &Ground) -> Result<(String, 
             None => return Ok((address.to_string(), vec![outside(address, "outside of all VPCs")])),
         },
         Found::Somebody(somebody) => somebody,
-        Found::Service { title, .. } => {
-            return Err(Error::Unfit(format!("{title} starts no connections: name a task, a load balancer or an eni")));
+        Found::Name(name) => {
+            return Err(Error::Unfit(format!(
+                "{name} is no place to start from: name a task, a load balancer or an eni"
+            )));
         }
     };
     let start = |member: &Member| {
@@ -202,7 +204,8 @@ fn title(end: &Found, question: &Question) -> Result<(String, Option<KnownPort>)
         }
         Found::Address(_) => (question.to.clone(), None),
         Found::Somebody(somebody) => (somebody.title.clone(), somebody.port),
-        Found::Service { title, .. } => (title.clone(), Some(HTTPS)),
+        Found::Name(name) if is_service(name) => (name.clone(), Some(HTTPS)),
+        Found::Name(name) => (name.clone(), None),
     })
 }
 
@@ -222,7 +225,7 @@ fn packet(question: &Question, known: Option<KnownPort>) -> Result<(Protocol, Op
 }
 
 /// The addresses that the end has for those who start there.
-fn goals(end: &Found, start: &Start, view: &View, ground: &Ground, state: &NetworkState) -> Vec<Place> {
+fn goals(end: &Found, start: &Start, view: &View, ground: &Ground, state: &NetworkState) -> Result<Vec<Place>, Error> {
     let bare = |address: Ipv4Addr| {
         let in_vpc = |(scope, vpc): &(Scope, VpcId)| vpc::query::interface_by_ip(view, scope, vpc, address);
         let interface = start.vpc.as_ref().and_then(in_vpc);
@@ -235,17 +238,28 @@ fn goals(end: &Found, start: &Start, view: &View, ground: &Ground, state: &Netwo
             _ => Place { address, interface: None, namespace: None, what: String::new() },
         }
     };
-    match end {
+    Ok(match end {
         Found::Internet => Vec::new(),
         Found::Address(address) => vec![bare(*address)],
         Found::Somebody(somebody) => {
-            somebody.members.iter().filter_map(|m| goal(somebody, m, start, view, state)).collect()
+            somebody.members.iter().filter_map(|member| goal(somebody, member, start, view, state)).collect()
         }
-        Found::Service { service, region, .. } => {
-            let from = start.vpc.as_ref().map(|(scope, vpc)| (scope, vpc));
-            places::service_addresses(view, ground, from, service, region).into_iter().map(bare).collect()
+        Found::Name(name) => {
+            let Some((scope, vpc)) = &start.vpc else {
+                return Err(Error::Unfit(format!(
+                    "{name} means something to those in a VPC alone: from outside, name an address or a load balancer"
+                )));
+            };
+            let asker = start.place.address;
+            places::resolve(view, ground, (scope, vpc), asker, name)?.into_iter().map(bare).collect()
         }
-    }
+    })
+}
+
+/// Whether a name is a service's of AWS's, and not a host's.
+fn is_service(name: &str) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    name.strip_suffix(".amazonaws.com").is_some_and(|labels| !labels.starts_with("ec2-"))
 }
 
 /// A member's address: the private one within its VPC and beyond a peering connection, elsewhere the public one. A name

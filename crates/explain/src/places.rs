@@ -5,12 +5,13 @@ use crate::names::{find, owner, task_title};
 use ecs::rows::{DefinitionRow, ServiceRow, TASKS_BY_SERVICE, TaskRow};
 use elb::rows::{Listener, LoadBalancer};
 use netplan::Ground;
+use resolver::{Answer, Kind, Zone};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use store::View;
 use types::Scope;
 use types::id::{EniId, VpcId};
-use vpc::rows::{Address, NetworkInterface, VpcEndpoint};
+use vpc::rows::{Address, NetworkInterface};
 
 /// The shortest beginning of a task's id that stands for it.
 const SHORTEST: usize = 6;
@@ -35,8 +36,8 @@ pub(crate) enum Found {
     Address(Ipv4Addr),
     /// Somebody in a VPC.
     Somebody(Somebody),
-    /// One of AWS's services, by the last part of `com.amazonaws.<region>.<service>`.
-    Service { title: String, service: String, region: String },
+    /// A name of DNS's, which the resolver of the VPC where a path starts knows.
+    Name(String),
 }
 
 /// A port that nobody named.
@@ -71,9 +72,6 @@ pub(crate) fn find_end(view: &View, text: &str) -> Result<Found, Error> {
     if let Some(id) = EniId::parse(text) {
         return interface(view, &id).map(Found::Somebody);
     }
-    if let Some(found) = service_of_aws(text) {
-        return Ok(found);
-    }
     let (kind, name) = match text.split_once('/') {
         Some((kind, name)) if KINDS.contains(&kind) => (Some(kind), name),
         _ => (None, text),
@@ -93,6 +91,7 @@ pub(crate) fn find_end(view: &View, text: &str) -> Result<Found, Error> {
     match (found.pop(), found.is_empty()) {
         (Some(one), true) => Ok(Found::Somebody(one)),
         (Some(_), false) => Err(Error::Ambiguous { text: text.to_owned(), candidates }),
+        (None, _) if text.contains('.') && !text.contains(['/', ':']) => Ok(Found::Name(text.to_owned())),
         (None, _) => Err(not_found(text)),
     }
 }
@@ -264,44 +263,23 @@ fn balancers(view: &View, name: &str) -> Vec<Somebody> {
     called.map(one).collect()
 }
 
-/// `api.ecr.us-east-1.amazonaws.com` and the like.
-fn service_of_aws(name: &str) -> Option<Found> {
-    let lower = name.trim_end_matches('.').to_ascii_lowercase();
-    let labels = lower.strip_suffix(".amazonaws.com")?;
-    let (labels, region) = labels.rsplit_once('.')?;
-    let service = match labels.rsplit_once('.') {
-        None => labels.to_owned(),
-        Some(("api", "ecr")) => "ecr.api".to_owned(),
-        Some((registry, "ecr")) if registry.rsplit_once('.').is_some_and(|(_, last)| last == "dkr") => {
-            "ecr.dkr".to_owned()
-        }
-        // A bucket's name.
-        Some((_, "s3")) => "s3".to_owned(),
-        Some(_) => return None,
-    };
-    // A load balancer's name has a label more.
-    (labels != "elb").then(|| Found::Service { title: lower.clone(), service, region: region.to_owned() })
-}
-
-/// Where a service of AWS's answers those in a VPC: at an interface endpoint with private DNS, or else outside.
-pub(crate) fn service_addresses(
+/// The addresses that a name means for an interface with the address `asker` in a VPC.
+pub(crate) fn resolve(
     view: &View,
     ground: &Ground,
-    from: Option<(&Scope, &VpcId)>,
-    service: &str,
-    region: &str,
-) -> Vec<Ipv4Addr> {
-    let here = from.filter(|(scope, _)| scope.region.as_str() == region);
-    let name = format!("com.amazonaws.{region}.{service}");
-    let at_endpoint = here.and_then(|(scope, vpc)| {
-        let mut endpoints = view.by_index(&VpcEndpoint::BY_VPC, scope, vpc.as_str());
-        let endpoint = endpoints.find(|row| row.service == name && row.kind == "Interface" && row.private_dns)?;
-        let interfaces =
-            endpoint.interfaces.iter().filter_map(|(_, id)| vpc::query::interface(view, scope, id.as_str()));
-        Some(interfaces.filter_map(|row| row.private_ip()).collect())
-    });
-    at_endpoint.unwrap_or_else(|| {
-        let behind_gateways = matches!(service, "s3" | "dynamodb");
-        vec![if behind_gateways { ground.gateway_endpoint_address() } else { ground.service_address() }]
-    })
+    (scope, vpc): (&Scope, &VpcId),
+    asker: Ipv4Addr,
+    name: &str,
+) -> Result<Vec<Ipv4Addr>, Error> {
+    let zone = Zone::of(view, scope, vpc.as_str(), ground).filter(Zone::answers);
+    let Some(zone) = zone else {
+        return Err(Error::Unfit(format!("nobody answers questions of names in {vpc}: its enableDnsSupport is off")));
+    };
+    match zone.answer(asker, name, Kind::A, 0) {
+        Answer::Addresses(addresses) => Ok(addresses),
+        _ => Err(Error::NotFound {
+            what: format!("address of {name} in {vpc}"),
+            next: "Only AWS's names and the VPC's own exist here.".to_owned(),
+        }),
+    }
 }

@@ -285,6 +285,10 @@ fn what_cannot_be_answered_says_what_to_do_next() {
     assert!(told("sg-00000001", "10.0.2.10").contains("A path goes between interfaces"));
     assert!(told("eni-0000000f", "10.0.2.10").contains("describe-network-interfaces"));
     assert!(told("10.0.9.9", "10.0.2.10").contains("no interface with 10.0.9.9"));
+    assert!(
+        told("eni-00000001", "nothing.us-east-1.amazonaws.com").contains("Only AWS's names and the VPC's own exist")
+    );
+    assert!(told("internet", "api.ecr.us-east-1.amazonaws.com").contains("from outside, name an address"));
     assert!(told("eni-00000001", "internet").contains("where a path may start"));
     assert!(told("eni-00000001", "eni-00000001:80").contains("one and the same"));
     assert!(told("eni-00000001", "eni-00000002:99999").contains("from 1 to 65535"));
