@@ -83,7 +83,8 @@ impl Gateway {
     pub async fn serve(self, listener: TcpListener, mut stop: watch::Receiver<bool>) {
         let graceful = GracefulShutdown::new();
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+        // A client that has said all that it will still wants its answer.
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).half_close(true);
         builder.http2().timer(TokioTimer::new()).max_concurrent_streams(128);
         loop {
             let accepted = tokio::select! {

@@ -134,6 +134,7 @@ async fn serve(listener: TcpListener, endpoint: Arc<Endpoint>, vpc: String) {
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_PATIENCE)
+                .half_close(true)
                 .serve_connection(TokioIo::new(stream), service);
             // A client that goes away harms nobody.
             let _ = connection.await;
