@@ -11,6 +11,7 @@ mod harness;
 mod stories {
     mod bad_input;
     mod clients;
+    mod credentials;
     mod demo;
     mod explain;
     mod first_steps;

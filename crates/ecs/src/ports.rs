@@ -55,6 +55,7 @@ pub struct EniRequest<'a> {
 }
 
 /// The VPC.
+#[async_trait::async_trait]
 pub trait Network: Send + Sync {
     /// The subnet, if there is one.
     fn subnet(&self, view: &View, scope: &Scope, id: &str) -> Option<Subnet>;
@@ -66,6 +67,8 @@ pub trait Network: Send + Sync {
     fn create(&self, tx: &mut Tx, scope: &Scope, request: &EniRequest) -> Result<EniRow, String>;
     /// Whether the interface stands in its namespace, ready for packets.
     fn is_attached(&self, view: &View, scope: &Scope, eni: &str) -> bool;
+    /// Waits until credentials and metadata are answered in the namespace, or it is clear that they will not soon be.
+    async fn await_metadata(&self, netns: &str);
     /// Takes the intent back. One that is gone is no error.
     fn delete(&self, tx: &mut Tx, scope: &Scope, eni: &str);
     /// Where the namespace is mounted.

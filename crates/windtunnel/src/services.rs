@@ -68,7 +68,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
 
     let reach = Reach::new(fabric.clone(), store.clone(), clock.clone(), *pace);
     let ports = ecs::Ports {
-        network: Arc::new(RealNetwork::new(fabric.clone())),
+        network: Arc::new(RealNetwork::new(fabric.clone(), reach.clone())),
         targets: Arc::new(RealTargets),
         images: Arc::new(RealImages::new(blobs.clone(), host, reach.clone())),
         logs: Arc::new(RealLogs::new(store.clone(), reach.clone())),

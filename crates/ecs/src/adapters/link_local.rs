@@ -26,13 +26,13 @@ use types::id::VpcId;
 use vpc::rows::{NetworkInterface, Vpc};
 
 /// Where tasks look for their credentials and metadata.
-const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)), 80);
+pub(super) const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)), 80);
 /// Connections of one VPC at a time.
 const MOST_CONNECTIONS: usize = 512;
 /// How long a request's head may take.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 /// A look again while the router does not stand yet.
-const POLL: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_millis(50);
 
 /// Keeps a listener in each VPC. Its key is the VPC's id.
 pub struct LinkLocal {

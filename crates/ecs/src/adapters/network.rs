@@ -1,7 +1,9 @@
 //! The network port on the `vpc` crate and the fabric.
 
+use super::Reach;
 use crate::ports::{EniRequest, Network, Subnet};
 use crate::rows::EniRow;
+use async_trait::async_trait;
 use fabric::Fabric;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,17 +16,19 @@ use vpc::rows::{InterfaceState, InterfaceType, NetworkInterface};
 /// Subnets and interfaces as the EC2 API has them.
 pub struct RealNetwork {
     fabric: Arc<Fabric>,
+    reach: Reach,
     pool: PublicPool,
 }
 
 impl RealNetwork {
     /// The port on this fabric.
-    pub fn new(fabric: Arc<Fabric>) -> Self {
+    pub fn new(fabric: Arc<Fabric>, reach: Reach) -> Self {
         let pool = PublicPool::new(fabric.ground());
-        Self { fabric, pool }
+        Self { fabric, reach, pool }
     }
 }
 
+#[async_trait]
 impl Network for RealNetwork {
     fn subnet(&self, view: &View, scope: &Scope, id: &str) -> Option<Subnet> {
         let subnet = vpc::query::subnet(view, scope, id)?;
@@ -74,6 +78,10 @@ impl Network for RealNetwork {
 
     fn is_attached(&self, view: &View, scope: &Scope, eni: &str) -> bool {
         vpc::query::interface(view, scope, eni).is_some_and(|interface| interface.state == InterfaceState::Attached)
+    }
+
+    async fn await_metadata(&self, netns: &str) {
+        self.reach.await_metadata(netns).await;
     }
 
     fn delete(&self, tx: &mut Tx, scope: &Scope, eni: &str) {

@@ -17,6 +17,9 @@ use types::{Clock, Pace, Scope};
 const ATTEMPTS: usize = 3;
 /// How long one attempt waits, to be told an address and to connect.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// How often, and after which pause, it is looked whether metadata is served: for five seconds at most.
+const METADATA_LOOKS: u32 = 250;
+const METADATA_PAUSE: Duration = Duration::from_millis(20);
 /// Where AWS's services listen.
 const PORT: u16 = 443;
 
@@ -84,6 +87,22 @@ impl Reach {
             }
         }
         Err(failure)
+    }
+
+    /// Waits until somebody listens at the address of credentials and metadata. The listener follows the VPC's router,
+    /// which may have been made a moment ago for this very task; its applications ask at once, and do not all ask again.
+    pub(super) async fn await_metadata(&self, netns: &str) {
+        for _ in 0..METADATA_LOOKS {
+            let (fabric, name) = (self.fabric.clone(), netns.to_owned());
+            let begun =
+                tokio::task::spawn_blocking(move || fabric.connect_tcp(&name, super::link_local::ADDRESS)).await;
+            if let Ok(Ok(stream)) = begun
+                && self.finish(stream).await.is_ok()
+            {
+                return;
+            }
+            self.clock.sleep(METADATA_PAUSE).await;
+        }
     }
 
     async fn finish(&self, stream: std::net::TcpStream) -> std::io::Result<()> {

@@ -83,6 +83,7 @@ impl TaskController {
         if wanted.is_none_or(|fresh| fresh.desired == DesiredStatus::Stopped) {
             return Ok(Step::Again);
         }
+        self.control.ports.network.await_metadata(&netns).await;
         let netns = self.control.ports.network.netns_path(&netns);
         let Some(spec) = spec::task(scope, row, &definition, netns, resolved, self.control.pace) else {
             return self

@@ -70,6 +70,7 @@ impl Outside {
     }
 }
 
+#[async_trait]
 impl Network for Outside {
     fn subnet(&self, _: &View, _: &Scope, id: &str) -> Option<Subnet> {
         let zone = id.strip_prefix("subnet-")?;
@@ -108,6 +109,8 @@ impl Network for Outside {
         let now = self.clock.now();
         self.state().enis.values().any(|(row, at)| row.id == eni && now.since(*at) >= Duration::from_millis(500))
     }
+
+    async fn await_metadata(&self, _: &str) {}
 
     fn delete(&self, _: &mut Tx, _: &Scope, eni: &str) {
         self.state().enis.retain(|_, (row, _)| row.id != eni);
