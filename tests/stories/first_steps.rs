@@ -158,6 +158,18 @@ fn ctrl_c_while_it_starts_leaves_nothing() {
     }
 }
 
+#[test]
+fn the_end_of_the_terminal_ends_the_server_in_order() {
+    if !possible(&[]) {
+        return;
+    }
+    let mut server = Server::start();
+    let processes = server.traces.processes();
+    let status = server.end(Signal::SIGHUP);
+    assert!(status.success(), "expected SIGHUP to be a clean end, but: {status}");
+    server.assert_host_as_before(&processes);
+}
+
 /// What starts the server may stop listening to what it says.
 #[test]
 fn a_server_that_nobody_listens_to_serves_and_leaves_nothing() {

@@ -74,17 +74,20 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, String>>) -> Resu
     runtime.map_err(|error| format!("cannot start the async runtime: {error}"))?.block_on(work)
 }
 
-/// SIGINT and SIGTERM, heeded from the moment when this is made: one that comes while the server starts ends it in an
+/// SIGINT, SIGTERM and the end of the terminal, heeded from the moment when this is made: one that comes while the server starts ends it in an
 /// orderly way as soon as it has started, and not halfway with things made on the host.
 pub(crate) struct EndSignals {
     interrupt: Signal,
     terminate: Signal,
+    /// None under `nohup`, which has the end of the terminal ignored.
+    hangup: Option<Signal>,
 }
 
 impl EndSignals {
     pub(crate) fn listen() -> Result<Self, String> {
         let handler = |kind| signal(kind).map_err(|error| format!("cannot handle signals: {error}"));
-        Ok(Self { interrupt: handler(SignalKind::interrupt())?, terminate: handler(SignalKind::terminate())? })
+        let hangup = if ignores_hangup() { None } else { Some(handler(SignalKind::hangup())?) };
+        Ok(Self { interrupt: handler(SignalKind::interrupt())?, terminate: handler(SignalKind::terminate())?, hangup })
     }
 
     /// Ends with the first of them that has come since.
@@ -92,8 +95,21 @@ impl EndSignals {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = async {
+                match &mut self.hangup {
+                    Some(hangup) => hangup.recv().await,
+                    None => std::future::pending().await,
+                }
+            } => {}
         }
     }
+}
+
+/// Whether whoever started this process has SIGHUP ignored.
+fn ignores_hangup() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).is_some_and(|bits| bits & 1 != 0)
 }
 
 /// Logs to standard error, at the level of `WINDTUNNEL_LOG` (default `warn`).
