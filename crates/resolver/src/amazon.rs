@@ -2,30 +2,17 @@
 
 use types::Region;
 use vpc::names::AMAZON;
+use vpc::query::{GATEWAY_SERVICES, INTERFACE_SERVICES};
 
-/// The services whose regional names are known: what is here, and what endpoints are for. By the last part of
-/// `com.amazonaws.<region>.<service>`.
-const REGIONAL: [&str; 17] = [
-    "acm",
-    "application-autoscaling",
-    "dynamodb",
-    "ec2",
-    "ecr.api",
-    "ecr.dkr",
-    "ecs",
-    "ecs-agent",
-    "ecs-telemetry",
-    "elasticloadbalancing",
-    "iam",
-    "logs",
-    "monitoring",
-    "s3",
-    "secretsmanager",
-    "ssm",
-    "sts",
-];
+/// The services that have regional names and no endpoints in VPCs.
+const WITHOUT_ENDPOINTS: [&str; 2] = ["acm", "iam"];
 /// Those that have a name without a region.
 const GLOBAL: [&str; 3] = ["iam", "s3", "sts"];
+
+/// The services whose regional names are known, by the last part of `com.amazonaws.<region>.<service>`.
+fn regional() -> impl Iterator<Item = &'static str> {
+    INTERFACE_SERVICES.into_iter().chain(GATEWAY_SERVICES).chain(WITHOUT_ENDPOINTS)
+}
 
 /// A service, as a name means it.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,8 +38,7 @@ pub(crate) fn parse(name: &str) -> Option<Named> {
     }
     let (labels, region) = labels.rsplit_once('.')?;
     let region = region.parse::<Region>().ok().filter(looks_like_a_region)?;
-    let service =
-        REGIONAL.into_iter().find(|service| is_called(labels, service, &vpc::names::service_label(service)))?;
+    let service = regional().find(|service| is_called(labels, service, &vpc::names::service_label(service)))?;
     // IAM has no regional name.
     (service != "iam").then_some(Named { region: Some(region), service })
 }

@@ -11,6 +11,26 @@ use store::View;
 use types::id::{SubnetId, VpcId};
 use types::{Region, Scope};
 
+/// The services that have interface endpoints here.
+pub const INTERFACE_SERVICES: [&str; 13] = [
+    "application-autoscaling",
+    "ec2",
+    "ecr.api",
+    "ecr.dkr",
+    "ecs",
+    "ecs-agent",
+    "ecs-telemetry",
+    "elasticloadbalancing",
+    "logs",
+    "monitoring",
+    "secretsmanager",
+    "ssm",
+    "sts",
+];
+
+/// The services that have gateway endpoints.
+pub const GATEWAY_SERVICES: [&str; 2] = ["dynamodb", "s3"];
+
 /// The subnet of that id.
 pub fn subnet(view: &View, scope: &Scope, id: &str) -> Option<Arc<Subnet>> {
     view.get(scope, id)

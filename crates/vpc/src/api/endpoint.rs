@@ -4,7 +4,7 @@ use super::describe::{self, Kind, Selection, one};
 use super::{Ec2, begin, refuse, tags};
 use crate::intent::{self, NewInterface};
 use crate::names;
-use crate::query;
+use crate::query::{self, GATEWAY_SERVICES, INTERFACE_SERVICES};
 use crate::rows::{InterfaceType, Route, RouteTable, SecurityGroup, Subnet, Tags, Target, Vpc, VpcEndpoint};
 use crate::texts;
 use gateway::Context;
@@ -13,25 +13,6 @@ use std::sync::Arc;
 use store::{Tx, View};
 use types::id::{EniId, RouteTableId, SecurityGroupId, SubnetId, VpcEndpointId};
 use types::{ApiError, Scope};
-
-/// The services that have interface endpoints here.
-const INTERFACE_SERVICES: [&str; 13] = [
-    "application-autoscaling",
-    "ec2",
-    "ecr.api",
-    "ecr.dkr",
-    "ecs",
-    "ecs-agent",
-    "ecs-telemetry",
-    "elasticloadbalancing",
-    "logs",
-    "monitoring",
-    "secretsmanager",
-    "ssm",
-    "sts",
-];
-/// The services that have gateway endpoints.
-const GATEWAY_SERVICES: [&str; 2] = ["dynamodb", "s3"];
 
 fn groups(view: &View, scope: &Scope, vpc: &Vpc, asked: &[String]) -> Result<Vec<SecurityGroupId>, ApiError> {
     if asked.is_empty() {
