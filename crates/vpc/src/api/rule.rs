@@ -138,6 +138,7 @@ struct Flat {
     to_port: Option<i32>,
     cidr: Option<String>,
     group_name: Option<String>,
+    group_owner: Option<String>,
 }
 
 macro_rules! flat {
@@ -148,6 +149,7 @@ macro_rules! flat {
             to_port: $input.to_port,
             cidr: $input.cidr_ip.take(),
             group_name: $input.source_security_group_name.take(),
+            group_owner: $input.source_security_group_owner_id.take(),
         }
     };
 }
@@ -157,7 +159,8 @@ impl Flat {
     fn and(self, permissions: Option<Vec<ec2::IpPermission>>) -> Vec<ec2::IpPermission> {
         let mut all = permissions.unwrap_or_default();
         if self.protocol.is_some() || self.cidr.is_some() || self.group_name.is_some() {
-            let group = |name: String| ec2::UserIdGroupPair { group_name: Some(name), ..Default::default() };
+            let owner = self.group_owner;
+            let group = |name| ec2::UserIdGroupPair { group_name: Some(name), user_id: owner, ..Default::default() };
             all.push(ec2::IpPermission {
                 // A source group alone means every protocol.
                 ip_protocol: self.protocol.or_else(|| Some("-1".to_owned())),
@@ -234,6 +237,8 @@ pub(crate) fn rules(
                         continue;
                     }
                 },
+                // Of another account's groups only ids are known.
+                (None, Some(name)) if !own => return Err(texts::group_not_found(name)),
                 (None, Some(name)) => view
                     .by_index(&SecurityGroup::BY_VPC, scope, group.vpc.as_str())
                     .find(|other| other.name == *name)
