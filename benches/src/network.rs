@@ -11,7 +11,8 @@ use fabric::{Fabric, FabricConfig};
 use ipnet::{IpNet, Ipv4Net};
 use netplan::{
     Action, Attachment, Chain, FabricPlan, GroupRule, InterfaceAddress, MacAddress, Match, NetworkAcl,
-    NetworkInterface, NetworkState, Peer, PortRange, RouteTable, Rule, SecurityGroup, Subnet, Traffic, Verdict, Vpc,
+    NetworkInterface, NetworkState, Peer, PlanParts, Planner, PortRange, RouteTable, Rule, SecurityGroup, Subnet,
+    Traffic, Verdict, Vpc,
 };
 use nix::sched::{CloneFlags, unshare};
 use std::io::{Read, Write};
@@ -63,7 +64,7 @@ impl Ground {
         Ok(Self { fabric, _folder: folder })
     }
 
-    fn apply(&self, plan: &FabricPlan) -> Outcome {
+    fn apply(&self, plan: impl Into<PlanParts>) -> Outcome {
         self.fabric.apply(plan).map(|_| ()).map_err(|error| error.to_string())
     }
 }
@@ -170,8 +171,9 @@ fn changes(figures: &mut Figures) -> Outcome {
         let ground = Ground::new()?;
         let before = taken_kib();
         let mut state = network(&ground.fabric, interfaces);
-        let plan = netplan::compile(&state);
-        if let Some(omitted) = plan.omitted.first() {
+        let mut planner = Planner::default();
+        let plan = planner.plan(&state);
+        if let Some(omitted) = plan.omitted().first() {
             return Err(format!("the plan is not whole: {omitted}"));
         }
         ground.apply(&plan)?;
@@ -179,9 +181,9 @@ fn changes(figures: &mut Figures) -> Outcome {
         each.add(OURS, (taken_kib() - before) / interfaces as f64);
         let (mut more, mut rule) = (Vec::new(), Vec::new());
         for n in 0..CHANGES {
-            let timed = |state: &NetworkState| -> Outcome<f64> {
+            let mut timed = |state: &NetworkState| -> Outcome<f64> {
                 let begun = Instant::now();
-                ground.apply(&netplan::compile(state))?;
+                ground.apply(&planner.plan(state))?;
                 Ok(begun.elapsed().as_secs_f64() * 1e3)
             };
             state.network_interfaces.push(interface(interfaces + n));

@@ -4,14 +4,14 @@ use crate::{
     Error,
     netlink::{filter, message::Message, route, socket::Socket},
 };
-use netplan::{Cable, End, FabricPlan, Place, RouteAction, Ruleset, Step};
+use netplan::{Cable, End, Place, PlanParts, RouteAction, Step};
 use nix::{
     errno::Errno,
     mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, setns, unshare},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     fs::{self, File},
     io,
     os::fd::AsRawFd,
@@ -76,8 +76,8 @@ impl Kernel {
     }
 
     /// Closes what belongs to namespaces in which no cable has its near end: attachments come and go with their tasks.
-    pub(crate) fn keep_routers(&mut self, plan: &FabricPlan) {
-        let routers: BTreeSet<&Place> = plan.cables.values().map(|cable| &cable.near.place).collect();
+    pub(crate) fn keep_routers(&mut self, plan: &PlanParts) {
+        let routers = plan.routers();
         self.spaces.retain(|place, _| *place == Place::Host || routers.contains(place));
     }
 
@@ -121,8 +121,8 @@ impl Kernel {
         Ok(index)
     }
 
-    /// Does all steps, in order. `target` is the plan that they lead to.
-    pub(crate) fn carry_out(&mut self, steps: &[Step], target: &FabricPlan) -> Result<(), Error> {
+    /// Does all steps, in order.
+    pub(crate) fn carry_out(&mut self, steps: &[Step]) -> Result<(), Error> {
         let mut rest = steps;
         while let Some(step) = rest.first() {
             let mut done = 1;
@@ -130,17 +130,10 @@ impl Kernel {
                 Step::CreateNamespace(name) => self.create(name)?,
                 Step::RemoveNamespace(name) => self.remove(name)?,
                 Step::Set { place, path, value } => self.set(place, path, value)?,
-                Step::Filter { place, changes } => {
-                    let nothing = Ruleset::default();
-                    let filter = match place {
-                        Place::Host => None,
-                        Place::Namespace(name) => target.namespaces.get(name).and_then(|n| n.filter.as_ref()),
-                    };
-                    self.filter(place, filter::batch(changes, filter.unwrap_or(&nothing)), changes.len())?;
-                }
-                Step::AddCable(_) => {
-                    done = rest.iter().take_while(|step| matches!(step, Step::AddCable(_))).count();
-                    self.add_cables(&rest[..done], target)?;
+                Step::Filter { place, changes } => self.filter(place, filter::batch(changes), changes.len())?,
+                Step::AddCable(..) => {
+                    done = rest.iter().take_while(|step| matches!(step, Step::AddCable(..))).count();
+                    self.add_cables(&rest[..done])?;
                 }
                 _ => {
                     let place = place_of(step);
@@ -203,17 +196,11 @@ impl Kernel {
         refuse(first.map(|r| r.errno), || format!("{}, message {}", doing(), first.map_or(0, |r| r.index)), place)
     }
 
-    fn add_cables(&mut self, steps: &[Step], target: &FabricPlan) -> Result<(), Error> {
-        let names: HashMap<(&Place, &str), &str> = target
-            .cables
-            .iter()
-            .map(|(name, cable)| ((&cable.near.place, cable.near.link.as_str()), name.as_str()))
-            .collect();
+    fn add_cables(&mut self, steps: &[Step]) -> Result<(), Error> {
         let mut made: BTreeMap<&Place, Vec<Request<'_>>> = BTreeMap::new();
         let mut up: BTreeMap<&Place, Vec<Request<'_>>> = BTreeMap::new();
         for step in steps {
-            let Step::AddCable(cable) = step else { continue };
-            let name = names.get(&(&cable.near.place, cable.near.link.as_str())).copied().unwrap_or_default();
+            let Step::AddCable(name, cable) = step else { continue };
             self.enter(&cable.far.place)?;
             let far = self.spaces.get(&cable.far.place).map_or(-1, |space| space.file.as_raw_fd());
             let message = route::add_cable(cable, far);

@@ -1,6 +1,6 @@
 //! The network in the kernel: namespaces, links, routes and packet filters, made so by netlink alone.
 //!
-//! [`Fabric::apply`] takes a [`FabricPlan`] whole and does what leads there from what the kernel has: nothing, if it has
+//! [`Fabric::apply`] takes a [plan](PlanParts) whole and does what leads there from what the kernel has: nothing, if it has
 //! it all. The plan decides everything (crate `netplan`); this crate knows nothing of AWS. What it made outlives it: a
 //! daemon that comes back reads the kernel, and goes on from there, without a packet lost.
 //!
@@ -22,7 +22,7 @@ pub use error::Error;
 pub use reset::{destroy, reset_host};
 
 use kernel::Kernel;
-use netplan::{FabricPlan, Ground, INTERNET, Step};
+use netplan::{Ground, INTERNET, PlanParts, Step};
 use nix::fcntl::Flock;
 use std::{
     fs::{self, File},
@@ -57,7 +57,7 @@ pub struct Fabric {
 struct State {
     kernel: Kernel,
     /// What the kernel has, as far as we made it; none if it must be read.
-    current: Option<FabricPlan>,
+    current: Option<PlanParts>,
     /// Everything was removed, and nothing may be made any more.
     destroyed: bool,
 }
@@ -88,7 +88,8 @@ impl Fabric {
 
     /// Makes the kernel hold the plan, and nothing else of ours. Returns how many steps that took: none if it held it
     /// already. Blocks; after an error the next call starts from what the kernel has.
-    pub fn apply(&self, plan: &FabricPlan) -> Result<usize, Error> {
+    pub fn apply(&self, plan: impl Into<PlanParts>) -> Result<usize, Error> {
+        let plan = plan.into();
         let mut state = self.lock();
         if state.destroyed {
             return Err(Error::Destroyed);
@@ -99,13 +100,13 @@ impl Fabric {
             kernel.on_new_thread();
             let before = match current.take() {
                 Some(before) => before,
-                None => observe::observe(kernel, &host_link)?,
+                None => PlanParts::from(&observe::observe(kernel, &host_link)?),
             };
-            let steps: Vec<Step> = plan.diff(&before);
-            kernel.carry_out(&steps, plan)?;
-            kernel.keep_routers(plan);
+            let steps: Vec<Step> = plan.steps_from(&before);
+            kernel.carry_out(&steps)?;
+            kernel.keep_routers(&plan);
             // Only what was carried out to the end is known.
-            *current = Some(plan.clone());
+            *current = Some(plan);
             Ok(steps.len())
         };
         // A thread of its own, since it ends up in another namespace than it started in.
@@ -120,7 +121,7 @@ impl Fabric {
         let work = || {
             kernel.on_new_thread();
             let mut found = observe::observe(kernel, &host_link)?;
-            let Some(plan) = current.as_ref() else { return Ok(Vec::new()) };
+            let Some(plan) = current.as_ref().map(PlanParts::whole) else { return Ok(Vec::new()) };
             for (name, namespace) in &mut found.namespaces {
                 if let Some(planned) = plan.namespaces.get(name) {
                     namespace.filter.clone_from(&planned.filter);
@@ -169,7 +170,7 @@ impl Fabric {
         state.destroyed = true;
         state.current = None;
         // Open sockets would keep the routers alive.
-        state.kernel.keep_routers(&FabricPlan::default());
+        state.kernel.keep_routers(&PlanParts::default());
         reset::clear(&self.run_root, &self.ground.instance)
     }
 

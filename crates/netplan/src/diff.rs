@@ -44,8 +44,8 @@ pub enum Step {
     RemoveCable(Cable),
     /// Remove a namespace.
     RemoveNamespace(String),
-    /// Make a link, and bring it up.
-    AddCable(Cable),
+    /// Make a link of this name, and bring it up.
+    AddCable(String, Cable),
     /// Add an address.
     AddAddress(Place, Address),
     /// Add a neighbour.
@@ -146,7 +146,7 @@ impl FabricPlan {
         }
         for (name, cable) in &self.cables {
             if old.cables.get(name) != Some(cable) {
-                steps.push(Step::AddCable(cable.clone()));
+                steps.push(Step::AddCable(name.clone(), cable.clone()));
             }
         }
         // Each place's additions were found rules first; a route needs its address, and a rule its routes.

@@ -1,11 +1,11 @@
 //! The state by id, and what of it can be had: the first look at it, which the compiler and the walk share.
 
 use crate::{
-    Attachment, InternetGateway, NatGateway, NetworkAcl, NetworkInterface, NetworkState, RouteTable, SecurityGroup,
-    Subnet, Vpc, compile::link_name,
+    InternetGateway, NatGateway, NetworkAcl, NetworkInterface, NetworkState, RouteTable, SecurityGroup, Subnet, Vpc,
+    compile::link_name,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::Ipv4Addr,
 };
 use types::id::{
@@ -21,7 +21,9 @@ const RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 pub(crate) struct Attached<'a> {
     pub(crate) interface: &'a NetworkInterface,
     pub(crate) subnet: &'a Subnet,
-    pub(crate) attachment: Attachment,
+    /// The namespace that it is attached in, and which device it is there.
+    pub(crate) netns: &'a str,
+    pub(crate) device_index: u8,
     pub(crate) link: String,
     /// Whether it is a NAT gateway's: no groups, and it forwards.
     pub(crate) nat: bool,
@@ -38,12 +40,34 @@ impl Attached<'_> {
     }
 }
 
+/// Where in [`Index::attached`] an interface is, by what it is asked for by.
+#[derive(Default)]
+struct Places<'a> {
+    id: HashMap<&'a EniId, usize>,
+    vpc: HashMap<&'a VpcId, Vec<usize>>,
+    address: HashMap<(&'a VpcId, Ipv4Addr), usize>,
+    public: HashMap<Ipv4Addr, usize>,
+}
+
+impl<'a> Places<'a> {
+    fn add(&mut self, at: usize, attached: &Attached<'a>) {
+        let vpc = &attached.subnet.vpc;
+        self.id.entry(&attached.interface.id).or_insert(at);
+        self.vpc.entry(vpc).or_default().push(at);
+        for address in &attached.interface.addresses {
+            self.address.insert((vpc, address.private), at);
+            self.public.extend(address.public.map(|public| (public, at)));
+        }
+    }
+}
+
 /// The state by id.
 pub(crate) struct Index<'a> {
     pub(crate) state: &'a NetworkState,
     /// What the state asks for and cannot be had, with the reason.
     pub(crate) omitted: BTreeSet<String>,
     pub(crate) attached: Vec<Attached<'a>>,
+    places: Places<'a>,
     pub(crate) vpcs: BTreeMap<&'a VpcId, &'a Vpc>,
     pub(crate) subnets: BTreeMap<&'a SubnetId, &'a Subnet>,
     pub(crate) tables: BTreeMap<&'a RouteTableId, &'a RouteTable>,
@@ -58,51 +82,60 @@ impl<'a> Index<'a> {
         let subnets: BTreeMap<_, _> = state.subnets.iter().map(|s| (&s.id, s)).collect();
         let nat_interfaces: BTreeMap<_, _> = state.nat_gateways.iter().map(|n| (&n.interface, n)).collect();
         let mut attached = Vec::new();
-        let mut taken = BTreeSet::new();
+        let (mut places_taken, mut links) = (HashSet::new(), HashSet::new());
+        let (mut private, mut publics) = (HashSet::new(), HashSet::new());
+        let mut netns_vpc: HashMap<&str, &VpcId> = HashMap::new();
         let mut omitted = BTreeSet::new();
         for interface in &state.network_interfaces {
             let nat = nat_interfaces.get(&interface.id);
-            let attachment = match nat {
-                Some(nat) => Attachment { netns: nat.id.as_str().to_owned(), device_index: 0 },
-                None => match &interface.attachment {
-                    Some(attachment) => attachment.clone(),
-                    None => continue,
-                },
+            let (netns, device_index) = match (nat, &interface.attachment) {
+                (Some(nat), _) => (nat.id.as_str(), 0),
+                (None, Some(attachment)) => (attachment.netns.as_str(), attachment.device_index),
+                (None, None) => continue,
             };
             let Some(subnet) = subnets.get(&interface.subnet).filter(|s| vpcs.contains_key(&s.vpc)) else {
                 omitted.insert(format!("{}: no subnet {} in a VPC", interface.id, interface.subnet));
                 continue;
             };
-            if interface.addresses.is_empty() || !good_netns_name(&attachment.netns) {
+            if interface.addresses.is_empty() || !good_netns_name(netns) {
                 omitted.insert(format!("{}: no address, or no good namespace name", interface.id));
                 continue;
             }
             // What two would share, the second goes without: the kernel would refuse it, and everything with it.
-            let mut shared = vec![
-                format!("{}/{}", attachment.netns, attachment.device_index),
-                format!("{}/{}", subnet.vpc, link_name(&interface.id)),
-            ];
-            for address in &interface.addresses {
-                shared.push(format!("{}/{}", subnet.vpc, address.private));
-                shared.extend(address.public.map(|public| public.to_string()));
-            }
-            if let Some(conflict) = shared.iter().find(|name| taken.contains(*name)) {
+            let link = link_name(&interface.id);
+            let place = (netns, device_index);
+            let elsewhere = netns_vpc.get(netns).is_some_and(|vpc| *vpc != &subnet.vpc);
+            let own = || interface.addresses.iter().map(|address| (&subnet.vpc, address.private));
+            let public = || interface.addresses.iter().filter_map(|address| address.public);
+            let conflict = if places_taken.contains(&place) || elsewhere {
+                Some(format!("{netns}/{device_index}"))
+            } else if links.contains(&(&subnet.vpc, link.clone())) {
+                Some(format!("{}/{link}", subnet.vpc))
+            } else if let Some((vpc, ip)) = own().find(|address| private.contains(address)) {
+                Some(format!("{vpc}/{ip}"))
+            } else {
+                public().find(|ip| publics.contains(ip)).map(|ip| ip.to_string())
+            };
+            if let Some(conflict) = conflict {
                 omitted.insert(format!("{}: {conflict} is another interface's", interface.id));
                 continue;
             }
-            taken.extend(shared);
-            attached.push(Attached {
-                interface,
-                subnet,
-                attachment,
-                link: link_name(&interface.id),
-                nat: nat.is_some(),
-            });
+            netns_vpc.entry(netns).or_insert(&subnet.vpc);
+            places_taken.insert(place);
+            links.insert((&subnet.vpc, link.clone()));
+            private.extend(own());
+            publics.extend(public());
+            attached.push(Attached { interface, subnet, netns, device_index, link, nat: nat.is_some() });
+        }
+        let mut places = Places::default();
+        for (at, one) in attached.iter().enumerate() {
+            places.add(at, one);
         }
         Self {
             state,
             omitted,
             attached,
+            places,
             vpcs,
             subnets,
             tables: state.route_tables.iter().map(|t| (&t.id, t)).collect(),
@@ -113,11 +146,11 @@ impl<'a> Index<'a> {
     }
 
     pub(crate) fn attached_in<'b>(&'b self, vpc: &'b VpcId) -> impl Iterator<Item = &'b Attached<'a>> + 'b {
-        self.attached.iter().filter(move |a| a.subnet.vpc == *vpc)
+        self.places.vpc.get(vpc).into_iter().flatten().map(|at| &self.attached[*at])
     }
 
     pub(crate) fn attached_as(&self, id: &EniId) -> Option<&Attached<'a>> {
-        self.attached.iter().find(|a| a.interface.id == *id)
+        self.places.id.get(id).map(|at| &self.attached[*at])
     }
 
     pub(crate) fn subnets_of<'b>(&'b self, vpc: &'b VpcId) -> impl Iterator<Item = &'a Subnet> + 'b {
@@ -126,15 +159,15 @@ impl<'a> Index<'a> {
 
     /// The interface that has a private address in a VPC.
     pub(crate) fn attached_at(&self, vpc: &VpcId, private: Ipv4Addr) -> Option<&Attached<'a>> {
-        self.attached.iter().find(|a| a.subnet.vpc == *vpc && a.has(private))
+        self.places.address.get(&(vpc, private)).map(|at| &self.attached[*at])
     }
 
     /// The interface behind a public address, and its private address, if packets from outside get that far.
     pub(crate) fn attached_behind(&self, public: Ipv4Addr) -> Option<(&Attached<'a>, Ipv4Addr)> {
-        self.attached.iter().filter(|a| self.gateway_of(&a.subnet.vpc).is_some()).find_map(|attached| {
-            let found = attached.interface.addresses.iter().find(|address| address.public == Some(public))?;
-            Some((attached, found.private))
-        })
+        let attached = self.places.public.get(&public).map(|at| &self.attached[*at])?;
+        self.gateway_of(&attached.subnet.vpc)?;
+        let found = attached.interface.addresses.iter().find(|address| address.public == Some(public))?;
+        Some((attached, found.private))
     }
 
     /// The public address that stands for a private one outside its VPC.

@@ -12,14 +12,16 @@ mod boxes;
 mod compile;
 mod diff;
 mod index;
+mod parts;
 mod plan;
 mod rules;
 mod ruleset;
 mod state;
 pub mod walk;
 
-pub use compile::{compile, link_name, router_netns};
+pub use compile::{Planner, compile, link_name, router_netns};
 pub use diff::{FilterChange, Step};
+pub use parts::PlanParts;
 pub use plan::{
     Address, Cable, End, FabricPlan, INTERNET, Namespace, Neighbour, Place, Route, RouteAction, RoutingRule,
 };

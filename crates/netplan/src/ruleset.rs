@@ -177,8 +177,10 @@ pub enum Match {
     IcmpType(u8),
     /// Its ICMP code is this one.
     IcmpCode(u8),
-    /// A set or a map has these parts of the packet.
+    /// A set has these parts of the packet.
     In(Vec<Selector>, String),
+    /// A map has these parts of the packet, whatever it leads them to.
+    InMap(Vec<Selector>, String),
 }
 
 /// A part of a packet.

@@ -12,7 +12,7 @@ use crate::rows::{
 };
 use async_trait::async_trait;
 use controller::{Controller, Failure, Key, Next};
-use netplan::{FabricPlan, Ground, NetworkState, Traffic};
+use netplan::{Ground, NetworkState, PlanParts, Planner, Traffic};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub trait Fabric: Send + Sync + 'static {
     /// Where it stands.
     fn ground(&self) -> &Ground;
     /// Makes the network what `plan` says. May block.
-    fn apply(&self, plan: &FabricPlan) -> Result<(), String>;
+    fn apply(&self, plan: &PlanParts) -> Result<(), String>;
 }
 
 impl Fabric for fabric::Fabric {
@@ -33,7 +33,7 @@ impl Fabric for fabric::Fabric {
         fabric::Fabric::ground(self)
     }
 
-    fn apply(&self, plan: &FabricPlan) -> Result<(), String> {
+    fn apply(&self, plan: &PlanParts) -> Result<(), String> {
         fabric::Fabric::apply(self, plan).map(|_| ()).map_err(|error| error.to_string())
     }
 }
@@ -43,6 +43,7 @@ pub struct Network {
     store: Store,
     clock: Arc<dyn Clock>,
     fabric: Arc<dyn Fabric>,
+    planner: Arc<Mutex<Planner>>,
     /// What the last plan left out, which has been said.
     omitted: Mutex<BTreeSet<String>>,
 }
@@ -53,7 +54,7 @@ const SHOWN: Duration = Duration::from_secs(3600);
 impl Network {
     /// The controller that drives `fabric`.
     pub fn new(store: Store, clock: Arc<dyn Clock>, fabric: Arc<dyn Fabric>) -> Self {
-        Self { store, clock, fabric, omitted: Mutex::default() }
+        Self { store, clock, fabric, planner: Arc::default(), omitted: Mutex::default() }
     }
 
     /// Says what a plan leaves out, once.
@@ -163,15 +164,16 @@ impl Controller for Network {
     async fn reconcile(&self, _: &Key) -> Result<Next, Failure> {
         let view = self.store.view();
         let fabric = self.fabric.clone();
+        let planner = self.planner.clone();
         let seen = view.clone();
         // Netlink blocks; the runtime's own threads must not.
         let (attached, omitted, outcome) = tokio::task::spawn_blocking(move || {
             let state = network_state(&seen, fabric.ground());
             let attached: BTreeSet<EniId> =
                 state.network_interfaces.iter().filter(|row| held(row, &state)).map(|row| row.id.clone()).collect();
-            let plan = netplan::compile(&state);
+            let plan = planner.lock().unwrap_or_else(PoisonError::into_inner).plan(&state);
             let outcome = fabric.apply(&plan);
-            (attached, plan.omitted, outcome)
+            (attached, plan.omitted(), outcome)
         })
         .await?;
         self.say_omitted(omitted);

@@ -166,8 +166,8 @@ fn connection_state(list: &mut Message, bits: u32) {
     });
 }
 
-/// A condition. `map` says whether the set of that name is a map.
-pub(crate) fn put_match(list: &mut Message, condition: &Match, map: impl Fn(&str) -> bool) {
+/// A condition.
+pub(crate) fn put_match(list: &mut Message, condition: &Match) {
     match condition {
         Match::Ipv4 => {
             meta(list, META_FAMILY, FIRST);
@@ -209,11 +209,9 @@ pub(crate) fn put_match(list: &mut Message, condition: &Match, map: impl Fn(&str
             payload(list, TRANSPORT, 1, 1, FIRST);
             equals(list, &[*code]);
         }
-        Match::In(selectors, set) => {
-            // A map is asked for its value, which is then not looked at.
-            let result = map(set).then_some(RESULT);
-            lookup(list, selectors, set, result);
-        }
+        Match::In(selectors, set) => lookup(list, selectors, set, None),
+        // A map is asked for its value, which is then not looked at.
+        Match::InMap(selectors, map) => lookup(list, selectors, map, Some(RESULT)),
     }
 }
 

@@ -4,7 +4,7 @@ use super::{
     expression::{is_map, padded_name, put_action, put_match, put_value},
     message::{APPEND, CREATE, Message},
 };
-use netplan::{Chain, ChainHook, Element, Field, FilterChange, Range, Rule, Ruleset, Set, Value, ValueKind};
+use netplan::{Chain, ChainHook, Element, Field, FilterChange, Range, Rule, Set, Value, ValueKind};
 
 /// The table's name.
 const TABLE: &str = "windtunnel";
@@ -32,8 +32,8 @@ const INTERVAL_END: u32 = 1;
 /// The type of data that is a verdict.
 const DATA_VERDICT: u32 = 0xffff_ff00;
 
-/// The batch for `changes`. `target` is what the filter is to be in the end: it says which sets are maps.
-pub(crate) fn batch(changes: &[FilterChange], target: &Ruleset) -> Vec<Message> {
+/// The batch for `changes`.
+pub(crate) fn batch(changes: &[FilterChange]) -> Vec<Message> {
     let mut batch = vec![edge(BATCH_BEGIN)];
     let mut sets = 0;
     for change in changes {
@@ -50,7 +50,7 @@ pub(crate) fn batch(changes: &[FilterChange], target: &Ruleset) -> Vec<Message> 
             FilterChange::AddChain(name, chain) => batch.push(new_chain(name, chain)),
             FilterChange::ReplaceRules(chain, rules) => {
                 batch.push(in_chain(DELETE_RULE, 0, chain));
-                batch.extend(rules.iter().map(|rule| new_rule(chain, rule, target)));
+                batch.extend(rules.iter().map(|rule| new_rule(chain, rule)));
             }
             FilterChange::RemoveElements(name, set) => elements(DELETE_ELEMENT, name, set, &mut batch),
             FilterChange::AddElements(name, set) => elements(NEW_ELEMENT, name, set, &mut batch),
@@ -111,11 +111,11 @@ fn in_chain(kind: u16, flags: u16, chain: &str) -> Message {
     message
 }
 
-fn new_rule(chain: &str, rule: &Rule, target: &Ruleset) -> Message {
+fn new_rule(chain: &str, rule: &Rule) -> Message {
     let mut message = in_chain(NEW_RULE, CREATE | APPEND, chain);
     message.nest(4, |list| {
         for condition in &rule.when {
-            put_match(list, condition, |name| target.sets.get(name).is_some_and(is_map));
+            put_match(list, condition);
         }
         put_action(list, &rule.then);
     });

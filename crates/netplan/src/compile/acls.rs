@@ -1,46 +1,73 @@
 //! Network ACLs: stateless and ordered, looked at for each packet that crosses a subnet's edge, before connections are.
 
-use super::{Index, hex_digits};
+use super::{
+    Index, hex_digits,
+    router::{filter_of, put},
+};
 use crate::{
     AclEntry, Chain, FabricPlan, Field, Match, Rule, Ruleset, Selector, Set, Subnet, Value, ValueKind, Verdict,
     rules::{Way, acl, traffic_matches},
     ruleset::{Action, Range},
 };
 use ipnet::Ipv4Net;
+use std::collections::BTreeMap;
 
 /// The map from a device to the chain for what leaves its subnet.
 pub(super) const OUT: &str = "acl_out";
 /// The map from a device to the chain for what enters its subnet.
 pub(super) const IN: &str = "acl_in";
 
-/// The chains of a subnet's ACL, and the elements that lead its devices there. An ACL that allows everything has none.
-pub(super) fn lay(index: &Index<'_>, subnet: &Subnet, links: &[&str], filter: &mut Ruleset, plan: &mut FabricPlan) {
+/// The chains that a subnet's packets go through, out and in; an ACL that allows everything has none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Laid {
+    out: Option<String>,
+    within: Option<String>,
+    in_: Option<String>,
+}
+
+/// The chains of a subnet's ACL.
+pub(super) fn lay(index: &Index<'_>, subnet: &Subnet, router: &mut FabricPlan) -> Laid {
+    let mut laid = Laid::default();
+    if index.attached_in(&subnet.vpc).all(|attached| attached.subnet.id != subnet.id) {
+        return laid;
+    }
     let acl = index.acls.get(&subnet.network_acl);
     if acl.is_none() {
-        plan.omitted.insert(format!("{}: no such network ACL; its subnet is closed", subnet.network_acl));
+        router.omitted.insert(format!("{}: no such network ACL; its subnet is closed", subnet.network_acl));
     }
+    let filter = filter_of(router, &subnet.vpc);
     let digits = hex_digits(subnet.id.as_str());
     let within = format!("within_{digits}");
-    let keys = || links.iter().map(|link| vec![Range::Link((*link).to_owned())]);
-    let mut laid = false;
-    for (way, map, letter) in [(Way::Out, OUT, 'o'), (Way::In, IN, 'i')] {
+    for (way, letter) in [(Way::Out, 'o'), (Way::In, 'i')] {
         let entries = acl::entries(acl.copied(), way);
         if acl::open(&entries) {
             continue;
         }
-        laid = true;
         let chain = format!("n{letter}_{digits}");
         let rules = rules(&entries, way, &within);
         filter.chains.insert(chain.clone(), Chain { hook: None, accept_at_end: false, rules });
-        if let Some(set) = filter.sets.get_mut(map) {
-            set.elements.extend(keys().map(|key| (key, Value::Verdict(Verdict::Jump(chain.clone())))));
+        filter.sets.entry(within.clone()).or_insert_with(links);
+        laid.within = Some(within.clone());
+        *(if way == Way::Out { &mut laid.out } else { &mut laid.in_ }) = Some(chain);
+    }
+    laid
+}
+
+/// The elements that lead a device of the subnet's there.
+pub(super) fn lay_link(laid: &Laid, link: &Range, filter: &mut Ruleset) {
+    for (map, chain) in [(OUT, &laid.out), (IN, &laid.in_)] {
+        if let Some(chain) = chain {
+            put(filter, map, vec![link.clone()], Value::Verdict(Verdict::Jump(chain.clone())));
         }
     }
-    if laid {
-        let elements = keys().map(|key| (key, Value::None)).collect();
-        let set = Set { key: vec![Field::Link], interval: false, value: ValueKind::None, elements };
-        filter.sets.insert(within, set);
+    if let Some(within) = &laid.within {
+        filter.sets.entry(within.clone()).or_insert_with(links).elements.insert(vec![link.clone()], Value::None);
     }
+}
+
+/// A set of devices.
+fn links() -> Set {
+    Set { key: vec![Field::Link], interval: false, value: ValueKind::None, elements: BTreeMap::new() }
 }
 
 /// The entries as rules, for what crosses the subnet's edge: what comes from or goes to none of the devices `within`.

@@ -8,7 +8,7 @@ use super::{
     Index, address, attachment_namespace, cable, end, host_route, mac_of, neighbour, router_netns, short_name,
 };
 use crate::{
-    FabricPlan, Match, Route, RouteAction, Ruleset, Value, Vpc,
+    FabricPlan, Match, PlanParts, Route, RouteAction, Ruleset, Value, Vpc,
     ruleset::{Range, accept},
 };
 use ipnet::Ipv4Net;
@@ -51,46 +51,48 @@ pub(super) fn lay_filter(index: &Index<'_>, vpc: &Vpc, filter: &mut Ruleset) {
 }
 
 /// The links of all peering connections between VPCs that are there.
-pub(super) fn lay_peerings(index: &Index<'_>, plan: &mut FabricPlan) {
+pub(super) fn lay_peerings(index: &Index<'_>, plan: &mut PlanParts) {
     for peering in &index.state.peerings {
         let [a, b] = &peering.vpcs;
         if !(index.vpcs.contains_key(a) && index.vpcs.contains_key(b)) || a == b {
-            plan.omitted.insert(format!("{}: it does not connect two VPCs", peering.id));
+            plan.leave_out(format!("{}: it does not connect two VPCs", peering.id));
             continue;
         }
         let link = link_of(peering.id.as_str());
         let names = [router_netns(a), router_netns(b)];
         let macs = [a, b].map(|vpc| mac_of(&format!("{}/{vpc}", peering.id)));
+        let mut part = FabricPlan::default();
         for (name, there) in names.iter().zip([macs[1], macs[0]]) {
-            if let Some(router) = plan.namespaces.get_mut(name) {
-                router.neighbours.insert(neighbour(&link, HOP, there));
-            }
+            let router = part.namespaces.entry(name.clone()).or_default();
+            router.neighbours.insert(neighbour(&link, HOP, there));
         }
         let [near, far] = [0, 1].map(|n| end(&names[n], &link, macs[n]));
-        plan.cables.insert(peering.id.as_str().to_owned(), cable(near, far));
+        part.cables.insert(peering.id.as_str().to_owned(), cable(near, far));
+        plan.add(peering.id.as_str(), part);
     }
 }
 
 /// The links and namespaces of all gateway endpoints.
-pub(super) fn lay_endpoints(index: &Index<'_>, plan: &mut FabricPlan) {
+pub(super) fn lay_endpoints(index: &Index<'_>, plan: &mut PlanParts) {
     for endpoint in &index.state.gateway_endpoints {
         if !index.vpcs.contains_key(&endpoint.vpc) {
-            plan.omitted.insert(format!("{}: no VPC {}", endpoint.id, endpoint.vpc));
+            plan.leave_out(format!("{}: no VPC {}", endpoint.id, endpoint.vpc));
             continue;
         }
         let (link, name) = (link_of(endpoint.id.as_str()), endpoint.id.as_str());
         let router_name = router_netns(&endpoint.vpc);
         let (router_mac, own_mac) = (mac_of(&format!("{name}/router")), mac_of(name));
-        if let Some(router) = plan.namespaces.get_mut(&router_name) {
-            router.neighbours.insert(neighbour(&link, HOP, own_mac));
-        }
+        let mut part = FabricPlan::default();
+        let router = part.namespaces.entry(router_name.clone()).or_default();
+        router.neighbours.insert(neighbour(&link, HOP, own_mac));
         let services = index.state.ground.gateway_endpoint_address();
-        let namespace = attachment_namespace(plan, name);
+        let namespace = attachment_namespace(&mut part, name);
         namespace.addresses.insert(address(DEVICE, services, 32));
         namespace.neighbours.insert(neighbour(DEVICE, HOP, router_mac));
         namespace.routes.insert(host_route(Route::MAIN, HOP, DEVICE, None));
         let action = RouteAction::Link { link: DEVICE.to_owned(), via: Some(HOP), source: Some(services) };
         namespace.routes.insert(Route { table: Route::MAIN, destination: Ipv4Net::default(), action });
-        plan.cables.insert(name.to_owned(), cable(end(&router_name, &link, router_mac), end(name, DEVICE, own_mac)));
+        part.cables.insert(name.to_owned(), cable(end(&router_name, &link, router_mac), end(name, DEVICE, own_mac)));
+        plan.add(name, part);
     }
 }

@@ -4,10 +4,10 @@
 //! A rule for another group looks its members up in a set that follows membership. The rest (ICMP types, other
 //! protocols) are few and stand as rules.
 
-use super::{Attached, Index, hash, hex_digits};
+use super::{Attached, Index, hash, hex_digits, router::filter_of};
 use crate::{
-    Chain, FabricPlan, Field, GroupRule, Match, PortRange, Rule, Ruleset, SecurityGroup, Selector, Set, Traffic, Value,
-    ValueKind, Verdict, Vpc,
+    Chain, FabricPlan, Field, GroupRule, Match, Peer, PortRange, Rule, Ruleset, SecurityGroup, Selector, Set, Traffic,
+    Value, ValueKind, Verdict, Vpc,
     boxes::{Area, disjoint},
     rules::{
         Way,
@@ -16,9 +16,14 @@ use crate::{
     },
     ruleset::{Action, Range, accept},
 };
-use ipnet::Ipv4Net;
-use std::collections::{BTreeMap, BTreeSet};
-use types::id::SecurityGroupId;
+use ipnet::{IpNet, Ipv4Net};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    net::Ipv4Addr,
+    sync::Arc,
+};
+use types::id::{SecurityGroupId, VpcId};
 
 /// The map from a device to the chain for what its interface sends.
 pub(super) const EGRESS: &str = "egress_of";
@@ -40,29 +45,108 @@ impl Way {
     }
 }
 
-/// The chains of every group that an interface of the VPC has, and each interface's way into them.
-pub(super) fn lay(index: &Index<'_>, vpc: &Vpc, filter: &mut Ruleset, plan: &mut FabricPlan) {
-    let used: BTreeSet<&SecurityGroupId> = index.attached_in(&vpc.id).flat_map(|a| &a.interface.groups).collect();
-    let mut referenced = BTreeSet::new();
-    for id in used {
-        let Some(group) = group::in_vpc(index, &vpc.id, id) else {
-            plan.omitted.insert(format!("{id}: no such security group in {}", vpc.id));
-            continue;
-        };
-        lay_group(index, group, Way::In, &mut referenced, filter);
-        lay_group(index, group, Way::Out, &mut referenced, filter);
+/// Everything that a group's part of the plan is made of.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Input<'a> {
+    group: Cow<'a, SecurityGroup>,
+    /// The blocks of the prefix lists that it speaks of.
+    lists: Vec<(Cow<'a, str>, Cow<'a, [IpNet]>)>,
+}
+
+impl<'a> Input<'a> {
+    pub(super) fn of(index: &Index<'a>, group: &'a SecurityGroup) -> Self {
+        let peers = group.ingress.iter().chain(&group.egress).map(|rule| &rule.peer);
+        let lists = peers.filter_map(|peer| match peer {
+            Peer::PrefixList(id) => Some((Cow::Borrowed(id.as_str()), Cow::Borrowed(group::list(index.state, id)))),
+            _ => None,
+        });
+        Self { group: Cow::Borrowed(group), lists: lists.collect() }
     }
-    for id in referenced {
-        filter.sets.insert(members_set(id), members(index, vpc, id));
+
+    pub(super) fn into_owned(self) -> Input<'static> {
+        let lists = self.lists.into_iter();
+        Input {
+            group: Cow::Owned(self.group.into_owned()),
+            lists: lists.map(|(id, blocks)| (Cow::Owned(id.into_owned()), Cow::Owned(blocks.into_owned()))).collect(),
+        }
     }
-    for attached in index.attached_in(&vpc.id) {
-        for (way, map) in [(Way::In, INGRESS), (Way::Out, EGRESS)] {
-            let verdict = entrance(index, attached, way, filter);
-            if let (Some(verdict), Some(set)) = (verdict, filter.sets.get_mut(map)) {
-                set.elements.insert(vec![Range::Link(attached.link.clone())], Value::Verdict(verdict));
+
+    /// A prefix list's blocks.
+    fn list(&self, id: &str) -> &[IpNet] {
+        self.lists.iter().find(|(list, _)| list == id).map_or(&[], |(_, blocks)| blocks)
+    }
+}
+
+/// A group's part of the plan.
+#[derive(Clone)]
+pub(super) struct Laid {
+    pub(super) part: Arc<FabricPlan>,
+    /// The groups that its rules speak of.
+    pub(super) referenced: Arc<BTreeSet<SecurityGroupId>>,
+}
+
+/// A group's chains, each way.
+pub(super) fn lay(input: &Input<'_>) -> Laid {
+    let (mut part, mut referenced) = (FabricPlan::default(), BTreeSet::new());
+    let filter = filter_of(&mut part, &input.group.vpc);
+    for way in [Way::In, Way::Out] {
+        lay_way(input, way, &mut referenced, filter);
+    }
+    Laid { part: Arc::new(part), referenced: Arc::new(referenced) }
+}
+
+/// The chains that an interface's packets go through, in and out; none lets nothing through.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Entrance {
+    pub(super) ingress: Option<String>,
+    pub(super) egress: Option<String>,
+}
+
+/// What an interface's packets go through: its one group's chains, or chains that try each of its groups. These are a
+/// part of the plan, with a name of its own.
+pub(super) fn entrance(index: &Index<'_>, attached: &Attached<'_>) -> (Entrance, Option<(String, FabricPlan)>) {
+    let groups = group::of(index, attached);
+    let chains = |way| -> Vec<String> { groups.iter().map(|group| group_chain(&group.id, way)).collect() };
+    if groups.len() < 2 {
+        return (Entrance { ingress: chains(Way::In).pop(), egress: chains(Way::Out).pop() }, None);
+    }
+    let mut part = FabricPlan::default();
+    let filter = filter_of(&mut part, &attached.subnet.vpc);
+    let [ingress, egress] = [Way::In, Way::Out].map(|way| {
+        let chains = chains(way);
+        let name = format!("c{}_{:016x}", way.letter(), hash(&chains.join(",")));
+        let jump = |chain: String| Rule { when: Vec::new(), then: Action::Verdict(Verdict::Jump(chain)) };
+        let rules = chains.into_iter().map(jump).collect();
+        filter.chains.insert(name.clone(), Chain { hook: None, accept_at_end: false, rules });
+        name
+    });
+    (Entrance { ingress: Some(ingress.clone()), egress: Some(egress) }, Some((ingress, part)))
+}
+
+/// The addresses of each of these groups' members, in the VPC and beyond its peering connections.
+pub(super) fn members<'r>(
+    index: &Index<'_>,
+    vpc: &Vpc,
+    referenced: &'r HashSet<SecurityGroupId>,
+) -> HashMap<&'r SecurityGroupId, Vec<Ipv4Addr>> {
+    let mut members: HashMap<&SecurityGroupId, Vec<Ipv4Addr>> = referenced.iter().map(|id| (id, Vec::new())).collect();
+    for interface in group::interfaces_around(index, &vpc.id) {
+        for id in &interface.groups {
+            if let Some(members) = members.get_mut(id) {
+                members.extend(interface.addresses.iter().map(|address| address.private));
             }
         }
     }
+    members
+}
+
+/// The set of a group's members.
+pub(super) fn lay_members(vpc: &VpcId, id: &SecurityGroupId, members: &[Ipv4Addr]) -> FabricPlan {
+    let elements = members.iter().map(|ip| (vec![Range::Address(*ip, *ip)], Value::None)).collect();
+    let set = Set { key: vec![Field::Address], interval: false, value: ValueKind::None, elements };
+    let mut part = FabricPlan::default();
+    filter_of(&mut part, vpc).sets.insert(members_set(id), set);
+    part
 }
 
 fn group_chain(id: &SecurityGroupId, way: Way) -> String {
@@ -73,49 +157,17 @@ fn members_set(id: &SecurityGroupId) -> String {
     format!("members_{}", hex_digits(id.as_str()))
 }
 
-/// The addresses of the group's members.
-fn members(index: &Index<'_>, vpc: &Vpc, id: &SecurityGroupId) -> Set {
-    let elements = group::members(index, &vpc.id, id).map(|ip| (vec![Range::Address(ip, ip)], Value::None)).collect();
-    Set { key: vec![Field::Address], interval: false, value: ValueKind::None, elements }
-}
-
-/// What an interface's packets go through: its one group's chain, or a chain that tries each of its groups.
-fn entrance<'a>(index: &Index<'a>, attached: &Attached<'a>, way: Way, filter: &mut Ruleset) -> Option<Verdict> {
-    if attached.nat {
-        return Some(Verdict::Accept);
-    }
-    let chains: Vec<String> = group::of(index, attached).into_iter().map(|group| group_chain(&group.id, way)).collect();
-    match chains.as_slice() {
-        [] => None,
-        [one] => Some(Verdict::Jump(one.clone())),
-        several => {
-            let name = format!("c{}_{:016x}", way.letter(), hash(&several.join(",")));
-            let rules = several
-                .iter()
-                .map(|chain| Rule { when: Vec::new(), then: Action::Verdict(Verdict::Jump(chain.clone())) })
-                .collect();
-            filter.chains.insert(name.clone(), Chain { hook: None, accept_at_end: false, rules });
-            Some(Verdict::Jump(name))
-        }
-    }
-}
-
-fn lay_group<'a>(
-    index: &Index<'a>,
-    group: &'a SecurityGroup,
-    way: Way,
-    referenced: &mut BTreeSet<&'a SecurityGroupId>,
-    filter: &mut Ruleset,
-) {
+fn lay_way(input: &Input<'_>, way: Way, referenced: &mut BTreeSet<SecurityGroupId>, filter: &mut Ruleset) {
+    let group = &*input.group;
     let chain = group_chain(&group.id, way);
     let mut blocks = Blocks::default();
     let mut rules = Vec::new();
     for rule in group::rules(group, way) {
         let GroupRule { traffic, peer } = rule;
-        let cidrs = match group::others(index, peer) {
+        let cidrs = match group::others(peer, |list| input.list(list)) {
             Others::Blocks(cidrs) => cidrs,
             Others::Members(id) => {
-                referenced.insert(id);
+                referenced.insert(id.clone());
                 let mut when = vec![Match::In(vec![way.other_side()], members_set(id))];
                 when.extend(traffic_matches(*traffic));
                 rules.push(accept(when));

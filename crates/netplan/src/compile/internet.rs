@@ -3,12 +3,10 @@
 //! It knows the public addresses that are in use and nothing else, so a private address is unreachable from there, and
 //! the world outside the host is unreachable from a VPC.
 
-use super::{
-    Index, address, attachment_namespace, cable, end, forwarding, host_route, mac_of, neighbour, set, short_name,
-};
+use super::{address, attachment_namespace, cable, end, forwarding, host_route, mac_of, neighbour, set, short_name};
 use crate::{
-    Chain, ChainHook, End, FabricPlan, INTERNET, Match, Namespace, Neighbour, Place, Route, RouteAction, RoutingRule,
-    Rule, Ruleset, Verdict,
+    Chain, ChainHook, End, FabricPlan, Ground, INTERNET, Match, Namespace, Neighbour, Place, Route, RouteAction,
+    RoutingRule, Rule, Ruleset, Verdict,
     ruleset::{Action, accept},
 };
 use ipnet::Ipv4Net;
@@ -22,8 +20,9 @@ const ROUTER_HOP: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 2);
 /// The internet namespace's device towards the host.
 const HOST: &str = "host";
 
-pub(super) fn lay(index: &Index<'_>, plan: &mut FabricPlan) {
-    let ground = &index.state.ground;
+/// The namespace, and the host's way to it.
+pub(super) fn lay(ground: &Ground) -> FabricPlan {
+    let mut plan = FabricPlan::default();
     let mut internet = Namespace::default();
     forwarding(&mut internet);
     internet.addresses.insert(address("lo", ground.service_address(), 32));
@@ -49,28 +48,28 @@ pub(super) fn lay(index: &Index<'_>, plan: &mut FabricPlan) {
     let host_end = End { place: Place::Host, link: host_link, mac: host_mac };
     plan.cables.insert("host".to_owned(), cable(end(INTERNET, HOST, internet_mac), host_end));
 
-    for attached in &index.attached {
-        if index.gateway_of(&attached.subnet.vpc).is_none() {
-            continue;
-        }
-        let link = short_name('v', attached.subnet.vpc.as_str());
-        for public in attached.interface.addresses.iter().filter_map(|a| a.public) {
-            internet.routes.insert(host_route(Route::MAIN, public, &link, Some(ROUTER_HOP)));
-        }
-    }
     plan.namespaces.insert(INTERNET.to_owned(), internet);
+    plan
+}
+
+/// The way from the internet to these public addresses of a VPC.
+pub(super) fn lay_addresses(vpc: &VpcId, addresses: impl Iterator<Item = Ipv4Addr>, part: &mut FabricPlan) {
+    let link = short_name('v', vpc.as_str());
+    for public in addresses {
+        let internet = part.namespaces.entry(INTERNET.to_owned()).or_default();
+        internet.routes.insert(host_route(Route::MAIN, public, &link, Some(ROUTER_HOP)));
+    }
 }
 
 /// The link from a VPC's router to the internet namespace.
-pub(super) fn lay_gateway(vpc: &VpcId, router_name: &str, router: &mut Namespace, plan: &mut FabricPlan) {
+pub(super) fn lay_gateway(vpc: &VpcId, router_name: &str, router: &mut Namespace, part: &mut FabricPlan) {
     let link = short_name('v', vpc.as_str());
     let (router_mac, internet_mac) = (mac_of(&format!("{vpc}/igw")), mac_of(&format!("{vpc}/internet")));
     router.neighbours.insert(neighbour(super::IGW, INTERNET_HOP, internet_mac));
-    if let Some(internet) = plan.namespaces.get_mut(INTERNET) {
-        internet.neighbours.insert(neighbour(&link, ROUTER_HOP, router_mac));
-    }
+    let internet = part.namespaces.entry(INTERNET.to_owned()).or_default();
+    internet.neighbours.insert(neighbour(&link, ROUTER_HOP, router_mac));
     let (near, far) = (end(INTERNET, &link, internet_mac), end(router_name, super::IGW, router_mac));
-    plan.cables.insert(format!("{vpc}/igw"), cable(near, far));
+    part.cables.insert(format!("{vpc}/igw"), cable(near, far));
 }
 
 /// What makes an attachment's namespace a NAT gateway: it forwards, and everything leaves with its own address.

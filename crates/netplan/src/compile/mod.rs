@@ -5,19 +5,29 @@
 //! permanent neighbours, so nobody asks for hardware addresses and nobody can answer falsely.
 
 mod acls;
+mod attachment;
 mod beyond;
 mod groups;
 mod internet;
+mod memo;
 mod router;
 mod routes;
 
 use crate::{
-    Address, Cable, End, FabricPlan, MacAddress, Namespace, Neighbour, NetworkState, Place, Route, RouteAction,
+    Address, Cable, End, FabricPlan, INTERNET, MacAddress, Namespace, Neighbour, NetworkState, Place, PlanParts, Route,
+    RouteAction, Vpc,
     index::{Attached, Index},
+    rules::group,
 };
+use attachment::Plug;
 use ipnet::Ipv4Net;
-use std::net::Ipv4Addr;
-use types::id::{EniId, VpcId};
+use memo::Memo;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    net::Ipv4Addr,
+    sync::Arc,
+};
+use types::id::{EniId, SecurityGroupId, SubnetId, VpcId};
 
 /// The largest packet within a VPC, as on AWS.
 const MTU: u32 = 9001;
@@ -26,20 +36,115 @@ const IGW: &str = "igw";
 
 /// The plan for `state`. What cannot be planned is left out, and named in [`FabricPlan::omitted`].
 pub fn compile(state: &NetworkState) -> FabricPlan {
-    let mut plan = FabricPlan::default();
-    let index = Index::new(state);
-    plan.omitted.clone_from(&index.omitted);
-    internet::lay(&index, &mut plan);
-    for vpc in &state.vpcs {
-        router::lay(&index, vpc, &mut plan);
+    Planner::default().plan(state).whole()
+}
+
+/// A compiler that remembers its last plan. What it answers depends on the state alone; how long it takes, on what is
+/// different from the last one.
+#[derive(Default)]
+pub struct Planner {
+    groups: Memo<groups::Input<'static>, groups::Laid>,
+    members: Memo<Vec<Ipv4Addr>, Arc<FabricPlan>>,
+    attachments: Memo<Vec<Plug<'static>>, Arc<FabricPlan>>,
+    last: PlanParts,
+}
+
+impl Planner {
+    /// The plan for `state`, like [`compile`].
+    pub fn plan(&mut self, state: &NetworkState) -> PlanParts {
+        let index = Index::new(state);
+        let mut plan = PlanParts::leaving_out(index.omitted.clone());
+        plan.add(INTERNET, internet::lay(&state.ground));
+        for vpc in &state.vpcs {
+            self.lay_vpc(&index, vpc, &mut plan);
+        }
+        beyond::lay_peerings(&index, &mut plan);
+        beyond::lay_endpoints(&index, &mut plan);
+        let attached: BTreeSet<&str> = index.attached.iter().map(|at| at.netns).collect();
+        for name in state.namespaces.iter().filter(|name| !attached.contains(name.as_str())) {
+            let mut part = FabricPlan::default();
+            attachment_namespace(&mut part, name);
+            plan.add(&format!("netns/{name}"), part);
+        }
+        plan.share_with(&self.last);
+        self.groups.turn();
+        self.members.turn();
+        self.attachments.turn();
+        self.last = plan.clone();
+        plan
     }
-    beyond::lay_peerings(&index, &mut plan);
-    beyond::lay_endpoints(&index, &mut plan);
-    for name in &state.namespaces {
-        attachment_namespace(&mut plan, name);
+
+    /// A VPC's parts: its router, its groups, and what is attached.
+    fn lay_vpc(&mut self, index: &Index<'_>, vpc: &Vpc, plan: &mut PlanParts) {
+        let scope = vpc.id.as_str();
+        let marks = routes::marks(index.subnets_of(&vpc.id));
+        let mut router = router::lay(index, vpc, &marks);
+        let acls: BTreeMap<&SubnetId, acls::Laid> =
+            index.subnets_of(&vpc.id).map(|subnet| (&subnet.id, acls::lay(index, subnet, &mut router))).collect();
+
+        let used: HashSet<&SecurityGroupId> = index.attached_in(&vpc.id).flat_map(|a| &a.interface.groups).collect();
+        let mut referenced = HashSet::new();
+        for id in used {
+            let Some(group) = group::in_vpc(index, &vpc.id, id) else {
+                router.omitted.insert(format!("{id}: no such security group in {}", vpc.id));
+                continue;
+            };
+            let input = groups::Input::of(index, group);
+            let name = format!("{id}/{scope}");
+            let laid = self.groups.get(
+                name.clone(),
+                |last| *last == input,
+                || (input.clone().into_owned(), groups::lay(&input)),
+            );
+            plan.share(&name, laid.part);
+            referenced.extend(laid.referenced.iter().cloned());
+        }
+        for (id, members) in groups::members(index, vpc, &referenced) {
+            let name = format!("{id}/members/{scope}");
+            let part = self.members.get(
+                name.clone(),
+                |last| *last == members,
+                || (members.clone(), Arc::new(groups::lay_members(&vpc.id, id, &members))),
+            );
+            plan.share(&name, part);
+        }
+
+        let mut entrances: HashMap<&[SecurityGroupId], groups::Entrance> = HashMap::new();
+        let mut plugs: HashMap<&str, Vec<Plug<'_>>> = HashMap::new();
+        for attached in index.attached_in(&vpc.id) {
+            let entrance = entrances.entry(&attached.interface.groups).or_insert_with(|| {
+                let (entrance, part) = groups::entrance(index, attached);
+                if let Some(part) = part {
+                    plan.add(&format!("{}/{scope}", part.0), part.1);
+                }
+                entrance
+            });
+            let plug = Plug {
+                mark: marks.get(&attached.subnet.route_table).copied(),
+                groups: entrance.clone(),
+                acl: acls.get(&attached.subnet.id).cloned().unwrap_or_default(),
+                gateway: index.gateway_of(&vpc.id).is_some(),
+                ..Plug::of(attached)
+            };
+            plugs.entry(attached.netns).or_default().push(plug);
+        }
+        for (netns, plugs) in plugs {
+            let name = format!("{netns}/{scope}");
+            let part = self.attachments.get(
+                name.clone(),
+                |last| *last == plugs,
+                || {
+                    let mut part = FabricPlan::default();
+                    for plug in &plugs {
+                        attachment::lay(plug, &mut part);
+                    }
+                    (plugs.iter().map(|plug| plug.clone().into_owned()).collect(), Arc::new(part))
+                },
+            );
+            plan.share(&name, part);
+        }
+        plan.add(&router_netns(&vpc.id), router);
     }
-    debug_assert!(plan.cables.values().all(|cable| cable.near.link.len() < 16 && cable.far.link.len() < 16));
-    plan
 }
 
 /// The name of the namespace that routes for a VPC.

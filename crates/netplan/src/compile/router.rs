@@ -5,26 +5,28 @@
 //! They are separate chains on the same hook, so that an accept in one does not skip the other.
 
 use super::{
-    Attached, IGW, Index, acls, address, attachment_namespace,
+    IGW, Index, acls, address,
     beyond::{self, BEYOND},
-    cable, end, forwarding, groups, host_route, internet, mac_of, neighbour, router_netns, routes, set,
+    forwarding, groups, internet, router_netns, routes, set,
 };
 use crate::{
-    Chain, ChainHook, FabricPlan, Field, Match, Namespace, Route, RouteAction, Rule, Ruleset, Selector, Set, Value,
-    ValueKind, Verdict, Vpc,
+    Chain, ChainHook, FabricPlan, Field, Match, Namespace, Rule, Ruleset, Selector, Set, Value, ValueKind, Verdict,
+    Vpc,
     ruleset::{Action, Range, accept},
 };
-use ipnet::Ipv4Net;
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::collections::BTreeMap;
+use types::id::VpcId;
 
-const SOURCES: &str = "sources";
-const UNCHECKED: &str = "unchecked";
-const MARKS: &str = "route_table_of";
-const PUBLIC_OF: &str = "public_of";
-const PRIVATE_OF: &str = "private_of";
+pub(super) const SOURCES: &str = "sources";
+pub(super) const UNCHECKED: &str = "unchecked";
+pub(super) const MARKS: &str = "route_table_of";
+pub(super) const PUBLIC_OF: &str = "public_of";
+pub(super) const PRIVATE_OF: &str = "private_of";
 const LOCAL_SERVICES: &str = "services";
 
-pub(super) fn lay(index: &Index<'_>, vpc: &Vpc, plan: &mut FabricPlan) {
+/// The router's own part: what is there whatever is attached.
+pub(super) fn lay(index: &Index<'_>, vpc: &Vpc, marks: &routes::Marks<'_>) -> FabricPlan {
+    let mut part = FabricPlan::default();
     let name = router_netns(&vpc.id);
     let mut router = Namespace::default();
     forwarding(&mut router);
@@ -39,96 +41,63 @@ pub(super) fn lay(index: &Index<'_>, vpc: &Vpc, plan: &mut FabricPlan) {
         }
     }
     if index.gateway_of(&vpc.id).is_some() {
-        internet::lay_gateway(&vpc.id, &name, &mut router, plan);
+        internet::lay_gateway(&vpc.id, &name, &mut router, &mut part);
     }
-    let marks = routes::marks(index.subnets_of(&vpc.id));
-    routes::lay(index, vpc, &marks, &mut router, plan);
-    for attached in index.attached_in(&vpc.id) {
-        plug(attached, &name, &mut router, plan);
-        filter_interface(attached, marks.get(&attached.subnet.route_table).copied(), &mut filter);
-    }
-    for subnet in index.subnets_of(&vpc.id) {
-        let attached = index.attached_in(&vpc.id).filter(|attached| attached.subnet.id == subnet.id);
-        let links: Vec<&str> = attached.map(|attached| attached.link.as_str()).collect();
-        if !links.is_empty() {
-            acls::lay(index, subnet, &links, &mut filter, plan);
-        }
-    }
-    groups::lay(index, vpc, &mut filter, plan);
+    routes::lay(index, vpc, marks, &mut router, &mut part);
     beyond::lay_filter(index, vpc, &mut filter);
     router.filter = Some(filter);
-    plan.namespaces.insert(name, router);
+    part.namespaces.insert(name, router);
+    part
 }
 
-/// An interface's two devices, and what its namespace holds.
-fn plug(attached: &Attached<'_>, router_name: &str, router: &mut Namespace, plan: &mut FabricPlan) {
-    let Attached { interface, subnet, attachment, link, nat } = attached;
-    let device = format!("eth{}", attachment.device_index);
-    let gateway = Ipv4Addr::from(u32::from(subnet.cidr.network()) + 1);
-    let near_mac = mac_of(interface.id.as_str());
-    if let Some(own) = attached.primary().filter(|_| *nat) {
-        internet::lay_nat(plan, &attachment.netns, own, &device);
-    }
-    let namespace = attachment_namespace(plan, &attachment.netns);
-    for ip in interface.addresses.iter().map(|a| a.private) {
-        namespace.addresses.insert(address(&device, ip, subnet.cidr.prefix_len()));
-        router.neighbours.insert(neighbour(link, ip, interface.mac));
-    }
-    namespace.neighbours.insert(neighbour(&device, gateway, near_mac));
-    namespace.routes.insert(host_route(Route::MAIN, gateway, &device, None));
-    // The first device has the way out; another one only its subnet, over the router like everything.
-    let reach = if attachment.device_index == 0 { Ipv4Net::default() } else { subnet.cidr.trunc() };
-    namespace.routes.insert(Route {
-        table: Route::MAIN,
-        destination: reach,
-        action: RouteAction::Link { link: device.clone(), via: Some(gateway), source: attached.primary() },
-    });
-    let (near, far) = (end(router_name, link, near_mac), end(&attachment.netns, &device, interface.mac));
-    plan.cables.insert(interface.id.as_str().to_owned(), cable(near, far));
+/// The filter of a VPC's router, or what a part of the plan adds to it.
+pub(super) fn filter_of<'p>(part: &'p mut FabricPlan, vpc: &VpcId) -> &'p mut Ruleset {
+    part.namespaces.entry(router_netns(vpc)).or_default().filter.get_or_insert_default()
 }
 
-/// An interface's elements in the filter, but for its groups.
-fn filter_interface(attached: &Attached<'_>, mark: Option<u32>, filter: &mut Ruleset) {
-    let link = || Range::Link(attached.link.clone());
-    if let Some(mark) = mark {
-        put(filter, MARKS, vec![link()], Value::Mark(mark));
+/// Adds an element to one of the sets that every router has.
+pub(super) fn put(filter: &mut Ruleset, set: &str, key: Vec<Range>, value: Value) {
+    if !filter.sets.contains_key(set) {
+        filter.sets.insert(set.to_owned(), empty(set));
     }
-    if attached.nat || !attached.interface.source_dest_check {
-        put(filter, UNCHECKED, vec![link()], Value::None);
-    }
-    for entry in &attached.interface.addresses {
-        let private = entry.private;
-        put(filter, SOURCES, vec![link(), Range::Address(private, private)], Value::None);
-        if let Some(public) = entry.public {
-            put(filter, PUBLIC_OF, vec![Range::Address(private, private)], Value::Address(public));
-            put(filter, PRIVATE_OF, vec![Range::Address(public, public)], Value::Address(private));
-        }
-    }
-}
-
-fn put(filter: &mut Ruleset, set: &str, key: Vec<Range>, value: Value) {
     if let Some(set) = filter.sets.get_mut(set) {
         set.elements.insert(key, value);
     }
+}
+
+/// The sets that every router has.
+const SETS: [&str; 11] = [
+    SOURCES,
+    UNCHECKED,
+    MARKS,
+    BEYOND,
+    LOCAL_SERVICES,
+    PUBLIC_OF,
+    PRIVATE_OF,
+    acls::OUT,
+    acls::IN,
+    groups::EGRESS,
+    groups::INGRESS,
+];
+
+/// Such a set without elements.
+fn empty(set: &str) -> Set {
+    let (key, value) = match set {
+        SOURCES => (vec![Field::Link, Field::Address], ValueKind::None),
+        MARKS => (vec![Field::Link], ValueKind::Mark),
+        LOCAL_SERVICES => (vec![Field::Address], ValueKind::None),
+        PUBLIC_OF | PRIVATE_OF => (vec![Field::Address], ValueKind::Address),
+        acls::OUT | acls::IN | groups::EGRESS | groups::INGRESS => (vec![Field::Link], ValueKind::Verdict),
+        _ => (vec![Field::Link], ValueKind::None),
+    };
+    Set { key, interval: false, value, elements: BTreeMap::new() }
 }
 
 /// The chains that every router has, and the sets that they look into.
 fn frame() -> Ruleset {
     use Selector::{Destination, From, Source, To};
     let mut filter = Ruleset::default();
-    let mut declare = |name: &str, key: Vec<Field>, value| {
-        filter.sets.insert(name.to_owned(), Set { key, interval: false, value, elements: BTreeMap::new() });
-    };
-    declare(SOURCES, vec![Field::Link, Field::Address], ValueKind::None);
-    declare(UNCHECKED, vec![Field::Link], ValueKind::None);
-    declare(MARKS, vec![Field::Link], ValueKind::Mark);
-    declare(BEYOND, vec![Field::Link], ValueKind::None);
-    declare(LOCAL_SERVICES, vec![Field::Address], ValueKind::None);
-    declare(PUBLIC_OF, vec![Field::Address], ValueKind::Address);
-    declare(PRIVATE_OF, vec![Field::Address], ValueKind::Address);
-    for map in [acls::OUT, acls::IN, groups::EGRESS, groups::INGRESS] {
-        declare(map, vec![Field::Link], ValueKind::Verdict);
-    }
+    filter.sets.extend(SETS.map(|name| (name.to_owned(), empty(name))));
 
     let rule = |when, then| Rule { when, then };
     let by = |selector, map: &str| rule(Vec::new(), Action::VerdictOf(vec![selector], map.to_owned()));
@@ -169,7 +138,7 @@ fn frame() -> Ruleset {
         vec![
             accept(vec![Match::Established]),
             // The gateway takes only those who have a public address.
-            accept(vec![Match::To(igw()), Match::In(vec![Source], PUBLIC_OF.to_owned())]),
+            accept(vec![Match::To(igw()), Match::InMap(vec![Source], PUBLIC_OF.to_owned())]),
             accept(vec![Match::In(vec![To], BEYOND.to_owned())]),
             by(To, groups::INGRESS),
         ],

@@ -3,7 +3,7 @@
 //! The order of [`route`](crate::rules::route) is one of routing rules here. Within each the kernel takes the longest
 //! prefix.
 
-use super::{Index, beyond, hash, host_route, internet};
+use super::{Index, beyond, hash, internet};
 use crate::{
     FabricPlan, Namespace, Route, RouteAction, RoutingRule, Subnet, Vpc,
     rules::route::{self, Next},
@@ -39,11 +39,6 @@ pub(super) fn marks<'a>(subnets: impl Iterator<Item = &'a Subnet>) -> Marks<'a> 
 pub(super) fn lay(index: &Index<'_>, vpc: &Vpc, marks: &Marks<'_>, router: &mut Namespace, plan: &mut FabricPlan) {
     for cidr in &vpc.cidrs {
         router.routes.insert(Route { table: Route::MAIN, destination: *cidr, action: RouteAction::Blackhole });
-    }
-    for attached in index.attached_in(&vpc.id) {
-        for address in &attached.interface.addresses {
-            router.routes.insert(host_route(Route::MAIN, address.private, &attached.link, None));
-        }
     }
     router.rules.insert(RoutingRule { priority: WITHIN, mark: None, table: Some(Route::MAIN) });
     router.rules.insert(RoutingRule { priority: NOWHERE, mark: None, table: None });

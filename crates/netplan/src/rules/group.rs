@@ -2,7 +2,7 @@
 
 use super::Way;
 use crate::{
-    GroupRule, Peer, SecurityGroup,
+    GroupRule, NetworkInterface, NetworkState, Peer, SecurityGroup,
     index::{Attached, Index},
 };
 use ipnet::{IpNet, Ipv4Net};
@@ -33,28 +33,41 @@ pub(crate) enum Others<'a> {
     Members(&'a SecurityGroupId),
 }
 
-/// Whom `peer` stands for.
-pub(crate) fn others<'a>(index: &Index<'a>, peer: &'a Peer) -> Others<'a> {
+/// A prefix list's blocks.
+pub(crate) fn list<'a>(state: &'a NetworkState, id: &str) -> &'a [IpNet] {
+    state.prefix_lists.get(id).map_or(&[], Vec::as_slice)
+}
+
+/// Whom `peer` stands for; `list` knows the prefix lists.
+pub(crate) fn others<'a>(peer: &'a Peer, list: impl Fn(&str) -> &'a [IpNet]) -> Others<'a> {
     let blocks = match peer {
         Peer::Group(id) => return Others::Members(id),
         Peer::Cidr(cidr) => std::slice::from_ref(cidr),
-        Peer::PrefixList(id) => index.state.prefix_lists.get(id).map_or(&[][..], Vec::as_slice),
+        Peer::PrefixList(id) => list(id),
     };
     let v4 = |block: &IpNet| if let IpNet::V4(block) = block { Some(block.trunc()) } else { None };
     Others::Blocks(blocks.iter().filter_map(v4).collect())
 }
 
-/// The private addresses of the interfaces that have the group, attached or not, in the VPC and beyond its peering
-/// connections.
+/// The interfaces, attached or not, in a VPC and beyond its peering connections: among whom a group's members are.
+pub(crate) fn interfaces_around<'s, 'a>(
+    index: &'s Index<'a>,
+    vpc: &VpcId,
+) -> impl Iterator<Item = &'a NetworkInterface> + use<'s, 'a> {
+    let vpcs: BTreeSet<&VpcId> =
+        index.peers(vpc).map(|(_, peer)| &peer.id).chain(index.vpcs.get(vpc).map(|vpc| &vpc.id)).collect();
+    let around = move |interface: &&NetworkInterface| {
+        index.subnets.get(&interface.subnet).is_some_and(|subnet| vpcs.contains(&subnet.vpc))
+    };
+    index.state.network_interfaces.iter().filter(around)
+}
+
+/// The private addresses of the interfaces that have the group.
 pub(crate) fn members<'s>(
     index: &'s Index<'_>,
-    vpc: &'s VpcId,
+    vpc: &VpcId,
     id: &'s SecurityGroupId,
 ) -> impl Iterator<Item = Ipv4Addr> + 's {
-    let peers: Vec<&VpcId> = index.peers(vpc).map(|(_, peer)| &peer.id).collect();
-    let interfaces = index.state.network_interfaces.iter().filter(move |interface| {
-        interface.groups.contains(id)
-            && index.subnets.get(&interface.subnet).is_some_and(|s| s.vpc == *vpc || peers.contains(&&s.vpc))
-    });
-    interfaces.flat_map(|interface| &interface.addresses).map(|address| address.private)
+    let members = interfaces_around(index, vpc).filter(|interface| interface.groups.contains(id));
+    members.flat_map(|interface| &interface.addresses).map(|address| address.private)
 }

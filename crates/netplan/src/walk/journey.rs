@@ -417,10 +417,11 @@ impl<'i, 'a> Journey<'i, 'a> {
         let other = if way == Way::In { packet.source } else { packet.destination };
         groups.iter().find_map(|group| {
             let mut rules = group::rules(group, way).iter().filter(|rule| packet.content.is(rule.traffic));
-            let rule = rules.find(|rule| match group::others(self.index, &rule.peer) {
-                Others::Blocks(blocks) => blocks.iter().any(|block| block.contains(&other)),
-                Others::Members(id) => group::members(self.index, &group.vpc, id).any(|member| member == other),
-            })?;
+            let rule =
+                rules.find(|rule| match group::others(&rule.peer, |list| group::list(self.index.state, list)) {
+                    Others::Blocks(blocks) => blocks.iter().any(|block| block.contains(&other)),
+                    Others::Members(id) => group::members(self.index, &group.vpc, id).any(|member| member == other),
+                })?;
             Some(GroupDecision::Rule { group: group.id.clone(), rule: rule.clone() })
         })
     }

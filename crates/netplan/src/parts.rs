@@ -1,0 +1,171 @@
+//! A plan in parts, so that what did not change need not be looked at: the compiler hands on the parts that stayed the
+//! same, and [`PlanParts::steps_from`] passes over them.
+//!
+//! A part is a small plan. A router's own part declares its namespace and the sets of its filter, and others add to them:
+//! each attachment, group, peering connection its own. Nothing is in two parts, so a part's going takes away what it held.
+
+use crate::{FabricPlan, FilterChange, INTERNET, Namespace, Place, Ruleset, Step};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// A [`FabricPlan`] in parts; its sum is [`PlanParts::whole`].
+#[derive(Debug, Clone, Default)]
+pub struct PlanParts {
+    parts: BTreeMap<Arc<str>, Arc<FabricPlan>>,
+    omitted: BTreeSet<String>,
+}
+
+impl PlanParts {
+    pub(crate) fn leaving_out(omitted: BTreeSet<String>) -> Self {
+        Self { omitted, ..Self::default() }
+    }
+
+    pub(crate) fn leave_out(&mut self, what: String) {
+        self.omitted.insert(what);
+    }
+
+    /// What the state asked for and could not be planned, with the reason.
+    pub fn omitted(&self) -> BTreeSet<String> {
+        let of_parts = self.parts.values().flat_map(|part| &part.omitted);
+        self.omitted.iter().chain(of_parts).cloned().collect()
+    }
+
+    pub(crate) fn add(&mut self, name: &str, part: FabricPlan) {
+        self.share(name, Arc::new(part));
+    }
+
+    pub(crate) fn share(&mut self, name: &str, part: Arc<FabricPlan>) {
+        self.parts.insert(name.into(), part);
+    }
+
+    /// Takes over what `before` has the same of.
+    pub(crate) fn share_with(&mut self, before: &Self) {
+        for (name, part) in &mut self.parts {
+            if let Some(same) = before.parts.get(name).filter(|old| !Arc::ptr_eq(old, part) && *old == part) {
+                *part = same.clone();
+            }
+        }
+    }
+
+    /// The plan.
+    pub fn whole(&self) -> FabricPlan {
+        FabricPlan { omitted: self.omitted(), ..sum(self.parts.values()) }
+    }
+
+    /// The names of the namespaces in which links begin: routers, and the internet's.
+    pub fn routers(&self) -> BTreeSet<&Place> {
+        self.parts.values().flat_map(|part| part.cables.values()).map(|cable| &cable.near.place).collect()
+    }
+
+    /// The parts that one of the two has not, or not the same.
+    fn changed_since(&self, old: &Self) -> BTreeSet<Arc<str>> {
+        let (mut new, mut old) = (self.parts.iter().peekable(), old.parts.iter().peekable());
+        let mut changed = BTreeSet::new();
+        loop {
+            // Both are in order, so one walk along both sees every name once.
+            let order = match (new.peek(), old.peek()) {
+                (None, None) => return changed,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((new, _)), Some((old, _))) => new.cmp(old),
+            };
+            let new = new.next_if(|_| order != Ordering::Greater);
+            let old = old.next_if(|_| order != Ordering::Less);
+            match (new, old) {
+                (Some((_, new)), Some((_, old))) if Arc::ptr_eq(new, old) => {}
+                (Some((name, _)), _) | (None, Some((name, _))) => {
+                    changed.insert(name.clone());
+                }
+                (None, None) => return changed,
+            }
+        }
+    }
+
+    /// What leads from `old` to this plan: the same as [`FabricPlan::diff`] of the two, in time that grows with what is
+    /// different.
+    pub fn steps_from(&self, old: &Self) -> Vec<Step> {
+        let mut looked_at: BTreeSet<Arc<str>> = self.changed_since(old);
+        if looked_at.is_empty() {
+            return Vec::new();
+        }
+        // What a changed part adds to is told by the part that declares it.
+        let declaring: BTreeSet<Arc<str>> = [self, old]
+            .iter()
+            .flat_map(|plan| looked_at.iter().filter_map(|name| plan.parts.get(name)))
+            .flat_map(|part| part.namespaces.keys())
+            .filter(|namespace| is_router(namespace))
+            .map(|namespace| Arc::from(namespace.as_str()))
+            .collect();
+        looked_at.extend(declaring);
+        let of = |plan: &Self| sum(looked_at.iter().filter_map(|name| plan.parts.get(name)));
+        let steps = of(self).diff(&of(old));
+        let passed_over = |namespace: &str| {
+            let others = self.parts.iter().filter(|(name, _)| !looked_at.contains(*name));
+            others.into_iter().any(|(_, part)| part.namespaces.contains_key(namespace))
+        };
+        let incomplete = |step: &Step| match step {
+            Step::Filter { place: Place::Namespace(name), changes } => {
+                changes.contains(&FilterChange::Reset) && passed_over(name)
+            }
+            _ => false,
+        };
+        // A filter that starts anew needs all that is in it.
+        if steps.iter().any(incomplete) { self.whole().diff(&old.whole()) } else { steps }
+    }
+}
+
+impl From<&FabricPlan> for PlanParts {
+    /// The plan as one part.
+    fn from(plan: &FabricPlan) -> Self {
+        let mut parts = Self::default();
+        parts.add("", plan.clone());
+        parts
+    }
+}
+
+impl From<&Self> for PlanParts {
+    fn from(plan: &Self) -> Self {
+        plan.clone()
+    }
+}
+
+/// Whether a namespace is one that a part of its name declares.
+pub(crate) fn is_router(namespace: &str) -> bool {
+    namespace == INTERNET || namespace.starts_with("vpc-")
+}
+
+fn sum<'p>(parts: impl Iterator<Item = &'p Arc<FabricPlan>>) -> FabricPlan {
+    let mut sum = FabricPlan::default();
+    for part in parts {
+        for (name, namespace) in &part.namespaces {
+            add_namespace(sum.namespaces.entry(name.clone()).or_default(), namespace);
+        }
+        add_namespace(&mut sum.host, &part.host);
+        sum.cables.extend(part.cables.iter().map(|(name, cable)| (name.clone(), cable.clone())));
+    }
+    sum
+}
+
+fn add_namespace(sum: &mut Namespace, part: &Namespace) {
+    let Namespace { settings, addresses, neighbours, routes, rules, filter } = part;
+    sum.settings.extend(settings.iter().map(|(path, value)| (path.clone(), value.clone())));
+    sum.addresses.extend(addresses.iter().cloned());
+    sum.neighbours.extend(neighbours.iter().cloned());
+    sum.routes.extend(routes.iter().cloned());
+    sum.rules.extend(rules.iter().cloned());
+    if let Some(Ruleset { sets, chains }) = filter {
+        let filter = sum.filter.get_or_insert_default();
+        for (name, set) in sets {
+            match filter.sets.get_mut(name) {
+                Some(sum) => sum.elements.extend(set.elements.iter().map(|(key, value)| (key.clone(), value.clone()))),
+                None => {
+                    filter.sets.insert(name.clone(), set.clone());
+                }
+            }
+        }
+        filter.chains.extend(chains.iter().map(|(name, chain)| (name.clone(), chain.clone())));
+    }
+}
