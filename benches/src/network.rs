@@ -17,6 +17,7 @@ use netplan::{
 use nix::sched::{CloneFlags, unshare};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use types::id::{EniId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcId, random_hex};
@@ -58,7 +59,7 @@ struct Ground {
 
 impl Ground {
     fn new() -> Outcome<Self> {
-        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let folder = tempfile::tempdir_in("/run").map_err(|error| error.to_string())?;
         let config = FabricConfig { instance: random_hex(8), run_root: folder.path().to_owned() };
         let fabric = Fabric::open(config).map_err(|error| error.to_string())?;
         Ok(Self { fabric, _folder: folder })
@@ -147,8 +148,8 @@ fn network(fabric: &Fabric, interfaces: usize) -> NetworkState {
     state.route_tables.push(RouteTable { id: table, vpc: vpc.clone(), routes: Vec::new() });
     let all = netplan::AclEntry { number: 100, allow: true, traffic: Traffic::All, cidr: everything() };
     state.network_acls.push(NetworkAcl { id: acl, vpc, ingress: vec![all.clone()], egress: vec![all] });
-    state.security_groups = (0..GROUPS).map(group).collect();
-    state.network_interfaces = (0..interfaces).map(interface).collect();
+    state.security_groups = (0..GROUPS).map(|n| group(n).into()).collect();
+    state.network_interfaces = (0..interfaces).map(|n| interface(n).into()).collect();
     state
 }
 
@@ -186,9 +187,9 @@ fn changes(figures: &mut Figures) -> Outcome {
                 ground.apply(&planner.plan(state))?;
                 Ok(begun.elapsed().as_secs_f64() * 1e3)
             };
-            state.network_interfaces.push(interface(interfaces + n));
+            state.network_interfaces.push(interface(interfaces + n).into());
             more.push(timed(&state)?);
-            let group = &mut state.security_groups[n % GROUPS];
+            let group = Arc::make_mut(&mut state.security_groups[n % GROUPS]);
             group.ingress[0].traffic = Traffic::Udp(PortRange { from: 9000 + n as u16, to: 9000 + n as u16 });
             rule.push(timed(&state)?);
         }

@@ -316,9 +316,9 @@ fn two_vpcs_of_the_same_block_do_not_meet() {
         let mut twin = other.subnets[0].clone();
         (twin.id, twin.vpc, twin.route_table) = (subnet.clone(), vpc.clone(), lab.private_table.clone());
         lab.state.subnets.push(twin);
-        let mut group = other.security_groups[0].clone();
+        let mut group = netplan::SecurityGroup::clone(&other.security_groups[0]);
         (group.id, group.vpc) = (lab::sg(7), vpc);
-        lab.state.security_groups.push(group);
+        lab.state.security_groups.push(group.into());
         lab.interface(2, &subnet, "10.0.0.11", &[7]);
         lab.apply();
         let _here = lab.listen(1, "10.0.0.10", 80);

@@ -2,11 +2,12 @@
 
 use crate::{
     InternetGateway, NatGateway, NetworkAcl, NetworkInterface, NetworkState, RouteTable, SecurityGroup, Subnet, Vpc,
-    compile::link_name,
+    compile::{link_digits, link_name},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::Ipv4Addr,
+    sync::Arc,
 };
 use types::id::{
     EniId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcId, VpcPeeringConnectionId,
@@ -19,7 +20,7 @@ const RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 
 /// An interface that is attached, with all that the plan needs of it.
 pub(crate) struct Attached<'a> {
-    pub(crate) interface: &'a NetworkInterface,
+    pub(crate) interface: &'a Arc<NetworkInterface>,
     pub(crate) subnet: &'a Subnet,
     /// The namespace that it is attached in, and which device it is there.
     pub(crate) netns: &'a str,
@@ -47,11 +48,14 @@ struct Places<'a> {
     vpc: HashMap<&'a VpcId, Vec<usize>>,
     address: HashMap<(&'a VpcId, Ipv4Addr), usize>,
     public: HashMap<Ipv4Addr, usize>,
+    /// The VPC of each namespace in which something is attached.
+    netns: HashMap<&'a str, &'a VpcId>,
 }
 
 impl<'a> Places<'a> {
     fn add(&mut self, at: usize, attached: &Attached<'a>) {
         let vpc = &attached.subnet.vpc;
+        self.netns.insert(attached.netns, vpc);
         self.id.entry(&attached.interface.id).or_insert(at);
         self.vpc.entry(vpc).or_default().push(at);
         for address in &attached.interface.addresses {
@@ -71,7 +75,7 @@ pub(crate) struct Index<'a> {
     pub(crate) vpcs: BTreeMap<&'a VpcId, &'a Vpc>,
     pub(crate) subnets: BTreeMap<&'a SubnetId, &'a Subnet>,
     pub(crate) tables: BTreeMap<&'a RouteTableId, &'a RouteTable>,
-    pub(crate) groups: BTreeMap<&'a SecurityGroupId, &'a SecurityGroup>,
+    pub(crate) groups: BTreeMap<&'a SecurityGroupId, &'a Arc<SecurityGroup>>,
     pub(crate) acls: BTreeMap<&'a NetworkAclId, &'a NetworkAcl>,
     pub(crate) nats: BTreeMap<&'a NatGatewayId, &'a NatGateway>,
 }
@@ -81,11 +85,10 @@ impl<'a> Index<'a> {
         let vpcs: BTreeMap<_, _> = state.vpcs.iter().map(|v| (&v.id, v)).collect();
         let subnets: BTreeMap<_, _> = state.subnets.iter().map(|s| (&s.id, s)).collect();
         let nat_interfaces: BTreeMap<_, _> = state.nat_gateways.iter().map(|n| (&n.interface, n)).collect();
-        let mut attached = Vec::new();
-        let (mut places_taken, mut links) = (HashSet::new(), HashSet::new());
-        let (mut private, mut publics) = (HashSet::new(), HashSet::new());
-        let mut netns_vpc: HashMap<&str, &VpcId> = HashMap::new();
         let mut omitted = BTreeSet::new();
+        let mut attached: Vec<Attached<'_>> = Vec::new();
+        let mut places = Places::default();
+        let (mut devices, mut links) = (HashSet::new(), HashSet::new());
         for interface in &state.network_interfaces {
             let nat = nat_interfaces.get(&interface.id);
             let (netns, device_index) = match (nat, &interface.attachment) {
@@ -102,34 +105,31 @@ impl<'a> Index<'a> {
                 continue;
             }
             // What two would share, the second goes without: the kernel would refuse it, and everything with it.
-            let link = link_name(&interface.id);
+            let link = link_digits(&interface.id);
             let place = (netns, device_index);
-            let elsewhere = netns_vpc.get(netns).is_some_and(|vpc| *vpc != &subnet.vpc);
-            let own = || interface.addresses.iter().map(|address| (&subnet.vpc, address.private));
-            let public = || interface.addresses.iter().filter_map(|address| address.public);
-            let conflict = if places_taken.contains(&place) || elsewhere {
+            let elsewhere = places.netns.get(netns).is_some_and(|vpc| **vpc != subnet.vpc);
+            let mut private = interface.addresses.iter().map(|address| (&subnet.vpc, address.private));
+            let mut public = interface.addresses.iter().filter_map(|address| address.public);
+            let conflict = if elsewhere || devices.contains(&place) {
                 Some(format!("{netns}/{device_index}"))
-            } else if links.contains(&(&subnet.vpc, link.clone())) {
-                Some(format!("{}/{link}", subnet.vpc))
-            } else if let Some((vpc, ip)) = own().find(|address| private.contains(address)) {
+            } else if links.contains(&(&subnet.vpc, link)) {
+                Some(format!("{}/{}", subnet.vpc, link_name(&interface.id)))
+            } else if let Some((vpc, ip)) = private.find(|address| places.address.contains_key(address)) {
                 Some(format!("{vpc}/{ip}"))
             } else {
-                public().find(|ip| publics.contains(ip)).map(|ip| ip.to_string())
+                public.find(|ip| places.public.contains_key(ip)).map(|ip| ip.to_string())
             };
             if let Some(conflict) = conflict {
                 omitted.insert(format!("{}: {conflict} is another interface's", interface.id));
                 continue;
             }
-            netns_vpc.entry(netns).or_insert(&subnet.vpc);
-            places_taken.insert(place);
-            links.insert((&subnet.vpc, link.clone()));
-            private.extend(own());
-            publics.extend(public());
-            attached.push(Attached { interface, subnet, netns, device_index, link, nat: nat.is_some() });
-        }
-        let mut places = Places::default();
-        for (at, one) in attached.iter().enumerate() {
-            places.add(at, one);
+            devices.insert(place);
+            links.insert((&subnet.vpc, link));
+            let at = attached.len();
+            let one =
+                Attached { interface, subnet, netns, device_index, link: link_name(&interface.id), nat: nat.is_some() };
+            places.add(at, &one);
+            attached.push(one);
         }
         Self {
             state,
@@ -147,6 +147,11 @@ impl<'a> Index<'a> {
 
     pub(crate) fn attached_in<'b>(&'b self, vpc: &'b VpcId) -> impl Iterator<Item = &'b Attached<'a>> + 'b {
         self.places.vpc.get(vpc).into_iter().flatten().map(|at| &self.attached[*at])
+    }
+
+    /// Whether something is attached in this namespace.
+    pub(crate) fn has_attached_in(&self, netns: &str) -> bool {
+        self.places.netns.contains_key(netns)
     }
 
     pub(crate) fn attached_as(&self, id: &EniId) -> Option<&Attached<'a>> {

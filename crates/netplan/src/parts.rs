@@ -34,11 +34,11 @@ impl PlanParts {
     }
 
     pub(crate) fn add(&mut self, name: &str, part: FabricPlan) {
-        self.share(name, Arc::new(part));
+        self.share(name.into(), Arc::new(part));
     }
 
-    pub(crate) fn share(&mut self, name: &str, part: Arc<FabricPlan>) {
-        self.parts.insert(name.into(), part);
+    pub(crate) fn share(&mut self, name: Arc<str>, part: Arc<FabricPlan>) {
+        self.parts.insert(name, part);
     }
 
     /// Takes over what `before` has the same of.

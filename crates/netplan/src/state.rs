@@ -5,13 +5,20 @@
 
 use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt, net::Ipv4Addr, str::FromStr};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    net::Ipv4Addr,
+    str::FromStr,
+    sync::Arc,
+};
 use types::id::{
     EniId, InternetGatewayId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcEndpointId,
     VpcId, VpcPeeringConnectionId,
 };
 
-/// The whole network of one instance of Windtunnel.
+/// The whole network of one instance of Windtunnel. What there are many of is shared, so that a [`Planner`](crate::Planner)
+/// sees at once that it is what it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkState {
     /// Where on the host it stands; crate `fabric` says.
@@ -23,13 +30,13 @@ pub struct NetworkState {
     /// Their route tables.
     pub route_tables: Vec<RouteTable>,
     /// Their security groups.
-    pub security_groups: Vec<SecurityGroup>,
+    pub security_groups: Vec<Arc<SecurityGroup>>,
     /// Their network ACLs.
     pub network_acls: Vec<NetworkAcl>,
     /// Prefix lists by id, those of AWS included.
     pub prefix_lists: BTreeMap<String, Vec<IpNet>>,
     /// Network interfaces, attached or not.
-    pub network_interfaces: Vec<NetworkInterface>,
+    pub network_interfaces: Vec<Arc<NetworkInterface>>,
     /// Internet gateways that are attached to a VPC.
     pub internet_gateways: Vec<InternetGateway>,
     /// NAT gateways that are not deleted.
@@ -59,6 +66,24 @@ impl NetworkState {
             gateway_endpoints: Vec::new(),
             peerings: Vec::new(),
             namespaces: Vec::new(),
+        }
+    }
+}
+
+impl NetworkState {
+    /// Takes over what `last` has the same of.
+    pub fn share_with(&mut self, last: &Self) {
+        let interfaces: HashMap<_, _> = last.network_interfaces.iter().map(|row| (&row.id, row)).collect();
+        for row in &mut self.network_interfaces {
+            if let Some(same) = interfaces.get(&row.id).filter(|last| **last == row) {
+                *row = Arc::clone(same);
+            }
+        }
+        let groups: HashMap<_, _> = last.security_groups.iter().map(|row| (&row.id, row)).collect();
+        for row in &mut self.security_groups {
+            if let Some(same) = groups.get(&row.id).filter(|last| **last == row) {
+                *row = Arc::clone(same);
+            }
         }
     }
 }

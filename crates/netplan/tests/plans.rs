@@ -10,7 +10,7 @@ use netplan::{
     Traffic, Value, Verdict, Vpc, compile,
 };
 use proptest::prelude::*;
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
 fn id<T>(parse: fn(&str) -> Option<T>, prefix: &str, n: u8) -> T {
     parse(&format!("{prefix}{n:02x}0000000000000{n:02x}")).unwrap()
@@ -135,12 +135,10 @@ fn state() -> impl Strategy<Value = NetworkState> {
                 });
             }
             let groups = groups.into_iter();
-            state.security_groups.extend(groups.map(|(n, (ingress, egress))| SecurityGroup {
-                id: sg(n),
-                vpc: vpc(1),
-                ingress,
-                egress,
-            }));
+            state.security_groups.extend(
+                groups
+                    .map(|(n, (ingress, egress))| Arc::new(SecurityGroup { id: sg(n), vpc: vpc(1), ingress, egress })),
+            );
             let acls = acls.into_iter();
             state.network_acls.extend(acls.map(|(n, (ingress, egress))| NetworkAcl {
                 id: acl(n),
@@ -151,7 +149,7 @@ fn state() -> impl Strategy<Value = NetworkState> {
             let tables = tables.into_iter();
             state.route_tables.extend(tables.map(|(n, routes)| RouteTable { id: table(n), vpc: vpc(1), routes }));
             let interfaces: BTreeMap<u8, NetworkInterface> = interfaces.into_iter().collect();
-            state.network_interfaces.extend(interfaces.into_values());
+            state.network_interfaces.extend(interfaces.into_values().map(Arc::new));
             if gateway {
                 state.internet_gateways.push(InternetGateway { id: igw(1), vpc: vpc(1) });
             }

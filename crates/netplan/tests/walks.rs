@@ -53,13 +53,9 @@ fn peered() -> NetworkState {
         let beyond = route(&format!("10.{}.0.0/16", 3 - n), RouteTarget::Peering(connection.clone()));
         state.route_tables.push(RouteTable { id: table, vpc: vpc.clone(), routes: vec![beyond] });
         let rules = vec![anyone()];
-        state.security_groups.push(SecurityGroup {
-            id: group.clone(),
-            vpc: vpc.clone(),
-            ingress: rules.clone(),
-            egress: rules,
-        });
-        state.network_interfaces.push(NetworkInterface {
+        let own = SecurityGroup { id: group.clone(), vpc: vpc.clone(), ingress: rules.clone(), egress: rules };
+        state.security_groups.push(own.into());
+        let interface = NetworkInterface {
             id: id(EniId::parse, "eni-", n),
             subnet: id(SubnetId::parse, "subnet-", n),
             mac: MacAddress([2, 0, 0, 0, 0, n]),
@@ -67,7 +63,8 @@ fn peered() -> NetworkState {
             groups: vec![group],
             source_dest_check: true,
             attachment: Some(Attachment { netns: format!("n{n}"), device_index: 0 }),
-        });
+        };
+        state.network_interfaces.push(interface.into());
         state.internet_gateways.push(InternetGateway { id: id(InternetGatewayId::parse, "igw-", n), vpc });
     }
     let vpcs = [id(VpcId::parse, "vpc-", 1), id(VpcId::parse, "vpc-", 2)];

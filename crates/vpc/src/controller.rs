@@ -43,9 +43,27 @@ pub struct Network {
     store: Store,
     clock: Arc<dyn Clock>,
     fabric: Arc<dyn Fabric>,
-    planner: Arc<Mutex<Planner>>,
+    planner: Arc<Mutex<Planning>>,
     /// What the last plan left out, which has been said.
     omitted: Mutex<BTreeSet<String>>,
+}
+
+/// The compiler, and the state that it saw last.
+#[derive(Default)]
+struct Planning {
+    planner: Planner,
+    last: Option<NetworkState>,
+}
+
+impl Planning {
+    fn plan(&mut self, mut state: NetworkState) -> PlanParts {
+        if let Some(last) = &self.last {
+            state.share_with(last);
+        }
+        let plan = self.planner.plan(&state);
+        self.last = Some(state);
+        plan
+    }
 }
 
 /// How long a deleted NAT gateway is still shown. Source: EC2 API reference, DescribeNatGateways.
@@ -171,7 +189,7 @@ impl Controller for Network {
             let state = network_state(&seen, fabric.ground());
             let attached: BTreeSet<EniId> =
                 state.network_interfaces.iter().filter(|row| held(row, &state)).map(|row| row.id.clone()).collect();
-            let plan = planner.lock().unwrap_or_else(PoisonError::into_inner).plan(&state);
+            let plan = planner.lock().unwrap_or_else(PoisonError::into_inner).plan(state);
             let outcome = fabric.apply(&plan);
             (attached, plan.omitted(), outcome)
         })
@@ -212,7 +230,7 @@ pub fn network_state(view: &View, ground: &Ground) -> NetworkState {
                 .copied()
                 .or(interface.auto_public_ip.filter(|_| interface.private_ip() == Some(*ip))),
         });
-        state.network_interfaces.push(netplan::NetworkInterface {
+        let row = netplan::NetworkInterface {
             id: interface.id.clone(),
             subnet: interface.subnet.clone(),
             mac: netplan::MacAddress(interface.mac),
@@ -223,7 +241,8 @@ pub fn network_state(view: &View, ground: &Ground) -> NetworkState {
                 .namespace
                 .as_ref()
                 .map(|netns| netplan::Attachment { netns: netns.clone(), device_index: 0 }),
-        });
+        };
+        state.network_interfaces.push(row.into());
     }
     for (_, vpc) in view.scan_all::<Vpc>().filter(|(_, vpc)| used.contains(&vpc.id)) {
         state.vpcs.push(netplan::Vpc {
@@ -264,12 +283,13 @@ pub fn network_state(view: &View, ground: &Ground) -> NetworkState {
             let of_way = group.rules.iter().filter(move |rule| rule.egress == egress);
             of_way.filter_map(|rule| group_rule(view, scope, rule)).collect()
         };
-        state.security_groups.push(netplan::SecurityGroup {
+        let row = netplan::SecurityGroup {
             id: group.id.clone(),
             vpc: group.vpc.clone(),
             ingress: rules(false),
             egress: rules(true),
-        });
+        };
+        state.security_groups.push(row.into());
     }
     for (_, endpoint) in view.scan_all::<VpcEndpoint>() {
         if endpoint.is_gateway() && used.contains(&endpoint.vpc) {

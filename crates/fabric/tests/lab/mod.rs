@@ -19,6 +19,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     os::fd::AsFd,
     path::PathBuf,
+    sync::Arc,
 };
 use types::id::{
     EniId, InternetGatewayId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcId, random_hex,
@@ -135,16 +136,17 @@ impl Lab {
     /// A group that lets everything out.
     pub(crate) fn group(&mut self, n: u64, ingress: Vec<GroupRule>) {
         let egress = vec![from_cidr(Traffic::All, "0.0.0.0/0")];
-        self.state.security_groups.push(SecurityGroup { id: sg(n), vpc: self.vpc.clone(), ingress, egress });
+        let group = SecurityGroup { id: sg(n), vpc: self.vpc.clone(), ingress, egress };
+        self.state.security_groups.push(group.into());
     }
 
     pub(crate) fn group_mut(&mut self, n: u64) -> &mut SecurityGroup {
-        self.state.security_groups.iter_mut().find(|group| group.id == sg(n)).unwrap()
+        Arc::make_mut(self.state.security_groups.iter_mut().find(|group| group.id == sg(n)).unwrap())
     }
 
     /// An interface in a namespace `n<n>`.
     pub(crate) fn interface(&mut self, n: u64, subnet: &SubnetId, address: &str, groups: &[u64]) {
-        self.state.network_interfaces.push(NetworkInterface {
+        let interface = NetworkInterface {
             id: eni(n),
             subnet: subnet.clone(),
             mac: MacAddress([2, 0, 0, 0, 0, n as u8]),
@@ -152,11 +154,12 @@ impl Lab {
             groups: groups.iter().map(|n| sg(*n)).collect(),
             source_dest_check: true,
             attachment: Some(Attachment { netns: format!("n{n}"), device_index: 0 }),
-        });
+        };
+        self.state.network_interfaces.push(interface.into());
     }
 
     pub(crate) fn interface_mut(&mut self, n: u64) -> &mut NetworkInterface {
-        self.state.network_interfaces.iter_mut().find(|interface| interface.id == eni(n)).unwrap()
+        Arc::make_mut(self.state.network_interfaces.iter_mut().find(|interface| interface.id == eni(n)).unwrap())
     }
 
     /// The pool's nth assignable address.

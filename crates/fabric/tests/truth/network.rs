@@ -103,7 +103,8 @@ impl Draft<'_> {
         for n in 1..=groups {
             let (ingress, egress) = (self.rules(groups, false), self.rules(groups, true));
             let id = self.group(n);
-            self.state.security_groups.push(SecurityGroup { id, vpc: vpc.clone(), ingress, egress });
+            let group = SecurityGroup { id, vpc: vpc.clone(), ingress, egress };
+            self.state.security_groups.push(group.into());
         }
         for n in 1..=acls {
             let (ingress, egress) = (self.entries(), self.entries());
@@ -154,7 +155,7 @@ impl Draft<'_> {
             let groups = (0..count).map(|_| self.some_group(groups));
             let groups = groups.collect::<Vec<_>>();
             let attached = !nat && self.chance.percent(95);
-            self.state.network_interfaces.push(NetworkInterface {
+            let interface = NetworkInterface {
                 id: eni(number),
                 subnet: self.subnet(subnet),
                 mac: MacAddress([2, 0, 0, 0, 0, number as u8]),
@@ -163,7 +164,8 @@ impl Draft<'_> {
                 // A NAT gateway's has none: the API sees to that.
                 source_dest_check: self.chance.percent(70) && !nat,
                 attachment: attached.then(|| Attachment { netns: format!("n{number}"), device_index: 0 }),
-            });
+            };
+            self.state.network_interfaces.push(interface.into());
             if nat {
                 let id = id(NatGatewayId::parse, "nat-", number);
                 self.state.nat_gateways.push(NatGateway { id, interface: eni(number) });

@@ -10,7 +10,7 @@ use crate::{
     ruleset::{Action, Range},
 };
 use ipnet::Ipv4Net;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The map from a device to the chain for what leaves its subnet.
 pub(super) const OUT: &str = "acl_out";
@@ -20,9 +20,9 @@ pub(super) const IN: &str = "acl_in";
 /// The chains that a subnet's packets go through, out and in; an ACL that allows everything has none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Laid {
-    out: Option<String>,
-    within: Option<String>,
-    in_: Option<String>,
+    out: Option<Arc<str>>,
+    within: Option<Arc<str>>,
+    in_: Option<Arc<str>>,
 }
 
 /// The chains of a subnet's ACL.
@@ -47,8 +47,8 @@ pub(super) fn lay(index: &Index<'_>, subnet: &Subnet, router: &mut FabricPlan) -
         let rules = rules(&entries, way, &within);
         filter.chains.insert(chain.clone(), Chain { hook: None, accept_at_end: false, rules });
         filter.sets.entry(within.clone()).or_insert_with(links);
-        laid.within = Some(within.clone());
-        *(if way == Way::Out { &mut laid.out } else { &mut laid.in_ }) = Some(chain);
+        laid.within = Some(Arc::from(within.as_str()));
+        *(if way == Way::Out { &mut laid.out } else { &mut laid.in_ }) = Some(Arc::from(chain));
     }
     laid
 }
@@ -57,11 +57,11 @@ pub(super) fn lay(index: &Index<'_>, subnet: &Subnet, router: &mut FabricPlan) -
 pub(super) fn lay_link(laid: &Laid, link: &Range, filter: &mut Ruleset) {
     for (map, chain) in [(OUT, &laid.out), (IN, &laid.in_)] {
         if let Some(chain) = chain {
-            put(filter, map, vec![link.clone()], Value::Verdict(Verdict::Jump(chain.clone())));
+            put(filter, map, vec![link.clone()], Value::Verdict(Verdict::Jump(chain.to_string())));
         }
     }
     if let Some(within) = &laid.within {
-        filter.sets.entry(within.clone()).or_insert_with(links).elements.insert(vec![link.clone()], Value::None);
+        filter.sets.entry(within.to_string()).or_insert_with(links).elements.insert(vec![link.clone()], Value::None);
     }
 }
 

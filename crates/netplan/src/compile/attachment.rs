@@ -2,22 +2,24 @@
 //! out, and what its VPC's router and the internet's namespace hold for it.
 
 use super::{
-    Attached, acls, address, attachment_namespace, cable, end, groups, host_route, internet, mac_of, neighbour,
+    Attached, acls, address, attachment_namespace, cable, end, groups, host_route, internet, link_name, mac_of,
+    neighbour,
     router::{MARKS, PRIVATE_OF, PUBLIC_OF, SOURCES, UNCHECKED, filter_of, put},
     router_netns,
 };
-use crate::{FabricPlan, NetworkInterface, Route, RouteAction, Subnet, Value, Verdict, ruleset::Range};
+use crate::{FabricPlan, NetworkInterface, Route, RouteAction, Value, Verdict, ruleset::Range};
 use ipnet::Ipv4Net;
-use std::{borrow::Cow, net::Ipv4Addr};
+use std::{net::Ipv4Addr, sync::Arc};
+use types::id::VpcId;
 
 /// Everything that an interface's part of the plan is made of.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Plug<'a> {
-    pub(super) interface: Cow<'a, NetworkInterface>,
-    pub(super) subnet: Cow<'a, Subnet>,
-    pub(super) netns: Cow<'a, str>,
+pub(super) struct Plug {
+    pub(super) interface: Arc<NetworkInterface>,
+    pub(super) vpc: VpcId,
+    pub(super) block: Ipv4Net,
+    pub(super) netns: String,
     pub(super) device_index: u8,
-    pub(super) link: Cow<'a, str>,
     pub(super) nat: bool,
     /// The mark of its route table.
     pub(super) mark: Option<u32>,
@@ -29,29 +31,19 @@ pub(super) struct Plug<'a> {
     pub(super) gateway: bool,
 }
 
-impl<'a> Plug<'a> {
-    pub(super) fn of(attached: &'a Attached<'_>) -> Self {
+impl Plug {
+    pub(super) fn of(attached: &Attached<'_>) -> Self {
         Self {
-            interface: Cow::Borrowed(attached.interface),
-            subnet: Cow::Borrowed(attached.subnet),
-            netns: Cow::Borrowed(attached.netns),
+            interface: attached.interface.clone(),
+            vpc: attached.subnet.vpc.clone(),
+            block: attached.subnet.cidr,
+            netns: attached.netns.to_owned(),
             device_index: attached.device_index,
-            link: Cow::Borrowed(&attached.link),
             nat: attached.nat,
             mark: None,
             groups: groups::Entrance::default(),
             acl: acls::Laid::default(),
             gateway: false,
-        }
-    }
-
-    pub(super) fn into_owned(self) -> Plug<'static> {
-        Plug {
-            interface: Cow::Owned(self.interface.into_owned()),
-            subnet: Cow::Owned(self.subnet.into_owned()),
-            netns: Cow::Owned(self.netns.into_owned()),
-            link: Cow::Owned(self.link.into_owned()),
-            ..self
         }
     }
 
@@ -61,21 +53,21 @@ impl<'a> Plug<'a> {
 }
 
 /// Adds an interface to its namespace's part.
-pub(super) fn lay(plug: &Plug<'_>, part: &mut FabricPlan) {
+pub(super) fn lay(plug: &Plug, part: &mut FabricPlan) {
     devices(plug, part);
     filter(plug, part);
     if plug.gateway {
         let public = plug.interface.addresses.iter().filter_map(|a| a.public);
-        internet::lay_addresses(&plug.subnet.vpc, public, part);
+        internet::lay_addresses(&plug.vpc, public, part);
     }
 }
 
 /// An interface's two devices, and what its namespace holds.
-fn devices(plug: &Plug<'_>, part: &mut FabricPlan) {
-    let Plug { interface, subnet, netns, link, .. } = plug;
-    let router_name = router_netns(&subnet.vpc);
+fn devices(plug: &Plug, part: &mut FabricPlan) {
+    let Plug { interface, netns, .. } = plug;
+    let (router_name, link) = (router_netns(&plug.vpc), &link_name(&interface.id));
     let device = format!("eth{}", plug.device_index);
-    let gateway = Ipv4Addr::from(u32::from(subnet.cidr.network()) + 1);
+    let gateway = Ipv4Addr::from(u32::from(plug.block.network()) + 1);
     let near_mac = mac_of(interface.id.as_str());
     if let Some(own) = plug.primary().filter(|_| plug.nat) {
         internet::lay_nat(part, netns, own, &device);
@@ -87,12 +79,12 @@ fn devices(plug: &Plug<'_>, part: &mut FabricPlan) {
     }
     let namespace = attachment_namespace(part, netns);
     for ip in interface.addresses.iter().map(|a| a.private) {
-        namespace.addresses.insert(address(&device, ip, subnet.cidr.prefix_len()));
+        namespace.addresses.insert(address(&device, ip, plug.block.prefix_len()));
     }
     namespace.neighbours.insert(neighbour(&device, gateway, near_mac));
     namespace.routes.insert(host_route(Route::MAIN, gateway, &device, None));
     // The first device has the way out; another one only its subnet, over the router like everything.
-    let reach = if plug.device_index == 0 { Ipv4Net::default() } else { subnet.cidr.trunc() };
+    let reach = if plug.device_index == 0 { Ipv4Net::default() } else { plug.block.trunc() };
     namespace.routes.insert(Route {
         table: Route::MAIN,
         destination: reach,
@@ -103,9 +95,9 @@ fn devices(plug: &Plug<'_>, part: &mut FabricPlan) {
 }
 
 /// An interface's elements in the router's filter.
-fn filter(plug: &Plug<'_>, part: &mut FabricPlan) {
-    let filter = filter_of(part, &plug.subnet.vpc);
-    let link = || Range::Link(plug.link.clone().into_owned());
+fn filter(plug: &Plug, part: &mut FabricPlan) {
+    let filter = filter_of(part, &plug.vpc);
+    let link = || Range::Link(link_name(&plug.interface.id));
     if let Some(mark) = plug.mark {
         put(filter, MARKS, vec![link()], Value::Mark(mark));
     }
@@ -121,9 +113,9 @@ fn filter(plug: &Plug<'_>, part: &mut FabricPlan) {
         }
     }
     let groups::Entrance { ingress, egress } = &plug.groups;
-    let through = |chain: &Option<String>| match chain {
+    let through = |chain: &Option<Arc<str>>| match chain {
         _ if plug.nat => Some(Verdict::Accept),
-        chain => chain.clone().map(Verdict::Jump),
+        chain => chain.as_deref().map(|chain| Verdict::Jump(chain.to_owned())),
     };
     for (map, chain) in [(groups::INGRESS, ingress), (groups::EGRESS, egress)] {
         if let Some(verdict) = through(chain) {

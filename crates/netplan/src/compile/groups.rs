@@ -18,7 +18,6 @@ use crate::{
 };
 use ipnet::{IpNet, Ipv4Net};
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::Ipv4Addr,
     sync::Arc,
@@ -47,28 +46,20 @@ impl Way {
 
 /// Everything that a group's part of the plan is made of.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Input<'a> {
-    group: Cow<'a, SecurityGroup>,
+pub(super) struct Input {
+    group: Arc<SecurityGroup>,
     /// The blocks of the prefix lists that it speaks of.
-    lists: Vec<(Cow<'a, str>, Cow<'a, [IpNet]>)>,
+    lists: Vec<(String, Vec<IpNet>)>,
 }
 
-impl<'a> Input<'a> {
-    pub(super) fn of(index: &Index<'a>, group: &'a SecurityGroup) -> Self {
+impl Input {
+    pub(super) fn of(index: &Index<'_>, group: &Arc<SecurityGroup>) -> Self {
         let peers = group.ingress.iter().chain(&group.egress).map(|rule| &rule.peer);
         let lists = peers.filter_map(|peer| match peer {
-            Peer::PrefixList(id) => Some((Cow::Borrowed(id.as_str()), Cow::Borrowed(group::list(index.state, id)))),
+            Peer::PrefixList(id) => Some((id.clone(), group::list(index.state, id).to_vec())),
             _ => None,
         });
-        Self { group: Cow::Borrowed(group), lists: lists.collect() }
-    }
-
-    pub(super) fn into_owned(self) -> Input<'static> {
-        let lists = self.lists.into_iter();
-        Input {
-            group: Cow::Owned(self.group.into_owned()),
-            lists: lists.map(|(id, blocks)| (Cow::Owned(id.into_owned()), Cow::Owned(blocks.into_owned()))).collect(),
-        }
+        Self { group: group.clone(), lists: lists.collect() }
     }
 
     /// A prefix list's blocks.
@@ -86,7 +77,7 @@ pub(super) struct Laid {
 }
 
 /// A group's chains, each way.
-pub(super) fn lay(input: &Input<'_>) -> Laid {
+pub(super) fn lay(input: &Input) -> Laid {
     let (mut part, mut referenced) = (FabricPlan::default(), BTreeSet::new());
     let filter = filter_of(&mut part, &input.group.vpc);
     for way in [Way::In, Way::Out] {
@@ -98,8 +89,8 @@ pub(super) fn lay(input: &Input<'_>) -> Laid {
 /// The chains that an interface's packets go through, in and out; none lets nothing through.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Entrance {
-    pub(super) ingress: Option<String>,
-    pub(super) egress: Option<String>,
+    pub(super) ingress: Option<Arc<str>>,
+    pub(super) egress: Option<Arc<str>>,
 }
 
 /// What an interface's packets go through: its one group's chains, or chains that try each of its groups. These are a
@@ -108,7 +99,8 @@ pub(super) fn entrance(index: &Index<'_>, attached: &Attached<'_>) -> (Entrance,
     let groups = group::of(index, attached);
     let chains = |way| -> Vec<String> { groups.iter().map(|group| group_chain(&group.id, way)).collect() };
     if groups.len() < 2 {
-        return (Entrance { ingress: chains(Way::In).pop(), egress: chains(Way::Out).pop() }, None);
+        let [ingress, egress] = [Way::In, Way::Out].map(|way| chains(way).pop().map(Arc::from));
+        return (Entrance { ingress, egress }, None);
     }
     let mut part = FabricPlan::default();
     let filter = filter_of(&mut part, &attached.subnet.vpc);
@@ -120,7 +112,8 @@ pub(super) fn entrance(index: &Index<'_>, attached: &Attached<'_>) -> (Entrance,
         filter.chains.insert(name.clone(), Chain { hook: None, accept_at_end: false, rules });
         name
     });
-    (Entrance { ingress: Some(ingress.clone()), egress: Some(egress) }, Some((ingress, part)))
+    let entrance = Entrance { ingress: Some(Arc::from(ingress.as_str())), egress: Some(Arc::from(egress)) };
+    (entrance, Some((ingress, part)))
 }
 
 /// The addresses of each of these groups' members, in the VPC and beyond its peering connections.
@@ -157,7 +150,7 @@ fn members_set(id: &SecurityGroupId) -> String {
     format!("members_{}", hex_digits(id.as_str()))
 }
 
-fn lay_way(input: &Input<'_>, way: Way, referenced: &mut BTreeSet<SecurityGroupId>, filter: &mut Ruleset) {
+fn lay_way(input: &Input, way: Way, referenced: &mut BTreeSet<SecurityGroupId>, filter: &mut Ruleset) {
     let group = &*input.group;
     let chain = group_chain(&group.id, way);
     let mut blocks = Blocks::default();

@@ -1,31 +1,53 @@
 //! What was made of the same input before, so that a plan costs what changed since the last.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
-/// Results by name, each with the input that it was made of.
+/// Parts by key, each with its name in the plan and the input that it was made of.
 pub(super) struct Memo<I, O> {
-    before: HashMap<String, (I, O)>,
-    now: HashMap<String, (I, O)>,
+    made: HashMap<String, Made<I, O>>,
+    turn: u64,
+}
+
+struct Made<I, O> {
+    name: Arc<str>,
+    input: I,
+    output: O,
+    /// When it was last asked for.
+    turn: u64,
 }
 
 impl<I, O> Default for Memo<I, O> {
     fn default() -> Self {
-        Self { before: HashMap::new(), now: HashMap::new() }
+        Self { made: HashMap::new(), turn: 0 }
     }
 }
 
-impl<I, O: Clone> Memo<I, O> {
-    /// The result under this name: the last one if `same` says that its input was this, otherwise a new one.
-    pub(super) fn get(&mut self, name: String, same: impl FnOnce(&I) -> bool, make: impl FnOnce() -> (I, O)) -> O {
-        let last = self.before.remove(&name).filter(|(input, _)| same(input));
-        let (input, output) = last.unwrap_or_else(make);
-        let result = output.clone();
-        self.now.insert(name, (input, output));
+impl<I: PartialEq, O: Clone> Memo<I, O> {
+    /// What is under this key: what was made before if the input was this, otherwise a new one.
+    pub(super) fn get(
+        &mut self,
+        key: &str,
+        input: I,
+        name: impl FnOnce() -> String,
+        make: impl FnOnce(&I) -> O,
+    ) -> (Arc<str>, O) {
+        if let Some(made) = self.made.get_mut(key) {
+            made.turn = self.turn;
+            if made.input != input {
+                (made.output, made.input) = (make(&input), input);
+            }
+            return (made.name.clone(), made.output.clone());
+        }
+        let made = Made { name: Arc::from(name()), output: make(&input), input, turn: self.turn };
+        let result = (made.name.clone(), made.output.clone());
+        self.made.insert(key.to_owned(), made);
         result
     }
 
     /// Forgets what was not asked for since the last call.
     pub(super) fn turn(&mut self) {
-        self.before = std::mem::take(&mut self.now);
+        let turn = self.turn;
+        self.made.retain(|_, made| made.turn == turn);
+        self.turn += 1;
     }
 }

@@ -23,7 +23,7 @@ use attachment::Plug;
 use ipnet::Ipv4Net;
 use memo::Memo;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     net::Ipv4Addr,
     sync::Arc,
 };
@@ -43,10 +43,16 @@ pub fn compile(state: &NetworkState) -> FabricPlan {
 /// different from the last one.
 #[derive(Default)]
 pub struct Planner {
-    groups: Memo<groups::Input<'static>, groups::Laid>,
-    members: Memo<Vec<Ipv4Addr>, Arc<FabricPlan>>,
-    attachments: Memo<Vec<Plug<'static>>, Arc<FabricPlan>>,
+    vpcs: HashMap<VpcId, Remembered>,
     last: PlanParts,
+}
+
+/// What was made for a VPC.
+#[derive(Default)]
+struct Remembered {
+    groups: Memo<groups::Input, groups::Laid>,
+    members: Memo<Vec<Ipv4Addr>, Arc<FabricPlan>>,
+    attachments: Memo<Vec<Plug>, Arc<FabricPlan>>,
 }
 
 impl Planner {
@@ -55,27 +61,26 @@ impl Planner {
         let index = Index::new(state);
         let mut plan = PlanParts::leaving_out(index.omitted.clone());
         plan.add(INTERNET, internet::lay(&state.ground));
+        self.vpcs.retain(|id, _| index.vpcs.contains_key(id));
         for vpc in &state.vpcs {
-            self.lay_vpc(&index, vpc, &mut plan);
+            self.vpcs.entry(vpc.id.clone()).or_default().lay(&index, vpc, &mut plan);
         }
         beyond::lay_peerings(&index, &mut plan);
         beyond::lay_endpoints(&index, &mut plan);
-        let attached: BTreeSet<&str> = index.attached.iter().map(|at| at.netns).collect();
-        for name in state.namespaces.iter().filter(|name| !attached.contains(name.as_str())) {
+        for name in state.namespaces.iter().filter(|name| !index.has_attached_in(name)) {
             let mut part = FabricPlan::default();
             attachment_namespace(&mut part, name);
             plan.add(&format!("netns/{name}"), part);
         }
         plan.share_with(&self.last);
-        self.groups.turn();
-        self.members.turn();
-        self.attachments.turn();
         self.last = plan.clone();
         plan
     }
+}
 
+impl Remembered {
     /// A VPC's parts: its router, its groups, and what is attached.
-    fn lay_vpc(&mut self, index: &Index<'_>, vpc: &Vpc, plan: &mut PlanParts) {
+    fn lay(&mut self, index: &Index<'_>, vpc: &Vpc, plan: &mut PlanParts) {
         let scope = vpc.id.as_str();
         let marks = routes::marks(index.subnets_of(&vpc.id));
         let mut router = router::lay(index, vpc, &marks);
@@ -90,32 +95,25 @@ impl Planner {
                 continue;
             };
             let input = groups::Input::of(index, group);
-            let name = format!("{id}/{scope}");
-            let laid = self.groups.get(
-                name.clone(),
-                |last| *last == input,
-                || (input.clone().into_owned(), groups::lay(&input)),
-            );
-            plan.share(&name, laid.part);
+            let (name, laid) = self.groups.get(id.as_str(), input, || format!("{id}/{scope}"), groups::lay);
+            plan.share(name, laid.part);
             referenced.extend(laid.referenced.iter().cloned());
         }
         for (id, members) in groups::members(index, vpc, &referenced) {
-            let name = format!("{id}/members/{scope}");
-            let part = self.members.get(
-                name.clone(),
-                |last| *last == members,
-                || (members.clone(), Arc::new(groups::lay_members(&vpc.id, id, &members))),
-            );
-            plan.share(&name, part);
+            let name = || format!("{id}/members/{scope}");
+            let lay = |members: &Vec<Ipv4Addr>| Arc::new(groups::lay_members(&vpc.id, id, members));
+            let (name, part) = self.members.get(id.as_str(), members, name, lay);
+            plan.share(name, part);
         }
 
+        let gateway = index.gateway_of(&vpc.id).is_some();
         let mut entrances: HashMap<&[SecurityGroupId], groups::Entrance> = HashMap::new();
-        let mut plugs: HashMap<&str, Vec<Plug<'_>>> = HashMap::new();
+        let mut plugs: HashMap<&str, Vec<Plug>> = HashMap::new();
         for attached in index.attached_in(&vpc.id) {
             let entrance = entrances.entry(&attached.interface.groups).or_insert_with(|| {
                 let (entrance, part) = groups::entrance(index, attached);
-                if let Some(part) = part {
-                    plan.add(&format!("{}/{scope}", part.0), part.1);
+                if let Some((name, part)) = part {
+                    plan.add(&format!("{name}/{scope}"), part);
                 }
                 entrance
             });
@@ -123,27 +121,24 @@ impl Planner {
                 mark: marks.get(&attached.subnet.route_table).copied(),
                 groups: entrance.clone(),
                 acl: acls.get(&attached.subnet.id).cloned().unwrap_or_default(),
-                gateway: index.gateway_of(&vpc.id).is_some(),
+                gateway,
                 ..Plug::of(attached)
             };
             plugs.entry(attached.netns).or_default().push(plug);
         }
         for (netns, plugs) in plugs {
-            let name = format!("{netns}/{scope}");
-            let part = self.attachments.get(
-                name.clone(),
-                |last| *last == plugs,
-                || {
-                    let mut part = FabricPlan::default();
-                    for plug in &plugs {
-                        attachment::lay(plug, &mut part);
-                    }
-                    (plugs.iter().map(|plug| plug.clone().into_owned()).collect(), Arc::new(part))
-                },
-            );
-            plan.share(&name, part);
+            let lay = |plugs: &Vec<Plug>| {
+                let mut part = FabricPlan::default();
+                plugs.iter().for_each(|plug| attachment::lay(plug, &mut part));
+                Arc::new(part)
+            };
+            let (name, part) = self.attachments.get(netns, plugs, || format!("{netns}/{scope}"), lay);
+            plan.share(name, part);
         }
         plan.add(&router_netns(&vpc.id), router);
+        self.groups.turn();
+        self.members.turn();
+        self.attachments.turn();
     }
 }
 
@@ -157,9 +152,18 @@ pub fn link_name(interface: &EniId) -> String {
     short_name('e', interface.as_str())
 }
 
+/// What of an interface's id its device is called by.
+pub(crate) fn link_digits(interface: &EniId) -> &str {
+    short_digits(interface.as_str())
+}
+
 fn short_name(kind: char, id: &str) -> String {
+    format!("{kind}{}", short_digits(id))
+}
+
+fn short_digits(id: &str) -> &str {
     let digits = hex_digits(id);
-    format!("{kind}{}", digits.get(..14).unwrap_or(digits))
+    digits.get(..14).unwrap_or(digits)
 }
 
 /// An id's part after its prefix.

@@ -6,17 +6,17 @@ use crate::{
     index::{Attached, Index},
 };
 use ipnet::{IpNet, Ipv4Net};
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::{collections::BTreeSet, net::Ipv4Addr, sync::Arc};
 use types::id::{SecurityGroupId, VpcId};
 
 /// The interface's groups that are there, each once.
-pub(crate) fn of<'a>(index: &Index<'a>, attached: &Attached<'a>) -> Vec<&'a SecurityGroup> {
+pub(crate) fn of<'a>(index: &Index<'a>, attached: &Attached<'a>) -> Vec<&'a Arc<SecurityGroup>> {
     let ids: BTreeSet<&SecurityGroupId> = attached.interface.groups.iter().collect();
     ids.into_iter().filter_map(|id| in_vpc(index, &attached.subnet.vpc, id)).collect()
 }
 
 /// The group, if it is one of the VPC's.
-pub(crate) fn in_vpc<'a>(index: &Index<'a>, vpc: &VpcId, id: &SecurityGroupId) -> Option<&'a SecurityGroup> {
+pub(crate) fn in_vpc<'a>(index: &Index<'a>, vpc: &VpcId, id: &SecurityGroupId) -> Option<&'a Arc<SecurityGroup>> {
     index.groups.get(id).copied().filter(|group| group.vpc == *vpc)
 }
 
@@ -53,10 +53,10 @@ pub(crate) fn others<'a>(peer: &'a Peer, list: impl Fn(&str) -> &'a [IpNet]) -> 
 pub(crate) fn interfaces_around<'s, 'a>(
     index: &'s Index<'a>,
     vpc: &VpcId,
-) -> impl Iterator<Item = &'a NetworkInterface> + use<'s, 'a> {
+) -> impl Iterator<Item = &'a Arc<NetworkInterface>> + use<'s, 'a> {
     let vpcs: BTreeSet<&VpcId> =
         index.peers(vpc).map(|(_, peer)| &peer.id).chain(index.vpcs.get(vpc).map(|vpc| &vpc.id)).collect();
-    let around = move |interface: &&NetworkInterface| {
+    let around = move |interface: &&Arc<NetworkInterface>| {
         index.subnets.get(&interface.subnet).is_some_and(|subnet| vpcs.contains(&subnet.vpc))
     };
     index.state.network_interfaces.iter().filter(around)

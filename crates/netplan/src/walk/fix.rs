@@ -12,7 +12,7 @@ use crate::{
 };
 use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, sync::Arc};
 use types::id::{EniId, NetworkAclId, RouteTableId, SecurityGroupId, VpcId};
 
 /// The ports that answers must be let through to, for all kinds of clients. Source: Amazon VPC user guide, "Ephemeral
@@ -93,7 +93,7 @@ impl Fix {
         let mut state = state.clone();
         match self {
             Self::AllowInGroup { group, direction, rule } => {
-                let group = state.security_groups.iter_mut().find(|g| g.id == *group)?;
+                let group = Arc::make_mut(state.security_groups.iter_mut().find(|g| g.id == *group)?);
                 let rules = if *direction == Direction::Ingress { &mut group.ingress } else { &mut group.egress };
                 rules.push(rule.clone());
             }
@@ -115,7 +115,7 @@ impl Fix {
                 let taken =
                     |ip| state.network_interfaces.iter().flat_map(|i| &i.addresses).any(|a| a.public == Some(ip));
                 let free = state.ground.assignable().find(|ip| !taken(*ip))?;
-                let interface = state.network_interfaces.iter_mut().find(|i| i.id == *interface)?;
+                let interface = Arc::make_mut(state.network_interfaces.iter_mut().find(|i| i.id == *interface)?);
                 interface.addresses.iter_mut().find(|a| a.private == *private)?.public = Some(free);
             }
         }
@@ -154,7 +154,7 @@ pub(super) fn group_rule(
     index: &Index<'_>,
     way: Way,
     vpc: &VpcId,
-    groups: &[&SecurityGroup],
+    groups: &[&Arc<SecurityGroup>],
     packet: Packet,
 ) -> Option<Fix> {
     let other = if way == Way::In { packet.source } else { packet.destination };

@@ -13,7 +13,7 @@ use crate::{
         route::{self, Found, Next},
     },
 };
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, sync::Arc};
 use types::id::{NatGatewayId, VpcEndpointId, VpcPeeringConnectionId};
 
 /// A part of the way that a packet was sent over, which its answer must come back over.
@@ -413,7 +413,7 @@ impl<'i, 'a> Journey<'i, 'a> {
     }
 
     /// The first rule that lets the packet pass.
-    fn allowing(&self, way: Way, groups: &[&'a SecurityGroup], packet: Packet) -> Option<GroupDecision> {
+    fn allowing(&self, way: Way, groups: &[&'a Arc<SecurityGroup>], packet: Packet) -> Option<GroupDecision> {
         let other = if way == Way::In { packet.source } else { packet.destination };
         groups.iter().find_map(|group| {
             let mut rules = group::rules(group, way).iter().filter(|rule| packet.content.is(rule.traffic));
