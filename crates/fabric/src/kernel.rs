@@ -3,6 +3,7 @@
 use crate::{
     Error,
     netlink::{filter, message::Message, route, socket::Socket},
+    watch::{Ear, Ears},
 };
 use netplan::{Cable, End, Place, PlanParts, RouteAction, Step};
 use nix::{
@@ -40,6 +41,16 @@ struct Space {
     route: Option<Socket>,
     filter: Option<Socket>,
     indices: HashMap<String, u32>,
+    /// Hears what others do here.
+    ear: Option<Ear>,
+    /// The filter's number after our last change of it.
+    generation: Option<u32>,
+}
+
+impl Space {
+    fn new(file: File) -> Self {
+        Self { file, route: None, filter: None, indices: HashMap::new(), ear: None, generation: None }
+    }
 }
 
 /// The host's namespaces, from the fabric's point of view.
@@ -61,7 +72,7 @@ impl Kernel {
     /// `directory` holds the namespaces' mounts; `host` is the host's own namespace.
     pub(crate) fn new(directory: PathBuf, host: File) -> Self {
         let mut spaces = BTreeMap::new();
-        spaces.insert(Place::Host, Space { file: host, route: None, filter: None, indices: HashMap::new() });
+        spaces.insert(Place::Host, Space::new(host));
         Self { directory, spaces, here: None }
     }
 
@@ -81,13 +92,49 @@ impl Kernel {
         self.spaces.retain(|place, _| *place == Place::Host || routers.contains(place));
     }
 
+    /// Listens in all of the plan's routers and on the host from now on, and forgets what was heard of our own doing.
+    pub(crate) fn listen(&mut self, ears: &Ears, host_link: &str) -> Result<(), Error> {
+        let deaf: Vec<Place> =
+            self.spaces.iter().filter(|(_, space)| space.ear.is_none()).map(|(place, _)| place.clone()).collect();
+        for place in deaf {
+            let space = self.enter(&place)?;
+            space.ear = Some(ears.listen_here().map_err(|e| Error::kernel("listening", &place, e))?);
+        }
+        // Its number there tells what concerns us; without the device there is nothing to hear of.
+        let _ = self.index(&Place::Host, host_link);
+        self.disturbed(ears, host_link).map(|_| ())
+    }
+
+    /// Whether somebody else changed something since this was asked last.
+    pub(crate) fn disturbed(&mut self, ears: &Ears, host_link: &str) -> Result<bool, Error> {
+        let mut disturbed = ears.lost_files();
+        for (place, space) in &mut self.spaces {
+            let only = if *place == Place::Host { space.indices.get(host_link).copied() } else { None };
+            if let Some(ear) = &space.ear {
+                // As long as our device is not known there, nothing on the host can be of it.
+                disturbed |= ear.heard(only) && (*place != Place::Host || only.is_some());
+            }
+            if let (Some(known), Some(socket)) = (space.generation, &mut space.filter) {
+                let now = filter::generation(socket).map_err(|e| Error::kernel("reading the filter", place, e))?;
+                disturbed |= now != Some(known);
+            }
+        }
+        Ok(disturbed)
+    }
+
+    /// Closes everything but the host's own: a namespace may be another one than it was.
+    pub(crate) fn forget(&mut self) {
+        self.spaces.retain(|place, _| *place == Place::Host);
+        self.spaces.values_mut().for_each(|space| space.indices.clear());
+    }
+
     fn enter(&mut self, place: &Place) -> Result<&mut Space, Error> {
         if let Place::Namespace(name) = place
             && !self.spaces.contains_key(place)
         {
             let path = self.directory.join(name);
             let file = File::open(&path).map_err(|e| Error::file(&path, e))?;
-            self.spaces.insert(place.clone(), Space { file, route: None, filter: None, indices: HashMap::new() });
+            self.spaces.insert(place.clone(), Space::new(file));
         }
         let space = self.spaces.get_mut(place).ok_or(Error::Broken)?;
         if self.here.as_ref() != Some(place) {
@@ -192,6 +239,7 @@ impl Kernel {
         }
         let socket = space.filter.as_mut().ok_or(Error::Broken)?;
         let refused = socket.together(batch).map_err(|e| Error::kernel(doing(), place, e))?;
+        space.generation = filter::generation(socket).map_err(|e| Error::kernel(doing(), place, e))?;
         let first = refused.first();
         refuse(first.map(|r| r.errno), || format!("{}, message {}", doing(), first.map_or(0, |r| r.index)), place)
     }

@@ -17,6 +17,7 @@ pub mod netns;
 mod observe;
 pub mod ping;
 mod reset;
+mod watch;
 
 pub use error::Error;
 pub use reset::{destroy, reset_host};
@@ -28,10 +29,11 @@ use std::{
     fs::{self, File},
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    os::unix::fs::MetadataExt,
+    os::{fd::BorrowedFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard},
 };
+use watch::Ears;
 
 /// Where run directories are, unless a test wants another place.
 pub const RUN_ROOT: &str = "/run/windtunnel";
@@ -51,6 +53,7 @@ pub struct Fabric {
     netns: PathBuf,
     ground: Ground,
     state: Mutex<State>,
+    ears: Ears,
     _held: Flock<File>,
 }
 
@@ -73,7 +76,8 @@ impl Fabric {
         let ground = ground::take(&run_root, &instance)?;
         let host = File::open("/proc/thread-self/ns/net").map_err(|e| Error::file("/proc/thread-self/ns/net", e))?;
         let state = State { kernel: Kernel::new(netns.clone(), host), current: None, destroyed: false };
-        Ok(Self { run_root, netns, ground, state: Mutex::new(state), _held: held })
+        let ears = Ears::open(&netns).map_err(|e| Error::file(&netns, e))?;
+        Ok(Self { run_root, netns, ground, state: Mutex::new(state), ears, _held: held })
     }
 
     /// The instance's name and public addresses, which plans are made with.
@@ -105,12 +109,34 @@ impl Fabric {
             let steps: Vec<Step> = plan.steps_from(&before);
             kernel.carry_out(&steps)?;
             kernel.keep_routers(&plan);
+            kernel.listen(&self.ears, &host_link)?;
             // Only what was carried out to the end is known.
             *current = Some(plan);
             Ok(steps.len())
         };
         // A thread of its own, since it ends up in another namespace than it started in.
         std::thread::scope(|scope| scope.spawn(work).join()).unwrap_or(Err(Error::Broken))
+    }
+
+    /// Readable when something changed in the network, perhaps by us: time to ask [`Fabric::disturbed`].
+    pub fn changes(&self) -> BorrowedFd<'_> {
+        self.ears.fd()
+    }
+
+    /// Whether somebody else changed the network since the last apply: removed links, routes, namespaces or filters. The
+    /// next [`Fabric::apply`] then reads what is there, and puts it right. Packet filters are found here only, so ask from time to
+    /// time. Blocks while a plan is applied.
+    pub fn disturbed(&self) -> bool {
+        let mut state = self.lock();
+        let State { kernel, current, destroyed } = &mut *state;
+        let host_link = format!("wt-{}", self.ground.instance);
+        let disturbed = kernel.disturbed(&self.ears, &host_link).unwrap_or(true);
+        if *destroyed || current.is_none() || !disturbed {
+            return false;
+        }
+        *current = None;
+        kernel.forget();
+        true
     }
 
     /// Whether the kernel holds exactly what the last plan says, read afresh. Filters are not read.

@@ -41,7 +41,8 @@ pub(crate) fn observe(kernel: &mut Kernel, host_link: &str) -> Result<FabricPlan
             .collect();
         for link in all.into_iter().filter(|link| ours.contains_key(&link.index) && link.name != "lo") {
             match (&link.alias, link.mac) {
-                (Some(alias), Some(mac)) => {
+                // One that somebody took down is made anew.
+                (Some(alias), Some(mac)) if link.up => {
                     let (name, far) = read_alias(alias);
                     let end = End { place: place.clone(), link: link.name.clone(), mac };
                     let found = FoundEnd { end, index: link.index, peer: link.peer, mtu: link.mtu };
@@ -72,8 +73,20 @@ pub(crate) fn observe(kernel: &mut Kernel, host_link: &str) -> Result<FabricPlan
     for (place, link) in strays {
         tracing::warn!(%place, link, "removing a device that is of no link");
         kernel.remove_stray(&place, &link)?;
+        let content = match &place {
+            Place::Host => Some(&mut plan.host),
+            Place::Namespace(name) => plan.namespaces.get_mut(name),
+        };
+        content.into_iter().for_each(|content| forget_device(content, &link));
     }
     Ok(plan)
+}
+
+/// What is on a device goes with it.
+fn forget_device(content: &mut Namespace, link: &str) {
+    content.addresses.retain(|address| address.link != link);
+    content.neighbours.retain(|neighbour| neighbour.link != link);
+    content.routes.retain(|route| !matches!(&route.action, RouteAction::Link { link: on, .. } if on == link));
 }
 
 /// The namespaces' names. A file that is no namespace is what a crash or a restart of the host left, and goes.

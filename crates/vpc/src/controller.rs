@@ -75,6 +75,14 @@ impl Network {
         Self { store, clock, fabric, planner: Arc::default(), omitted: Mutex::default() }
     }
 
+    /// Its name.
+    pub const NAME: &str = "vpc.network";
+
+    /// Its one key.
+    pub fn key() -> Key {
+        Key::new(&Scope::default(), "network")
+    }
+
     /// Says what a plan leaves out, once.
     fn say_omitted(&self, omitted: BTreeSet<String>) {
         let mut said = self.omitted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -151,7 +159,7 @@ fn expired(nat: &NatGateway, now: types::Timestamp) -> bool {
 #[async_trait]
 impl Controller for Network {
     fn name(&self) -> &'static str {
-        "vpc.network"
+        Self::NAME
     }
 
     fn tables(&self) -> &'static [&'static str] {
@@ -176,7 +184,7 @@ impl Controller for Network {
     }
 
     fn all_keys(&self, _: &View) -> Vec<Key> {
-        vec![Key::new(&Scope::default(), "network")]
+        vec![Self::key()]
     }
 
     async fn reconcile(&self, _: &Key) -> Result<Next, Failure> {

@@ -5,6 +5,7 @@
 
 use crate::admin::Admin;
 use crate::cli::ServeOptions;
+use crate::disturbances;
 use crate::doors::Doors;
 use crate::output::say;
 use crate::paths::{Paths, RUN_ROOT, make_private};
@@ -46,6 +47,7 @@ pub(crate) struct Daemon {
     paths: Paths,
     runner: Arc<Runner>,
     pump: JoinHandle<()>,
+    disturbances: JoinHandle<()>,
     link: JoinHandle<()>,
     runtime: Native,
     fabric: Arc<Fabric>,
@@ -179,13 +181,14 @@ impl Daemon {
         controllers.push(Arc::new(LinkLocal::new(store.clone(), fabric.clone(), agent)));
         controllers.push(Arc::new(Resolvers::new(store.clone(), fabric.clone(), clock.clone())));
         controllers.push(Arc::new(Doors::new(store.clone(), fabric.clone(), gateway.clone())));
-        let runner = Arc::new(Runner::start(&store, clock, controllers, Limits::default()));
+        let runner = Arc::new(Runner::start(&store, clock.clone(), controllers, Limits::default()));
         let pump = tokio::spawn({
             let runner = runner.clone();
             ecs::pump(control, move |controller, key| {
                 runner.wake(controller, key);
             })
         });
+        let disturbances = tokio::spawn(disturbances::watch(fabric.clone(), runner.clone(), clock));
         let link = tokio::spawn(link.run(elb::ProxyProcess {
             run_dir: paths.run.clone(),
             start: Arc::new({
@@ -198,7 +201,7 @@ impl Daemon {
         let text = serde_json::to_string(&beacon).map_err(|error| error.to_string())?;
         fs::write(paths.beacon(), text)
             .map_err(|error| format!("cannot write {}: {error}", paths.beacon().display()))?;
-        Ok(Self { beacon, paths: paths.clone(), runner, pump, link, runtime, fabric, stop, listeners })
+        Ok(Self { beacon, paths: paths.clone(), runner, pump, disturbances, link, runtime, fabric, stop, listeners })
     }
 
     /// What a person or a script waits for.
@@ -214,9 +217,11 @@ impl Daemon {
         for listener in self.listeners {
             let _ = listener.await;
         }
-        // The pump holds a handle of the runner.
-        self.pump.abort();
-        let _ = self.pump.await;
+        // These hold a handle of the runner.
+        for holder in [self.pump, self.disturbances] {
+            holder.abort();
+            let _ = holder.await;
+        }
         if let Ok(runner) = Arc::try_unwrap(self.runner)
             && let Err(unfinished) = runner.shutdown(STOP_GRACE).await
         {

@@ -10,6 +10,7 @@ mod cli;
 mod coverage;
 mod daemon;
 mod demo;
+mod disturbances;
 mod doors;
 mod explain;
 mod output;

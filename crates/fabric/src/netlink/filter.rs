@@ -2,9 +2,11 @@
 
 use super::{
     expression::{is_map, padded_name, put_action, put_match, put_value},
-    message::{APPEND, CREATE, Message},
+    message::{APPEND, CREATE, Message, attributes},
+    socket::Socket,
 };
 use netplan::{Chain, ChainHook, Element, Field, FilterChange, Range, Rule, Set, Value, ValueKind};
+use std::io;
 
 /// The table's name.
 const TABLE: &str = "windtunnel";
@@ -22,6 +24,7 @@ const NEW_SET: u16 = 9;
 const DELETE_SET: u16 = 11;
 const NEW_ELEMENT: u16 = 12;
 const DELETE_ELEMENT: u16 = 14;
+const GET_GENERATION: u16 = 16;
 const LIST_ELEMENT: u16 = 1;
 /// A list of elements is one attribute, whose length is sixteen bits.
 const LIST_LIMIT: usize = 48 << 10;
@@ -68,6 +71,16 @@ pub(crate) fn batch(changes: &[FilterChange]) -> Vec<Message> {
     }
     batch.push(edge(BATCH_END));
     batch
+}
+
+/// Asks for the number of the filter of the socket's namespace, which changes whenever the filter does.
+pub(crate) fn generation(socket: &mut Socket) -> io::Result<Option<u32>> {
+    let mut generation = None;
+    socket.get(message(GET_GENERATION, 0), |answer| {
+        let mut found = attributes(answer.body.get(4..).unwrap_or_default()).filter(|(kind, _)| *kind == 1);
+        generation = found.find_map(|(_, value)| value.try_into().ok().map(u32::from_be_bytes));
+    })?;
+    Ok(generation)
 }
 
 fn edge(kind: u16) -> Message {

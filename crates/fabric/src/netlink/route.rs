@@ -8,24 +8,24 @@ use ipnet::Ipv4Net;
 use netplan::{Cable, MacAddress, RouteAction, RoutingRule};
 use std::{io, net::Ipv4Addr, os::fd::RawFd};
 
-const NEW_LINK: u16 = 16;
-const DELETE_LINK: u16 = 17;
+pub(crate) const NEW_LINK: u16 = 16;
+pub(crate) const DELETE_LINK: u16 = 17;
 const GET_LINK: u16 = 18;
 const NEW_ADDRESS: u16 = 20;
-const DELETE_ADDRESS: u16 = 21;
+pub(crate) const DELETE_ADDRESS: u16 = 21;
 const GET_ADDRESS: u16 = 22;
-const NEW_ROUTE: u16 = 24;
-const DELETE_ROUTE: u16 = 25;
+pub(crate) const NEW_ROUTE: u16 = 24;
+pub(crate) const DELETE_ROUTE: u16 = 25;
 const GET_ROUTE: u16 = 26;
 const NEW_NEIGHBOUR: u16 = 28;
 const DELETE_NEIGHBOUR: u16 = 29;
 const GET_NEIGHBOUR: u16 = 30;
-const NEW_RULE: u16 = 32;
-const DELETE_RULE: u16 = 33;
+pub(crate) const NEW_RULE: u16 = 32;
+pub(crate) const DELETE_RULE: u16 = 33;
 const GET_RULE: u16 = 34;
 
-const INET: u8 = 2;
-const IFF_UP: u32 = 1;
+pub(crate) const INET: u8 = 2;
+pub(crate) const IFF_UP: u32 = 1;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
@@ -52,6 +52,7 @@ const TO_TABLE: u8 = 1;
 pub(crate) struct Link {
     pub(crate) index: u32,
     pub(crate) name: String,
+    pub(crate) up: bool,
     pub(crate) mac: Option<MacAddress>,
     pub(crate) mtu: u32,
     pub(crate) alias: Option<String>,
@@ -137,8 +138,9 @@ pub(crate) fn link_index(socket: &mut Socket, name: &str) -> io::Result<u32> {
 }
 
 fn read_link(message: &Received<'_>) -> Option<Link> {
+    let up = u32_at(message.body, 8)? & IFF_UP != 0;
     let mut link =
-        Link { index: u32_at(message.body, 4)?, name: String::new(), mac: None, mtu: 0, alias: None, peer: None };
+        Link { index: u32_at(message.body, 4)?, name: String::new(), up, mac: None, mtu: 0, alias: None, peer: None };
     for (kind, value) in attributes(message.body.get(16..)?) {
         match kind {
             IFLA_IFNAME => link.name = text(value),

@@ -96,7 +96,11 @@ fn open(instance: &str) -> Fabric {
 
 impl Lab {
     pub(crate) fn new() -> Self {
-        let instance = random_hex(8);
+        Self::of(random_hex(8))
+    }
+
+    /// The lab of an instance that may have been there before.
+    pub(crate) fn of(instance: String) -> Self {
         let fabric = open(&instance);
         let mut state = NetworkState::new(fabric.ground().clone());
         let vpc = id(VpcId::parse, "vpc-", 1);
