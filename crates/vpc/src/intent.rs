@@ -221,7 +221,7 @@ fn free_private_ip(
     match wanted {
         None => {
             let free = subnet.usable().find(|ip| !used.contains(ip));
-            free.ok_or_else(|| texts::no_free_address(subnet.id.as_str()))
+            free.ok_or_else(texts::no_free_address)
         }
         Some(ip) if !subnet.cidr.contains(&ip) || !is_usable(&subnet.cidr, ip) => Err(ApiError::new(
             "InvalidParameterValue",

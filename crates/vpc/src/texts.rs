@@ -182,11 +182,11 @@ pub(crate) fn group_of_other_vpc(id: &str, subnet: &str) -> ApiError {
     ApiError::new("InvalidParameter", format!("Security group {id} and subnet {subnet} belong to different networks."))
 }
 
-/// A subnet that is full.
-pub(crate) fn no_free_address(subnet: &str) -> ApiError {
+/// A subnet that is full. Source: what amazon-vpc-cni-k8s logs of EC2's answers.
+pub(crate) fn no_free_address() -> ApiError {
     ApiError::new(
         "InsufficientFreeAddressesInSubnet",
-        format!("The specified subnet does not have enough free addresses to satisfy the request. Subnet: {subnet}"),
+        "The specified subnet does not have enough free addresses to satisfy the request.",
     )
 }
 

@@ -203,3 +203,20 @@ fn interfaces_are_made_with_chosen_or_counted_addresses() {
     assert_eq!(two, Err("InvalidParameterCombination".to_owned()));
     assert_eq!(make(Some(vec![ip("10.0.1.30", true)]), Some(1)), Err("InvalidParameterCombination".to_owned()));
 }
+
+#[test]
+fn a_subnet_gives_all_its_addresses_but_five_and_takes_them_back() {
+    let world = World::new();
+    let vpc = world.vpc(BLOCK);
+    let subnet = world.subnet(&vpc, "10.0.1.0/28");
+    let create = || ec2::CreateNetworkInterfaceRequest { subnet_id: subnet.clone(), ..Default::default() };
+    let made: Vec<String> = (0..11).map(|_| world.interface(&subnet)).collect();
+    let error = world.call(world.handlers.create_network_interface, create()).expect_err("it is full");
+    assert_eq!(error.code, "InsufficientFreeAddressesInSubnet");
+    assert_eq!(error.message, "The specified subnet does not have enough free addresses to satisfy the request.");
+    let input = ec2::DeleteNetworkInterfaceRequest { network_interface_id: made[4].clone(), ..Default::default() };
+    let freed = addresses(&world, &made[4]);
+    world.ok(world.handlers.delete_network_interface, input);
+    let again = world.interface(&subnet);
+    assert_eq!(addresses(&world, &again), freed, "the only free one");
+}

@@ -5,6 +5,7 @@ mod insights;
 mod interfaces;
 mod peerings;
 mod prefix_lists;
+mod restarts;
 mod security_groups;
 mod vpcs;
 mod world;

@@ -27,8 +27,13 @@ impl World {
     pub(crate) fn new() -> Self {
         let ground =
             Ground { instance: "0123abcd".to_owned(), pool: "198.18.0.0/20".parse().expect("the pool is a block") };
+        Self::of(Store::in_memory(vpc::tables()), ground)
+    }
+
+    /// The region of this store, on this ground.
+    pub(crate) fn of(store: Store, ground: Ground) -> Self {
         Self {
-            store: Store::in_memory(vpc::tables()),
+            store,
             scope: Scope::default(),
             service: Ec2 { pool: PublicPool::new(&ground), ground: ground.clone() },
             ground,
