@@ -4,7 +4,7 @@
 //! A rule for another group looks its members up in a set that follows membership. The rest (ICMP types, other
 //! protocols) are few and stand as rules.
 
-use super::{Attached, Index, hash, hex_digits, router::filter_of};
+use super::{Index, hash, hex_digits, router::filter_of};
 use crate::{
     Chain, FabricPlan, Field, GroupRule, Match, Peer, PortRange, Rule, Ruleset, SecurityGroup, Selector, Set, Traffic,
     Value, ValueKind, Verdict, Vpc,
@@ -93,17 +93,33 @@ pub(super) struct Entrance {
     pub(super) egress: Option<Arc<str>>,
 }
 
-/// What an interface's packets go through: its one group's chains, or chains that try each of its groups. These are a
-/// part of the plan, with a name of its own.
-pub(super) fn entrance(index: &Index<'_>, attached: &Attached<'_>) -> (Entrance, Option<(String, FabricPlan)>) {
-    let groups = group::of(index, attached);
-    let chains = |way| -> Vec<String> { groups.iter().map(|group| group_chain(&group.id, way)).collect() };
-    if groups.len() < 2 {
+/// What the packets of an interface with certain groups go through.
+pub(super) struct Entered {
+    groups: Vec<SecurityGroupId>,
+    pub(super) entrance: Entrance,
+    /// The chains that try each of several groups: a part of the plan, with its name.
+    pub(super) part: Option<(Arc<str>, Arc<FabricPlan>)>,
+}
+
+impl Entered {
+    /// Whether it was made of these groups.
+    pub(super) fn is_of(&self, groups: &[&SecurityGroupId]) -> bool {
+        self.groups.iter().eq(groups.iter().copied())
+    }
+}
+
+/// What an interface's packets go through that has these groups of its VPC: its one group's chains, or chains that try
+/// each of its groups.
+pub(super) fn enter(vpc: &VpcId, groups: &[&SecurityGroupId]) -> Entered {
+    let each: BTreeSet<&SecurityGroupId> = groups.iter().copied().collect();
+    let chains = |way| -> Vec<String> { each.iter().map(|id| group_chain(id, way)).collect() };
+    let groups = groups.iter().copied().cloned().collect();
+    if each.len() < 2 {
         let [ingress, egress] = [Way::In, Way::Out].map(|way| chains(way).pop().map(Arc::from));
-        return (Entrance { ingress, egress }, None);
+        return Entered { groups, entrance: Entrance { ingress, egress }, part: None };
     }
     let mut part = FabricPlan::default();
-    let filter = filter_of(&mut part, &attached.subnet.vpc);
+    let filter = filter_of(&mut part, vpc);
     let [ingress, egress] = [Way::In, Way::Out].map(|way| {
         let chains = chains(way);
         let name = format!("c{}_{:016x}", way.letter(), hash(&chains.join(",")));
@@ -112,17 +128,18 @@ pub(super) fn entrance(index: &Index<'_>, attached: &Attached<'_>) -> (Entrance,
         filter.chains.insert(name.clone(), Chain { hook: None, accept_at_end: false, rules });
         name
     });
-    let entrance = Entrance { ingress: Some(Arc::from(ingress.as_str())), egress: Some(Arc::from(egress)) };
-    (entrance, Some((ingress, part)))
+    let name = Arc::from(format!("{ingress}/{vpc}"));
+    let entrance = Entrance { ingress: Some(Arc::from(ingress)), egress: Some(Arc::from(egress)) };
+    Entered { groups, entrance, part: Some((name, Arc::new(part))) }
 }
 
 /// The addresses of each of these groups' members, in the VPC and beyond its peering connections.
 pub(super) fn members<'r>(
     index: &Index<'_>,
     vpc: &Vpc,
-    referenced: &'r HashSet<SecurityGroupId>,
+    referenced: &HashSet<&'r SecurityGroupId>,
 ) -> HashMap<&'r SecurityGroupId, Vec<Ipv4Addr>> {
-    let mut members: HashMap<&SecurityGroupId, Vec<Ipv4Addr>> = referenced.iter().map(|id| (id, Vec::new())).collect();
+    let mut members: HashMap<&SecurityGroupId, Vec<Ipv4Addr>> = referenced.iter().map(|id| (*id, Vec::new())).collect();
     for interface in group::interfaces_around(index, &vpc.id) {
         for id in &interface.groups {
             if let Some(members) = members.get_mut(id) {

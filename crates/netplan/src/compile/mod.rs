@@ -52,6 +52,8 @@ pub struct Planner {
 struct Remembered {
     groups: Memo<groups::Input, groups::Laid>,
     members: Memo<Vec<Ipv4Addr>, Arc<FabricPlan>>,
+    /// By the ids of the groups that an interface has.
+    entrances: HashMap<Vec<SecurityGroupId>, groups::Entered>,
     attachments: Memo<Vec<Plug>, Arc<FabricPlan>>,
 }
 
@@ -88,7 +90,7 @@ impl Remembered {
             index.subnets_of(&vpc.id).map(|subnet| (&subnet.id, acls::lay(index, subnet, &mut router))).collect();
 
         let used: HashSet<&SecurityGroupId> = index.attached_in(&vpc.id).flat_map(|a| &a.interface.groups).collect();
-        let mut referenced = HashSet::new();
+        let (mut there, mut laid_groups) = (HashSet::new(), Vec::new());
         for id in used {
             let Some(group) = group::in_vpc(index, &vpc.id, id) else {
                 router.omitted.insert(format!("{id}: no such security group in {}", vpc.id));
@@ -97,8 +99,10 @@ impl Remembered {
             let input = groups::Input::of(index, group);
             let (name, laid) = self.groups.get(id.as_str(), input, || format!("{id}/{scope}"), groups::lay);
             plan.share(name, laid.part);
-            referenced.extend(laid.referenced.iter().cloned());
+            there.insert(id);
+            laid_groups.push(laid.referenced);
         }
+        let referenced: HashSet<&SecurityGroupId> = laid_groups.iter().flat_map(|groups| &**groups).collect();
         for (id, members) in groups::members(index, vpc, &referenced) {
             let name = || format!("{id}/members/{scope}");
             let lay = |members: &Vec<Ipv4Addr>| Arc::new(groups::lay_members(&vpc.id, id, members));
@@ -107,19 +111,23 @@ impl Remembered {
         }
 
         let gateway = index.gateway_of(&vpc.id).is_some();
-        let mut entrances: HashMap<&[SecurityGroupId], groups::Entrance> = HashMap::new();
+        let mut entrances: HashMap<Vec<SecurityGroupId>, groups::Entered> = HashMap::new();
         let mut plugs: HashMap<&str, Vec<Plug>> = HashMap::new();
         for attached in index.attached_in(&vpc.id) {
-            let entrance = entrances.entry(&attached.interface.groups).or_insert_with(|| {
-                let (entrance, part) = groups::entrance(index, attached);
-                if let Some((name, part)) = part {
-                    plan.add(&format!("{name}/{scope}"), part);
+            let ids = &attached.interface.groups;
+            if !entrances.contains_key(ids) {
+                let groups: Vec<&SecurityGroupId> = ids.iter().filter(|id| there.contains(id)).collect();
+                let last = self.entrances.remove_entry(ids).filter(|(_, last)| last.is_of(&groups));
+                let (ids, entered) = last.unwrap_or_else(|| (ids.clone(), groups::enter(&vpc.id, &groups)));
+                if let Some((name, part)) = &entered.part {
+                    plan.share(name.clone(), part.clone());
                 }
-                entrance
-            });
+                entrances.insert(ids, entered);
+            }
+            let entrance = entrances.get(ids).map(|entered| entered.entrance.clone()).unwrap_or_default();
             let plug = Plug {
                 mark: marks.get(&attached.subnet.route_table).copied(),
-                groups: entrance.clone(),
+                groups: entrance,
                 acl: acls.get(&attached.subnet.id).cloned().unwrap_or_default(),
                 gateway,
                 ..Plug::of(attached)
@@ -136,6 +144,7 @@ impl Remembered {
             plan.share(name, part);
         }
         plan.add(&router_netns(&vpc.id), router);
+        self.entrances = entrances;
         self.groups.turn();
         self.members.turn();
         self.attachments.turn();
