@@ -8,6 +8,7 @@ mod decode;
 mod dns;
 mod http_head;
 mod manifest;
+mod packet;
 mod policy;
 mod sigv4;
 mod unpack;
@@ -16,6 +17,7 @@ pub use decode::decode;
 pub use dns::dns;
 pub use http_head::http_head;
 pub use manifest::manifest;
+pub use packet::packet;
 pub use policy::policy;
 pub use sigv4::sigv4;
 pub use unpack::unpack;
@@ -34,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     ("dns", dns),
     ("http_head", http_head),
     ("manifest", manifest),
+    ("packet", packet),
     ("policy", policy),
     ("sigv4", sigv4),
     ("unpack", unpack),

@@ -9,6 +9,7 @@
 //!
 //! Nothing leads from the internet namespace into the world: a VPC reaches the host and AWS's services, no further.
 
+mod counters;
 mod error;
 mod ground;
 mod kernel;
@@ -17,11 +18,15 @@ pub mod netns;
 mod observe;
 pub mod ping;
 mod reset;
+mod verdicts;
 mod watch;
 
 pub use error::Error;
+pub use netlink::filter::Counted;
 pub use reset::{destroy, reset_host};
+pub use verdicts::{Listener, Told};
 
+use counters::Left;
 use kernel::Kernel;
 use netplan::{Ground, INTERNET, PlanParts, Step};
 use nix::fcntl::Flock;
@@ -54,6 +59,7 @@ pub struct Fabric {
     ground: Ground,
     state: Mutex<State>,
     ears: Ears,
+    left: Mutex<Vec<Left>>,
     _held: Flock<File>,
 }
 
@@ -77,7 +83,8 @@ impl Fabric {
         let host = File::open("/proc/thread-self/ns/net").map_err(|e| Error::file("/proc/thread-self/ns/net", e))?;
         let state = State { kernel: Kernel::new(netns.clone(), host), current: None, destroyed: false };
         let ears = Ears::open(&netns).map_err(|e| Error::file(&netns, e))?;
-        Ok(Self { run_root, netns, ground, state: Mutex::new(state), ears, _held: held })
+        let state = Mutex::new(state);
+        Ok(Self { run_root, netns, ground, state, ears, left: Mutex::default(), _held: held })
     }
 
     /// The instance's name and public addresses, which plans are made with.
@@ -107,6 +114,7 @@ impl Fabric {
                 None => PlanParts::from(&observe::observe(kernel, &host_link)?),
             };
             let steps: Vec<Step> = plan.steps_from(&before);
+            self.keep_counters(&steps);
             kernel.carry_out(&steps)?;
             kernel.keep_routers(&plan);
             kernel.listen(&self.ears, &host_link)?;

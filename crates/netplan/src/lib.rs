@@ -17,11 +17,12 @@ mod plan;
 mod rules;
 mod ruleset;
 mod state;
+pub mod verdicts;
 pub mod walk;
 
 pub use compile::{Planner, compile, link_name, router_netns};
 pub use diff::{FilterChange, Step};
-pub use parts::PlanParts;
+pub use parts::{PlanParts, is_router};
 pub use plan::{
     Address, Cable, End, FabricPlan, INTERNET, Namespace, Neighbour, Place, Route, RouteAction, RoutingRule,
 };

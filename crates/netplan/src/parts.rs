@@ -133,7 +133,7 @@ impl From<&Self> for PlanParts {
 }
 
 /// Whether a namespace is one that a part of its name declares.
-pub(crate) fn is_router(namespace: &str) -> bool {
+pub fn is_router(namespace: &str) -> bool {
     namespace == INTERNET || namespace.starts_with("vpc-")
 }
 

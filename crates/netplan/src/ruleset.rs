@@ -2,7 +2,7 @@
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
 /// One table.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -38,6 +38,8 @@ pub enum Field {
     Protocol,
     /// A port.
     Port,
+    /// A number that is nothing of these.
+    Byte,
 }
 
 /// A key: one range per field.
@@ -54,6 +56,8 @@ pub enum Range {
     Protocol(u8, u8),
     /// Ports.
     Port(u16, u16),
+    /// Numbers that are nothing of these.
+    Byte(u8, u8),
 }
 
 /// What a set's elements lead to.
@@ -67,6 +71,16 @@ pub enum ValueKind {
     Mark,
     /// An address.
     Address,
+    /// A counter. The kernel makes the elements itself, by [`Action::Count`], and takes away those that nothing was
+    /// added to for [`Self::COUNT_LIFE`]. A plan has none of them, and leaves them alone.
+    Count,
+}
+
+impl ValueKind {
+    /// How long a counter stays that nothing is added to.
+    pub const COUNT_LIFE: Duration = Duration::from_secs(20);
+    /// How many counters a set has room for.
+    pub const COUNT_MOST: u32 = 1 << 18;
 }
 
 /// An element's value.
@@ -145,6 +159,10 @@ pub enum Action {
     SourceNat(Vec<Selector>, String),
     /// Send it from the outgoing device's own address.
     Masquerade,
+    /// Add it to the counter that a set has for these parts, and go back to the calling chain; no room: go on.
+    Count(Vec<Selector>, String),
+    /// Tell of it, under this name, those who listen to this group; go on.
+    Log(u16, String),
 }
 
 /// Lets through what fulfils all of `when`.
@@ -161,6 +179,8 @@ pub enum Match {
     Established,
     /// It cannot be part of any connection.
     Invalid,
+    /// It begins a connection, or nobody has answered yet.
+    New,
     /// It came in by this device.
     From(String),
     /// It goes out by this device.
@@ -198,6 +218,12 @@ pub enum Selector {
     Protocol,
     /// Its destination port.
     Port,
+    /// Its source port.
+    SourcePort,
+    /// Those of TCP's flags that flow logs know: FIN, SYN, RST, ACK.
+    TcpFlags,
+    /// This number, whatever the packet.
+    Byte(u8),
 }
 
 /// Elements as a list of pairs, for formats whose maps have text for keys.

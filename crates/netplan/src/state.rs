@@ -6,7 +6,7 @@
 use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     net::Ipv4Addr,
     str::FromStr,
@@ -47,6 +47,10 @@ pub struct NetworkState {
     pub peerings: Vec<VpcPeering>,
     /// Namespaces that must exist though no interface is attached to them yet.
     pub namespaces: Vec<String>,
+    /// Interfaces whose packets are counted, by flow and by what became of them.
+    pub counted: BTreeSet<EniId>,
+    /// VPCs in which each verdict on a connection is told when it falls.
+    pub traced: BTreeSet<VpcId>,
 }
 
 impl NetworkState {
@@ -66,6 +70,8 @@ impl NetworkState {
             gateway_endpoints: Vec::new(),
             peerings: Vec::new(),
             namespaces: Vec::new(),
+            counted: BTreeSet::new(),
+            traced: BTreeSet::new(),
         }
     }
 }

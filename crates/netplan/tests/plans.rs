@@ -114,6 +114,16 @@ fn routes() -> impl Strategy<Value = Vec<RouteEntry>> {
 }
 
 fn state() -> impl Strategy<Value = NetworkState> {
+    let counted = proptest::collection::btree_set((1u8..9).prop_map(eni), 0..3);
+    (unwatched(), counted, any::<bool>()).prop_map(|(mut state, counted, traced)| {
+        state.counted = counted;
+        state.traced.extend(traced.then(|| vpc(1)));
+        state
+    })
+}
+
+/// A state in which nobody asks for verdicts.
+fn unwatched() -> impl Strategy<Value = NetworkState> {
     let groups = proptest::collection::btree_map(1u8..5, (rules(), rules()), 0..5);
     let acls = proptest::collection::btree_map(1u8..3, (entries(), entries()), 0..3);
     let tables = proptest::collection::btree_map(1u8..4, routes(), 0..4);
@@ -179,8 +189,9 @@ fn references(filter: &Ruleset) -> (Vec<String>, Vec<String>) {
             Action::VerdictOf(_, map)
             | Action::MarkOf(_, map)
             | Action::SourceNat(_, map)
-            | Action::DestinationNat(_, map) => sets.push(map.clone()),
-            Action::Masquerade => {}
+            | Action::DestinationNat(_, map)
+            | Action::Count(_, map) => sets.push(map.clone()),
+            Action::Masquerade | Action::Log(..) => {}
         }
     }
     for value in filter.sets.values().flat_map(|set| set.elements.values()) {
@@ -354,6 +365,26 @@ proptest! {
             let from_scratch = PlanParts::from(&reached);
             prop_assert!(plan.steps_from(&from_scratch).iter().all(|step| matches!(step, Step::Set { .. })), "it is what was read back");
             last = plan;
+        }
+    }
+
+    #[test]
+    fn verdicts_are_told_only_where_somebody_asks_and_then_every_refusal_is(state in state()) {
+        let plan = compile(&state);
+        let Some(filter) = plan.namespaces.get(vpc(1).as_str()).and_then(|router| router.filter.as_ref()) else {
+            return Ok(());
+        };
+        let asked = filter.chains.contains_key("not_sent");
+        let attached = plan.cables.keys().any(|name| state.counted.iter().any(|eni| eni.as_str() == name));
+        prop_assert_eq!(asked, attached || !state.traced.is_empty());
+        let of_verdicts = ["not_sent", "not_received", "prerouting", "input"];
+        for (name, chain) in &filter.chains {
+            for rule in &chain.rules {
+                let tells = matches!(rule.then, Action::Count(..) | Action::Log(..));
+                prop_assert!(asked || !tells, "{} tells, and nobody asks", name);
+                let drops = rule.then == Action::Verdict(Verdict::Drop);
+                prop_assert!(!asked || !drops || of_verdicts.contains(&name.as_str()), "{} drops without a word", name);
+            }
         }
     }
 

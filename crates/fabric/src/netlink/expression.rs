@@ -6,6 +6,8 @@ use netplan::{Action, Match, Selector, Set, Value, ValueKind, Verdict};
 
 const LIST_ELEMENT: u16 = 1;
 const VERDICT_REGISTER: u32 = 0;
+/// To make a set's element, or have it live on.
+const UPDATE: u32 = 1;
 /// The first of sixteen registers of four bytes.
 const FIRST: u32 = 8;
 /// Where a map's value goes, well after any key.
@@ -24,6 +26,11 @@ const TRANSPORT: u32 = 2;
 const IPV4: u8 = 2;
 const CT_INVALID: u32 = 1;
 const CT_KNOWN: u32 = 2 | 4;
+const CT_NEW: u32 = 8;
+/// FIN, SYN, RST and ACK in the fourteenth byte of a TCP header.
+const TCP_FLAGS: u8 = 0x17;
+/// How much of a packet those who listen get: headers, whatever their options.
+const SNAP: u32 = 128;
 
 /// A device's name as the kernel compares it.
 pub(crate) fn padded_name(name: &str) -> [u8; 16] {
@@ -96,16 +103,16 @@ fn equals(list: &mut Message, bytes: &[u8]) {
     });
 }
 
-fn and(list: &mut Message, mask: &[u8]) {
+fn and(list: &mut Message, mask: &[u8], register: u32) {
     expression(list, "bitwise", |e| {
-        e.put_be32(1, FIRST).put_be32(2, FIRST).put_be32(3, mask.len() as u32);
+        e.put_be32(1, register).put_be32(2, register).put_be32(3, mask.len() as u32);
         data(e, 4, mask);
         data(e, 5, &vec![0; mask.len()]);
     });
 }
 
-/// Loads a packet's parts one after the other, and looks them up.
-fn lookup(list: &mut Message, selectors: &[Selector], set: &str, result: Option<u32>) {
+/// Loads a packet's parts one after the other, as a set's key has them.
+fn load(list: &mut Message, selectors: &[Selector]) {
     let mut register = FIRST;
     for selector in selectors {
         let width = match selector {
@@ -133,9 +140,30 @@ fn lookup(list: &mut Message, selectors: &[Selector], set: &str, result: Option<
                 payload(list, TRANSPORT, 2, 2, register);
                 1
             }
+            Selector::SourcePort => {
+                payload(list, TRANSPORT, 0, 2, register);
+                1
+            }
+            Selector::TcpFlags => {
+                payload(list, TRANSPORT, 13, 1, register);
+                and(list, &[TCP_FLAGS], register);
+                1
+            }
+            Selector::Byte(number) => {
+                expression(list, "immediate", |e| {
+                    e.put_be32(1, register);
+                    data(e, 2, &[*number]);
+                });
+                1
+            }
         };
         register += width;
     }
+}
+
+/// Looks a packet's parts up.
+fn lookup(list: &mut Message, selectors: &[Selector], set: &str, result: Option<u32>) {
+    load(list, selectors);
     expression(list, "lookup", |e| {
         e.put_text(1, set).put_be32(2, FIRST);
         if let Some(result) = result {
@@ -150,7 +178,7 @@ fn block(list: &mut Message, offset: u32, block: Ipv4Net) {
     }
     payload(list, NETWORK, offset, 4, FIRST);
     if block.prefix_len() < 32 {
-        and(list, &block.netmask().octets());
+        and(list, &block.netmask().octets(), FIRST);
     }
     equals(list, &block.network().octets());
 }
@@ -159,7 +187,7 @@ fn connection_state(list: &mut Message, bits: u32) {
     expression(list, "ct", |e| {
         e.put_be32(2, 0).put_be32(1, FIRST);
     });
-    and(list, &bits.to_ne_bytes());
+    and(list, &bits.to_ne_bytes(), FIRST);
     expression(list, "cmp", |e| {
         e.put_be32(1, FIRST).put_be32(2, 1);
         data(e, 3, &[0; 4]);
@@ -175,6 +203,7 @@ pub(crate) fn put_match(list: &mut Message, condition: &Match) {
         }
         Match::Established => connection_state(list, CT_KNOWN),
         Match::Invalid => connection_state(list, CT_INVALID),
+        Match::New => connection_state(list, CT_NEW),
         Match::From(link) => {
             meta(list, META_FROM, FIRST);
             equals(list, &padded_name(link));
@@ -218,10 +247,7 @@ pub(crate) fn put_match(list: &mut Message, condition: &Match) {
 /// An effect.
 pub(crate) fn put_action(list: &mut Message, action: &Action) {
     match action {
-        Action::Verdict(verdict) => expression(list, "immediate", |e| {
-            e.put_be32(1, VERDICT_REGISTER);
-            e.nest(2, |data| put_verdict(data, verdict));
-        }),
+        Action::Verdict(verdict) => immediate(list, verdict),
         Action::VerdictOf(selectors, map) => lookup(list, selectors, map, Some(VERDICT_REGISTER)),
         Action::MarkOf(selectors, map) => {
             lookup(list, selectors, map, Some(RESULT));
@@ -232,7 +258,29 @@ pub(crate) fn put_action(list: &mut Message, action: &Action) {
         Action::SourceNat(selectors, map) => translate(list, 0, selectors, map),
         Action::DestinationNat(selectors, map) => translate(list, 1, selectors, map),
         Action::Masquerade => expression(list, "masq", |_| {}),
+        Action::Count(selectors, set) => {
+            load(list, selectors);
+            expression(list, "dynset", |e| {
+                e.put_text(1, set).put_be32(3, UPDATE).put_be32(4, FIRST);
+                e.nest(7, |counter| {
+                    counter.put_text(1, "counter").nest(2, |_| {});
+                });
+            });
+            // Where the set has no room, the rule ends before this.
+            immediate(list, &Verdict::Return);
+        }
+        Action::Log(group, name) => expression(list, "log", |e| {
+            // Each message at once: those who listen want to see what happens while it does.
+            e.put(1, &group.to_be_bytes()).put_text(2, name).put_be32(3, SNAP).put(4, &1u16.to_be_bytes());
+        }),
     }
+}
+
+fn immediate(list: &mut Message, verdict: &Verdict) {
+    expression(list, "immediate", |e| {
+        e.put_be32(1, VERDICT_REGISTER);
+        e.nest(2, |data| put_verdict(data, verdict));
+    });
 }
 
 fn translate(list: &mut Message, kind: u32, selectors: &[Selector], map: &str) {
@@ -244,5 +292,5 @@ fn translate(list: &mut Message, kind: u32, selectors: &[Selector], map: &str) {
 
 /// Whether a set's elements have values that fit into a register.
 pub(crate) fn is_map(set: &Set) -> bool {
-    set.value != ValueKind::None
+    !matches!(set.value, ValueKind::None | ValueKind::Count)
 }

@@ -2,11 +2,11 @@
 
 use super::{
     expression::{is_map, padded_name, put_action, put_match, put_value},
-    message::{APPEND, CREATE, Message, attributes},
+    message::{APPEND, CREATE, DUMP, Message, Received, attributes, text, u16_be, u64_be},
     socket::Socket,
 };
 use netplan::{Chain, ChainHook, Element, Field, FilterChange, Range, Rule, Set, Value, ValueKind};
-use std::io;
+use std::{io, net::Ipv4Addr, time::Duration};
 
 /// The table's name.
 const TABLE: &str = "windtunnel";
@@ -25,11 +25,14 @@ const DELETE_SET: u16 = 11;
 const NEW_ELEMENT: u16 = 12;
 const DELETE_ELEMENT: u16 = 14;
 const GET_GENERATION: u16 = 16;
+const TAKE_ELEMENTS: u16 = 33;
 const LIST_ELEMENT: u16 = 1;
 /// A list of elements is one attribute, whose length is sixteen bits.
 const LIST_LIMIT: usize = 48 << 10;
 const FLAG_INTERVAL: u32 = 4;
 const FLAG_MAP: u32 = 8;
+const FLAG_TIMEOUT: u32 = 0x10;
+const FLAG_BY_RULES: u32 = 0x20;
 const FLAG_CONCATENATION: u32 = 0x80;
 const INTERVAL_END: u32 = 1;
 /// The type of data that is a verdict.
@@ -142,6 +145,7 @@ fn field(field: Field) -> (u32, u32) {
         Field::Address => (4, 7),
         Field::Protocol => (1, 12),
         Field::Port => (2, 13),
+        Field::Byte => (1, 4),
     }
 }
 
@@ -157,6 +161,9 @@ fn new_set(name: &str, set: &Set, id: u32) -> Message {
     if is_map(set) {
         flags |= FLAG_MAP;
     }
+    if set.value == ValueKind::Count {
+        flags |= FLAG_TIMEOUT | FLAG_BY_RULES;
+    }
     let single = set.key.len() == 1;
     let width = |len: u32| if single { len } else { len.next_multiple_of(4) };
     let key_len: u32 = set.key.iter().map(|f| width(field(*f).0)).sum();
@@ -165,6 +172,12 @@ fn new_set(name: &str, set: &Set, id: u32) -> Message {
     message.put_text(1, TABLE).put_text(2, name).put_be32(3, flags).put_be32(4, key_type).put_be32(5, key_len);
     match set.value {
         ValueKind::None => {}
+        ValueKind::Count => {
+            message.nest(9, |description| {
+                description.put_be32(1, ValueKind::COUNT_MOST);
+            });
+            message.put(11, &(ValueKind::COUNT_LIFE.as_millis() as u64).to_be_bytes());
+        }
         ValueKind::Verdict => {
             message.put_be32(6, DATA_VERDICT);
         }
@@ -197,7 +210,7 @@ fn key(element: &Element, upper: bool) -> Vec<u8> {
         match range {
             Range::Link(name) => bytes.extend_from_slice(&padded_name(name)),
             Range::Address(from, to) => bytes.extend_from_slice(&(if upper { to } else { from }).octets()),
-            Range::Protocol(from, to) => bytes.push(if upper { *to } else { *from }),
+            Range::Protocol(from, to) | Range::Byte(from, to) => bytes.push(if upper { *to } else { *from }),
             Range::Port(from, to) => bytes.extend_from_slice(&(if upper { to } else { from }).to_be_bytes()),
         }
         if element.len() > 1 {
@@ -258,5 +271,91 @@ fn put_element(list: &mut Message, set: &Set, element: &Element, value: &Value) 
             put_key(one, 1, &end);
             one.put_be32(3, INTERVAL_END);
         });
+    }
+}
+
+/// A counter of a set, and what it counted since it was last taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counted {
+    /// Its key.
+    pub key: Element,
+    /// Packets.
+    pub packets: u64,
+    /// Bytes of packets.
+    pub bytes: u64,
+    /// How long ago the last packet was.
+    pub idle: Duration,
+}
+
+/// The question for all counters of a set, which sets them to zero as it reads them. Since Linux 6.5.
+pub(crate) fn take_counters(set: &str) -> Message {
+    let mut message = message(TAKE_ELEMENTS, DUMP);
+    message.put_text(1, TABLE).put_text(2, set);
+    message
+}
+
+/// The counters in an answer to it, whose keys are made of `fields`.
+pub(crate) fn counters(answer: &Received<'_>, fields: &[Field]) -> Vec<Counted> {
+    let lists = attributes(answer.body.get(4..).unwrap_or_default()).filter(|(kind, _)| *kind == 3);
+    lists.flat_map(|(_, list)| attributes(list)).filter_map(|(_, element)| counter(element, fields)).collect()
+}
+
+fn counter(element: &[u8], fields: &[Field]) -> Option<Counted> {
+    let within = |bytes, kind| attributes(bytes).find(|(found, _)| *found == kind).map(|(_, value)| value);
+    let left = Duration::from_millis(u64_be(within(element, 5)?)?);
+    let counts = within(within(element, 7)?, 2)?;
+    Some(Counted {
+        key: read_key(within(within(element, 1)?, 1)?, fields)?,
+        packets: u64_be(within(counts, 2)?)?,
+        bytes: u64_be(within(counts, 1)?)?,
+        idle: ValueKind::COUNT_LIFE.saturating_sub(left),
+    })
+}
+
+fn read_key(mut bytes: &[u8], fields: &[Field]) -> Option<Element> {
+    let mut element = Vec::with_capacity(fields.len());
+    for part in fields {
+        let len = field(*part).0 as usize;
+        let value = bytes.get(..len)?;
+        element.push(match part {
+            Field::Link => Range::Link(text(value)),
+            Field::Address => {
+                let address = Ipv4Addr::from(<[u8; 4]>::try_from(value).ok()?);
+                Range::Address(address, address)
+            }
+            Field::Protocol => Range::Protocol(value[0], value[0]),
+            Field::Byte => Range::Byte(value[0], value[0]),
+            Field::Port => {
+                let port = u16_be(value)?;
+                Range::Port(port, port)
+            }
+        });
+        bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
+    }
+    Some(element)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_as_it_was_written() {
+        let fields = [Field::Byte, Field::Link, Field::Address, Field::Port, Field::Protocol];
+        let element = vec![
+            Range::Byte(3, 3),
+            Range::Link("e0123456789abcd".to_owned()),
+            Range::Address([10, 0, 0, 1].into(), [10, 0, 0, 1].into()),
+            Range::Port(443, 443),
+            Range::Protocol(6, 6),
+        ];
+        assert_eq!(read_key(&key(&element, false), &fields), Some(element));
+        assert_eq!(read_key(&[0; 7], &fields), None, "a key that is cut short is none");
+    }
+
+    #[test]
+    fn a_counter_without_its_parts_is_none() {
+        assert_eq!(counter(&[], &[Field::Byte]), None);
+        assert_eq!(counter(&[8, 0, 5, 0, 1, 2, 3, 4], &[Field::Byte]), None);
     }
 }

@@ -1,7 +1,7 @@
 //! rtnetlink: links, addresses, neighbours, routes and routing rules as messages, and back.
 
 use super::{
-    message::{CREATE, EXCLUSIVE, Message, REPLACE, Received, attributes, u16_at, u32_at},
+    message::{CREATE, EXCLUSIVE, Message, REPLACE, Received, attributes, text, u16_at, u32_at},
     socket::Socket,
 };
 use ipnet::Ipv4Net;
@@ -152,10 +152,6 @@ fn read_link(message: &Received<'_>) -> Option<Link> {
         }
     }
     Some(link)
-}
-
-fn text(value: &[u8]) -> String {
-    String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned()
 }
 
 fn address(value: &[u8]) -> Option<Ipv4Addr> {

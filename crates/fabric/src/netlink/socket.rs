@@ -8,7 +8,7 @@ use nix::{
 };
 use std::{
     io,
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
 const NLMSG_ERROR: u16 = 2;
@@ -52,6 +52,18 @@ impl Socket {
     fn new(protocol: SockProtocol) -> io::Result<Self> {
         let fd = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
         Ok(Self { fd, sequence: 1, buffer: vec![0; 64 << 10] })
+    }
+
+    /// What has come without being asked for; does not wait. `ENOBUFS` says that something was lost.
+    pub(crate) fn heard(&mut self, mut take: impl FnMut(Received<'_>)) -> io::Result<()> {
+        loop {
+            match recv(self.fd.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT) {
+                Ok(0) | Err(Errno::EAGAIN) => return Ok(()),
+                Ok(len) => messages(&self.buffer[..len]).for_each(&mut take),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
     }
 
     /// Sends messages that stand alone. Returns the refused ones; the others were done.
@@ -99,6 +111,11 @@ impl Socket {
         self.ask(Message::new(kind, DUMP, fixed), true, take)
     }
 
+    /// Asks for all of something by a request of more than a fixed part.
+    pub(crate) fn dump_of(&mut self, request: Message, take: impl FnMut(Received<'_>)) -> io::Result<()> {
+        self.ask(request, true, take)
+    }
+
     /// Asks for one thing.
     pub(crate) fn get(&mut self, request: Message, take: impl FnMut(Received<'_>)) -> io::Result<()> {
         self.ask(request, false, take)
@@ -125,6 +142,12 @@ impl Socket {
                 return Ok(());
             }
         }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 

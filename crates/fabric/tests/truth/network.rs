@@ -56,6 +56,11 @@ pub(crate) fn network(ground: &Ground, seed: u64) -> NetworkState {
     let list = block(&mut chance, &state, 0);
     state.prefix_lists.insert(LIST.to_owned(), vec![list.parse().unwrap()]);
     state.vpcs.iter_mut().for_each(|vpc| vpc.dns_support = chance.percent(80));
+    // Who watches changes nothing.
+    if chance.percent(50) {
+        state.counted = state.network_interfaces.iter().map(|interface| interface.id.clone()).collect();
+        state.traced = state.vpcs.iter().map(|vpc| vpc.id.clone()).collect();
+    }
     state
 }
 

@@ -20,9 +20,9 @@ pub(super) const IN: &str = "acl_in";
 /// The chains that a subnet's packets go through, out and in; an ACL that allows everything has none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Laid {
-    out: Option<Arc<str>>,
+    pub(super) out: Option<Arc<str>>,
     within: Option<Arc<str>>,
-    in_: Option<Arc<str>>,
+    pub(super) in_: Option<Arc<str>>,
 }
 
 /// The chains of a subnet's ACL.

@@ -12,6 +12,7 @@ mod internet;
 mod memo;
 mod router;
 mod routes;
+mod verdicts;
 
 use crate::{
     Address, Cable, End, FabricPlan, INTERNET, MacAddress, Namespace, Neighbour, NetworkState, Place, PlanParts, Route,
@@ -88,6 +89,7 @@ impl Remembered {
         let mut router = router::lay(index, vpc, &marks);
         let acls: BTreeMap<&SubnetId, acls::Laid> =
             index.subnets_of(&vpc.id).map(|subnet| (&subnet.id, acls::lay(index, subnet, &mut router))).collect();
+        verdicts::lay(index, vpc, acls.values(), router::filter_of(&mut router, &vpc.id));
 
         let used: HashSet<&SecurityGroupId> = index.attached_in(&vpc.id).flat_map(|a| &a.interface.groups).collect();
         let (mut there, mut laid_groups) = (HashSet::new(), Vec::new());

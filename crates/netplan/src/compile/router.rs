@@ -1,8 +1,9 @@
 //! A VPC's router: its devices, its local services, and the filter's frame.
 //!
-//! A packet passes: `prerouting` (is the source its own? which route table?) → routing → `acls` (stateless) → `egress`
-//! (the sender's groups) → `ingress` (the receiver's groups) → out. The last two let known connections through.
-//! They are separate chains on the same hook, so that an accept in one does not skip the other.
+//! A packet passes: `prerouting` (is the source its own? which route table?) → routing → `acl_out` (stateless) → `egress`
+//! (the sender's groups) → `acl_in` (stateless) → `ingress` (the receiver's groups) → out. The groups let known
+//! connections through. They are separate chains on the same hook, so that an accept in one does not skip the others, and
+//! the sender's side comes first, so that what it refuses is nothing that the receiver's side has seen.
 
 use super::{
     IGW, Index, acls, address,
@@ -118,7 +119,7 @@ fn frame() -> Ruleset {
             accept(vec![Match::Ipv4, Match::In(vec![From], UNCHECKED.to_owned())]),
         ],
     );
-    chain("acls", ChainHook::Forward(-10), true, vec![by(From, acls::OUT), by(To, acls::IN)]);
+    chain("acl_out", ChainHook::Forward(-10), true, vec![by(From, acls::OUT)]);
     chain(
         "egress",
         ChainHook::Forward(0),
@@ -131,6 +132,7 @@ fn frame() -> Ruleset {
             by(From, groups::EGRESS),
         ],
     );
+    chain("acl_in", ChainHook::Forward(5), true, vec![by(To, acls::IN)]);
     chain(
         "ingress",
         ChainHook::Forward(10),
