@@ -15,6 +15,7 @@ mod stories {
     mod demo;
     mod explain;
     mod first_steps;
+    mod flow_logs;
     mod hostile_images;
     mod names;
     mod negative_space;

@@ -47,9 +47,14 @@ impl Server {
     /// A server that answers, and waits a tenth of what AWS waits.
     pub(crate) fn start_brisk() -> Self {
         let mut server = Self::prepare();
-        server.begin(&["serve", "--pace", "10"]);
-        server.await_line("windtunnel serve", "windtunnel ready endpoint=", seconds(20));
+        server.serve_brisk();
         server
+    }
+
+    /// Starts such a one, for the first time or again.
+    pub(crate) fn serve_brisk(&mut self) {
+        self.begin(&["serve", "--pace", "10"]);
+        self.await_line("windtunnel serve", "windtunnel ready endpoint=", seconds(20));
     }
 
     /// Starts `windtunnel serve`, for the first time or again.

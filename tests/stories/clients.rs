@@ -248,6 +248,27 @@ resource "aws_cloudwatch_log_group" "app" {
   name              = "/story"
   retention_in_days = 7
 }
+resource "aws_iam_role" "flows" {
+  name = "flows"
+  assume_role_policy = jsonencode({ Version = "2012-10-17", Statement = [{
+    Effect = "Allow", Principal = { Service = "vpc-flow-logs.amazonaws.com" }, Action = "sts:AssumeRole"
+  }] })
+}
+resource "aws_flow_log" "all" {
+  vpc_id                   = aws_vpc.main.id
+  traffic_type             = "ALL"
+  iam_role_arn             = aws_iam_role.flows.arn
+  log_destination          = aws_cloudwatch_log_group.app.arn
+  max_aggregation_interval = 60
+  log_format               = "$${version} $${interface-id} $${pkt-srcaddr} $${pkt-dstaddr} $${action}"
+  tags                     = { Name = "all" }
+}
+resource "aws_flow_log" "refused" {
+  subnet_id      = aws_subnet.one.id
+  traffic_type   = "REJECT"
+  iam_role_arn   = aws_iam_role.flows.arn
+  log_group_name = aws_cloudwatch_log_group.app.name
+}
 "#;
 
 #[test]

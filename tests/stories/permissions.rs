@@ -93,6 +93,51 @@ fn what_a_value_says_is_no_resource() {
 }
 
 #[test]
+fn traffic_is_recorded_by_those_who_may_and_as_a_role_that_they_may_hand_on() {
+    if !possible(&[]) {
+        return;
+    }
+    let server = Server::start();
+    let api = server.api();
+    let vpc = |block: &str| api.ec2("CreateVpc", &[("CidrBlock", block)]).get("vpcId").to_owned();
+    let (own, other) = (vpc("10.1.0.0/16"), vpc("10.2.0.0/16"));
+    let arn = |what: &str| format!("arn:aws:ec2:us-east-1:123456789012:{what}");
+    let role = "arn:aws:iam::123456789012:role/flow-logs";
+    let may = json!({
+        "Effect": "Allow",
+        "Action": ["ec2:CreateFlowLogs", "ec2:DeleteFlowLogs", "ec2:DescribeFlowLogs"],
+        "Resource": [arn(&format!("vpc/{own}")), arn("vpc-flow-log/*"), "*"],
+    });
+    let not_other = json!({ "Effect": "Deny", "Action": "ec2:*", "Resource": arn(&format!("vpc/{other}")) });
+    let pass = json!({
+        "Effect": "Allow", "Action": "iam:PassRole", "Resource": role,
+        "Condition": { "StringEquals": { "iam:PassedToService": "vpc-flow-logs.amazonaws.com" } },
+    });
+    let record = |who: &Api, vpc: &str| {
+        let fields = [
+            ("ResourceType", "VPC"),
+            ("ResourceId.1", vpc),
+            ("TrafficType", "ALL"),
+            ("LogGroupName", "flows"),
+            ("DeliverLogsPermissionArn", role),
+        ];
+        who.try_query("ec2", "CreateFlowLogs", &fields)
+    };
+    let ann = user(&api, "ann", &json!([may, not_other]));
+    let refused = record(&ann, &own).expect_err("expected the role not to be hers to hand on");
+    assert!(refused.code == "UnauthorizedOperation" && refused.message.contains("iam:PassRole"), "{refused:?}");
+    let bea = user(&api, "bea", &json!([may, not_other, pass]));
+    let refused = record(&bea, &other).expect_err("expected the VPC to be forbidden");
+    assert!(refused.code == "UnauthorizedOperation" && refused.message.contains(&other), "{refused:?}");
+    let made = record(&bea, &own).expect("expected her to record her own VPC");
+    let id = made.0.split("<item>").nth(1).and_then(|rest| rest.split("</item>").next()).unwrap();
+    let refused = ann.try_query("ec2", "CreateTags", &[("ResourceId.1", id), ("Tag.1.Key", "a"), ("Tag.1.Value", "b")]);
+    assert!(refused.is_err(), "expected tagging to need a permission");
+    ann.query("ec2", "DeleteFlowLogs", &[("FlowLogId.1", id)]);
+    server.leave();
+}
+
+#[test]
 fn pages_of_other_sites_are_refused() {
     if !possible(&[]) {
         return;

@@ -108,10 +108,11 @@ const HABITS: [Habits; 9] = [
 ];
 
 /// The kinds of EC2's resources, by the members that name them.
-const EC2: [(&str, &str); 24] = [
+const EC2: [(&str, &str); 25] = [
     ("AllocationId", "elastic-ip"),
     ("AllocationIds", "elastic-ip"),
     ("DhcpOptionsId", "dhcp-options"),
+    ("FlowLogIds", "vpc-flow-log"),
     ("GroupId", "security-group"),
     ("GroupIds", "security-group"),
     ("Groups", "security-group"),
@@ -181,7 +182,21 @@ impl Request<'_> {
         let of = |(member, kind): &(&str, &'static str)| {
             self.member(member).into_iter().map(|id| self.arn(&format!("{kind}/{id}"))).collect::<Vec<_>>()
         };
-        EC2.iter().flat_map(of).collect()
+        EC2.iter().flat_map(of).chain(self.of_flow_logs()).collect()
+    }
+
+    /// What flow logs are made for, of whichever kind, and they themselves, which have no ids yet.
+    fn of_flow_logs(&self) -> Vec<String> {
+        if self.operation.name != "CreateFlowLogs" {
+            return Vec::new();
+        }
+        let kind = |id: &str| match id.split('-').next() {
+            Some("eni") => "network-interface",
+            Some("subnet") => "subnet",
+            _ => "vpc",
+        };
+        let watched = self.member("ResourceIds").into_iter().map(|id| format!("{}/{id}", kind(id)));
+        watched.chain(["vpc-flow-log/*".to_owned()]).map(|resource| self.arn(&resource)).collect()
     }
 
     fn by_habit(&self) -> Vec<String> {

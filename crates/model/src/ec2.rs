@@ -19,6 +19,7 @@ pub struct Handlers<S, C> {
     pub create_default_subnet: fn(&S, &mut C, CreateDefaultSubnetRequest) -> Result<CreateDefaultSubnetResult, types::ApiError>,
     pub create_default_vpc: fn(&S, &mut C, CreateDefaultVpcRequest) -> Result<CreateDefaultVpcResult, types::ApiError>,
     pub create_dhcp_options: fn(&S, &mut C, CreateDhcpOptionsRequest) -> Result<CreateDhcpOptionsResult, types::ApiError>,
+    pub create_flow_logs: fn(&S, &mut C, CreateFlowLogsRequest) -> Result<CreateFlowLogsResult, types::ApiError>,
     pub create_internet_gateway: fn(&S, &mut C, CreateInternetGatewayRequest) -> Result<CreateInternetGatewayResult, types::ApiError>,
     pub create_managed_prefix_list: fn(&S, &mut C, CreateManagedPrefixListRequest) -> Result<CreateManagedPrefixListResult, types::ApiError>,
     pub create_nat_gateway: fn(&S, &mut C, CreateNatGatewayRequest) -> Result<CreateNatGatewayResult, types::ApiError>,
@@ -35,6 +36,7 @@ pub struct Handlers<S, C> {
     pub create_vpc_endpoint: fn(&S, &mut C, CreateVpcEndpointRequest) -> Result<CreateVpcEndpointResult, types::ApiError>,
     pub create_vpc_peering_connection: fn(&S, &mut C, CreateVpcPeeringConnectionRequest) -> Result<CreateVpcPeeringConnectionResult, types::ApiError>,
     pub delete_dhcp_options: fn(&S, &mut C, DeleteDhcpOptionsRequest) -> Result<wire::Unit, types::ApiError>,
+    pub delete_flow_logs: fn(&S, &mut C, DeleteFlowLogsRequest) -> Result<DeleteFlowLogsResult, types::ApiError>,
     pub delete_internet_gateway: fn(&S, &mut C, DeleteInternetGatewayRequest) -> Result<wire::Unit, types::ApiError>,
     pub delete_managed_prefix_list: fn(&S, &mut C, DeleteManagedPrefixListRequest) -> Result<DeleteManagedPrefixListResult, types::ApiError>,
     pub delete_nat_gateway: fn(&S, &mut C, DeleteNatGatewayRequest) -> Result<DeleteNatGatewayResult, types::ApiError>,
@@ -56,6 +58,7 @@ pub struct Handlers<S, C> {
     pub describe_addresses_attribute: fn(&S, &mut C, DescribeAddressesAttributeRequest) -> Result<DescribeAddressesAttributeResult, types::ApiError>,
     pub describe_availability_zones: fn(&S, &mut C, DescribeAvailabilityZonesRequest) -> Result<DescribeAvailabilityZonesResult, types::ApiError>,
     pub describe_dhcp_options: fn(&S, &mut C, DescribeDhcpOptionsRequest) -> Result<DescribeDhcpOptionsResult, types::ApiError>,
+    pub describe_flow_logs: fn(&S, &mut C, DescribeFlowLogsRequest) -> Result<DescribeFlowLogsResult, types::ApiError>,
     pub describe_internet_gateways: fn(&S, &mut C, DescribeInternetGatewaysRequest) -> Result<DescribeInternetGatewaysResult, types::ApiError>,
     pub describe_managed_prefix_lists: fn(&S, &mut C, DescribeManagedPrefixListsRequest) -> Result<DescribeManagedPrefixListsResult, types::ApiError>,
     pub describe_nat_gateways: fn(&S, &mut C, DescribeNatGatewaysRequest) -> Result<DescribeNatGatewaysResult, types::ApiError>,
@@ -144,94 +147,97 @@ impl<S: Send + Sync, C> wire::Service<C> for Api<S, C> {
             10 => call(h.create_default_subnet, s, c, input),
             11 => call(h.create_default_vpc, s, c, input),
             12 => call(h.create_dhcp_options, s, c, input),
-            13 => call(h.create_internet_gateway, s, c, input),
-            14 => call(h.create_managed_prefix_list, s, c, input),
-            15 => call(h.create_nat_gateway, s, c, input),
-            16 => call(h.create_network_acl, s, c, input),
-            17 => call(h.create_network_acl_entry, s, c, input),
-            18 => call(h.create_network_insights_path, s, c, input),
-            19 => call(h.create_network_interface, s, c, input),
-            20 => call(h.create_route, s, c, input),
-            21 => call(h.create_route_table, s, c, input),
-            22 => call(h.create_security_group, s, c, input),
-            23 => call(h.create_subnet, s, c, input),
-            24 => call(h.create_tags, s, c, input),
-            25 => call(h.create_vpc, s, c, input),
-            26 => call(h.create_vpc_endpoint, s, c, input),
-            27 => call(h.create_vpc_peering_connection, s, c, input),
-            28 => call(h.delete_dhcp_options, s, c, input),
-            29 => call(h.delete_internet_gateway, s, c, input),
-            30 => call(h.delete_managed_prefix_list, s, c, input),
-            31 => call(h.delete_nat_gateway, s, c, input),
-            32 => call(h.delete_network_acl, s, c, input),
-            33 => call(h.delete_network_acl_entry, s, c, input),
-            34 => call(h.delete_network_insights_analysis, s, c, input),
-            35 => call(h.delete_network_insights_path, s, c, input),
-            36 => call(h.delete_network_interface, s, c, input),
-            37 => call(h.delete_route, s, c, input),
-            38 => call(h.delete_route_table, s, c, input),
-            39 => call(h.delete_security_group, s, c, input),
-            40 => call(h.delete_subnet, s, c, input),
-            41 => call(h.delete_tags, s, c, input),
-            42 => call(h.delete_vpc, s, c, input),
-            43 => call(h.delete_vpc_endpoints, s, c, input),
-            44 => call(h.delete_vpc_peering_connection, s, c, input),
-            45 => call(h.describe_account_attributes, s, c, input),
-            46 => call(h.describe_addresses, s, c, input),
-            47 => call(h.describe_addresses_attribute, s, c, input),
-            48 => call(h.describe_availability_zones, s, c, input),
-            49 => call(h.describe_dhcp_options, s, c, input),
-            50 => call(h.describe_internet_gateways, s, c, input),
-            51 => call(h.describe_managed_prefix_lists, s, c, input),
-            52 => call(h.describe_nat_gateways, s, c, input),
-            53 => call(h.describe_network_acls, s, c, input),
-            54 => call(h.describe_network_insights_analyses, s, c, input),
-            55 => call(h.describe_network_insights_paths, s, c, input),
-            56 => call(h.describe_network_interface_attribute, s, c, input),
-            57 => call(h.describe_network_interfaces, s, c, input),
-            58 => call(h.describe_prefix_lists, s, c, input),
-            59 => call(h.describe_regions, s, c, input),
-            60 => call(h.describe_route_tables, s, c, input),
-            61 => call(h.describe_security_group_references, s, c, input),
-            62 => call(h.describe_security_group_rules, s, c, input),
-            63 => call(h.describe_security_groups, s, c, input),
-            64 => call(h.describe_stale_security_groups, s, c, input),
-            65 => call(h.describe_subnets, s, c, input),
-            66 => call(h.describe_tags, s, c, input),
-            67 => call(h.describe_vpc_attribute, s, c, input),
-            68 => call(h.describe_vpc_endpoint_services, s, c, input),
-            69 => call(h.describe_vpc_endpoints, s, c, input),
-            70 => call(h.describe_vpc_peering_connections, s, c, input),
-            71 => call(h.describe_vpcs, s, c, input),
-            72 => call(h.detach_internet_gateway, s, c, input),
-            73 => call(h.disassociate_address, s, c, input),
-            74 => call(h.disassociate_route_table, s, c, input),
-            75 => call(h.disassociate_vpc_cidr_block, s, c, input),
-            76 => call(h.get_managed_prefix_list_associations, s, c, input),
-            77 => call(h.get_managed_prefix_list_entries, s, c, input),
-            78 => call(h.get_security_groups_for_vpc, s, c, input),
-            79 => call(h.modify_managed_prefix_list, s, c, input),
-            80 => call(h.modify_network_interface_attribute, s, c, input),
-            81 => call(h.modify_security_group_rules, s, c, input),
-            82 => call(h.modify_subnet_attribute, s, c, input),
-            83 => call(h.modify_vpc_attribute, s, c, input),
-            84 => call(h.modify_vpc_endpoint, s, c, input),
-            85 => call(h.modify_vpc_peering_connection_options, s, c, input),
-            86 => call(h.modify_vpc_tenancy, s, c, input),
-            87 => call(h.reject_vpc_peering_connection, s, c, input),
-            88 => call(h.release_address, s, c, input),
-            89 => call(h.replace_network_acl_association, s, c, input),
-            90 => call(h.replace_network_acl_entry, s, c, input),
-            91 => call(h.replace_route, s, c, input),
-            92 => call(h.replace_route_table_association, s, c, input),
-            93 => call(h.reset_network_interface_attribute, s, c, input),
-            94 => call(h.restore_managed_prefix_list_version, s, c, input),
-            95 => call(h.revoke_security_group_egress, s, c, input),
-            96 => call(h.revoke_security_group_ingress, s, c, input),
-            97 => call(h.start_network_insights_analysis, s, c, input),
-            98 => call(h.unassign_private_ip_addresses, s, c, input),
-            99 => call(h.update_security_group_rule_descriptions_egress, s, c, input),
-            100 => call(h.update_security_group_rule_descriptions_ingress, s, c, input),
+            13 => call(h.create_flow_logs, s, c, input),
+            14 => call(h.create_internet_gateway, s, c, input),
+            15 => call(h.create_managed_prefix_list, s, c, input),
+            16 => call(h.create_nat_gateway, s, c, input),
+            17 => call(h.create_network_acl, s, c, input),
+            18 => call(h.create_network_acl_entry, s, c, input),
+            19 => call(h.create_network_insights_path, s, c, input),
+            20 => call(h.create_network_interface, s, c, input),
+            21 => call(h.create_route, s, c, input),
+            22 => call(h.create_route_table, s, c, input),
+            23 => call(h.create_security_group, s, c, input),
+            24 => call(h.create_subnet, s, c, input),
+            25 => call(h.create_tags, s, c, input),
+            26 => call(h.create_vpc, s, c, input),
+            27 => call(h.create_vpc_endpoint, s, c, input),
+            28 => call(h.create_vpc_peering_connection, s, c, input),
+            29 => call(h.delete_dhcp_options, s, c, input),
+            30 => call(h.delete_flow_logs, s, c, input),
+            31 => call(h.delete_internet_gateway, s, c, input),
+            32 => call(h.delete_managed_prefix_list, s, c, input),
+            33 => call(h.delete_nat_gateway, s, c, input),
+            34 => call(h.delete_network_acl, s, c, input),
+            35 => call(h.delete_network_acl_entry, s, c, input),
+            36 => call(h.delete_network_insights_analysis, s, c, input),
+            37 => call(h.delete_network_insights_path, s, c, input),
+            38 => call(h.delete_network_interface, s, c, input),
+            39 => call(h.delete_route, s, c, input),
+            40 => call(h.delete_route_table, s, c, input),
+            41 => call(h.delete_security_group, s, c, input),
+            42 => call(h.delete_subnet, s, c, input),
+            43 => call(h.delete_tags, s, c, input),
+            44 => call(h.delete_vpc, s, c, input),
+            45 => call(h.delete_vpc_endpoints, s, c, input),
+            46 => call(h.delete_vpc_peering_connection, s, c, input),
+            47 => call(h.describe_account_attributes, s, c, input),
+            48 => call(h.describe_addresses, s, c, input),
+            49 => call(h.describe_addresses_attribute, s, c, input),
+            50 => call(h.describe_availability_zones, s, c, input),
+            51 => call(h.describe_dhcp_options, s, c, input),
+            52 => call(h.describe_flow_logs, s, c, input),
+            53 => call(h.describe_internet_gateways, s, c, input),
+            54 => call(h.describe_managed_prefix_lists, s, c, input),
+            55 => call(h.describe_nat_gateways, s, c, input),
+            56 => call(h.describe_network_acls, s, c, input),
+            57 => call(h.describe_network_insights_analyses, s, c, input),
+            58 => call(h.describe_network_insights_paths, s, c, input),
+            59 => call(h.describe_network_interface_attribute, s, c, input),
+            60 => call(h.describe_network_interfaces, s, c, input),
+            61 => call(h.describe_prefix_lists, s, c, input),
+            62 => call(h.describe_regions, s, c, input),
+            63 => call(h.describe_route_tables, s, c, input),
+            64 => call(h.describe_security_group_references, s, c, input),
+            65 => call(h.describe_security_group_rules, s, c, input),
+            66 => call(h.describe_security_groups, s, c, input),
+            67 => call(h.describe_stale_security_groups, s, c, input),
+            68 => call(h.describe_subnets, s, c, input),
+            69 => call(h.describe_tags, s, c, input),
+            70 => call(h.describe_vpc_attribute, s, c, input),
+            71 => call(h.describe_vpc_endpoint_services, s, c, input),
+            72 => call(h.describe_vpc_endpoints, s, c, input),
+            73 => call(h.describe_vpc_peering_connections, s, c, input),
+            74 => call(h.describe_vpcs, s, c, input),
+            75 => call(h.detach_internet_gateway, s, c, input),
+            76 => call(h.disassociate_address, s, c, input),
+            77 => call(h.disassociate_route_table, s, c, input),
+            78 => call(h.disassociate_vpc_cidr_block, s, c, input),
+            79 => call(h.get_managed_prefix_list_associations, s, c, input),
+            80 => call(h.get_managed_prefix_list_entries, s, c, input),
+            81 => call(h.get_security_groups_for_vpc, s, c, input),
+            82 => call(h.modify_managed_prefix_list, s, c, input),
+            83 => call(h.modify_network_interface_attribute, s, c, input),
+            84 => call(h.modify_security_group_rules, s, c, input),
+            85 => call(h.modify_subnet_attribute, s, c, input),
+            86 => call(h.modify_vpc_attribute, s, c, input),
+            87 => call(h.modify_vpc_endpoint, s, c, input),
+            88 => call(h.modify_vpc_peering_connection_options, s, c, input),
+            89 => call(h.modify_vpc_tenancy, s, c, input),
+            90 => call(h.reject_vpc_peering_connection, s, c, input),
+            91 => call(h.release_address, s, c, input),
+            92 => call(h.replace_network_acl_association, s, c, input),
+            93 => call(h.replace_network_acl_entry, s, c, input),
+            94 => call(h.replace_route, s, c, input),
+            95 => call(h.replace_route_table_association, s, c, input),
+            96 => call(h.reset_network_interface_attribute, s, c, input),
+            97 => call(h.restore_managed_prefix_list_version, s, c, input),
+            98 => call(h.revoke_security_group_egress, s, c, input),
+            99 => call(h.revoke_security_group_ingress, s, c, input),
+            100 => call(h.start_network_insights_analysis, s, c, input),
+            101 => call(h.unassign_private_ip_addresses, s, c, input),
+            102 => call(h.update_security_group_rule_descriptions_egress, s, c, input),
+            103 => call(h.update_security_group_rule_descriptions_ingress, s, c, input),
             _ => Err(types::ApiError::not_implemented("this operation")),
         }
     }
@@ -264,6 +270,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "CreateDefaultSubnet", input: &S_CreateDefaultSubnetRequest, output: &S_CreateDefaultSubnetResult, wrapper: "" },
         wire::OperationInfo { name: "CreateDefaultVpc", input: &S_CreateDefaultVpcRequest, output: &S_CreateDefaultVpcResult, wrapper: "" },
         wire::OperationInfo { name: "CreateDhcpOptions", input: &S_CreateDhcpOptionsRequest, output: &S_CreateDhcpOptionsResult, wrapper: "" },
+        wire::OperationInfo { name: "CreateFlowLogs", input: &S_CreateFlowLogsRequest, output: &S_CreateFlowLogsResult, wrapper: "" },
         wire::OperationInfo { name: "CreateInternetGateway", input: &S_CreateInternetGatewayRequest, output: &S_CreateInternetGatewayResult, wrapper: "" },
         wire::OperationInfo { name: "CreateManagedPrefixList", input: &S_CreateManagedPrefixListRequest, output: &S_CreateManagedPrefixListResult, wrapper: "" },
         wire::OperationInfo { name: "CreateNatGateway", input: &S_CreateNatGatewayRequest, output: &S_CreateNatGatewayResult, wrapper: "" },
@@ -280,6 +287,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "CreateVpcEndpoint", input: &S_CreateVpcEndpointRequest, output: &S_CreateVpcEndpointResult, wrapper: "" },
         wire::OperationInfo { name: "CreateVpcPeeringConnection", input: &S_CreateVpcPeeringConnectionRequest, output: &S_CreateVpcPeeringConnectionResult, wrapper: "" },
         wire::OperationInfo { name: "DeleteDhcpOptions", input: &S_DeleteDhcpOptionsRequest, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "DeleteFlowLogs", input: &S_DeleteFlowLogsRequest, output: &S_DeleteFlowLogsResult, wrapper: "" },
         wire::OperationInfo { name: "DeleteInternetGateway", input: &S_DeleteInternetGatewayRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DeleteManagedPrefixList", input: &S_DeleteManagedPrefixListRequest, output: &S_DeleteManagedPrefixListResult, wrapper: "" },
         wire::OperationInfo { name: "DeleteNatGateway", input: &S_DeleteNatGatewayRequest, output: &S_DeleteNatGatewayResult, wrapper: "" },
@@ -301,6 +309,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "DescribeAddressesAttribute", input: &S_DescribeAddressesAttributeRequest, output: &S_DescribeAddressesAttributeResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeAvailabilityZones", input: &S_DescribeAvailabilityZonesRequest, output: &S_DescribeAvailabilityZonesResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeDhcpOptions", input: &S_DescribeDhcpOptionsRequest, output: &S_DescribeDhcpOptionsResult, wrapper: "" },
+        wire::OperationInfo { name: "DescribeFlowLogs", input: &S_DescribeFlowLogsRequest, output: &S_DescribeFlowLogsResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeInternetGateways", input: &S_DescribeInternetGatewaysRequest, output: &S_DescribeInternetGatewaysResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeManagedPrefixLists", input: &S_DescribeManagedPrefixListsRequest, output: &S_DescribeManagedPrefixListsResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeNatGateways", input: &S_DescribeNatGatewaysRequest, output: &S_DescribeNatGatewaysResult, wrapper: "" },
@@ -430,6 +439,12 @@ pub mod connectivity_type {
     pub const PUBLIC: &str = "public";
 }
 
+/// The values of `DestinationFileFormat`.
+pub mod destination_file_format {
+    pub const PLAIN_TEXT: &str = "plain-text";
+    pub const PARQUET: &str = "parquet";
+}
+
 /// The values of `DnsNameState`.
 pub mod dns_name_state {
     pub const PENDING_VERIFICATION: &str = "pendingVerification";
@@ -449,6 +464,19 @@ pub mod dns_record_ip_type {
 pub mod domain_type {
     pub const VPC: &str = "vpc";
     pub const STANDARD: &str = "standard";
+}
+
+/// The values of `FlowLogsResourceType`.
+pub mod flow_logs_resource_type {
+    pub const VPC: &str = "VPC";
+    pub const SUBNET: &str = "Subnet";
+    pub const NETWORK_INTERFACE: &str = "NetworkInterface";
+    pub const TRANSIT_GATEWAY: &str = "TransitGateway";
+    pub const TRANSIT_GATEWAY_ATTACHMENT: &str = "TransitGatewayAttachment";
+    pub const REGIONAL_NAT_GATEWAY: &str = "RegionalNatGateway";
+    pub const CORE_NETWORK: &str = "CoreNetwork";
+    pub const CORE_NETWORK_EDGE: &str = "CoreNetworkEdge";
+    pub const CORE_NETWORK_ATTACHMENT: &str = "CoreNetworkAttachment";
 }
 
 /// The values of `HostnameType`.
@@ -475,6 +503,13 @@ pub mod ip_source {
 pub mod ipv6_address_attribute {
     pub const PUBLIC: &str = "public";
     pub const PRIVATE: &str = "private";
+}
+
+/// The values of `LogDestinationType`.
+pub mod log_destination_type {
+    pub const CLOUD_WATCH_LOGS: &str = "cloud-watch-logs";
+    pub const S3: &str = "s3";
+    pub const KINESIS_DATA_FIREHOSE: &str = "kinesis-data-firehose";
 }
 
 /// The values of `MultipathResilienceMode`.
@@ -819,11 +854,25 @@ pub mod subnet_state {
     pub const FAILED_INSUFFICIENT_CAPACITY: &str = "failed-insufficient-capacity";
 }
 
+/// The values of `TaggableResourceType`.
+pub mod taggable_resource_type {
+    pub const NETWORK_INTERFACE: &str = "network-interface";
+    pub const INSTANCE: &str = "instance";
+    pub const AUTO_SCALING_GROUP: &str = "auto-scaling-group";
+}
+
 /// The values of `Tenancy`.
 pub mod tenancy {
     pub const DEFAULT: &str = "default";
     pub const DEDICATED: &str = "dedicated";
     pub const HOST: &str = "host";
+}
+
+/// The values of `TrafficType`.
+pub mod traffic_type {
+    pub const ACCEPT: &str = "ACCEPT";
+    pub const REJECT: &str = "REJECT";
+    pub const ALL: &str = "ALL";
 }
 
 /// The values of `VpcAttributeName`.
@@ -3183,6 +3232,130 @@ impl std::fmt::Debug for CreateDhcpOptionsResult {
     }
 }
 
+static S_CreateFlowLogsRequest: wire::Schema = wire::Schema::plain("CreateFlowLogsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("ClientToken", "ClientToken", "ClientToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("DeliverLogsPermissionArn", "DeliverLogsPermissionArn", "DeliverLogsPermissionArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("DeliverCrossAccountRole", "DeliverCrossAccountRole", "DeliverCrossAccountRole", false, &wire::schema::STRING),
+    wire::schema::Member::new("LogGroupName", "LogGroupName", "LogGroupName", false, &wire::schema::STRING),
+    wire::schema::Member::new("ResourceIds", "ResourceId", "ResourceId", true, &S_FlowLogResourceIds),
+    wire::schema::Member::new("ResourceType", "ResourceType", "ResourceType", true, &S_FlowLogsResourceType),
+    wire::schema::Member::new("TrafficType", "TrafficType", "TrafficType", false, &S_TrafficType),
+    wire::schema::Member::new("LogDestinationType", "LogDestinationType", "LogDestinationType", false, &S_LogDestinationType),
+    wire::schema::Member::new("LogDestination", "LogDestination", "LogDestination", false, &wire::schema::STRING),
+    wire::schema::Member::new("LogFormat", "LogFormat", "LogFormat", false, &wire::schema::STRING),
+    wire::schema::Member::new("TagSpecifications", "TagSpecification", "TagSpecification", false, &S_TagSpecificationList),
+    wire::schema::Member::new("MaxAggregationInterval", "MaxAggregationInterval", "MaxAggregationInterval", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("DestinationOptions", "DestinationOptions", "DestinationOptions", false, &S_DestinationOptionsRequest),
+    wire::schema::Member::new("TagFieldSpecifications", "TagFieldSpecification", "TagFieldSpecification", false, &S_TagFieldSpecificationListRequest),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateFlowLogsRequest {
+    pub dry_run: Option<bool>,
+    pub client_token: Option<String>,
+    pub deliver_logs_permission_arn: Option<String>,
+    pub deliver_cross_account_role: Option<String>,
+    pub log_group_name: Option<String>,
+    pub resource_ids: Vec<String>,
+    pub resource_type: String,
+    pub traffic_type: Option<String>,
+    pub log_destination_type: Option<String>,
+    pub log_destination: Option<String>,
+    pub log_format: Option<String>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub max_aggregation_interval: Option<i32>,
+    pub destination_options: Option<DestinationOptionsRequest>,
+    pub tag_field_specifications: Option<Vec<TagFieldSpecificationRequest>>,
+}
+
+impl wire::Shape for CreateFlowLogsRequest {
+    const SCHEMA: &'static wire::Schema = &S_CreateFlowLogsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.client_token = Some(wire::shape::Datum::from_value(value)),
+            2 => self.deliver_logs_permission_arn = Some(wire::shape::Datum::from_value(value)),
+            3 => self.deliver_cross_account_role = Some(wire::shape::Datum::from_value(value)),
+            4 => self.log_group_name = Some(wire::shape::Datum::from_value(value)),
+            5 => self.resource_ids = wire::shape::Datum::from_value(value),
+            6 => self.resource_type = wire::shape::Datum::from_value(value),
+            7 => self.traffic_type = Some(wire::shape::Datum::from_value(value)),
+            8 => self.log_destination_type = Some(wire::shape::Datum::from_value(value)),
+            9 => self.log_destination = Some(wire::shape::Datum::from_value(value)),
+            10 => self.log_format = Some(wire::shape::Datum::from_value(value)),
+            11 => self.tag_specifications = Some(wire::shape::Datum::from_value(value)),
+            12 => self.max_aggregation_interval = Some(wire::shape::Datum::from_value(value)),
+            13 => self.destination_options = Some(wire::shape::Datum::from_value(value)),
+            14 => self.tag_field_specifications = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CreateFlowLogsRequest, 0, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_CreateFlowLogsRequest, 1, self.client_token.as_ref());
+        wire::shape::optional(writer, &S_CreateFlowLogsRequest, 2, self.deliver_logs_permission_arn.as_ref());
+        wire::shape::optional(writer, &S_CreateFlowLogsRequest, 3, self.deliver_cross_account_role.as_ref());
+        wire::shape::optional(writer, &S_CreateFlowLogsRequest, 4, self.log_group_name.as_ref());
+        wire::shape::required(writer, &S_CreateFlowLogsRequest, 5, &self.resource_ids);
+        wire::shape::required(writer, &S_CreateFlowLogsRequest, 6, &self.resource_type);
+        wire::shape::optional(writer, &S_CreateFlowLogsRequest, 7, self.traffic_type.as_ref());
+        wire::shape::optional(writer, &S_CreateFlowLogsRequest, 8, self.log_destination_type.as_ref());
+        wire::shape::optional(writer, &S_CreateFlowLogsRequest, 9, self.log_destination.as_ref());
+        wire::shape::optional(writer, &S_CreateFlowLogsRequest, 10, self.log_format.as_ref());
+        wire::shape::optional(writer, &S_CreateFlowLogsRequest, 11, self.tag_specifications.as_ref());
+        wire::shape::optional(writer, &S_CreateFlowLogsRequest, 12, self.max_aggregation_interval.as_ref());
+        wire::shape::optional(writer, &S_CreateFlowLogsRequest, 13, self.destination_options.as_ref());
+        wire::shape::optional(writer, &S_CreateFlowLogsRequest, 14, self.tag_field_specifications.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateFlowLogsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CreateFlowLogsResult: wire::Schema = wire::Schema::plain("CreateFlowLogsResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ClientToken", "ClientToken", "clientToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("FlowLogIds", "FlowLogIdSet", "flowLogIdSet", false, &S_ValueStringList),
+    wire::schema::Member::new("Unsuccessful", "Unsuccessful", "unsuccessful", false, &S_UnsuccessfulItemSet),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateFlowLogsResult {
+    pub client_token: Option<String>,
+    pub flow_log_ids: Option<Vec<String>>,
+    pub unsuccessful: Option<Vec<UnsuccessfulItem>>,
+}
+
+impl wire::Shape for CreateFlowLogsResult {
+    const SCHEMA: &'static wire::Schema = &S_CreateFlowLogsResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.client_token = Some(wire::shape::Datum::from_value(value)),
+            1 => self.flow_log_ids = Some(wire::shape::Datum::from_value(value)),
+            2 => self.unsuccessful = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CreateFlowLogsResult, 0, self.client_token.as_ref());
+        wire::shape::optional(writer, &S_CreateFlowLogsResult, 1, self.flow_log_ids.as_ref());
+        wire::shape::optional(writer, &S_CreateFlowLogsResult, 2, self.unsuccessful.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateFlowLogsResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_CreateInternetGatewayRequest: wire::Schema = wire::Schema::plain("CreateInternetGatewayRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("TagSpecifications", "TagSpecification", "TagSpecification", false, &S_TagSpecificationList),
     wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
@@ -4639,6 +4812,70 @@ impl std::fmt::Debug for DeleteDhcpOptionsRequest {
     }
 }
 
+static S_DeleteFlowLogsRequest: wire::Schema = wire::Schema::plain("DeleteFlowLogsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("FlowLogIds", "FlowLogId", "FlowLogId", true, &S_FlowLogIdList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteFlowLogsRequest {
+    pub dry_run: Option<bool>,
+    pub flow_log_ids: Vec<String>,
+}
+
+impl wire::Shape for DeleteFlowLogsRequest {
+    const SCHEMA: &'static wire::Schema = &S_DeleteFlowLogsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.flow_log_ids = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeleteFlowLogsRequest, 0, self.dry_run.as_ref());
+        wire::shape::required(writer, &S_DeleteFlowLogsRequest, 1, &self.flow_log_ids);
+    }
+}
+
+impl std::fmt::Debug for DeleteFlowLogsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteFlowLogsResult: wire::Schema = wire::Schema::plain("DeleteFlowLogsResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Unsuccessful", "Unsuccessful", "unsuccessful", false, &S_UnsuccessfulItemSet),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteFlowLogsResult {
+    pub unsuccessful: Option<Vec<UnsuccessfulItem>>,
+}
+
+impl wire::Shape for DeleteFlowLogsResult {
+    const SCHEMA: &'static wire::Schema = &S_DeleteFlowLogsResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.unsuccessful = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeleteFlowLogsResult, 0, self.unsuccessful.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DeleteFlowLogsResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_DeleteInternetGatewayRequest: wire::Schema = wire::Schema::plain("DeleteInternetGatewayRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
     wire::schema::Member::new("InternetGatewayId", "InternetGatewayId", "internetGatewayId", true, &wire::schema::STRING),
@@ -5793,6 +6030,86 @@ impl wire::Shape for DescribeDhcpOptionsResult {
 }
 
 impl std::fmt::Debug for DescribeDhcpOptionsResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeFlowLogsRequest: wire::Schema = wire::Schema::plain("DescribeFlowLogsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("Filter", "Filter", "Filter", false, &S_FilterList),
+    wire::schema::Member::new("FlowLogIds", "FlowLogId", "FlowLogId", false, &S_FlowLogIdList),
+    wire::schema::Member::new("MaxResults", "MaxResults", "MaxResults", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("NextToken", "NextToken", "NextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeFlowLogsRequest {
+    pub dry_run: Option<bool>,
+    pub filter: Option<Vec<Filter>>,
+    pub flow_log_ids: Option<Vec<String>>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeFlowLogsRequest {
+    const SCHEMA: &'static wire::Schema = &S_DescribeFlowLogsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.filter = Some(wire::shape::Datum::from_value(value)),
+            2 => self.flow_log_ids = Some(wire::shape::Datum::from_value(value)),
+            3 => self.max_results = Some(wire::shape::Datum::from_value(value)),
+            4 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeFlowLogsRequest, 0, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_DescribeFlowLogsRequest, 1, self.filter.as_ref());
+        wire::shape::optional(writer, &S_DescribeFlowLogsRequest, 2, self.flow_log_ids.as_ref());
+        wire::shape::optional(writer, &S_DescribeFlowLogsRequest, 3, self.max_results.as_ref());
+        wire::shape::optional(writer, &S_DescribeFlowLogsRequest, 4, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeFlowLogsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeFlowLogsResult: wire::Schema = wire::Schema::plain("DescribeFlowLogsResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("FlowLogs", "FlowLogSet", "flowLogSet", false, &S_FlowLogSet),
+    wire::schema::Member::new("NextToken", "NextToken", "nextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeFlowLogsResult {
+    pub flow_logs: Option<Vec<FlowLog>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeFlowLogsResult {
+    const SCHEMA: &'static wire::Schema = &S_DescribeFlowLogsResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.flow_logs = Some(wire::shape::Datum::from_value(value)),
+            1 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeFlowLogsResult, 0, self.flow_logs.as_ref());
+        wire::shape::optional(writer, &S_DescribeFlowLogsResult, 1, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeFlowLogsResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -7574,6 +7891,83 @@ impl std::fmt::Debug for DescribeVpcsResult {
     }
 }
 
+static S_DestinationFileFormat: wire::Schema = wire::Schema::new("DestinationFileFormat", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["plain-text", "parquet"], sensitive: false });
+static S_DestinationOptionsRequest: wire::Schema = wire::Schema::plain("DestinationOptionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("FileFormat", "FileFormat", "FileFormat", false, &S_DestinationFileFormat),
+    wire::schema::Member::new("HiveCompatiblePartitions", "HiveCompatiblePartitions", "HiveCompatiblePartitions", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("PerHourPartition", "PerHourPartition", "PerHourPartition", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DestinationOptionsRequest {
+    pub file_format: Option<String>,
+    pub hive_compatible_partitions: Option<bool>,
+    pub per_hour_partition: Option<bool>,
+}
+
+impl wire::Shape for DestinationOptionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_DestinationOptionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.file_format = Some(wire::shape::Datum::from_value(value)),
+            1 => self.hive_compatible_partitions = Some(wire::shape::Datum::from_value(value)),
+            2 => self.per_hour_partition = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DestinationOptionsRequest, 0, self.file_format.as_ref());
+        wire::shape::optional(writer, &S_DestinationOptionsRequest, 1, self.hive_compatible_partitions.as_ref());
+        wire::shape::optional(writer, &S_DestinationOptionsRequest, 2, self.per_hour_partition.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DestinationOptionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DestinationOptionsResponse: wire::Schema = wire::Schema::plain("DestinationOptionsResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("FileFormat", "FileFormat", "fileFormat", false, &S_DestinationFileFormat),
+    wire::schema::Member::new("HiveCompatiblePartitions", "HiveCompatiblePartitions", "hiveCompatiblePartitions", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("PerHourPartition", "PerHourPartition", "perHourPartition", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DestinationOptionsResponse {
+    pub file_format: Option<String>,
+    pub hive_compatible_partitions: Option<bool>,
+    pub per_hour_partition: Option<bool>,
+}
+
+impl wire::Shape for DestinationOptionsResponse {
+    const SCHEMA: &'static wire::Schema = &S_DestinationOptionsResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.file_format = Some(wire::shape::Datum::from_value(value)),
+            1 => self.hive_compatible_partitions = Some(wire::shape::Datum::from_value(value)),
+            2 => self.per_hour_partition = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DestinationOptionsResponse, 0, self.file_format.as_ref());
+        wire::shape::optional(writer, &S_DestinationOptionsResponse, 1, self.hive_compatible_partitions.as_ref());
+        wire::shape::optional(writer, &S_DestinationOptionsResponse, 2, self.per_hour_partition.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DestinationOptionsResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_DetachInternetGatewayRequest: wire::Schema = wire::Schema::plain("DetachInternetGatewayRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
     wire::schema::Member::new("InternetGatewayId", "InternetGatewayId", "internetGatewayId", true, &wire::schema::STRING),
@@ -8454,6 +8848,104 @@ impl std::fmt::Debug for FirewallStatelessRule {
     }
 }
 
+static S_FlowLog: wire::Schema = wire::Schema::plain("FlowLog", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("CreationTime", "CreationTime", "creationTime", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("DeliverLogsErrorMessage", "DeliverLogsErrorMessage", "deliverLogsErrorMessage", false, &wire::schema::STRING),
+    wire::schema::Member::new("DeliverLogsPermissionArn", "DeliverLogsPermissionArn", "deliverLogsPermissionArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("DeliverCrossAccountRole", "DeliverCrossAccountRole", "deliverCrossAccountRole", false, &wire::schema::STRING),
+    wire::schema::Member::new("DeliverLogsStatus", "DeliverLogsStatus", "deliverLogsStatus", false, &wire::schema::STRING),
+    wire::schema::Member::new("FlowLogId", "FlowLogId", "flowLogId", false, &wire::schema::STRING),
+    wire::schema::Member::new("FlowLogStatus", "FlowLogStatus", "flowLogStatus", false, &wire::schema::STRING),
+    wire::schema::Member::new("LogGroupName", "LogGroupName", "logGroupName", false, &wire::schema::STRING),
+    wire::schema::Member::new("ResourceId", "ResourceId", "resourceId", false, &wire::schema::STRING),
+    wire::schema::Member::new("TrafficType", "TrafficType", "trafficType", false, &S_TrafficType),
+    wire::schema::Member::new("LogDestinationType", "LogDestinationType", "logDestinationType", false, &S_LogDestinationType),
+    wire::schema::Member::new("LogDestination", "LogDestination", "logDestination", false, &wire::schema::STRING),
+    wire::schema::Member::new("LogFormat", "LogFormat", "logFormat", false, &wire::schema::STRING),
+    wire::schema::Member::new("Tags", "TagSet", "tagSet", false, &S_TagList),
+    wire::schema::Member::new("MaxAggregationInterval", "MaxAggregationInterval", "maxAggregationInterval", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("DestinationOptions", "DestinationOptions", "destinationOptions", false, &S_DestinationOptionsResponse),
+    wire::schema::Member::new("TagFieldSpecifications", "TagFieldSpecificationSet", "tagFieldSpecificationSet", false, &S_TagFieldSpecificationListResponse),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct FlowLog {
+    pub creation_time: Option<types::Timestamp>,
+    pub deliver_logs_error_message: Option<String>,
+    pub deliver_logs_permission_arn: Option<String>,
+    pub deliver_cross_account_role: Option<String>,
+    pub deliver_logs_status: Option<String>,
+    pub flow_log_id: Option<String>,
+    pub flow_log_status: Option<String>,
+    pub log_group_name: Option<String>,
+    pub resource_id: Option<String>,
+    pub traffic_type: Option<String>,
+    pub log_destination_type: Option<String>,
+    pub log_destination: Option<String>,
+    pub log_format: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+    pub max_aggregation_interval: Option<i32>,
+    pub destination_options: Option<DestinationOptionsResponse>,
+    pub tag_field_specifications: Option<Vec<TagFieldSpecificationResponse>>,
+}
+
+impl wire::Shape for FlowLog {
+    const SCHEMA: &'static wire::Schema = &S_FlowLog;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.creation_time = Some(wire::shape::Datum::from_value(value)),
+            1 => self.deliver_logs_error_message = Some(wire::shape::Datum::from_value(value)),
+            2 => self.deliver_logs_permission_arn = Some(wire::shape::Datum::from_value(value)),
+            3 => self.deliver_cross_account_role = Some(wire::shape::Datum::from_value(value)),
+            4 => self.deliver_logs_status = Some(wire::shape::Datum::from_value(value)),
+            5 => self.flow_log_id = Some(wire::shape::Datum::from_value(value)),
+            6 => self.flow_log_status = Some(wire::shape::Datum::from_value(value)),
+            7 => self.log_group_name = Some(wire::shape::Datum::from_value(value)),
+            8 => self.resource_id = Some(wire::shape::Datum::from_value(value)),
+            9 => self.traffic_type = Some(wire::shape::Datum::from_value(value)),
+            10 => self.log_destination_type = Some(wire::shape::Datum::from_value(value)),
+            11 => self.log_destination = Some(wire::shape::Datum::from_value(value)),
+            12 => self.log_format = Some(wire::shape::Datum::from_value(value)),
+            13 => self.tags = Some(wire::shape::Datum::from_value(value)),
+            14 => self.max_aggregation_interval = Some(wire::shape::Datum::from_value(value)),
+            15 => self.destination_options = Some(wire::shape::Datum::from_value(value)),
+            16 => self.tag_field_specifications = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_FlowLog, 0, self.creation_time.as_ref());
+        wire::shape::optional(writer, &S_FlowLog, 1, self.deliver_logs_error_message.as_ref());
+        wire::shape::optional(writer, &S_FlowLog, 2, self.deliver_logs_permission_arn.as_ref());
+        wire::shape::optional(writer, &S_FlowLog, 3, self.deliver_cross_account_role.as_ref());
+        wire::shape::optional(writer, &S_FlowLog, 4, self.deliver_logs_status.as_ref());
+        wire::shape::optional(writer, &S_FlowLog, 5, self.flow_log_id.as_ref());
+        wire::shape::optional(writer, &S_FlowLog, 6, self.flow_log_status.as_ref());
+        wire::shape::optional(writer, &S_FlowLog, 7, self.log_group_name.as_ref());
+        wire::shape::optional(writer, &S_FlowLog, 8, self.resource_id.as_ref());
+        wire::shape::optional(writer, &S_FlowLog, 9, self.traffic_type.as_ref());
+        wire::shape::optional(writer, &S_FlowLog, 10, self.log_destination_type.as_ref());
+        wire::shape::optional(writer, &S_FlowLog, 11, self.log_destination.as_ref());
+        wire::shape::optional(writer, &S_FlowLog, 12, self.log_format.as_ref());
+        wire::shape::optional(writer, &S_FlowLog, 13, self.tags.as_ref());
+        wire::shape::optional(writer, &S_FlowLog, 14, self.max_aggregation_interval.as_ref());
+        wire::shape::optional(writer, &S_FlowLog, 15, self.destination_options.as_ref());
+        wire::shape::optional(writer, &S_FlowLog, 16, self.tag_field_specifications.as_ref());
+    }
+}
+
+impl std::fmt::Debug for FlowLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_FlowLogIdList: wire::Schema = wire::Schema::plain("FlowLogIdList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
+static S_FlowLogResourceIds: wire::Schema = wire::Schema::plain("FlowLogResourceIds", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
+static S_FlowLogSet: wire::Schema = wire::Schema::plain("FlowLogSet", wire::schema::Kind::List(wire::schema::List { member: &S_FlowLog, item: "item", flattened: false }));
+static S_FlowLogsResourceType: wire::Schema = wire::Schema::new("FlowLogsResourceType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["VPC", "Subnet", "NetworkInterface", "TransitGateway", "TransitGatewayAttachment", "RegionalNatGateway", "CoreNetwork", "CoreNetworkEdge", "CoreNetworkAttachment"], sensitive: false });
 static S_GetManagedPrefixListAssociationsMaxResults: wire::Schema = wire::Schema::new("GetManagedPrefixListAssociationsMaxResults", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(5.0), max: Some(255.0), pattern: None, values: &[], sensitive: false });
 static S_GetManagedPrefixListAssociationsRequest: wire::Schema = wire::Schema::plain("GetManagedPrefixListAssociationsRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
@@ -9202,6 +9694,7 @@ impl std::fmt::Debug for LastError {
     }
 }
 
+static S_LogDestinationType: wire::Schema = wire::Schema::new("LogDestinationType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["cloud-watch-logs", "s3", "kinesis-data-firehose"], sensitive: false });
 static S_ManagedPrefixList: wire::Schema = wire::Schema::plain("ManagedPrefixList", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("PrefixListId", "PrefixListId", "prefixListId", false, &wire::schema::STRING),
     wire::schema::Member::new("AddressFamily", "AddressFamily", "addressFamily", false, &wire::schema::STRING),
@@ -14138,6 +14631,78 @@ impl std::fmt::Debug for TagDescription {
 }
 
 static S_TagDescriptionList: wire::Schema = wire::Schema::plain("TagDescriptionList", wire::schema::Kind::List(wire::schema::List { member: &S_TagDescription, item: "item", flattened: false }));
+static S_TagFieldSpecificationListRequest: wire::Schema = wire::Schema::new("TagFieldSpecificationListRequest", wire::schema::Kind::List(wire::schema::List { member: &S_TagFieldSpecificationRequest, item: "item", flattened: false }), wire::schema::Traits { min: Some(1.0), max: Some(3.0), pattern: None, values: &[], sensitive: false });
+static S_TagFieldSpecificationListResponse: wire::Schema = wire::Schema::new("TagFieldSpecificationListResponse", wire::schema::Kind::List(wire::schema::List { member: &S_TagFieldSpecificationResponse, item: "item", flattened: false }), wire::schema::Traits { min: Some(1.0), max: Some(3.0), pattern: None, values: &[], sensitive: false });
+static S_TagFieldSpecificationRequest: wire::Schema = wire::Schema::plain("TagFieldSpecificationRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ResourceType", "ResourceType", "ResourceType", false, &S_TaggableResourceType),
+    wire::schema::Member::new("TagKeys", "TagKey", "TagKey", false, &S_TagKeyList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct TagFieldSpecificationRequest {
+    pub resource_type: Option<String>,
+    pub tag_keys: Option<Vec<String>>,
+}
+
+impl wire::Shape for TagFieldSpecificationRequest {
+    const SCHEMA: &'static wire::Schema = &S_TagFieldSpecificationRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.resource_type = Some(wire::shape::Datum::from_value(value)),
+            1 => self.tag_keys = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_TagFieldSpecificationRequest, 0, self.resource_type.as_ref());
+        wire::shape::optional(writer, &S_TagFieldSpecificationRequest, 1, self.tag_keys.as_ref());
+    }
+}
+
+impl std::fmt::Debug for TagFieldSpecificationRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_TagFieldSpecificationResponse: wire::Schema = wire::Schema::plain("TagFieldSpecificationResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ResourceType", "ResourceType", "resourceType", false, &S_TaggableResourceType),
+    wire::schema::Member::new("TagKeys", "TagKeySet", "tagKeySet", false, &S_TagKeyList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct TagFieldSpecificationResponse {
+    pub resource_type: Option<String>,
+    pub tag_keys: Option<Vec<String>>,
+}
+
+impl wire::Shape for TagFieldSpecificationResponse {
+    const SCHEMA: &'static wire::Schema = &S_TagFieldSpecificationResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.resource_type = Some(wire::shape::Datum::from_value(value)),
+            1 => self.tag_keys = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_TagFieldSpecificationResponse, 0, self.resource_type.as_ref());
+        wire::shape::optional(writer, &S_TagFieldSpecificationResponse, 1, self.tag_keys.as_ref());
+    }
+}
+
+impl std::fmt::Debug for TagFieldSpecificationResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_TagKey: wire::Schema = wire::Schema::new("TagKey", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(128.0), pattern: None, values: &[], sensitive: false });
+static S_TagKeyList: wire::Schema = wire::Schema::new("TagKeyList", wire::schema::Kind::List(wire::schema::List { member: &S_TagKey, item: "item", flattened: false }), wire::schema::Traits { min: Some(1.0), max: Some(2.0), pattern: None, values: &[], sensitive: false });
 static S_TagList: wire::Schema = wire::Schema::plain("TagList", wire::schema::Kind::List(wire::schema::List { member: &S_Tag, item: "item", flattened: false }));
 static S_TagSpecification: wire::Schema = wire::Schema::plain("TagSpecification", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("ResourceType", "ResourceType", "resourceType", false, &S_ResourceType),
@@ -14174,7 +14739,9 @@ impl std::fmt::Debug for TagSpecification {
 }
 
 static S_TagSpecificationList: wire::Schema = wire::Schema::plain("TagSpecificationList", wire::schema::Kind::List(wire::schema::List { member: &S_TagSpecification, item: "item", flattened: false }));
+static S_TaggableResourceType: wire::Schema = wire::Schema::new("TaggableResourceType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["network-interface", "instance", "auto-scaling-group"], sensitive: false });
 static S_Tenancy: wire::Schema = wire::Schema::new("Tenancy", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["default", "dedicated", "host"], sensitive: false });
+static S_TrafficType: wire::Schema = wire::Schema::new("TrafficType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ACCEPT", "REJECT", "ALL"], sensitive: false });
 static S_TransitGatewayRouteTableRoute: wire::Schema = wire::Schema::plain("TransitGatewayRouteTableRoute", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("DestinationCidr", "DestinationCidr", "destinationCidr", false, &wire::schema::STRING),
     wire::schema::Member::new("State", "State", "state", false, &wire::schema::STRING),

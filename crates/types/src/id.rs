@@ -85,6 +85,8 @@ ids! {
     DhcpOptionsId = "dopt-";
     /// A network interface.
     EniId = "eni-";
+    /// A flow log.
+    FlowLogId = "fl-";
     /// An internet gateway.
     InternetGatewayId = "igw-";
     /// A NAT gateway.

@@ -3,12 +3,13 @@
 //! There is one key: the whole network is compiled and applied at once, for rules refer to each other across resources.
 //! The fabric applies only what differs from what it applied before. What is woken while an apply runs is one more apply.
 
+use crate::flow_logs;
 use crate::intent;
 use crate::query;
 use crate::rows::{
-    AclTraffic, Address, InterfaceState, InternetGateway, ManagedPrefixList, NatGateway, NatGatewayState, NetworkAcl,
-    NetworkInterface, Peer, PeeringState, RouteTable, Rule, SecurityGroup, Subnet, Target, Vpc, VpcEndpoint,
-    VpcPeeringConnection,
+    AclTraffic, Address, FlowLog, InterfaceState, InternetGateway, ManagedPrefixList, NatGateway, NatGatewayState,
+    NetworkAcl, NetworkInterface, Peer, PeeringState, RouteTable, Rule, SecurityGroup, Subnet, Target, Vpc,
+    VpcEndpoint, VpcPeeringConnection,
 };
 use async_trait::async_trait;
 use controller::{Controller, Failure, Key, Next};
@@ -176,6 +177,7 @@ impl Controller for Network {
             VpcEndpoint::TABLE,
             ManagedPrefixList::TABLE,
             VpcPeeringConnection::TABLE,
+            FlowLog::TABLE,
         ]
     }
 
@@ -344,6 +346,7 @@ pub fn network_state(view: &View, ground: &Ground) -> NetworkState {
         let blocks = list.entries().iter().map(|entry| entry.block).collect();
         state.prefix_lists.insert(list.id.to_string(), blocks);
     }
+    state.counted = flow_logs::counted(view);
     state
 }
 

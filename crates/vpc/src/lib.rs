@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod controller;
+pub mod flow_logs;
 pub mod intent;
 pub mod names;
 pub mod query;
@@ -29,6 +30,7 @@ pub fn tables() -> Vec<TableDef> {
         TableDef::of::<rows::NetworkInterface>(),
         TableDef::of::<rows::VpcEndpoint>(),
         TableDef::of::<rows::DhcpOptions>(),
+        TableDef::of::<rows::FlowLog>(),
         TableDef::of::<rows::RegionDefaults>(),
         TableDef::of::<rows::ManagedPrefixList>(),
         TableDef::of::<rows::NetworkInsightsPath>(),

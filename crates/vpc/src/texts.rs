@@ -61,6 +61,48 @@ pub(crate) fn path_has_analyses(id: &str) -> ApiError {
     )
 }
 
+/// Flow logs that are not there.
+pub(crate) fn flow_logs_not_found(ids: &[&str]) -> ApiError {
+    ApiError::new(
+        "InvalidFlowLogId.NotFound",
+        format!("These flow log ids in the input list are not found: [TotalCount: {}] {}", ids.len(), ids.join(", ")),
+    )
+}
+
+/// A flow log of that resource which says the same to the same place.
+pub(crate) fn flow_log_exists() -> ApiError {
+    ApiError::new(
+        "FlowLogAlreadyExists",
+        "Error. There is an existing Flow Log with the same configuration and log destination.",
+    )
+}
+
+/// A parameter of a flow log that another one asks for.
+pub(crate) fn flow_log_needs(parameter: &str, other: &str, state: &str) -> ApiError {
+    ApiError::new("InvalidParameter", format!("{parameter} can't be empty if {other} is {state}."))
+}
+
+/// A flow log that names its log group twice.
+pub(crate) fn one_flow_log_destination() -> ApiError {
+    ApiError::new("InvalidParameter", "Please only provide LogGroupName or only provide LogDestination.")
+}
+
+/// What a flow log cannot be told.
+pub(crate) fn bad_flow_log(parameter: &str) -> ApiError {
+    ApiError::new("InvalidParameter", format!("Invalid Flow Log {parameter}"))
+}
+
+/// A role that the caller may not hand on.
+pub(crate) fn may_not_pass(denial: impl Display) -> ApiError {
+    let message = format!("You are not authorized to perform this operation. {denial}");
+    ApiError::new("UnauthorizedOperation", message).with_status(403)
+}
+
+/// A field that flow logs do not have.
+pub(crate) fn unknown_flow_log_field(field: &str) -> ApiError {
+    ApiError::new("InvalidParameter", format!("Invalid Flow Log Format: unknown field '{field}'"))
+}
+
 /// A filter that the operation does not have.
 pub(crate) fn invalid_filter(name: &str) -> ApiError {
     ApiError::new("InvalidParameterValue", format!("The filter '{name}' is invalid"))

@@ -90,8 +90,10 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
         acm: certificates.clone(),
         namespaces: fabric.netns_directory().to_owned(),
     });
-    let mut controllers: Vec<Arc<dyn Controller>> =
-        vec![Arc::new(vpc::controller::Network::new(store.clone(), clock.clone(), fabric.clone()))];
+    let mut controllers: Vec<Arc<dyn Controller>> = vec![
+        Arc::new(vpc::controller::Network::new(store.clone(), clock.clone(), fabric.clone())),
+        Arc::new(vpc::flow_logs::FlowLogs::new(store.clone(), clock.clone(), *pace, fabric.clone())),
+    ];
     controllers.extend(ecr::controller::controllers(&registry));
     controllers.push(load_balancers);
     controllers.push(Arc::new(observe::controller::Keeper::new(store.clone(), clock.clone())));

@@ -4,6 +4,7 @@ mod address;
 mod describe;
 mod dhcp_options;
 mod endpoint;
+mod flow_log;
 mod insights;
 mod interface;
 mod internet_gateway;
@@ -23,6 +24,7 @@ mod vpc;
 mod vpc_cidr;
 
 pub(crate) use route::leads;
+pub(crate) use subnet::zone_id;
 
 use crate::intent::PublicPool;
 use crate::texts;
@@ -55,6 +57,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         create_default_subnet: subnet::create_default,
         create_default_vpc: vpc::create_default,
         create_dhcp_options: dhcp_options::create,
+        create_flow_logs: flow_log::create,
         create_internet_gateway: internet_gateway::create,
         create_managed_prefix_list: prefix_list::create,
         create_nat_gateway: nat_gateway::create,
@@ -71,6 +74,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         create_vpc_endpoint: endpoint::create,
         create_vpc_peering_connection: peering::create,
         delete_dhcp_options: dhcp_options::delete,
+        delete_flow_logs: flow_log::delete,
         delete_internet_gateway: internet_gateway::delete,
         delete_managed_prefix_list: prefix_list::delete,
         delete_nat_gateway: nat_gateway::delete,
@@ -92,6 +96,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         describe_addresses_attribute: address::describe_attribute,
         describe_availability_zones: region::availability_zones,
         describe_dhcp_options: dhcp_options::describe,
+        describe_flow_logs: flow_log::describe,
         describe_internet_gateways: internet_gateway::describe,
         describe_managed_prefix_lists: prefix_list::describe,
         describe_nat_gateways: nat_gateway::describe,

@@ -3,7 +3,7 @@
 use super::{Ec2, begin, describe, peering};
 use crate::query;
 use crate::rows::{
-    Address, DhcpOptions, InternetGateway, ManagedPrefixList, NatGateway, NetworkAcl, NetworkInsightsAnalysis,
+    Address, DhcpOptions, FlowLog, InternetGateway, ManagedPrefixList, NatGateway, NetworkAcl, NetworkInsightsAnalysis,
     NetworkInsightsPath, NetworkInterface, RouteTable, SecurityGroup, Subnet, Tags, Vpc, VpcEndpoint,
 };
 use crate::texts;
@@ -92,7 +92,7 @@ fn change(tx: &mut Tx, scope: &Scope, id: &str, change: &mut dyn FnMut(&mut Tags
         return peering::change_tags(tx, scope, id, change);
     }
     by_prefix!(id, R => tx.update::<R>(scope, id, |row| change(&mut row.tags)).is_some(),
-        "eipalloc-": Address, "dopt-": DhcpOptions, "igw-": InternetGateway, "nat-": NatGateway, "acl-": NetworkAcl,
+        "eipalloc-": Address, "dopt-": DhcpOptions, "fl-": FlowLog, "igw-": InternetGateway, "nat-": NatGateway, "acl-": NetworkAcl,
         "eni-": NetworkInterface, "nia-": NetworkInsightsAnalysis, "nip-": NetworkInsightsPath, "pl-": ManagedPrefixList, "rtb-": RouteTable, "sg-": SecurityGroup, "subnet-": Subnet, "vpce-": VpcEndpoint,
         "vpc-": Vpc)
 }
@@ -102,6 +102,7 @@ fn not_found(id: &str) -> ApiError {
     match id.split('-').next() {
         Some("eipalloc") => texts::allocation_not_found(id),
         Some("dopt") => texts::dhcp_options_not_found(id),
+        Some("fl") => texts::flow_logs_not_found(&[id]),
         Some("igw") => texts::internet_gateway_not_found(id),
         Some("nat") => texts::nat_gateway_not_found(id),
         Some("acl") => texts::network_acl_not_found(id),
@@ -168,7 +169,7 @@ fn all(view: &View, scope: &Scope) -> Vec<ec2::TagDescription> {
         };
     }
     each! {
-        Address: "elastic-ip", DhcpOptions: "dhcp-options", InternetGateway: "internet-gateway",
+        Address: "elastic-ip", DhcpOptions: "dhcp-options", FlowLog: "vpc-flow-log", InternetGateway: "internet-gateway",
         NatGateway: "natgateway", NetworkAcl: "network-acl", NetworkInterface: "network-interface",
         NetworkInsightsAnalysis: "network-insights-analysis", NetworkInsightsPath: "network-insights-path",
         ManagedPrefixList: "prefix-list", RouteTable: "route-table", SecurityGroup: "security-group", Subnet: "subnet", Vpc: "vpc",

@@ -2,6 +2,7 @@
 
 mod address;
 mod dhcp_options;
+mod flow_log;
 mod gateway;
 mod insights;
 mod interface;
@@ -15,6 +16,7 @@ mod vpc;
 
 pub use address::Address;
 pub use dhcp_options::{DhcpOptions, RegionDefaults};
+pub use flow_log::FlowLog;
 pub use gateway::{InternetGateway, NatGateway, NatGatewayState, VpcEndpoint};
 pub use insights::{NetworkInsightsAnalysis, NetworkInsightsPath};
 pub use interface::{Attachment, InterfaceState, InterfaceType, NetworkInterface};

@@ -1,6 +1,8 @@
 //! The API as its clients call it: each file tells the stories of one resource, against handlers on a store in memory.
 
 mod dhcp_options;
+mod flow_logs;
+mod flow_records;
 mod insights;
 mod interfaces;
 mod peerings;

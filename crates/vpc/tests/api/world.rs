@@ -9,7 +9,7 @@ use vpc::api::Ec2;
 use vpc::intent::PublicPool;
 
 /// When every call arrives.
-const NOW: Timestamp = Timestamp(1_800_000_000_000);
+pub(crate) const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
 /// One account's region.
 pub(crate) struct World {
@@ -27,7 +27,7 @@ impl World {
     pub(crate) fn new() -> Self {
         let ground =
             Ground { instance: "0123abcd".to_owned(), pool: "198.18.0.0/20".parse().expect("the pool is a block") };
-        Self::of(Store::in_memory(vpc::tables()), ground)
+        Self::of(Store::in_memory([vpc::tables(), iam::tables(), observe::tables()].concat()), ground)
     }
 
     /// The region of this store, on this ground.
