@@ -22,4 +22,5 @@ mod stories {
     mod permissions;
     mod security_groups;
     mod survival;
+    mod trace;
 }

@@ -62,6 +62,11 @@ impl Traces {
         Self { instance, data }
     }
 
+    /// Where one of its network namespaces is.
+    pub(crate) fn netns(&self, name: &str) -> PathBuf {
+        Path::new("/run/windtunnel").join(&self.instance).join("netns").join(name)
+    }
+
     /// Its control groups, in all trees.
     pub(crate) fn cgroups(&self) -> Vec<PathBuf> {
         let trees = entries(Path::new("/sys/fs/cgroup"));

@@ -12,6 +12,7 @@ pub mod probe;
 mod question;
 mod remedy;
 pub mod text;
+pub mod trace;
 
 pub use answer::{Answer, Place, Way};
 pub use question::{Protocol, Question};

@@ -5,6 +5,7 @@ use crate::probe::{Outcome, Probed};
 use crate::remedy::{peer, target, traffic};
 use netplan::RouteEntry;
 use netplan::walk::{Direction, GroupDecision, Hop, Reason, RouteTaken, Station};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// How wide the column of stations is.
@@ -152,94 +153,13 @@ impl Page<'_> {
         }
     }
 
-    fn station(&self, station: &Station) -> (&'static str, String) {
-        let id = |id: &dyn ToString| self.named(&id.to_string());
-        match station {
-            Station::Interface { interface, subnet } => {
-                let subnet = subnet.as_ref().map(|subnet| format!(" in {}", id(subnet))).unwrap_or_default();
-                ("interface", format!("{}{subnet}", id(interface)))
-            }
-            Station::SecurityGroups { groups, direction, decision, .. } => {
-                let station = match direction {
-                    Direction::Egress => "security group, out",
-                    Direction::Ingress => "security group, in",
-                };
-                let ids = || groups.iter().map(|group| id(group)).collect::<Vec<_>>().join(", ");
-                let detail = match decision {
-                    GroupDecision::Rule { group, rule } => {
-                        let preposition = if *direction == Direction::Ingress { "from" } else { "to" };
-                        let who = self.named(&peer(&rule.peer));
-                        format!("{} allows {} {preposition} {who}", id(group), traffic(rule.traffic))
-                    }
-                    GroupDecision::Known => format!("{} knows the connection", ids()),
-                    GroupDecision::NoRule if groups.is_empty() => "there is none".to_owned(),
-                    GroupDecision::NoRule => format!("{} has no rule for it", ids()),
-                };
-                (station, detail)
-            }
-            Station::NetworkAcl { acl, direction, entry, .. } => {
-                let station = match direction {
-                    Direction::Egress => "network ACL, out",
-                    Direction::Ingress => "network ACL, in",
-                };
-                let detail = match entry {
-                    Some(entry) => {
-                        let verb = if entry.allow { "allows" } else { "denies" };
-                        let preposition = if *direction == Direction::Ingress { "from" } else { "to" };
-                        let what = traffic(entry.traffic);
-                        format!("{} entry {} {verb} {what} {preposition} {}", id(acl), entry.number, entry.cidr)
-                    }
-                    None => format!("{} entry * denies all", id(acl)),
-                };
-                (station, detail)
-            }
-            Station::RouteTable { table, route, .. } => {
-                let detail = match route {
-                    RouteTaken::Route { block, route: RouteEntry { target: to, .. } } => {
-                        format!("{}: {block} → {}", id(table), self.named(&target(to)))
-                    }
-                    RouteTaken::Local { block } => format!("{}: {block} → local", id(table)),
-                    RouteTaken::None => format!("{} has no route", id(table)),
-                };
-                ("route table", detail)
-            }
-            Station::InternetGateway { gateway, private, public, .. } => {
-                let detail = match public {
-                    Some(public) => format!("{}: {private} is {public} outside", id(gateway)),
-                    None => format!("{}: {private} has no public address", id(gateway)),
-                };
-                ("internet gateway", detail)
-            }
-            Station::NatGateway { nat_gateway, address, .. } => {
-                ("NAT gateway", format!("{}: its {address} stands for the sender", id(nat_gateway)))
-            }
-            Station::Peering { connection, vpc } => {
-                ("peering connection", format!("{} to {}", id(connection), id(vpc)))
-            }
-            Station::GatewayEndpoint { endpoint } => ("gateway endpoint", id(endpoint)),
-            Station::LocalService { vpc } => {
-                ("local service", format!("answers in {}, whatever its rules say", id(vpc)))
-            }
-            Station::Outside => ("outside", "beyond all VPCs".to_owned()),
-        }
+    fn station(&self, what: &Station) -> (&'static str, String) {
+        station(what, |text| self.named(text))
     }
 
     /// The text, with each id's name behind it.
     fn named(&self, text: &str) -> String {
-        let mut out = String::new();
-        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-';
-        let mut rest = text;
-        while let Some(start) = rest.find(is_part) {
-            let (before, from) = rest.split_at(start);
-            let (word, after) = from.split_at(from.find(|c| !is_part(c)).unwrap_or(from.len()));
-            out.push_str(before);
-            out.push_str(word);
-            if let Some(name) = self.answer.names.get(word) {
-                let _ = write!(out, " {}", self.paint(Colour::Dim, &format!("({name})")));
-            }
-            rest = after;
-        }
-        out + rest
+        with_names(text, &self.answer.names, |name| self.paint(Colour::Dim, name))
     }
 
     fn mark(&self, passes: bool) -> String {
@@ -263,6 +183,93 @@ impl Page<'_> {
         self.out.push_str(text.trim_end());
         self.out.push('\n');
     }
+}
+
+/// A station's kind, and what it is or says there; `named` puts names behind ids.
+pub(crate) fn station(station: &Station, named: impl Fn(&str) -> String) -> (&'static str, String) {
+    let id = |id: &dyn ToString| named(&id.to_string());
+    match station {
+        Station::Interface { interface, subnet } => {
+            let subnet = subnet.as_ref().map(|subnet| format!(" in {}", id(subnet))).unwrap_or_default();
+            ("interface", format!("{}{subnet}", id(interface)))
+        }
+        Station::SecurityGroups { groups, direction, decision, .. } => {
+            let station = match direction {
+                Direction::Egress => "security group, out",
+                Direction::Ingress => "security group, in",
+            };
+            let ids = || groups.iter().map(|group| id(group)).collect::<Vec<_>>().join(", ");
+            let detail = match decision {
+                GroupDecision::Rule { group, rule } => {
+                    let preposition = if *direction == Direction::Ingress { "from" } else { "to" };
+                    let who = named(&peer(&rule.peer));
+                    format!("{} allows {} {preposition} {who}", id(group), traffic(rule.traffic))
+                }
+                GroupDecision::Known => format!("{} knows the connection", ids()),
+                GroupDecision::NoRule if groups.is_empty() => "there is none".to_owned(),
+                GroupDecision::NoRule => format!("{} has no rule for it", ids()),
+            };
+            (station, detail)
+        }
+        Station::NetworkAcl { acl, direction, entry, .. } => {
+            let station = match direction {
+                Direction::Egress => "network ACL, out",
+                Direction::Ingress => "network ACL, in",
+            };
+            let detail = match entry {
+                Some(entry) => {
+                    let verb = if entry.allow { "allows" } else { "denies" };
+                    let preposition = if *direction == Direction::Ingress { "from" } else { "to" };
+                    let what = traffic(entry.traffic);
+                    format!("{} entry {} {verb} {what} {preposition} {}", id(acl), entry.number, entry.cidr)
+                }
+                None => format!("{} entry * denies all", id(acl)),
+            };
+            (station, detail)
+        }
+        Station::RouteTable { table, route, .. } => {
+            let detail = match route {
+                RouteTaken::Route { block, route: RouteEntry { target: to, .. } } => {
+                    format!("{}: {block} → {}", id(table), named(&target(to)))
+                }
+                RouteTaken::Local { block } => format!("{}: {block} → local", id(table)),
+                RouteTaken::None => format!("{} has no route", id(table)),
+            };
+            ("route table", detail)
+        }
+        Station::InternetGateway { gateway, private, public, .. } => {
+            let detail = match public {
+                Some(public) => format!("{}: {private} is {public} outside", id(gateway)),
+                None => format!("{}: {private} has no public address", id(gateway)),
+            };
+            ("internet gateway", detail)
+        }
+        Station::NatGateway { nat_gateway, address, .. } => {
+            ("NAT gateway", format!("{}: its {address} stands for the sender", id(nat_gateway)))
+        }
+        Station::Peering { connection, vpc } => ("peering connection", format!("{} to {}", id(connection), id(vpc))),
+        Station::GatewayEndpoint { endpoint } => ("gateway endpoint", id(endpoint)),
+        Station::LocalService { vpc } => ("local service", format!("answers in {}, whatever its rules say", id(vpc))),
+        Station::Outside => ("outside", "beyond all VPCs".to_owned()),
+    }
+}
+
+/// The text, with each id's name behind it, painted.
+pub(crate) fn with_names(text: &str, names: &BTreeMap<String, String>, paint: impl Fn(&str) -> String) -> String {
+    let mut out = String::new();
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let mut rest = text;
+    while let Some(start) = rest.find(is_part) {
+        let (before, from) = rest.split_at(start);
+        let (word, after) = from.split_at(from.find(|c| !is_part(c)).unwrap_or(from.len()));
+        out.push_str(before);
+        out.push_str(word);
+        if let Some(name) = names.get(word) {
+            let _ = write!(out, " {}", paint(&format!("({name})")));
+        }
+        rest = after;
+    }
+    out + rest
 }
 
 fn outcome(outcome: &Outcome) -> String {

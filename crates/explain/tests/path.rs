@@ -2,163 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use explain::{Answer, Error, Question, text};
-use netplan::Ground;
-use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
-use store::{Row, Store, TableDef};
-use types::id::{
-    AttachmentId, EniId, NetworkAclAssociationId, NetworkAclId, RouteTableId, SecurityGroupId, SecurityGroupRuleId,
-    SubnetId, VpcCidrAssociationId, VpcId,
-};
-use types::{Scope, Timestamp};
-use vpc::rows::{
-    AclEntry, AclTraffic, Attachment, InterfaceState, InterfaceType, NetworkAcl, NetworkInterface, Peer, RouteTable,
-    Rule, SecurityGroup, Subnet, Tags, Vpc,
-};
+mod world;
 
-fn id<T>(parse: fn(&str) -> Option<T>, prefix: &str, n: u8) -> T {
-    parse(&format!("{prefix}{n:08x}")).unwrap()
-}
-
-fn vpc_id() -> VpcId {
-    id(VpcId::parse, "vpc-", 1)
-}
-
-fn named(name: &str) -> Tags {
-    BTreeMap::from([("Name".to_owned(), name.to_owned())])
-}
-
-/// A VPC with the interfaces `web` in its first subnet and `db` in its second, each with a group of its own that lets
-/// everything out and nothing in.
-struct World(Store);
-
-impl World {
-    fn new() -> Self {
-        let tables: Vec<TableDef> = [vpc::tables(), ecs::tables(), elb::tables()].concat();
-        let world = Self(Store::in_memory(tables));
-        let (acl, table) = (id(NetworkAclId::parse, "acl-", 1), id(RouteTableId::parse, "rtb-", 1));
-        world.put(Vpc {
-            id: vpc_id(),
-            cidr: "10.0.0.0/16".parse().unwrap(),
-            cidr_association: id(VpcCidrAssociationId::parse, "vpc-cidr-assoc-", 1),
-            secondary: Vec::new(),
-            instance_tenancy: "default".to_owned(),
-            is_default: false,
-            dns_support: true,
-            dns_hostnames: false,
-            usage_metrics: false,
-            dhcp_options: None,
-            main_route_table: table.clone(),
-            default_network_acl: acl.clone(),
-            default_security_group: id(SecurityGroupId::parse, "sg-", 9),
-            tags: named("shop"),
-        });
-        world.put(RouteTable {
-            id: table,
-            vpc: vpc_id(),
-            main_association: None,
-            routes: Vec::new(),
-            associations: Vec::new(),
-            tags: Tags::new(),
-        });
-        let entry = |egress| AclEntry {
-            number: 100,
-            egress,
-            allow: true,
-            protocol: "-1".to_owned(),
-            traffic: AclTraffic::All,
-            cidr: "0.0.0.0/0".to_owned(),
-        };
-        world.put(NetworkAcl {
-            id: acl.clone(),
-            vpc: vpc_id(),
-            is_default: true,
-            entries: vec![entry(false), entry(true)],
-            tags: Tags::new(),
-        });
-        for (n, name) in [(1, "web"), (2, "db")] {
-            world.put(Subnet {
-                id: id(SubnetId::parse, "subnet-", n),
-                vpc: vpc_id(),
-                cidr: format!("10.0.{n}.0/24").parse().unwrap(),
-                zone: "us-east-1a".to_owned(),
-                default_for_zone: false,
-                map_public_ip_on_launch: false,
-                hostname_type: "ip-name".to_owned(),
-                resource_name_dns_a_record: false,
-                network_acl: acl.clone(),
-                network_acl_association: id(NetworkAclAssociationId::parse, "aclassoc-", n),
-                tags: named(&format!("{name}-subnet")),
-            });
-            world.put(group(n, name, vec![rule(n, true, "-1", -1, Peer::Ipv4("0.0.0.0/0".to_owned()))]));
-            world.put(interface(n, name));
-        }
-        world
-    }
-
-    fn put<R: Row>(&self, row: R) {
-        let mut tx = self.0.begin();
-        tx.put(&Scope::default(), row);
-        tx.commit().wait_blocking().unwrap();
-    }
-
-    fn ask(&self, from: &str, to: &str) -> Result<Answer, Error> {
-        let ground = Ground { instance: "0123abcd".to_owned(), pool: "198.18.0.0/20".parse().unwrap() };
-        Answer::to(&Question::parse(from, to, None)?, &self.0.view(), &ground)
-    }
-}
-
-fn group(n: u8, name: &str, rules: Vec<Rule>) -> SecurityGroup {
-    SecurityGroup {
-        id: id(SecurityGroupId::parse, "sg-", n),
-        vpc: vpc_id(),
-        name: name.to_owned(),
-        description: name.to_owned(),
-        rules,
-        tags: Tags::new(),
-    }
-}
-
-fn rule(n: u8, egress: bool, protocol: &str, port: i32, peer: Peer) -> Rule {
-    Rule {
-        id: id(SecurityGroupRuleId::parse, "sgr-", n),
-        egress,
-        protocol: protocol.to_owned(),
-        from_port: port,
-        to_port: port,
-        peer,
-        description: None,
-        tags: Tags::new(),
-    }
-}
-
-fn interface(n: u8, name: &str) -> NetworkInterface {
-    NetworkInterface {
-        id: id(EniId::parse, "eni-", n),
-        vpc: vpc_id(),
-        subnet: id(SubnetId::parse, "subnet-", n),
-        zone: "us-east-1a".to_owned(),
-        description: String::new(),
-        kind: InterfaceType::Interface,
-        mac: [2, 0, 0, 0, 0, n],
-        private_ips: vec![Ipv4Addr::new(10, 0, n, 10)],
-        auto_public_ip: None,
-        groups: vec![id(SecurityGroupId::parse, "sg-", n)],
-        source_dest_check: true,
-        requester: None,
-        attachment: Some(Attachment {
-            id: id(AttachmentId::parse, "eni-attach-", n),
-            owner: "123456789012".to_owned(),
-            namespace: Some(name.to_owned()),
-            at: Timestamp(0),
-            delete_on_termination: false,
-        }),
-        state: InterfaceState::Attached,
-        created: Timestamp(0),
-        tags: named(name),
-    }
-}
+use explain::{Answer, Question, text};
+use types::Scope;
+use types::id::SecurityGroupId;
+use vpc::rows::{AclEntry, AclTraffic, NetworkAcl, NetworkInterface, Peer};
+use world::{World, ground, group, id, interface, rule};
 
 #[test]
 fn a_refusal_names_who_refuses_and_the_rule_that_helps() {
@@ -295,7 +145,6 @@ fn what_cannot_be_answered_says_what_to_do_next() {
     world.put(NetworkInterface { private_ips: Vec::new(), ..interface(3, "new") });
     assert!(told("eni-00000003", "eni-00000002:80").contains("has no address yet"));
     let udp = Question::parse("eni-00000001", "eni-00000002", Some("udp")).unwrap();
-    let ground = Ground { instance: "0123abcd".to_owned(), pool: "198.18.0.0/20".parse().unwrap() };
-    let refused = Answer::to(&udp, &world.0.view(), &ground).unwrap_err().to_string();
+    let refused = Answer::to(&udp, &world.0.view(), &ground()).unwrap_err().to_string();
     assert!(refused.contains("eni-00000002:<port>"), "{refused}");
 }

@@ -18,7 +18,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use store::{Change, Row, Store, View};
-use types::id::EniId;
+use types::id::{EniId, VpcId};
 use types::{Clock, Scope};
 
 /// What carries a plan out: the kernel's fabric, or a simulated one.
@@ -39,6 +39,24 @@ impl Fabric for fabric::Fabric {
     }
 }
 
+/// The VPCs whose verdicts somebody follows at the moment. It is nobody's intent to keep: who follows them says it anew.
+#[derive(Debug, Default)]
+pub struct Traced(Mutex<BTreeSet<VpcId>>);
+
+impl Traced {
+    /// Has exactly these followed once the controller is woken. Returns whether that is a change.
+    pub fn set(&self, vpcs: BTreeSet<VpcId>) -> bool {
+        let mut traced = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = *traced != vpcs;
+        *traced = vpcs;
+        changed
+    }
+
+    fn get(&self) -> BTreeSet<VpcId> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// The controller of the network.
 pub struct Network {
     store: Store,
@@ -47,6 +65,7 @@ pub struct Network {
     planner: Arc<Mutex<Planning>>,
     /// What the last plan left out, which has been said.
     omitted: Mutex<BTreeSet<String>>,
+    traced: Arc<Traced>,
 }
 
 /// The compiler, and the state that it saw last.
@@ -73,7 +92,13 @@ const SHOWN: Duration = Duration::from_secs(3600);
 impl Network {
     /// The controller that drives `fabric`.
     pub fn new(store: Store, clock: Arc<dyn Clock>, fabric: Arc<dyn Fabric>) -> Self {
-        Self { store, clock, fabric, planner: Arc::default(), omitted: Mutex::default() }
+        Self { store, clock, fabric, planner: Arc::default(), omitted: Mutex::default(), traced: Arc::default() }
+    }
+
+    /// The same, which has the verdicts in `traced` told.
+    #[must_use]
+    pub fn tracing(self, traced: Arc<Traced>) -> Self {
+        Self { traced, ..self }
     }
 
     /// Its name.
@@ -192,11 +217,11 @@ impl Controller for Network {
     async fn reconcile(&self, _: &Key) -> Result<Next, Failure> {
         let view = self.store.view();
         let fabric = self.fabric.clone();
-        let planner = self.planner.clone();
+        let (planner, traced) = (self.planner.clone(), self.traced.get());
         let seen = view.clone();
         // Netlink blocks; the runtime's own threads must not.
         let (attached, omitted, outcome) = tokio::task::spawn_blocking(move || {
-            let state = network_state(&seen, fabric.ground());
+            let state = NetworkState { traced, ..network_state(&seen, fabric.ground()) };
             let attached: BTreeSet<EniId> =
                 state.network_interfaces.iter().filter(|row| held(row, &state)).map(|row| row.id.clone()).collect();
             let plan = planner.lock().unwrap_or_else(PoisonError::into_inner).plan(state);

@@ -2,6 +2,7 @@
 //! do not.
 
 use crate::daemon::Beacon;
+use crate::verdicts::Verdicts;
 use ecs::rows::{ClusterRow, ServiceRow, TaskRow};
 use explain::{Answer, Question};
 use fabric::Fabric;
@@ -13,6 +14,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,15 +27,24 @@ pub(crate) struct Admin {
     listen: SocketAddr,
     store: Store,
     fabric: Arc<Fabric>,
+    verdicts: Arc<Verdicts>,
 }
 
+/// Where it is posted whose verdicts are to be followed.
+pub(crate) const TRACE: &str = "/_windtunnel/trace";
 /// Where questions about paths are posted.
 pub(crate) const EXPLAIN_PATH: &str = "/_windtunnel/explain/path";
 
 impl Admin {
     /// The pages of the server that `beacon` describes.
-    pub(crate) fn new(beacon: Beacon, listen: SocketAddr, store: Store, fabric: Arc<Fabric>) -> Self {
-        Self { beacon, listen, store, fabric }
+    pub(crate) fn new(
+        beacon: Beacon,
+        listen: SocketAddr,
+        store: Store,
+        fabric: Arc<Fabric>,
+        verdicts: Arc<Verdicts>,
+    ) -> Self {
+        Self { beacon, listen, store, fabric, verdicts }
     }
 
     fn status(&self) -> Value {
@@ -74,12 +85,9 @@ const LONGEST: usize = 16 * 1024;
 
 impl Admin {
     async fn explain_path(&self, request: Request<Incoming>) -> Response<Body> {
-        let Ok(body) = Limited::new(request.into_body(), LONGEST).collect().await else {
-            return plain(StatusCode::BAD_REQUEST, "the question is too long, or broke off\n");
-        };
-        let PathQuestion { from, to, protocol, probe } = match serde_json::from_slice(&body.to_bytes()) {
+        let PathQuestion { from, to, protocol, probe } = match question(request).await {
             Ok(question) => question,
-            Err(error) => return plain(StatusCode::BAD_REQUEST, format!("not a question: {error}\n")),
+            Err(refusal) => return refusal,
         };
         let answer = match Question::parse(&from, &to, protocol.as_deref()) {
             Err(error) => Err(error),
@@ -87,10 +95,19 @@ impl Admin {
             // Walks through a large network take a while, and other requests go on meanwhile.
             Ok(question) => block_in_place(|| Answer::to(&question, &self.store.view(), self.fabric.ground())),
         };
-        match answer {
-            Ok(answer) => json_page(&json!(answer)),
-            Err(error @ explain::Error::NotFound { .. }) => plain(StatusCode::NOT_FOUND, format!("{error}\n")),
-            Err(error) => plain(StatusCode::BAD_REQUEST, format!("{error}\n")),
+        answer.map_or_else(|error| refused(&error), |answer| json_page(&json!(answer)))
+    }
+
+    async fn trace(&self, request: Request<Incoming>) -> Response<Body> {
+        match question(request).await.map(|wanted| self.verdicts.follow(wanted)) {
+            Ok(Ok(body)) => {
+                let mut response = Response::new(body);
+                let lines = HeaderValue::from_static("application/x-ndjson");
+                response.headers_mut().insert(header::CONTENT_TYPE, lines);
+                response
+            }
+            Ok(Err(error)) => refused(&error),
+            Err(refusal) => refusal,
         }
     }
 
@@ -99,6 +116,23 @@ impl Admin {
         let peer = peer.ip().to_canonical();
         peer.is_loopback() || peer == self.listen.ip().to_canonical()
     }
+}
+
+/// What was posted, or the answer to what cannot be read.
+async fn question<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Response<Body>> {
+    let Ok(body) = Limited::new(request.into_body(), LONGEST).collect().await else {
+        return Err(plain(StatusCode::BAD_REQUEST, "the question is too long, or broke off\n"));
+    };
+    serde_json::from_slice(&body.to_bytes())
+        .map_err(|error| plain(StatusCode::BAD_REQUEST, format!("not a question: {error}\n")))
+}
+
+fn refused(error: &explain::Error) -> Response<Body> {
+    let status = match error {
+        explain::Error::NotFound { .. } => StatusCode::NOT_FOUND,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    plain(status, format!("{error}\n"))
 }
 
 fn json_page(value: &Value) -> Response<Body> {
@@ -116,14 +150,15 @@ impl Extra for Admin {
         let response = match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::HEAD, "/_windtunnel/status") => json_page(&self.status()),
             (_, "/_windtunnel/status") => plain(StatusCode::METHOD_NOT_ALLOWED, "GET only\n"),
-            (_, EXPLAIN_PATH) if !self.is_near(peer) => {
+            (_, EXPLAIN_PATH | TRACE) if !self.is_near(peer) => {
                 plain(StatusCode::FORBIDDEN, "only for those on the server's own machine\n")
             }
             (&Method::POST, EXPLAIN_PATH) => return self.explain_path(request).boxed(),
-            (_, EXPLAIN_PATH) => plain(StatusCode::METHOD_NOT_ALLOWED, "POST only\n"),
+            (&Method::POST, TRACE) => return self.trace(request).boxed(),
+            (_, EXPLAIN_PATH | TRACE) => plain(StatusCode::METHOD_NOT_ALLOWED, "POST only\n"),
             _ => plain(
                 StatusCode::NOT_FOUND,
-                "no such page; there are /_windtunnel/status and /_windtunnel/explain/path\n",
+                "no such page; there are /_windtunnel/status, /_windtunnel/explain/path and /_windtunnel/trace\n",
             ),
         };
         async move { response }.boxed()

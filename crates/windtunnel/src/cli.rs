@@ -60,6 +60,8 @@ enum Command {
         #[command(subcommand)]
         what: Explain,
     },
+    /// Show the network's verdicts as they fall: who connected to whom, who was refused, and by which rule
+    Trace(TraceOptions),
     /// Delete all state of a stopped server
     Reset {
         /// Also clear what crashed servers left in the kernel, and nothing else
@@ -109,6 +111,22 @@ pub(crate) struct PathOptions {
     pub(crate) json: bool,
 }
 
+/// Which verdicts to show.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct TraceOptions {
+    /// Only those of a task, a service, a load balancer, an eni or an IP address
+    pub(crate) who: Option<String>,
+    /// Only those that fall in this VPC
+    #[arg(long, value_name = "ID")]
+    pub(crate) vpc: Option<String>,
+    /// Only refusals
+    #[arg(long)]
+    pub(crate) rejected: bool,
+    /// Print JSON, an object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 fn parse_pace(text: &str) -> Result<Pace, String> {
     if text == "real" {
         return Ok(Pace::REAL);
@@ -127,6 +145,7 @@ pub(crate) fn run() -> Result<(), String> {
         Command::Env { listen, json } => crate::status::env(&Paths::look(&data)?, listen, json),
         Command::Status { json } => crate::status::status(&Paths::look(&data)?, json),
         Command::Explain { what: Explain::Path(options) } => crate::explain::path(&Paths::look(&data)?, &options),
+        Command::Trace(options) => crate::trace::trace(&Paths::look(&data)?, &options),
         Command::Reset { host: true, .. } => crate::reset::host(),
         Command::Reset { yes, .. } => crate::reset::data(&Paths::look(&data)?, yes),
         Command::Coverage { service, json } => crate::coverage::print(service.as_deref(), json),

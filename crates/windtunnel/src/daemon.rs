@@ -10,6 +10,7 @@ use crate::doors::Doors;
 use crate::output::say;
 use crate::paths::{Paths, RUN_ROOT, make_private};
 use crate::services::{self, Ground, Layers, Services};
+use crate::verdicts::Verdicts;
 use blob::BlobStore;
 use controller::{Limits, Runner, SystemClock};
 use ecs::adapters::LinkLocal;
@@ -29,6 +30,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use types::Clock;
 use vault::Vault;
+use vpc::controller::Network;
 
 /// How long controllers may take to end what they do.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -48,6 +50,8 @@ pub(crate) struct Daemon {
     runner: Arc<Runner>,
     pump: JoinHandle<()>,
     disturbances: JoinHandle<()>,
+    verdicts: Arc<Verdicts>,
+    hearing: JoinHandle<()>,
     link: JoinHandle<()>,
     runtime: Native,
     fabric: Arc<Fabric>,
@@ -167,6 +171,7 @@ impl Daemon {
             fabric: fabric.clone(),
             runtime: Arc::new(runtime.clone()),
             pace: options.pace,
+            traced: Arc::default(),
         };
         let Services { identity, api, mut extras, mut controllers, control, link } =
             services::wire(&ground, &paths.data, listen)?;
@@ -175,7 +180,8 @@ impl Daemon {
             data_dir: paths.data.display().to_string(),
             pid: std::process::id(),
         };
-        extras.push(Box::new(Admin::new(beacon.clone(), listen, store.clone(), fabric.clone())));
+        let verdicts = Verdicts::new(store.clone(), fabric.clone(), clock.clone(), ground.traced.clone());
+        extras.push(Box::new(Admin::new(beacon.clone(), listen, store.clone(), fabric.clone(), verdicts.clone())));
         let gateway = Gateway::new(store.clone(), clock.clone(), identity, api, extras, secrets::query::secret_arn);
         let agent = ecs::endpoint::Endpoint::new(control.clone());
         controllers.push(Arc::new(LinkLocal::new(store.clone(), fabric.clone(), agent)));
@@ -189,6 +195,12 @@ impl Daemon {
             })
         });
         let disturbances = tokio::spawn(disturbances::watch(fabric.clone(), runner.clone(), clock));
+        let hearing = tokio::spawn({
+            let (runner, verdicts) = (runner.clone(), verdicts.clone());
+            verdicts.run(move || {
+                runner.wake(Network::NAME, Network::key());
+            })
+        });
         let link = tokio::spawn(link.run(elb::ProxyProcess {
             run_dir: paths.run.clone(),
             start: Arc::new({
@@ -201,7 +213,20 @@ impl Daemon {
         let text = serde_json::to_string(&beacon).map_err(|error| error.to_string())?;
         fs::write(paths.beacon(), text)
             .map_err(|error| format!("cannot write {}: {error}", paths.beacon().display()))?;
-        Ok(Self { beacon, paths: paths.clone(), runner, pump, disturbances, link, runtime, fabric, stop, listeners })
+        Ok(Self {
+            beacon,
+            paths: paths.clone(),
+            runner,
+            pump,
+            disturbances,
+            verdicts,
+            hearing,
+            link,
+            runtime,
+            fabric,
+            stop,
+            listeners,
+        })
     }
 
     /// What a person or a script waits for.
@@ -214,11 +239,13 @@ impl Daemon {
     pub(crate) async fn stop(self) -> Result<(), String> {
         let _ = fs::remove_file(self.paths.beacon());
         self.stop.send_replace(true);
+        // Pages that go on end first: listeners wait for open ones.
+        self.verdicts.close();
         for listener in self.listeners {
             let _ = listener.await;
         }
         // These hold a handle of the runner.
-        for holder in [self.pump, self.disturbances] {
+        for holder in [self.pump, self.disturbances, self.hearing] {
             holder.abort();
             let _ = holder.await;
         }

@@ -18,6 +18,8 @@ mod paths;
 mod reset;
 mod services;
 mod status;
+mod trace;
+mod verdicts;
 
 use std::process::ExitCode;
 

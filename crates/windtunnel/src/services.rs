@@ -27,6 +27,8 @@ pub(crate) struct Ground {
     pub(crate) fabric: Arc<Fabric>,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) pace: Pace,
+    /// Which VPCs' verdicts are followed.
+    pub(crate) traced: Arc<vpc::controller::Traced>,
 }
 
 /// The services, ready to be given to the gateway and the controllers' runner.
@@ -57,7 +59,7 @@ pub(crate) fn tables() -> Vec<TableDef> {
 
 /// Wires the services on `ground`; `listen` is where users reach the gateway.
 pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<Services, String> {
-    let Ground { store, clock, blobs, vault, fabric, runtime, pace } = ground;
+    let Ground { store, clock, blobs, vault, fabric, runtime, pace, traced } = ground;
     let identity = Arc::new(iam::Iam { account: AccountId::default(), vault: vault.clone() });
     let secrets = secrets::Secrets { vault: vault.clone() };
     let network = vpc::api::Ec2 { pool: PublicPool::new(fabric.ground()), ground: fabric.ground().clone() };
@@ -91,7 +93,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
         namespaces: fabric.netns_directory().to_owned(),
     });
     let mut controllers: Vec<Arc<dyn Controller>> = vec![
-        Arc::new(vpc::controller::Network::new(store.clone(), clock.clone(), fabric.clone())),
+        Arc::new(vpc::controller::Network::new(store.clone(), clock.clone(), fabric.clone()).tracing(traced.clone())),
         Arc::new(vpc::flow_logs::FlowLogs::new(store.clone(), clock.clone(), *pace, fabric.clone())),
     ];
     controllers.extend(ecr::controller::controllers(&registry));
