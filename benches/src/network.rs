@@ -184,7 +184,7 @@ fn changes(figures: &mut Figures) -> Outcome {
         for n in 0..CHANGES {
             let mut timed = |state: &NetworkState| -> Outcome<f64> {
                 let begun = Instant::now();
-                ground.apply(&planner.plan(state))?;
+                ground.apply(planner.plan(state))?;
                 Ok(begun.elapsed().as_secs_f64() * 1e3)
             };
             state.network_interfaces.push(interface(interfaces + n).into());
