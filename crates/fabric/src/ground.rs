@@ -40,7 +40,7 @@ pub(crate) fn take(run_root: &Path, instance: &str) -> Result<Ground, Error> {
     // Held until the end of this function.
     let _guard = Flock::lock(lock_file(&lock)?, FlockArg::LockExclusive)
         .map_err(|(_, errno)| Error::file(&lock, errno.into()))?;
-    let ground = |number| Ground { instance: instance.to_owned(), pool: block(number) };
+    let ground = |number| Ground { instance: instance.to_owned(), pool: block(number), ipv6: speaks_ipv6() };
     let owner = |number: u32| fs::read_to_string(slots.join(number.to_string())).unwrap_or_default();
     if let Some(number) = (0..BLOCKS).find(|number| owner(*number) == instance) {
         return Ok(ground(number));
@@ -59,6 +59,11 @@ pub(crate) fn take(run_root: &Path, instance: &str) -> Result<Ground, Error> {
         }
     }
     Err(Error::NoPool)
+}
+
+/// Whether this host's kernel speaks IPv6.
+fn speaks_ipv6() -> bool {
+    Path::new("/proc/sys/net/ipv6").exists()
 }
 
 /// Gives the instance's block back.

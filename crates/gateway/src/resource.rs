@@ -108,10 +108,11 @@ const HABITS: [Habits; 9] = [
 ];
 
 /// The kinds of EC2's resources, by the members that name them.
-const EC2: [(&str, &str); 25] = [
+const EC2: [(&str, &str); 26] = [
     ("AllocationId", "elastic-ip"),
     ("AllocationIds", "elastic-ip"),
     ("DhcpOptionsId", "dhcp-options"),
+    ("EgressOnlyInternetGatewayId", "egress-only-internet-gateway"),
     ("FlowLogIds", "vpc-flow-log"),
     ("GroupId", "security-group"),
     ("GroupIds", "security-group"),

@@ -8,10 +8,12 @@
 pub struct Handlers<S, C> {
     pub accept_vpc_peering_connection: fn(&S, &mut C, AcceptVpcPeeringConnectionRequest) -> Result<AcceptVpcPeeringConnectionResult, types::ApiError>,
     pub allocate_address: fn(&S, &mut C, AllocateAddressRequest) -> Result<AllocateAddressResult, types::ApiError>,
+    pub assign_ipv6_addresses: fn(&S, &mut C, AssignIpv6AddressesRequest) -> Result<AssignIpv6AddressesResult, types::ApiError>,
     pub assign_private_ip_addresses: fn(&S, &mut C, AssignPrivateIpAddressesRequest) -> Result<AssignPrivateIpAddressesResult, types::ApiError>,
     pub associate_address: fn(&S, &mut C, AssociateAddressRequest) -> Result<AssociateAddressResult, types::ApiError>,
     pub associate_dhcp_options: fn(&S, &mut C, AssociateDhcpOptionsRequest) -> Result<wire::Unit, types::ApiError>,
     pub associate_route_table: fn(&S, &mut C, AssociateRouteTableRequest) -> Result<AssociateRouteTableResult, types::ApiError>,
+    pub associate_subnet_cidr_block: fn(&S, &mut C, AssociateSubnetCidrBlockRequest) -> Result<AssociateSubnetCidrBlockResult, types::ApiError>,
     pub associate_vpc_cidr_block: fn(&S, &mut C, AssociateVpcCidrBlockRequest) -> Result<AssociateVpcCidrBlockResult, types::ApiError>,
     pub attach_internet_gateway: fn(&S, &mut C, AttachInternetGatewayRequest) -> Result<wire::Unit, types::ApiError>,
     pub authorize_security_group_egress: fn(&S, &mut C, AuthorizeSecurityGroupEgressRequest) -> Result<AuthorizeSecurityGroupEgressResult, types::ApiError>,
@@ -19,6 +21,7 @@ pub struct Handlers<S, C> {
     pub create_default_subnet: fn(&S, &mut C, CreateDefaultSubnetRequest) -> Result<CreateDefaultSubnetResult, types::ApiError>,
     pub create_default_vpc: fn(&S, &mut C, CreateDefaultVpcRequest) -> Result<CreateDefaultVpcResult, types::ApiError>,
     pub create_dhcp_options: fn(&S, &mut C, CreateDhcpOptionsRequest) -> Result<CreateDhcpOptionsResult, types::ApiError>,
+    pub create_egress_only_internet_gateway: fn(&S, &mut C, CreateEgressOnlyInternetGatewayRequest) -> Result<CreateEgressOnlyInternetGatewayResult, types::ApiError>,
     pub create_flow_logs: fn(&S, &mut C, CreateFlowLogsRequest) -> Result<CreateFlowLogsResult, types::ApiError>,
     pub create_internet_gateway: fn(&S, &mut C, CreateInternetGatewayRequest) -> Result<CreateInternetGatewayResult, types::ApiError>,
     pub create_managed_prefix_list: fn(&S, &mut C, CreateManagedPrefixListRequest) -> Result<CreateManagedPrefixListResult, types::ApiError>,
@@ -36,6 +39,7 @@ pub struct Handlers<S, C> {
     pub create_vpc_endpoint: fn(&S, &mut C, CreateVpcEndpointRequest) -> Result<CreateVpcEndpointResult, types::ApiError>,
     pub create_vpc_peering_connection: fn(&S, &mut C, CreateVpcPeeringConnectionRequest) -> Result<CreateVpcPeeringConnectionResult, types::ApiError>,
     pub delete_dhcp_options: fn(&S, &mut C, DeleteDhcpOptionsRequest) -> Result<wire::Unit, types::ApiError>,
+    pub delete_egress_only_internet_gateway: fn(&S, &mut C, DeleteEgressOnlyInternetGatewayRequest) -> Result<DeleteEgressOnlyInternetGatewayResult, types::ApiError>,
     pub delete_flow_logs: fn(&S, &mut C, DeleteFlowLogsRequest) -> Result<DeleteFlowLogsResult, types::ApiError>,
     pub delete_internet_gateway: fn(&S, &mut C, DeleteInternetGatewayRequest) -> Result<wire::Unit, types::ApiError>,
     pub delete_managed_prefix_list: fn(&S, &mut C, DeleteManagedPrefixListRequest) -> Result<DeleteManagedPrefixListResult, types::ApiError>,
@@ -58,6 +62,7 @@ pub struct Handlers<S, C> {
     pub describe_addresses_attribute: fn(&S, &mut C, DescribeAddressesAttributeRequest) -> Result<DescribeAddressesAttributeResult, types::ApiError>,
     pub describe_availability_zones: fn(&S, &mut C, DescribeAvailabilityZonesRequest) -> Result<DescribeAvailabilityZonesResult, types::ApiError>,
     pub describe_dhcp_options: fn(&S, &mut C, DescribeDhcpOptionsRequest) -> Result<DescribeDhcpOptionsResult, types::ApiError>,
+    pub describe_egress_only_internet_gateways: fn(&S, &mut C, DescribeEgressOnlyInternetGatewaysRequest) -> Result<DescribeEgressOnlyInternetGatewaysResult, types::ApiError>,
     pub describe_flow_logs: fn(&S, &mut C, DescribeFlowLogsRequest) -> Result<DescribeFlowLogsResult, types::ApiError>,
     pub describe_internet_gateways: fn(&S, &mut C, DescribeInternetGatewaysRequest) -> Result<DescribeInternetGatewaysResult, types::ApiError>,
     pub describe_managed_prefix_lists: fn(&S, &mut C, DescribeManagedPrefixListsRequest) -> Result<DescribeManagedPrefixListsResult, types::ApiError>,
@@ -84,6 +89,7 @@ pub struct Handlers<S, C> {
     pub detach_internet_gateway: fn(&S, &mut C, DetachInternetGatewayRequest) -> Result<wire::Unit, types::ApiError>,
     pub disassociate_address: fn(&S, &mut C, DisassociateAddressRequest) -> Result<wire::Unit, types::ApiError>,
     pub disassociate_route_table: fn(&S, &mut C, DisassociateRouteTableRequest) -> Result<wire::Unit, types::ApiError>,
+    pub disassociate_subnet_cidr_block: fn(&S, &mut C, DisassociateSubnetCidrBlockRequest) -> Result<DisassociateSubnetCidrBlockResult, types::ApiError>,
     pub disassociate_vpc_cidr_block: fn(&S, &mut C, DisassociateVpcCidrBlockRequest) -> Result<DisassociateVpcCidrBlockResult, types::ApiError>,
     pub get_managed_prefix_list_associations: fn(&S, &mut C, GetManagedPrefixListAssociationsRequest) -> Result<GetManagedPrefixListAssociationsResult, types::ApiError>,
     pub get_managed_prefix_list_entries: fn(&S, &mut C, GetManagedPrefixListEntriesRequest) -> Result<GetManagedPrefixListEntriesResult, types::ApiError>,
@@ -107,6 +113,7 @@ pub struct Handlers<S, C> {
     pub revoke_security_group_egress: fn(&S, &mut C, RevokeSecurityGroupEgressRequest) -> Result<RevokeSecurityGroupEgressResult, types::ApiError>,
     pub revoke_security_group_ingress: fn(&S, &mut C, RevokeSecurityGroupIngressRequest) -> Result<RevokeSecurityGroupIngressResult, types::ApiError>,
     pub start_network_insights_analysis: fn(&S, &mut C, StartNetworkInsightsAnalysisRequest) -> Result<StartNetworkInsightsAnalysisResult, types::ApiError>,
+    pub unassign_ipv6_addresses: fn(&S, &mut C, UnassignIpv6AddressesRequest) -> Result<UnassignIpv6AddressesResult, types::ApiError>,
     pub unassign_private_ip_addresses: fn(&S, &mut C, UnassignPrivateIpAddressesRequest) -> Result<wire::Unit, types::ApiError>,
     pub update_security_group_rule_descriptions_egress: fn(&S, &mut C, UpdateSecurityGroupRuleDescriptionsEgressRequest) -> Result<UpdateSecurityGroupRuleDescriptionsEgressResult, types::ApiError>,
     pub update_security_group_rule_descriptions_ingress: fn(&S, &mut C, UpdateSecurityGroupRuleDescriptionsIngressRequest) -> Result<UpdateSecurityGroupRuleDescriptionsIngressResult, types::ApiError>,
@@ -136,108 +143,115 @@ impl<S: Send + Sync, C> wire::Service<C> for Api<S, C> {
         match operation {
             0 => call(h.accept_vpc_peering_connection, s, c, input),
             1 => call(h.allocate_address, s, c, input),
-            2 => call(h.assign_private_ip_addresses, s, c, input),
-            3 => call(h.associate_address, s, c, input),
-            4 => call(h.associate_dhcp_options, s, c, input),
-            5 => call(h.associate_route_table, s, c, input),
-            6 => call(h.associate_vpc_cidr_block, s, c, input),
-            7 => call(h.attach_internet_gateway, s, c, input),
-            8 => call(h.authorize_security_group_egress, s, c, input),
-            9 => call(h.authorize_security_group_ingress, s, c, input),
-            10 => call(h.create_default_subnet, s, c, input),
-            11 => call(h.create_default_vpc, s, c, input),
-            12 => call(h.create_dhcp_options, s, c, input),
-            13 => call(h.create_flow_logs, s, c, input),
-            14 => call(h.create_internet_gateway, s, c, input),
-            15 => call(h.create_managed_prefix_list, s, c, input),
-            16 => call(h.create_nat_gateway, s, c, input),
-            17 => call(h.create_network_acl, s, c, input),
-            18 => call(h.create_network_acl_entry, s, c, input),
-            19 => call(h.create_network_insights_path, s, c, input),
-            20 => call(h.create_network_interface, s, c, input),
-            21 => call(h.create_route, s, c, input),
-            22 => call(h.create_route_table, s, c, input),
-            23 => call(h.create_security_group, s, c, input),
-            24 => call(h.create_subnet, s, c, input),
-            25 => call(h.create_tags, s, c, input),
-            26 => call(h.create_vpc, s, c, input),
-            27 => call(h.create_vpc_endpoint, s, c, input),
-            28 => call(h.create_vpc_peering_connection, s, c, input),
-            29 => call(h.delete_dhcp_options, s, c, input),
-            30 => call(h.delete_flow_logs, s, c, input),
-            31 => call(h.delete_internet_gateway, s, c, input),
-            32 => call(h.delete_managed_prefix_list, s, c, input),
-            33 => call(h.delete_nat_gateway, s, c, input),
-            34 => call(h.delete_network_acl, s, c, input),
-            35 => call(h.delete_network_acl_entry, s, c, input),
-            36 => call(h.delete_network_insights_analysis, s, c, input),
-            37 => call(h.delete_network_insights_path, s, c, input),
-            38 => call(h.delete_network_interface, s, c, input),
-            39 => call(h.delete_route, s, c, input),
-            40 => call(h.delete_route_table, s, c, input),
-            41 => call(h.delete_security_group, s, c, input),
-            42 => call(h.delete_subnet, s, c, input),
-            43 => call(h.delete_tags, s, c, input),
-            44 => call(h.delete_vpc, s, c, input),
-            45 => call(h.delete_vpc_endpoints, s, c, input),
-            46 => call(h.delete_vpc_peering_connection, s, c, input),
-            47 => call(h.describe_account_attributes, s, c, input),
-            48 => call(h.describe_addresses, s, c, input),
-            49 => call(h.describe_addresses_attribute, s, c, input),
-            50 => call(h.describe_availability_zones, s, c, input),
-            51 => call(h.describe_dhcp_options, s, c, input),
-            52 => call(h.describe_flow_logs, s, c, input),
-            53 => call(h.describe_internet_gateways, s, c, input),
-            54 => call(h.describe_managed_prefix_lists, s, c, input),
-            55 => call(h.describe_nat_gateways, s, c, input),
-            56 => call(h.describe_network_acls, s, c, input),
-            57 => call(h.describe_network_insights_analyses, s, c, input),
-            58 => call(h.describe_network_insights_paths, s, c, input),
-            59 => call(h.describe_network_interface_attribute, s, c, input),
-            60 => call(h.describe_network_interfaces, s, c, input),
-            61 => call(h.describe_prefix_lists, s, c, input),
-            62 => call(h.describe_regions, s, c, input),
-            63 => call(h.describe_route_tables, s, c, input),
-            64 => call(h.describe_security_group_references, s, c, input),
-            65 => call(h.describe_security_group_rules, s, c, input),
-            66 => call(h.describe_security_groups, s, c, input),
-            67 => call(h.describe_stale_security_groups, s, c, input),
-            68 => call(h.describe_subnets, s, c, input),
-            69 => call(h.describe_tags, s, c, input),
-            70 => call(h.describe_vpc_attribute, s, c, input),
-            71 => call(h.describe_vpc_endpoint_services, s, c, input),
-            72 => call(h.describe_vpc_endpoints, s, c, input),
-            73 => call(h.describe_vpc_peering_connections, s, c, input),
-            74 => call(h.describe_vpcs, s, c, input),
-            75 => call(h.detach_internet_gateway, s, c, input),
-            76 => call(h.disassociate_address, s, c, input),
-            77 => call(h.disassociate_route_table, s, c, input),
-            78 => call(h.disassociate_vpc_cidr_block, s, c, input),
-            79 => call(h.get_managed_prefix_list_associations, s, c, input),
-            80 => call(h.get_managed_prefix_list_entries, s, c, input),
-            81 => call(h.get_security_groups_for_vpc, s, c, input),
-            82 => call(h.modify_managed_prefix_list, s, c, input),
-            83 => call(h.modify_network_interface_attribute, s, c, input),
-            84 => call(h.modify_security_group_rules, s, c, input),
-            85 => call(h.modify_subnet_attribute, s, c, input),
-            86 => call(h.modify_vpc_attribute, s, c, input),
-            87 => call(h.modify_vpc_endpoint, s, c, input),
-            88 => call(h.modify_vpc_peering_connection_options, s, c, input),
-            89 => call(h.modify_vpc_tenancy, s, c, input),
-            90 => call(h.reject_vpc_peering_connection, s, c, input),
-            91 => call(h.release_address, s, c, input),
-            92 => call(h.replace_network_acl_association, s, c, input),
-            93 => call(h.replace_network_acl_entry, s, c, input),
-            94 => call(h.replace_route, s, c, input),
-            95 => call(h.replace_route_table_association, s, c, input),
-            96 => call(h.reset_network_interface_attribute, s, c, input),
-            97 => call(h.restore_managed_prefix_list_version, s, c, input),
-            98 => call(h.revoke_security_group_egress, s, c, input),
-            99 => call(h.revoke_security_group_ingress, s, c, input),
-            100 => call(h.start_network_insights_analysis, s, c, input),
-            101 => call(h.unassign_private_ip_addresses, s, c, input),
-            102 => call(h.update_security_group_rule_descriptions_egress, s, c, input),
-            103 => call(h.update_security_group_rule_descriptions_ingress, s, c, input),
+            2 => call(h.assign_ipv6_addresses, s, c, input),
+            3 => call(h.assign_private_ip_addresses, s, c, input),
+            4 => call(h.associate_address, s, c, input),
+            5 => call(h.associate_dhcp_options, s, c, input),
+            6 => call(h.associate_route_table, s, c, input),
+            7 => call(h.associate_subnet_cidr_block, s, c, input),
+            8 => call(h.associate_vpc_cidr_block, s, c, input),
+            9 => call(h.attach_internet_gateway, s, c, input),
+            10 => call(h.authorize_security_group_egress, s, c, input),
+            11 => call(h.authorize_security_group_ingress, s, c, input),
+            12 => call(h.create_default_subnet, s, c, input),
+            13 => call(h.create_default_vpc, s, c, input),
+            14 => call(h.create_dhcp_options, s, c, input),
+            15 => call(h.create_egress_only_internet_gateway, s, c, input),
+            16 => call(h.create_flow_logs, s, c, input),
+            17 => call(h.create_internet_gateway, s, c, input),
+            18 => call(h.create_managed_prefix_list, s, c, input),
+            19 => call(h.create_nat_gateway, s, c, input),
+            20 => call(h.create_network_acl, s, c, input),
+            21 => call(h.create_network_acl_entry, s, c, input),
+            22 => call(h.create_network_insights_path, s, c, input),
+            23 => call(h.create_network_interface, s, c, input),
+            24 => call(h.create_route, s, c, input),
+            25 => call(h.create_route_table, s, c, input),
+            26 => call(h.create_security_group, s, c, input),
+            27 => call(h.create_subnet, s, c, input),
+            28 => call(h.create_tags, s, c, input),
+            29 => call(h.create_vpc, s, c, input),
+            30 => call(h.create_vpc_endpoint, s, c, input),
+            31 => call(h.create_vpc_peering_connection, s, c, input),
+            32 => call(h.delete_dhcp_options, s, c, input),
+            33 => call(h.delete_egress_only_internet_gateway, s, c, input),
+            34 => call(h.delete_flow_logs, s, c, input),
+            35 => call(h.delete_internet_gateway, s, c, input),
+            36 => call(h.delete_managed_prefix_list, s, c, input),
+            37 => call(h.delete_nat_gateway, s, c, input),
+            38 => call(h.delete_network_acl, s, c, input),
+            39 => call(h.delete_network_acl_entry, s, c, input),
+            40 => call(h.delete_network_insights_analysis, s, c, input),
+            41 => call(h.delete_network_insights_path, s, c, input),
+            42 => call(h.delete_network_interface, s, c, input),
+            43 => call(h.delete_route, s, c, input),
+            44 => call(h.delete_route_table, s, c, input),
+            45 => call(h.delete_security_group, s, c, input),
+            46 => call(h.delete_subnet, s, c, input),
+            47 => call(h.delete_tags, s, c, input),
+            48 => call(h.delete_vpc, s, c, input),
+            49 => call(h.delete_vpc_endpoints, s, c, input),
+            50 => call(h.delete_vpc_peering_connection, s, c, input),
+            51 => call(h.describe_account_attributes, s, c, input),
+            52 => call(h.describe_addresses, s, c, input),
+            53 => call(h.describe_addresses_attribute, s, c, input),
+            54 => call(h.describe_availability_zones, s, c, input),
+            55 => call(h.describe_dhcp_options, s, c, input),
+            56 => call(h.describe_egress_only_internet_gateways, s, c, input),
+            57 => call(h.describe_flow_logs, s, c, input),
+            58 => call(h.describe_internet_gateways, s, c, input),
+            59 => call(h.describe_managed_prefix_lists, s, c, input),
+            60 => call(h.describe_nat_gateways, s, c, input),
+            61 => call(h.describe_network_acls, s, c, input),
+            62 => call(h.describe_network_insights_analyses, s, c, input),
+            63 => call(h.describe_network_insights_paths, s, c, input),
+            64 => call(h.describe_network_interface_attribute, s, c, input),
+            65 => call(h.describe_network_interfaces, s, c, input),
+            66 => call(h.describe_prefix_lists, s, c, input),
+            67 => call(h.describe_regions, s, c, input),
+            68 => call(h.describe_route_tables, s, c, input),
+            69 => call(h.describe_security_group_references, s, c, input),
+            70 => call(h.describe_security_group_rules, s, c, input),
+            71 => call(h.describe_security_groups, s, c, input),
+            72 => call(h.describe_stale_security_groups, s, c, input),
+            73 => call(h.describe_subnets, s, c, input),
+            74 => call(h.describe_tags, s, c, input),
+            75 => call(h.describe_vpc_attribute, s, c, input),
+            76 => call(h.describe_vpc_endpoint_services, s, c, input),
+            77 => call(h.describe_vpc_endpoints, s, c, input),
+            78 => call(h.describe_vpc_peering_connections, s, c, input),
+            79 => call(h.describe_vpcs, s, c, input),
+            80 => call(h.detach_internet_gateway, s, c, input),
+            81 => call(h.disassociate_address, s, c, input),
+            82 => call(h.disassociate_route_table, s, c, input),
+            83 => call(h.disassociate_subnet_cidr_block, s, c, input),
+            84 => call(h.disassociate_vpc_cidr_block, s, c, input),
+            85 => call(h.get_managed_prefix_list_associations, s, c, input),
+            86 => call(h.get_managed_prefix_list_entries, s, c, input),
+            87 => call(h.get_security_groups_for_vpc, s, c, input),
+            88 => call(h.modify_managed_prefix_list, s, c, input),
+            89 => call(h.modify_network_interface_attribute, s, c, input),
+            90 => call(h.modify_security_group_rules, s, c, input),
+            91 => call(h.modify_subnet_attribute, s, c, input),
+            92 => call(h.modify_vpc_attribute, s, c, input),
+            93 => call(h.modify_vpc_endpoint, s, c, input),
+            94 => call(h.modify_vpc_peering_connection_options, s, c, input),
+            95 => call(h.modify_vpc_tenancy, s, c, input),
+            96 => call(h.reject_vpc_peering_connection, s, c, input),
+            97 => call(h.release_address, s, c, input),
+            98 => call(h.replace_network_acl_association, s, c, input),
+            99 => call(h.replace_network_acl_entry, s, c, input),
+            100 => call(h.replace_route, s, c, input),
+            101 => call(h.replace_route_table_association, s, c, input),
+            102 => call(h.reset_network_interface_attribute, s, c, input),
+            103 => call(h.restore_managed_prefix_list_version, s, c, input),
+            104 => call(h.revoke_security_group_egress, s, c, input),
+            105 => call(h.revoke_security_group_ingress, s, c, input),
+            106 => call(h.start_network_insights_analysis, s, c, input),
+            107 => call(h.unassign_ipv6_addresses, s, c, input),
+            108 => call(h.unassign_private_ip_addresses, s, c, input),
+            109 => call(h.update_security_group_rule_descriptions_egress, s, c, input),
+            110 => call(h.update_security_group_rule_descriptions_ingress, s, c, input),
             _ => Err(types::ApiError::not_implemented("this operation")),
         }
     }
@@ -259,10 +273,12 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
     operations: &[
         wire::OperationInfo { name: "AcceptVpcPeeringConnection", input: &S_AcceptVpcPeeringConnectionRequest, output: &S_AcceptVpcPeeringConnectionResult, wrapper: "" },
         wire::OperationInfo { name: "AllocateAddress", input: &S_AllocateAddressRequest, output: &S_AllocateAddressResult, wrapper: "" },
+        wire::OperationInfo { name: "AssignIpv6Addresses", input: &S_AssignIpv6AddressesRequest, output: &S_AssignIpv6AddressesResult, wrapper: "" },
         wire::OperationInfo { name: "AssignPrivateIpAddresses", input: &S_AssignPrivateIpAddressesRequest, output: &S_AssignPrivateIpAddressesResult, wrapper: "" },
         wire::OperationInfo { name: "AssociateAddress", input: &S_AssociateAddressRequest, output: &S_AssociateAddressResult, wrapper: "" },
         wire::OperationInfo { name: "AssociateDhcpOptions", input: &S_AssociateDhcpOptionsRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "AssociateRouteTable", input: &S_AssociateRouteTableRequest, output: &S_AssociateRouteTableResult, wrapper: "" },
+        wire::OperationInfo { name: "AssociateSubnetCidrBlock", input: &S_AssociateSubnetCidrBlockRequest, output: &S_AssociateSubnetCidrBlockResult, wrapper: "" },
         wire::OperationInfo { name: "AssociateVpcCidrBlock", input: &S_AssociateVpcCidrBlockRequest, output: &S_AssociateVpcCidrBlockResult, wrapper: "" },
         wire::OperationInfo { name: "AttachInternetGateway", input: &S_AttachInternetGatewayRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "AuthorizeSecurityGroupEgress", input: &S_AuthorizeSecurityGroupEgressRequest, output: &S_AuthorizeSecurityGroupEgressResult, wrapper: "" },
@@ -270,6 +286,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "CreateDefaultSubnet", input: &S_CreateDefaultSubnetRequest, output: &S_CreateDefaultSubnetResult, wrapper: "" },
         wire::OperationInfo { name: "CreateDefaultVpc", input: &S_CreateDefaultVpcRequest, output: &S_CreateDefaultVpcResult, wrapper: "" },
         wire::OperationInfo { name: "CreateDhcpOptions", input: &S_CreateDhcpOptionsRequest, output: &S_CreateDhcpOptionsResult, wrapper: "" },
+        wire::OperationInfo { name: "CreateEgressOnlyInternetGateway", input: &S_CreateEgressOnlyInternetGatewayRequest, output: &S_CreateEgressOnlyInternetGatewayResult, wrapper: "" },
         wire::OperationInfo { name: "CreateFlowLogs", input: &S_CreateFlowLogsRequest, output: &S_CreateFlowLogsResult, wrapper: "" },
         wire::OperationInfo { name: "CreateInternetGateway", input: &S_CreateInternetGatewayRequest, output: &S_CreateInternetGatewayResult, wrapper: "" },
         wire::OperationInfo { name: "CreateManagedPrefixList", input: &S_CreateManagedPrefixListRequest, output: &S_CreateManagedPrefixListResult, wrapper: "" },
@@ -287,6 +304,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "CreateVpcEndpoint", input: &S_CreateVpcEndpointRequest, output: &S_CreateVpcEndpointResult, wrapper: "" },
         wire::OperationInfo { name: "CreateVpcPeeringConnection", input: &S_CreateVpcPeeringConnectionRequest, output: &S_CreateVpcPeeringConnectionResult, wrapper: "" },
         wire::OperationInfo { name: "DeleteDhcpOptions", input: &S_DeleteDhcpOptionsRequest, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "DeleteEgressOnlyInternetGateway", input: &S_DeleteEgressOnlyInternetGatewayRequest, output: &S_DeleteEgressOnlyInternetGatewayResult, wrapper: "" },
         wire::OperationInfo { name: "DeleteFlowLogs", input: &S_DeleteFlowLogsRequest, output: &S_DeleteFlowLogsResult, wrapper: "" },
         wire::OperationInfo { name: "DeleteInternetGateway", input: &S_DeleteInternetGatewayRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DeleteManagedPrefixList", input: &S_DeleteManagedPrefixListRequest, output: &S_DeleteManagedPrefixListResult, wrapper: "" },
@@ -309,6 +327,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "DescribeAddressesAttribute", input: &S_DescribeAddressesAttributeRequest, output: &S_DescribeAddressesAttributeResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeAvailabilityZones", input: &S_DescribeAvailabilityZonesRequest, output: &S_DescribeAvailabilityZonesResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeDhcpOptions", input: &S_DescribeDhcpOptionsRequest, output: &S_DescribeDhcpOptionsResult, wrapper: "" },
+        wire::OperationInfo { name: "DescribeEgressOnlyInternetGateways", input: &S_DescribeEgressOnlyInternetGatewaysRequest, output: &S_DescribeEgressOnlyInternetGatewaysResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeFlowLogs", input: &S_DescribeFlowLogsRequest, output: &S_DescribeFlowLogsResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeInternetGateways", input: &S_DescribeInternetGatewaysRequest, output: &S_DescribeInternetGatewaysResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeManagedPrefixLists", input: &S_DescribeManagedPrefixListsRequest, output: &S_DescribeManagedPrefixListsResult, wrapper: "" },
@@ -335,6 +354,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "DetachInternetGateway", input: &S_DetachInternetGatewayRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DisassociateAddress", input: &S_DisassociateAddressRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DisassociateRouteTable", input: &S_DisassociateRouteTableRequest, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "DisassociateSubnetCidrBlock", input: &S_DisassociateSubnetCidrBlockRequest, output: &S_DisassociateSubnetCidrBlockResult, wrapper: "" },
         wire::OperationInfo { name: "DisassociateVpcCidrBlock", input: &S_DisassociateVpcCidrBlockRequest, output: &S_DisassociateVpcCidrBlockResult, wrapper: "" },
         wire::OperationInfo { name: "GetManagedPrefixListAssociations", input: &S_GetManagedPrefixListAssociationsRequest, output: &S_GetManagedPrefixListAssociationsResult, wrapper: "" },
         wire::OperationInfo { name: "GetManagedPrefixListEntries", input: &S_GetManagedPrefixListEntriesRequest, output: &S_GetManagedPrefixListEntriesResult, wrapper: "" },
@@ -358,6 +378,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "RevokeSecurityGroupEgress", input: &S_RevokeSecurityGroupEgressRequest, output: &S_RevokeSecurityGroupEgressResult, wrapper: "" },
         wire::OperationInfo { name: "RevokeSecurityGroupIngress", input: &S_RevokeSecurityGroupIngressRequest, output: &S_RevokeSecurityGroupIngressResult, wrapper: "" },
         wire::OperationInfo { name: "StartNetworkInsightsAnalysis", input: &S_StartNetworkInsightsAnalysisRequest, output: &S_StartNetworkInsightsAnalysisResult, wrapper: "" },
+        wire::OperationInfo { name: "UnassignIpv6Addresses", input: &S_UnassignIpv6AddressesRequest, output: &S_UnassignIpv6AddressesResult, wrapper: "" },
         wire::OperationInfo { name: "UnassignPrivateIpAddresses", input: &S_UnassignPrivateIpAddressesRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "UpdateSecurityGroupRuleDescriptionsEgress", input: &S_UpdateSecurityGroupRuleDescriptionsEgressRequest, output: &S_UpdateSecurityGroupRuleDescriptionsEgressResult, wrapper: "" },
         wire::OperationInfo { name: "UpdateSecurityGroupRuleDescriptionsIngress", input: &S_UpdateSecurityGroupRuleDescriptionsIngressRequest, output: &S_UpdateSecurityGroupRuleDescriptionsIngressResult, wrapper: "" },
@@ -1878,6 +1899,90 @@ impl std::fmt::Debug for AnalysisTransitGatewayPolicyTableEntry {
 }
 
 static S_ArnList: wire::Schema = wire::Schema::plain("ArnList", wire::schema::Kind::List(wire::schema::List { member: &S_ResourceArn, item: "item", flattened: false }));
+static S_AssignIpv6AddressesRequest: wire::Schema = wire::Schema::plain("AssignIpv6AddressesRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Ipv6PrefixCount", "Ipv6PrefixCount", "Ipv6PrefixCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Ipv6Prefixes", "Ipv6Prefix", "Ipv6Prefix", false, &S_IpPrefixList),
+    wire::schema::Member::new("NetworkInterfaceId", "NetworkInterfaceId", "networkInterfaceId", true, &wire::schema::STRING),
+    wire::schema::Member::new("Ipv6Addresses", "Ipv6Addresses", "ipv6Addresses", false, &S_Ipv6AddressList),
+    wire::schema::Member::new("Ipv6AddressCount", "Ipv6AddressCount", "ipv6AddressCount", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AssignIpv6AddressesRequest {
+    pub ipv6_prefix_count: Option<i32>,
+    pub ipv6_prefixes: Option<Vec<String>>,
+    pub network_interface_id: String,
+    pub ipv6_addresses: Option<Vec<String>>,
+    pub ipv6_address_count: Option<i32>,
+}
+
+impl wire::Shape for AssignIpv6AddressesRequest {
+    const SCHEMA: &'static wire::Schema = &S_AssignIpv6AddressesRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ipv6_prefix_count = Some(wire::shape::Datum::from_value(value)),
+            1 => self.ipv6_prefixes = Some(wire::shape::Datum::from_value(value)),
+            2 => self.network_interface_id = wire::shape::Datum::from_value(value),
+            3 => self.ipv6_addresses = Some(wire::shape::Datum::from_value(value)),
+            4 => self.ipv6_address_count = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AssignIpv6AddressesRequest, 0, self.ipv6_prefix_count.as_ref());
+        wire::shape::optional(writer, &S_AssignIpv6AddressesRequest, 1, self.ipv6_prefixes.as_ref());
+        wire::shape::required(writer, &S_AssignIpv6AddressesRequest, 2, &self.network_interface_id);
+        wire::shape::optional(writer, &S_AssignIpv6AddressesRequest, 3, self.ipv6_addresses.as_ref());
+        wire::shape::optional(writer, &S_AssignIpv6AddressesRequest, 4, self.ipv6_address_count.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AssignIpv6AddressesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AssignIpv6AddressesResult: wire::Schema = wire::Schema::plain("AssignIpv6AddressesResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AssignedIpv6Addresses", "AssignedIpv6Addresses", "assignedIpv6Addresses", false, &S_Ipv6AddressList),
+    wire::schema::Member::new("AssignedIpv6Prefixes", "AssignedIpv6PrefixSet", "assignedIpv6PrefixSet", false, &S_IpPrefixList),
+    wire::schema::Member::new("NetworkInterfaceId", "NetworkInterfaceId", "networkInterfaceId", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AssignIpv6AddressesResult {
+    pub assigned_ipv6_addresses: Option<Vec<String>>,
+    pub assigned_ipv6_prefixes: Option<Vec<String>>,
+    pub network_interface_id: Option<String>,
+}
+
+impl wire::Shape for AssignIpv6AddressesResult {
+    const SCHEMA: &'static wire::Schema = &S_AssignIpv6AddressesResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.assigned_ipv6_addresses = Some(wire::shape::Datum::from_value(value)),
+            1 => self.assigned_ipv6_prefixes = Some(wire::shape::Datum::from_value(value)),
+            2 => self.network_interface_id = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AssignIpv6AddressesResult, 0, self.assigned_ipv6_addresses.as_ref());
+        wire::shape::optional(writer, &S_AssignIpv6AddressesResult, 1, self.assigned_ipv6_prefixes.as_ref());
+        wire::shape::optional(writer, &S_AssignIpv6AddressesResult, 2, self.network_interface_id.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AssignIpv6AddressesResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_AssignPrivateIpAddressesRequest: wire::Schema = wire::Schema::plain("AssignPrivateIpAddressesRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Ipv4Prefixes", "Ipv4Prefix", "Ipv4Prefix", false, &S_IpPrefixList),
     wire::schema::Member::new("Ipv4PrefixCount", "Ipv4PrefixCount", "Ipv4PrefixCount", false, &wire::schema::INTEGER),
@@ -2194,6 +2299,82 @@ impl wire::Shape for AssociateRouteTableResult {
 }
 
 impl std::fmt::Debug for AssociateRouteTableResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AssociateSubnetCidrBlockRequest: wire::Schema = wire::Schema::plain("AssociateSubnetCidrBlockRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Ipv6IpamPoolId", "Ipv6IpamPoolId", "Ipv6IpamPoolId", false, &wire::schema::STRING),
+    wire::schema::Member::new("Ipv6NetmaskLength", "Ipv6NetmaskLength", "Ipv6NetmaskLength", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("SubnetId", "SubnetId", "subnetId", true, &wire::schema::STRING),
+    wire::schema::Member::new("Ipv6CidrBlock", "Ipv6CidrBlock", "ipv6CidrBlock", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AssociateSubnetCidrBlockRequest {
+    pub ipv6_ipam_pool_id: Option<String>,
+    pub ipv6_netmask_length: Option<i32>,
+    pub subnet_id: String,
+    pub ipv6_cidr_block: Option<String>,
+}
+
+impl wire::Shape for AssociateSubnetCidrBlockRequest {
+    const SCHEMA: &'static wire::Schema = &S_AssociateSubnetCidrBlockRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ipv6_ipam_pool_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.ipv6_netmask_length = Some(wire::shape::Datum::from_value(value)),
+            2 => self.subnet_id = wire::shape::Datum::from_value(value),
+            3 => self.ipv6_cidr_block = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AssociateSubnetCidrBlockRequest, 0, self.ipv6_ipam_pool_id.as_ref());
+        wire::shape::optional(writer, &S_AssociateSubnetCidrBlockRequest, 1, self.ipv6_netmask_length.as_ref());
+        wire::shape::required(writer, &S_AssociateSubnetCidrBlockRequest, 2, &self.subnet_id);
+        wire::shape::optional(writer, &S_AssociateSubnetCidrBlockRequest, 3, self.ipv6_cidr_block.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AssociateSubnetCidrBlockRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AssociateSubnetCidrBlockResult: wire::Schema = wire::Schema::plain("AssociateSubnetCidrBlockResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Ipv6CidrBlockAssociation", "Ipv6CidrBlockAssociation", "ipv6CidrBlockAssociation", false, &S_SubnetIpv6CidrBlockAssociation),
+    wire::schema::Member::new("SubnetId", "SubnetId", "subnetId", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AssociateSubnetCidrBlockResult {
+    pub ipv6_cidr_block_association: Option<SubnetIpv6CidrBlockAssociation>,
+    pub subnet_id: Option<String>,
+}
+
+impl wire::Shape for AssociateSubnetCidrBlockResult {
+    const SCHEMA: &'static wire::Schema = &S_AssociateSubnetCidrBlockResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ipv6_cidr_block_association = Some(wire::shape::Datum::from_value(value)),
+            1 => self.subnet_id = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AssociateSubnetCidrBlockResult, 0, self.ipv6_cidr_block_association.as_ref());
+        wire::shape::optional(writer, &S_AssociateSubnetCidrBlockResult, 1, self.subnet_id.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AssociateSubnetCidrBlockResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -3227,6 +3408,82 @@ impl wire::Shape for CreateDhcpOptionsResult {
 }
 
 impl std::fmt::Debug for CreateDhcpOptionsResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CreateEgressOnlyInternetGatewayRequest: wire::Schema = wire::Schema::plain("CreateEgressOnlyInternetGatewayRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ClientToken", "ClientToken", "ClientToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("VpcId", "VpcId", "VpcId", true, &wire::schema::STRING),
+    wire::schema::Member::new("TagSpecifications", "TagSpecification", "TagSpecification", false, &S_TagSpecificationList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateEgressOnlyInternetGatewayRequest {
+    pub client_token: Option<String>,
+    pub dry_run: Option<bool>,
+    pub vpc_id: String,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+}
+
+impl wire::Shape for CreateEgressOnlyInternetGatewayRequest {
+    const SCHEMA: &'static wire::Schema = &S_CreateEgressOnlyInternetGatewayRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.client_token = Some(wire::shape::Datum::from_value(value)),
+            1 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            2 => self.vpc_id = wire::shape::Datum::from_value(value),
+            3 => self.tag_specifications = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CreateEgressOnlyInternetGatewayRequest, 0, self.client_token.as_ref());
+        wire::shape::optional(writer, &S_CreateEgressOnlyInternetGatewayRequest, 1, self.dry_run.as_ref());
+        wire::shape::required(writer, &S_CreateEgressOnlyInternetGatewayRequest, 2, &self.vpc_id);
+        wire::shape::optional(writer, &S_CreateEgressOnlyInternetGatewayRequest, 3, self.tag_specifications.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateEgressOnlyInternetGatewayRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CreateEgressOnlyInternetGatewayResult: wire::Schema = wire::Schema::plain("CreateEgressOnlyInternetGatewayResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ClientToken", "ClientToken", "clientToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("EgressOnlyInternetGateway", "EgressOnlyInternetGateway", "egressOnlyInternetGateway", false, &S_EgressOnlyInternetGateway),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateEgressOnlyInternetGatewayResult {
+    pub client_token: Option<String>,
+    pub egress_only_internet_gateway: Option<EgressOnlyInternetGateway>,
+}
+
+impl wire::Shape for CreateEgressOnlyInternetGatewayResult {
+    const SCHEMA: &'static wire::Schema = &S_CreateEgressOnlyInternetGatewayResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.client_token = Some(wire::shape::Datum::from_value(value)),
+            1 => self.egress_only_internet_gateway = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CreateEgressOnlyInternetGatewayResult, 0, self.client_token.as_ref());
+        wire::shape::optional(writer, &S_CreateEgressOnlyInternetGatewayResult, 1, self.egress_only_internet_gateway.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateEgressOnlyInternetGatewayResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -4812,6 +5069,70 @@ impl std::fmt::Debug for DeleteDhcpOptionsRequest {
     }
 }
 
+static S_DeleteEgressOnlyInternetGatewayRequest: wire::Schema = wire::Schema::plain("DeleteEgressOnlyInternetGatewayRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("EgressOnlyInternetGatewayId", "EgressOnlyInternetGatewayId", "EgressOnlyInternetGatewayId", true, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteEgressOnlyInternetGatewayRequest {
+    pub dry_run: Option<bool>,
+    pub egress_only_internet_gateway_id: String,
+}
+
+impl wire::Shape for DeleteEgressOnlyInternetGatewayRequest {
+    const SCHEMA: &'static wire::Schema = &S_DeleteEgressOnlyInternetGatewayRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.egress_only_internet_gateway_id = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeleteEgressOnlyInternetGatewayRequest, 0, self.dry_run.as_ref());
+        wire::shape::required(writer, &S_DeleteEgressOnlyInternetGatewayRequest, 1, &self.egress_only_internet_gateway_id);
+    }
+}
+
+impl std::fmt::Debug for DeleteEgressOnlyInternetGatewayRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteEgressOnlyInternetGatewayResult: wire::Schema = wire::Schema::plain("DeleteEgressOnlyInternetGatewayResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ReturnCode", "ReturnCode", "returnCode", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteEgressOnlyInternetGatewayResult {
+    pub return_code: Option<bool>,
+}
+
+impl wire::Shape for DeleteEgressOnlyInternetGatewayResult {
+    const SCHEMA: &'static wire::Schema = &S_DeleteEgressOnlyInternetGatewayResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.return_code = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeleteEgressOnlyInternetGatewayResult, 0, self.return_code.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DeleteEgressOnlyInternetGatewayResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_DeleteFlowLogsRequest: wire::Schema = wire::Schema::plain("DeleteFlowLogsRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
     wire::schema::Member::new("FlowLogIds", "FlowLogId", "FlowLogId", true, &S_FlowLogIdList),
@@ -6030,6 +6351,87 @@ impl wire::Shape for DescribeDhcpOptionsResult {
 }
 
 impl std::fmt::Debug for DescribeDhcpOptionsResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeEgressOnlyInternetGatewaysMaxResults: wire::Schema = wire::Schema::new("DescribeEgressOnlyInternetGatewaysMaxResults", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(5.0), max: Some(255.0), pattern: None, values: &[], sensitive: false });
+static S_DescribeEgressOnlyInternetGatewaysRequest: wire::Schema = wire::Schema::plain("DescribeEgressOnlyInternetGatewaysRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("EgressOnlyInternetGatewayIds", "EgressOnlyInternetGatewayId", "EgressOnlyInternetGatewayId", false, &S_EgressOnlyInternetGatewayIdList),
+    wire::schema::Member::new("MaxResults", "MaxResults", "MaxResults", false, &S_DescribeEgressOnlyInternetGatewaysMaxResults),
+    wire::schema::Member::new("NextToken", "NextToken", "NextToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("Filters", "Filter", "Filter", false, &S_FilterList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeEgressOnlyInternetGatewaysRequest {
+    pub dry_run: Option<bool>,
+    pub egress_only_internet_gateway_ids: Option<Vec<String>>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub filters: Option<Vec<Filter>>,
+}
+
+impl wire::Shape for DescribeEgressOnlyInternetGatewaysRequest {
+    const SCHEMA: &'static wire::Schema = &S_DescribeEgressOnlyInternetGatewaysRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.egress_only_internet_gateway_ids = Some(wire::shape::Datum::from_value(value)),
+            2 => self.max_results = Some(wire::shape::Datum::from_value(value)),
+            3 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            4 => self.filters = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeEgressOnlyInternetGatewaysRequest, 0, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_DescribeEgressOnlyInternetGatewaysRequest, 1, self.egress_only_internet_gateway_ids.as_ref());
+        wire::shape::optional(writer, &S_DescribeEgressOnlyInternetGatewaysRequest, 2, self.max_results.as_ref());
+        wire::shape::optional(writer, &S_DescribeEgressOnlyInternetGatewaysRequest, 3, self.next_token.as_ref());
+        wire::shape::optional(writer, &S_DescribeEgressOnlyInternetGatewaysRequest, 4, self.filters.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeEgressOnlyInternetGatewaysRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeEgressOnlyInternetGatewaysResult: wire::Schema = wire::Schema::plain("DescribeEgressOnlyInternetGatewaysResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("EgressOnlyInternetGateways", "EgressOnlyInternetGatewaySet", "egressOnlyInternetGatewaySet", false, &S_EgressOnlyInternetGatewayList),
+    wire::schema::Member::new("NextToken", "NextToken", "nextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeEgressOnlyInternetGatewaysResult {
+    pub egress_only_internet_gateways: Option<Vec<EgressOnlyInternetGateway>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeEgressOnlyInternetGatewaysResult {
+    const SCHEMA: &'static wire::Schema = &S_DescribeEgressOnlyInternetGatewaysResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.egress_only_internet_gateways = Some(wire::shape::Datum::from_value(value)),
+            1 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeEgressOnlyInternetGatewaysResult, 0, self.egress_only_internet_gateways.as_ref());
+        wire::shape::optional(writer, &S_DescribeEgressOnlyInternetGatewaysResult, 1, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeEgressOnlyInternetGatewaysResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -8158,6 +8560,70 @@ impl std::fmt::Debug for DisassociateRouteTableRequest {
     }
 }
 
+static S_DisassociateSubnetCidrBlockRequest: wire::Schema = wire::Schema::plain("DisassociateSubnetCidrBlockRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AssociationId", "AssociationId", "associationId", true, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DisassociateSubnetCidrBlockRequest {
+    pub association_id: String,
+}
+
+impl wire::Shape for DisassociateSubnetCidrBlockRequest {
+    const SCHEMA: &'static wire::Schema = &S_DisassociateSubnetCidrBlockRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.association_id = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_DisassociateSubnetCidrBlockRequest, 0, &self.association_id);
+    }
+}
+
+impl std::fmt::Debug for DisassociateSubnetCidrBlockRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DisassociateSubnetCidrBlockResult: wire::Schema = wire::Schema::plain("DisassociateSubnetCidrBlockResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Ipv6CidrBlockAssociation", "Ipv6CidrBlockAssociation", "ipv6CidrBlockAssociation", false, &S_SubnetIpv6CidrBlockAssociation),
+    wire::schema::Member::new("SubnetId", "SubnetId", "subnetId", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DisassociateSubnetCidrBlockResult {
+    pub ipv6_cidr_block_association: Option<SubnetIpv6CidrBlockAssociation>,
+    pub subnet_id: Option<String>,
+}
+
+impl wire::Shape for DisassociateSubnetCidrBlockResult {
+    const SCHEMA: &'static wire::Schema = &S_DisassociateSubnetCidrBlockResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ipv6_cidr_block_association = Some(wire::shape::Datum::from_value(value)),
+            1 => self.subnet_id = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DisassociateSubnetCidrBlockResult, 0, self.ipv6_cidr_block_association.as_ref());
+        wire::shape::optional(writer, &S_DisassociateSubnetCidrBlockResult, 1, self.subnet_id.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DisassociateSubnetCidrBlockResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_DisassociateVpcCidrBlockRequest: wire::Schema = wire::Schema::plain("DisassociateVpcCidrBlockRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("AssociationId", "AssociationId", "associationId", true, &wire::schema::STRING),
 ]));
@@ -8348,6 +8814,46 @@ impl std::fmt::Debug for DnsOptionsSpecification {
 
 static S_DnsRecordIpType: wire::Schema = wire::Schema::new("DnsRecordIpType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ipv4", "dualstack", "ipv6", "service-defined"], sensitive: false });
 static S_DomainType: wire::Schema = wire::Schema::new("DomainType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["vpc", "standard"], sensitive: false });
+static S_EgressOnlyInternetGateway: wire::Schema = wire::Schema::plain("EgressOnlyInternetGateway", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Attachments", "AttachmentSet", "attachmentSet", false, &S_InternetGatewayAttachmentList),
+    wire::schema::Member::new("EgressOnlyInternetGatewayId", "EgressOnlyInternetGatewayId", "egressOnlyInternetGatewayId", false, &wire::schema::STRING),
+    wire::schema::Member::new("Tags", "TagSet", "tagSet", false, &S_TagList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct EgressOnlyInternetGateway {
+    pub attachments: Option<Vec<InternetGatewayAttachment>>,
+    pub egress_only_internet_gateway_id: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl wire::Shape for EgressOnlyInternetGateway {
+    const SCHEMA: &'static wire::Schema = &S_EgressOnlyInternetGateway;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.attachments = Some(wire::shape::Datum::from_value(value)),
+            1 => self.egress_only_internet_gateway_id = Some(wire::shape::Datum::from_value(value)),
+            2 => self.tags = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_EgressOnlyInternetGateway, 0, self.attachments.as_ref());
+        wire::shape::optional(writer, &S_EgressOnlyInternetGateway, 1, self.egress_only_internet_gateway_id.as_ref());
+        wire::shape::optional(writer, &S_EgressOnlyInternetGateway, 2, self.tags.as_ref());
+    }
+}
+
+impl std::fmt::Debug for EgressOnlyInternetGateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_EgressOnlyInternetGatewayIdList: wire::Schema = wire::Schema::plain("EgressOnlyInternetGatewayIdList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
+static S_EgressOnlyInternetGatewayList: wire::Schema = wire::Schema::plain("EgressOnlyInternetGatewayList", wire::schema::Kind::List(wire::schema::List { member: &S_EgressOnlyInternetGateway, item: "item", flattened: false }));
 static S_EnaSrdSpecification: wire::Schema = wire::Schema::plain("EnaSrdSpecification", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("EnaSrdEnabled", "EnaSrdEnabled", "EnaSrdEnabled", false, &wire::schema::BOOLEAN),
     wire::schema::Member::new("EnaSrdUdpSpecification", "EnaSrdUdpSpecification", "EnaSrdUdpSpecification", false, &S_EnaSrdUdpSpecification),
@@ -9532,6 +10038,7 @@ impl std::fmt::Debug for Ipv4PrefixSpecificationRequest {
 
 static S_Ipv4PrefixesList: wire::Schema = wire::Schema::plain("Ipv4PrefixesList", wire::schema::Kind::List(wire::schema::List { member: &S_Ipv4PrefixSpecification, item: "item", flattened: false }));
 static S_Ipv6AddressAttribute: wire::Schema = wire::Schema::new("Ipv6AddressAttribute", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["public", "private"], sensitive: false });
+static S_Ipv6AddressList: wire::Schema = wire::Schema::plain("Ipv6AddressList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_Ipv6CidrBlock: wire::Schema = wire::Schema::plain("Ipv6CidrBlock", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Ipv6CidrBlock", "Ipv6CidrBlock", "ipv6CidrBlock", false, &wire::schema::STRING),
 ]));
@@ -14791,6 +15298,82 @@ impl wire::Shape for TransitGatewayRouteTableRoute {
 }
 
 impl std::fmt::Debug for TransitGatewayRouteTableRoute {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_UnassignIpv6AddressesRequest: wire::Schema = wire::Schema::plain("UnassignIpv6AddressesRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Ipv6Prefixes", "Ipv6Prefix", "Ipv6Prefix", false, &S_IpPrefixList),
+    wire::schema::Member::new("NetworkInterfaceId", "NetworkInterfaceId", "networkInterfaceId", true, &wire::schema::STRING),
+    wire::schema::Member::new("Ipv6Addresses", "Ipv6Addresses", "ipv6Addresses", false, &S_Ipv6AddressList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UnassignIpv6AddressesRequest {
+    pub ipv6_prefixes: Option<Vec<String>>,
+    pub network_interface_id: String,
+    pub ipv6_addresses: Option<Vec<String>>,
+}
+
+impl wire::Shape for UnassignIpv6AddressesRequest {
+    const SCHEMA: &'static wire::Schema = &S_UnassignIpv6AddressesRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ipv6_prefixes = Some(wire::shape::Datum::from_value(value)),
+            1 => self.network_interface_id = wire::shape::Datum::from_value(value),
+            2 => self.ipv6_addresses = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_UnassignIpv6AddressesRequest, 0, self.ipv6_prefixes.as_ref());
+        wire::shape::required(writer, &S_UnassignIpv6AddressesRequest, 1, &self.network_interface_id);
+        wire::shape::optional(writer, &S_UnassignIpv6AddressesRequest, 2, self.ipv6_addresses.as_ref());
+    }
+}
+
+impl std::fmt::Debug for UnassignIpv6AddressesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_UnassignIpv6AddressesResult: wire::Schema = wire::Schema::plain("UnassignIpv6AddressesResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("NetworkInterfaceId", "NetworkInterfaceId", "networkInterfaceId", false, &wire::schema::STRING),
+    wire::schema::Member::new("UnassignedIpv6Addresses", "UnassignedIpv6Addresses", "unassignedIpv6Addresses", false, &S_Ipv6AddressList),
+    wire::schema::Member::new("UnassignedIpv6Prefixes", "UnassignedIpv6PrefixSet", "unassignedIpv6PrefixSet", false, &S_IpPrefixList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UnassignIpv6AddressesResult {
+    pub network_interface_id: Option<String>,
+    pub unassigned_ipv6_addresses: Option<Vec<String>>,
+    pub unassigned_ipv6_prefixes: Option<Vec<String>>,
+}
+
+impl wire::Shape for UnassignIpv6AddressesResult {
+    const SCHEMA: &'static wire::Schema = &S_UnassignIpv6AddressesResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.network_interface_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.unassigned_ipv6_addresses = Some(wire::shape::Datum::from_value(value)),
+            2 => self.unassigned_ipv6_prefixes = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_UnassignIpv6AddressesResult, 0, self.network_interface_id.as_ref());
+        wire::shape::optional(writer, &S_UnassignIpv6AddressesResult, 1, self.unassigned_ipv6_addresses.as_ref());
+        wire::shape::optional(writer, &S_UnassignIpv6AddressesResult, 2, self.unassigned_ipv6_prefixes.as_ref());
+    }
+}
+
+impl std::fmt::Debug for UnassignIpv6AddressesResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }

@@ -131,7 +131,7 @@ fn unwatched() -> impl Strategy<Value = NetworkState> {
     (groups, acls, tables, interfaces, any::<bool>(), any::<bool>()).prop_map(
         |(groups, acls, tables, interfaces, gateway, nats)| {
             let pool: Ipv4Net = "198.18.0.0/20".parse().unwrap();
-            let mut state = NetworkState::new(Ground { instance: "0123abcd".to_owned(), pool });
+            let mut state = NetworkState::new(Ground { instance: "0123abcd".to_owned(), pool, ipv6: true });
             state.vpcs.push(Vpc { id: vpc(1), cidrs: vec!["10.0.0.0/16".parse().unwrap()], dns_support: true });
             state.prefix_lists.insert("pl-1".to_owned(), vec!["10.0.1.0/24".parse().unwrap()]);
             for n in 1..4 {

@@ -27,7 +27,7 @@ fn everything() -> AclEntry {
 
 /// VPCs 10.1.0.0/16 and 10.2.0.0/16, peered, with an interface each that is open to all; each has an internet gateway.
 fn peered() -> NetworkState {
-    let ground = Ground { instance: "00000000".to_owned(), pool: "198.18.0.0/20".parse().unwrap() };
+    let ground = Ground { instance: "00000000".to_owned(), pool: "198.18.0.0/20".parse().unwrap(), ipv6: true };
     let mut state = NetworkState::new(ground);
     let anyone = || GroupRule { traffic: Traffic::All, peer: Peer::Cidr("0.0.0.0/0".parse().unwrap()) };
     let connection = id(VpcPeeringConnectionId::parse, "pcx-", 1);

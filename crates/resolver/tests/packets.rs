@@ -104,6 +104,7 @@ impl Lab {
                     cidr: "10.0.0.0/16".parse().unwrap(),
                     cidr_association: VpcCidrAssociationId::generate(),
                     secondary: Vec::new(),
+                    ipv6: Vec::new(),
                     instance_tenancy: "default".to_owned(),
                     is_default: false,
                     dns_support: true,
@@ -156,9 +157,12 @@ impl Lab {
                     cidr: "10.0.1.0/24".parse().unwrap(),
                     zone: "us-east-1a".to_owned(),
                     default_for_zone: false,
+                    ipv6: None,
+                    assign_ipv6_on_creation: false,
                     map_public_ip_on_launch: false,
                     hostname_type: "ip-name".to_owned(),
                     resource_name_dns_a_record: false,
+                    resource_name_dns_aaaa_record: false,
                     network_acl: acl,
                     network_acl_association: NetworkAclAssociationId::generate(),
                     tags: Tags::new(),
@@ -179,6 +183,7 @@ impl Lab {
             attach: Some(("amazon-ecs".to_owned(), Some("task".to_owned()))),
             private_ip: Some(Ipv4Addr::new(10, 0, 1, 10)),
             public_ip: false,
+            ipv6: vpc::intent::Ipv6Addresses::AsSubnetSays,
             tags: Tags::new(),
         };
         let pool = PublicPool::new(self.fabric.ground());
@@ -237,6 +242,7 @@ impl Lab {
             attach: None,
             private_ip: None,
             public_ip: false,
+            ipv6: vpc::intent::Ipv6Addresses::AsSubnetSays,
             tags: Tags::new(),
         };
         self.write(|tx| {

@@ -83,6 +83,8 @@ ids! {
     AttachmentId = "eni-attach-";
     /// A set of DHCP options.
     DhcpOptionsId = "dopt-";
+    /// An egress-only internet gateway.
+    EgressOnlyInternetGatewayId = "eigw-";
     /// A network interface.
     EniId = "eni-";
     /// A flow log.
@@ -109,6 +111,8 @@ ids! {
     SecurityGroupId = "sg-";
     /// A security group's rule.
     SecurityGroupRuleId = "sgr-";
+    /// A subnet's IPv6 block.
+    SubnetCidrAssociationId = "subnet-cidr-assoc-";
     /// A subnet.
     SubnetId = "subnet-";
     /// A VPC's further CIDR block.

@@ -302,7 +302,7 @@ pub fn network_state(view: &View, ground: &Ground) -> NetworkState {
         // Of two routes to one block, that to the block itself goes before that to a list which has it.
         let routes = to_blocks.into_iter().chain(to_lists).map(|route| netplan::RouteEntry {
             destination: match &route.destination {
-                Ok(block) => netplan::Destination::Cidr((*block).into()),
+                Ok(block) => netplan::Destination::Cidr(*block),
                 Err(list) => netplan::Destination::PrefixList(list.clone()),
             },
             target: target(view, scope, table, &route.target),
@@ -381,6 +381,7 @@ fn target(view: &View, scope: &Scope, table: &RouteTable, target: &Target) -> ne
     }
     match target {
         Target::InternetGateway(id) => netplan::RouteTarget::InternetGateway(id.clone()),
+        Target::EgressOnlyInternetGateway(_) => netplan::RouteTarget::Blackhole,
         Target::NatGateway(id) => netplan::RouteTarget::NatGateway(id.clone()),
         Target::NetworkInterface(id) => netplan::RouteTarget::NetworkInterface(id.clone()),
         Target::Endpoint(id) => netplan::RouteTarget::GatewayEndpoint(id.clone()),

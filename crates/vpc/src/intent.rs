@@ -7,7 +7,7 @@ use crate::rows::{
 use crate::texts;
 use ipnet::Ipv4Net;
 use std::collections::HashSet;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use store::{Tx, View};
 use types::id::{AttachmentId, EniId, SecurityGroupId, SubnetId};
@@ -39,8 +39,21 @@ pub struct NewInterface {
     pub private_ip: Option<Ipv4Addr>,
     /// A public address out of the pool, whatever the subnet's own setting.
     pub public_ip: bool,
+    /// Its IPv6 addresses.
+    pub ipv6: Ipv6Addresses,
     /// Its tags.
     pub tags: Tags,
+}
+
+/// The IPv6 addresses that an interface is to get.
+#[derive(Debug, Clone)]
+pub enum Ipv6Addresses {
+    /// One, if its subnet has them and gives one to every new interface.
+    AsSubnetSays,
+    /// So many of the lowest free ones.
+    Count(usize),
+    /// These.
+    Chosen(Vec<Ipv6Addr>),
 }
 
 /// Where public addresses come from: the pool's assignable addresses.
@@ -92,6 +105,7 @@ pub fn create_interface(
         description: new.description,
         kind: new.kind,
         private_ips: vec![private_ip],
+        ipv6: Vec::new(),
         auto_public_ip,
         groups,
         source_dest_check: new.kind != InterfaceType::NatGateway,
@@ -101,7 +115,13 @@ pub fn create_interface(
         created: now,
         tags: new.tags,
     };
-    Ok(tx.put(scope, interface))
+    let interface = tx.put(scope, interface);
+    let wanted = match new.ipv6 {
+        Ipv6Addresses::AsSubnetSays => Ipv6Addresses::Count(subnet.assign_ipv6_on_creation.into()),
+        wanted => wanted,
+    };
+    assign_ipv6(tx, scope, &interface.id, wanted)?;
+    tx.get(scope, interface.id.as_str()).ok_or_else(|| texts::interface_not_found(interface.id.as_str()))
 }
 
 /// Deletes an interface, and frees the elastic address that is associated with it. Nothing happens if it is gone.
@@ -185,6 +205,46 @@ pub fn unassign_private_ips(tx: &mut Tx, scope: &Scope, id: &EniId, ips: &[Ipv4A
     tx.update::<NetworkInterface>(scope, id.as_str(), |row| row.private_ips.retain(|ip| !ips.contains(ip)));
 }
 
+/// Gives an interface IPv6 addresses, and returns them.
+pub fn assign_ipv6(tx: &mut Tx, scope: &Scope, id: &EniId, wanted: Ipv6Addresses) -> Result<Vec<Ipv6Addr>, ApiError> {
+    let interface =
+        tx.get::<NetworkInterface>(scope, id.as_str()).ok_or_else(|| texts::interface_not_found(id.as_str()))?;
+    let subnet = tx
+        .get::<Subnet>(scope, interface.subnet.as_str())
+        .ok_or_else(|| texts::subnet_not_found(interface.subnet.as_str()))?;
+    let used: HashSet<Ipv6Addr> = tx
+        .by_index(&NetworkInterface::BY_SUBNET, scope, subnet.id.as_str())
+        .flat_map(|interface| interface.ipv6.iter().copied())
+        .collect();
+    let room = MAX_PRIVATE_IPS.saturating_sub(interface.ipv6.len());
+    let assigned: Vec<Ipv6Addr> = match wanted {
+        Ipv6Addresses::AsSubnetSays | Ipv6Addresses::Count(0) => return Ok(Vec::new()),
+        _ if subnet.ipv6.is_none() => return Err(texts::subnet_without_ipv6(subnet.id.as_str())),
+        Ipv6Addresses::Count(count) if count > room => return Err(texts::too_many_ipv6()),
+        Ipv6Addresses::Chosen(ips) if ips.len() > room => return Err(texts::too_many_ipv6()),
+        Ipv6Addresses::Count(count) => subnet.usable_ipv6().filter(|ip| !used.contains(ip)).take(count).collect(),
+        Ipv6Addresses::Chosen(ips) => {
+            let mut seen = used;
+            for ip in &ips {
+                if !subnet.may_have_ipv6(*ip) {
+                    return Err(texts::not_in_subnet(ip));
+                }
+                if !seen.insert(*ip) {
+                    return Err(texts::address_in_use(ip));
+                }
+            }
+            ips
+        }
+    };
+    tx.update::<NetworkInterface>(scope, id.as_str(), |row| row.ipv6.extend(&assigned));
+    Ok(assigned)
+}
+
+/// Takes IPv6 addresses from an interface.
+pub fn unassign_ipv6(tx: &mut Tx, scope: &Scope, id: &EniId, ips: &[Ipv6Addr]) {
+    tx.update::<NetworkInterface>(scope, id.as_str(), |row| row.ipv6.retain(|ip| !ips.contains(ip)));
+}
+
 /// The groups asked for, or the VPC's default one; all must be of the subnet's VPC.
 pub(crate) fn groups(
     view: &View,
@@ -223,13 +283,8 @@ fn free_private_ip(
             let free = subnet.usable().find(|ip| !used.contains(ip));
             free.ok_or_else(texts::no_free_address)
         }
-        Some(ip) if !subnet.cidr.contains(&ip) || !is_usable(&subnet.cidr, ip) => Err(ApiError::new(
-            "InvalidParameterValue",
-            format!("Address {ip} does not fall within the subnet's address range"),
-        )),
-        Some(ip) if used.contains(&ip) => {
-            Err(ApiError::new("InvalidIPAddress.InUse", format!("Address {ip} is in use.")))
-        }
+        Some(ip) if !subnet.cidr.contains(&ip) || !is_usable(&subnet.cidr, ip) => Err(texts::not_in_subnet(ip)),
+        Some(ip) if used.contains(&ip) => Err(texts::address_in_use(ip)),
         Some(ip) => Ok(ip),
     }
 }

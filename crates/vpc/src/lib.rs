@@ -23,6 +23,7 @@ pub fn tables() -> Vec<TableDef> {
         TableDef::of::<rows::Subnet>(),
         TableDef::of::<rows::RouteTable>(),
         TableDef::of::<rows::InternetGateway>(),
+        TableDef::of::<rows::EgressOnlyInternetGateway>(),
         TableDef::of::<rows::NatGateway>(),
         TableDef::of::<rows::Address>(),
         TableDef::of::<rows::SecurityGroup>(),

@@ -5,7 +5,7 @@ use crate::rows::{
     Address, DhcpOptions, InterfaceState, ManagedPrefixList, NetworkInterface, PeeredGroup, PeeringState, RouteTable,
     SecurityGroup, Subnet, Vpc, VpcEndpoint, VpcPeeringConnection,
 };
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use store::View;
 use types::id::{SubnetId, VpcId};
@@ -51,8 +51,14 @@ pub fn interface(view: &View, scope: &Scope, id: &str) -> Option<Arc<NetworkInte
     view.get(scope, id)
 }
 
-/// The interface that has a private address in a VPC.
-pub fn interface_by_ip(view: &View, scope: &Scope, vpc: &VpcId, ip: Ipv4Addr) -> Option<Arc<NetworkInterface>> {
+/// The interface that has an address, private or IPv6, in a VPC.
+pub fn interface_by_ip(
+    view: &View,
+    scope: &Scope,
+    vpc: &VpcId,
+    ip: impl Into<IpAddr>,
+) -> Option<Arc<NetworkInterface>> {
+    let ip = ip.into();
     view.by_index(&NetworkInterface::BY_PRIVATE_IP, scope, &format!("{vpc}/{ip}")).next().cloned()
 }
 

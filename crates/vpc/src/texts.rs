@@ -16,10 +16,12 @@ macro_rules! not_found {
 
 not_found! {
     vpc_block_not_found(id) = "InvalidVpcCidrBlockAssociationID.NotFound", "The vpc CIDR block association ID '{id}' does not exist";
+    subnet_block_not_found(id) = "InvalidSubnetCidrBlockAssociationID.NotFound", "The subnet CIDR block association ID '{id}' does not exist";
     vpc_not_found(id) = "InvalidVpcID.NotFound", "The vpc ID '{id}' does not exist";
     subnet_not_found(id) = "InvalidSubnetID.NotFound", "The subnet ID '{id}' does not exist";
     route_table_not_found(id) = "InvalidRouteTableID.NotFound", "The routeTable ID '{id}' does not exist";
     internet_gateway_not_found(id) = "InvalidInternetGatewayID.NotFound", "The internetGateway ID '{id}' does not exist";
+    egress_only_gateway_not_found(id) = "InvalidGatewayID.NotFound", "The eigw ID '{id}' does not exist";
     nat_gateway_not_found(id) = "NatGatewayNotFound", "The Nat Gateway {id} was not found";
     allocation_not_found(id) = "InvalidAllocationID.NotFound", "The allocation ID '{id}' does not exist";
     address_not_found(id) = "InvalidAddress.NotFound", "Address '{id}' not found.";
@@ -143,6 +145,47 @@ pub(crate) fn bad_cidr(value: &str) -> ApiError {
     invalid_value(value, "cidrBlock", "This is not a valid CIDR block.")
 }
 
+/// An IPv6 block that is no CIDR, or whose size a subnet may not have.
+pub(crate) fn bad_ipv6_cidr(value: &str) -> ApiError {
+    ApiError::new("InvalidParameterValue", format!("invalid value for parameter ipv6-cidr-block: {value}"))
+}
+
+/// An attribute that a subnet without an IPv6 block cannot have.
+pub(crate) fn subnet_needs_ipv6(attribute: &str, subnet: &str) -> ApiError {
+    ApiError::new(
+        "InvalidParameterValue",
+        format!(
+            "Invalid value 'true' for {attribute}. Cannot set {attribute} to true unless the subnet ({subnet}) has an IPv6 CIDR block associated with it."
+        ),
+    )
+}
+
+/// A subnet's IPv6 block that is still needed.
+pub(crate) fn subnet_block_in_use(association: &str, why: &str) -> ApiError {
+    ApiError::new(
+        "InvalidCidrBlock.InUse",
+        format!("The subnet IPv6 CIDR block with association ID {association} may not be disassociated, {why}"),
+    )
+}
+
+/// An interface that is to have IPv6 addresses in a subnet without any.
+pub(crate) fn subnet_without_ipv6(subnet: &str) -> ApiError {
+    ApiError::new("InvalidParameterValue", format!("The subnet '{subnet}' has no IPv6 CIDR block associated with it."))
+}
+
+/// More IPv6 addresses than an interface may have.
+pub(crate) fn too_many_ipv6() -> ApiError {
+    ApiError::new("Ipv6AddressLimitExceeded", "Number of IPv6 addresses will exceed limit.")
+}
+
+/// A second egress-only gateway of a VPC.
+pub(crate) fn egress_only_gateway_exists(vpc: impl Display, gateway: impl Display) -> ApiError {
+    ApiError::new(
+        "GatewayLimitExceeded",
+        format!("The VPC '{vpc}' already has the egress-only internet gateway '{gateway}'."),
+    )
+}
+
 /// A VPC's size.
 pub(crate) fn vpc_range(value: &str) -> ApiError {
     ApiError::new("InvalidVpc.Range", format!("The CIDR '{value}' is invalid."))
@@ -230,6 +273,16 @@ pub(crate) fn no_free_address() -> ApiError {
         "InsufficientFreeAddressesInSubnet",
         "The specified subnet does not have enough free addresses to satisfy the request.",
     )
+}
+
+/// An address that a subnet's interfaces cannot have.
+pub(crate) fn not_in_subnet(ip: impl Display) -> ApiError {
+    ApiError::new("InvalidParameterValue", format!("Address {ip} does not fall within the subnet's address range"))
+}
+
+/// An address that another interface has.
+pub(crate) fn address_in_use(ip: impl Display) -> ApiError {
+    ApiError::new("InvalidIPAddress.InUse", format!("Address {ip} is in use."))
 }
 
 /// More groups than an interface may have.

@@ -57,6 +57,7 @@ impl Network for RealNetwork {
             attach: Some(("amazon-ecs".to_owned(), Some(request.netns.to_owned()))),
             private_ip: None,
             public_ip: request.public,
+            ipv6: vpc::intent::Ipv6Addresses::AsSubnetSays,
             tags: vpc::rows::Tags::default(),
         };
         let made = vpc::intent::create_interface(tx, scope, &self.pool, request.now, new);

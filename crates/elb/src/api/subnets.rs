@@ -121,6 +121,7 @@ pub(super) fn create_node(
             attach: Some(("amazon-elb".to_owned(), None)),
             private_ip: None,
             public_ip: !row.internal,
+            ipv6: vpc::intent::Ipv6Addresses::Count(0),
             tags: vpc::rows::Tags::new(),
         },
     )?;

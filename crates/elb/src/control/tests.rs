@@ -108,6 +108,7 @@ fn interface() -> NetworkInterface {
         kind: InterfaceType::LoadBalancer,
         mac: [2, 0, 0, 0, 0, 1],
         private_ips: vec!["10.0.1.4".parse().unwrap()],
+        ipv6: Vec::new(),
         auto_public_ip: None,
         groups: vec![],
         source_dest_check: true,

@@ -43,6 +43,7 @@ impl World {
             cidr: "10.0.0.0/16".parse().unwrap(),
             cidr_association: id(VpcCidrAssociationId::parse, "vpc-cidr-assoc-", 1),
             secondary: Vec::new(),
+            ipv6: Vec::new(),
             instance_tenancy: "default".to_owned(),
             is_default: false,
             dns_support: true,
@@ -84,9 +85,12 @@ impl World {
                 cidr: format!("10.0.{n}.0/24").parse().unwrap(),
                 zone: "us-east-1a".to_owned(),
                 default_for_zone: false,
+                ipv6: None,
+                assign_ipv6_on_creation: false,
                 map_public_ip_on_launch: false,
                 hostname_type: "ip-name".to_owned(),
                 resource_name_dns_a_record: false,
+                resource_name_dns_aaaa_record: false,
                 network_acl: acl.clone(),
                 network_acl_association: id(NetworkAclAssociationId::parse, "aclassoc-", n),
                 tags: named(&format!("{name}-subnet")),
@@ -110,7 +114,7 @@ impl World {
 
 /// Where it would stand.
 pub(crate) fn ground() -> Ground {
-    Ground { instance: "0123abcd".to_owned(), pool: "198.18.0.0/20".parse().unwrap() }
+    Ground { instance: "0123abcd".to_owned(), pool: "198.18.0.0/20".parse().unwrap(), ipv6: true }
 }
 
 pub(crate) fn group(n: u8, name: &str, rules: Vec<Rule>) -> SecurityGroup {
@@ -147,6 +151,7 @@ pub(crate) fn interface(n: u8, name: &str) -> NetworkInterface {
         kind: InterfaceType::Interface,
         mac: [2, 0, 0, 0, 0, n],
         private_ips: vec![Ipv4Addr::new(10, 0, n, 10)],
+        ipv6: Vec::new(),
         auto_public_ip: None,
         groups: vec![id(SecurityGroupId::parse, "sg-", n)],
         source_dest_check: true,

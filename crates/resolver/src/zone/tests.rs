@@ -23,7 +23,7 @@ impl World {
     /// A VPC 10.0.0.0/16 with a subnet in each of two zones.
     fn new() -> Self {
         let store = Store::in_memory([vpc::tables(), elb::tables()].concat());
-        let ground = Ground { instance: "0badcafe".to_owned(), pool: "198.18.0.0/20".parse().unwrap() };
+        let ground = Ground { instance: "0badcafe".to_owned(), pool: "198.18.0.0/20".parse().unwrap(), ipv6: true };
         let mut world = Self { store, scope: Scope::default(), ground, vpc: VpcId::generate(), subnets: Vec::new() };
         let id = world.vpc.clone();
         world.subnets = ["10.0.0.0/24", "10.0.1.0/24"].map(|_| SubnetId::generate()).to_vec();
@@ -48,6 +48,7 @@ impl World {
             cidr: cidr.parse().unwrap(),
             cidr_association: VpcCidrAssociationId::generate(),
             secondary: Vec::new(),
+            ipv6: Vec::new(),
             instance_tenancy: "default".to_owned(),
             is_default: false,
             dns_support: true,
@@ -69,9 +70,12 @@ impl World {
             cidr: cidr.parse().unwrap(),
             zone: zone.to_owned(),
             default_for_zone: false,
+            ipv6: None,
+            assign_ipv6_on_creation: false,
             map_public_ip_on_launch: false,
             hostname_type: "ip-name".to_owned(),
             resource_name_dns_a_record: false,
+            resource_name_dns_aaaa_record: false,
             network_acl: NetworkAclId::generate(),
             network_acl_association: NetworkAclAssociationId::generate(),
             tags: Tags::new(),
@@ -89,6 +93,7 @@ impl World {
             attach: None,
             private_ip: None,
             public_ip,
+            ipv6: vpc::intent::Ipv6Addresses::AsSubnetSays,
             tags: Tags::new(),
         };
         let pool = PublicPool::new(&self.ground);

@@ -2,7 +2,7 @@
 
 use super::describe::{self, Kind, Selection, one};
 use super::{Ec2, begin, refuse, tags};
-use crate::intent::{self, NewInterface};
+use crate::intent::{self, Ipv6Addresses, NewInterface};
 use crate::names;
 use crate::query::{self, GATEWAY_SERVICES, INTERFACE_SERVICES};
 use crate::rows::{InterfaceType, Route, RouteTable, SecurityGroup, Subnet, Tags, Target, Vpc, VpcEndpoint};
@@ -61,6 +61,7 @@ fn attach(
             attach: Some(("amazon-aws".to_owned(), Some(format!("{id}-{}", subnet.zone)))),
             private_ip: None,
             public_ip: false,
+            ipv6: Ipv6Addresses::Count(0),
             tags: Tags::new(),
         };
         let interface = intent::create_interface(tx, scope, &service.pool, now, new)?;

@@ -1,7 +1,7 @@
 //! Network interfaces.
 
 use super::describe::{self, Kind, Selection, maybe, one};
-use super::{Ec2, begin, refuse, subnet, tags};
+use super::{Ec2, begin, interface_ipv6, refuse, subnet, tags};
 use crate::intent::{self, NewInterface, Secondary};
 use crate::names;
 use crate::query;
@@ -21,7 +21,7 @@ pub(crate) fn create(
     cx: &mut Context,
     input: ec2::CreateNetworkInterfaceRequest,
 ) -> Result<ec2::CreateNetworkInterfaceResult, ApiError> {
-    refuse(input.ipv6_addresses.is_some() || input.ipv6_address_count.is_some(), "IPv6 addresses of interfaces")?;
+    refuse(input.enable_primary_ipv6 == Some(true), "primary IPv6 addresses")?;
     refuse(
         input.ipv4_prefixes.is_some()
             || input.ipv4_prefix_count.is_some()
@@ -35,6 +35,11 @@ pub(crate) fn create(
         input.private_ip_address.as_deref(),
         input.private_ip_addresses.unwrap_or_default(),
         input.secondary_private_ip_address_count,
+    )?;
+    let listed = input.ipv6_addresses.unwrap_or_default();
+    let ipv6 = interface_ipv6::wanted(
+        listed.into_iter().filter_map(|one| one.ipv6_address).collect(),
+        input.ipv6_address_count,
     )?;
     let tags = tags::at_creation(input.tag_specifications, "network-interface")?;
     begin(cx, input.dry_run)?;
@@ -56,6 +61,7 @@ pub(crate) fn create(
             attach: None,
             private_ip,
             public_ip: false,
+            ipv6,
             tags,
         },
     )?;
@@ -108,7 +114,7 @@ fn row(view: &View, scope: &Scope, id: &str) -> Result<Arc<NetworkInterface>, Ap
 }
 
 /// The interface, which must be its user's to change. A task's interface is, too: its groups can be changed while it runs.
-fn own(view: &View, scope: &Scope, id: &str) -> Result<Arc<NetworkInterface>, ApiError> {
+pub(crate) fn own(view: &View, scope: &Scope, id: &str) -> Result<Arc<NetworkInterface>, ApiError> {
     let interface = row(view, scope, id)?;
     match interface.requester.as_deref() {
         None | Some("amazon-ecs") => Ok(interface),
@@ -179,6 +185,11 @@ fn show(view: &View, scope: &Scope, interface: &NetworkInterface) -> ec2::Networ
         private_dns_name: name(*ip),
         private_ip_address: Some(ip.to_string()),
     });
+    let ipv6 = interface.ipv6.iter().map(|ip| ec2::NetworkInterfaceIpv6Address {
+        ipv6_address: Some(ip.to_string()),
+        is_primary_ipv6: Some(false),
+        ..Default::default()
+    });
     ec2::NetworkInterface {
         network_interface_id: Some(interface.id.to_string()),
         subnet_id: Some(interface.subnet.to_string()),
@@ -195,7 +206,8 @@ fn show(view: &View, scope: &Scope, interface: &NetworkInterface) -> ec2::Networ
         private_ip_address: primary.map(|ip| ip.to_string()),
         private_dns_name: primary.and_then(name),
         private_ip_addresses: Some(private_ips.collect()),
-        ipv6_addresses: Some(Vec::new()),
+        ipv6_addresses: Some(ipv6.collect()),
+        ipv6_address: interface.ipv6.first().map(ToString::to_string),
         association: primary.and_then(|ip| association(view, scope, interface, ip)),
         attachment: shown_attachment(interface),
         groups: shown_groups(view, scope, interface),
@@ -237,6 +249,7 @@ fn filter(view: &View, scope: &Scope, interface: &NetworkInterface, name: &str) 
             .map(|group| group.name.clone())
             .collect(),
         "interface-type" => one(interface.kind.as_str()),
+        "ipv6-addresses.ipv6-address" => interface.ipv6.iter().map(ToString::to_string).collect(),
         "mac-address" => one(interface.mac_text()),
         "network-interface-id" => one(&interface.id),
         "owner-id" => one(&scope.account),
@@ -325,7 +338,7 @@ pub(crate) fn modify_attribute(
     input: ec2::ModifyNetworkInterfaceAttributeRequest,
 ) -> Result<Unit, ApiError> {
     refuse(input.ena_srd_specification.is_some(), "ENA Express")?;
-    refuse(input.enable_primary_ipv6.is_some(), "IPv6 addresses of interfaces")?;
+    refuse(input.enable_primary_ipv6.is_some(), "primary IPv6 addresses")?;
     refuse(input.connection_tracking_specification.is_some(), "connection tracking timeouts")?;
     refuse(input.associate_public_ip_address.is_some(), "public addresses of standing interfaces")?;
     refuse(input.associated_subnet_ids.is_some(), "further subnets of interfaces")?;

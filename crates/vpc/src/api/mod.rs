@@ -3,10 +3,12 @@
 mod address;
 mod describe;
 mod dhcp_options;
+mod egress_only_internet_gateway;
 mod endpoint;
 mod flow_log;
 mod insights;
 mod interface;
+mod interface_ipv6;
 mod internet_gateway;
 mod nat_gateway;
 mod network_acl;
@@ -19,6 +21,7 @@ mod rule;
 mod rule_change;
 mod security_group;
 mod subnet;
+mod subnet_cidr;
 mod tags;
 mod vpc;
 mod vpc_cidr;
@@ -49,7 +52,9 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         associate_address: address::associate,
         associate_dhcp_options: dhcp_options::associate,
         associate_route_table: route_table::associate,
+        assign_ipv6_addresses: interface_ipv6::assign,
         assign_private_ip_addresses: interface::assign_private_ips,
+        associate_subnet_cidr_block: subnet_cidr::associate,
         associate_vpc_cidr_block: vpc_cidr::associate,
         attach_internet_gateway: internet_gateway::attach,
         authorize_security_group_egress: rule::authorize_egress,
@@ -57,6 +62,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         create_default_subnet: subnet::create_default,
         create_default_vpc: vpc::create_default,
         create_dhcp_options: dhcp_options::create,
+        create_egress_only_internet_gateway: egress_only_internet_gateway::create,
         create_flow_logs: flow_log::create,
         create_internet_gateway: internet_gateway::create,
         create_managed_prefix_list: prefix_list::create,
@@ -74,6 +80,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         create_vpc_endpoint: endpoint::create,
         create_vpc_peering_connection: peering::create,
         delete_dhcp_options: dhcp_options::delete,
+        delete_egress_only_internet_gateway: egress_only_internet_gateway::delete,
         delete_flow_logs: flow_log::delete,
         delete_internet_gateway: internet_gateway::delete,
         delete_managed_prefix_list: prefix_list::delete,
@@ -96,6 +103,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         describe_addresses_attribute: address::describe_attribute,
         describe_availability_zones: region::availability_zones,
         describe_dhcp_options: dhcp_options::describe,
+        describe_egress_only_internet_gateways: egress_only_internet_gateway::describe,
         describe_flow_logs: flow_log::describe,
         describe_internet_gateways: internet_gateway::describe,
         describe_managed_prefix_lists: prefix_list::describe,
@@ -122,6 +130,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         detach_internet_gateway: internet_gateway::detach,
         disassociate_address: address::disassociate,
         disassociate_route_table: route_table::disassociate,
+        disassociate_subnet_cidr_block: subnet_cidr::disassociate,
         disassociate_vpc_cidr_block: vpc_cidr::disassociate,
         get_managed_prefix_list_associations: prefix_list::associations,
         get_managed_prefix_list_entries: prefix_list::entries,
@@ -145,6 +154,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         revoke_security_group_egress: rule::revoke_egress,
         revoke_security_group_ingress: rule::revoke_ingress,
         start_network_insights_analysis: insights::start,
+        unassign_ipv6_addresses: interface_ipv6::unassign,
         unassign_private_ip_addresses: interface::unassign_private_ips,
         update_security_group_rule_descriptions_egress: rule_change::describe_egress,
         update_security_group_rule_descriptions_ingress: rule_change::describe_ingress,

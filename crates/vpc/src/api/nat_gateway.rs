@@ -2,7 +2,7 @@
 
 use super::describe::{self, Kind, Selection, maybe, one};
 use super::{Ec2, begin, refuse, tags};
-use crate::intent::{self, NewInterface};
+use crate::intent::{self, Ipv6Addresses, NewInterface};
 use crate::rows::{Address, InterfaceType, InternetGateway, NatGateway, NatGatewayState, Subnet, Tags};
 use crate::texts;
 use gateway::Context;
@@ -55,6 +55,7 @@ pub(crate) fn create(
             attach: Some(("amazon-aws".to_owned(), None)),
             private_ip,
             public_ip: false,
+            ipv6: Ipv6Addresses::Count(0),
             tags: Tags::new(),
         },
     )?;

@@ -1,7 +1,7 @@
 //! Network ACLs, their entries, and which subnet has which.
 
 use super::describe::{self, Kind, Selection, one};
-use super::{Ec2, begin, tags};
+use super::{Ec2, begin, tags, vpc};
 use crate::rows::{AclEntry, AclTraffic, NetworkAcl, Subnet, Vpc};
 use crate::texts;
 use gateway::Context;
@@ -12,8 +12,9 @@ use types::id::{NetworkAclAssociationId, NetworkAclId};
 use types::{ApiError, Scope};
 use wire::Unit;
 
-/// The number that the API shows for the final `*` entry.
+/// The number that the API shows for the final `*` entry, and that for the one of IPv6.
 const LAST: i32 = 32767;
+const LAST_IPV6: i32 = 32768;
 /// How many entries an ACL may have in one direction. Source: VPC user guide, "Amazon VPC quotas".
 const MAX_ENTRIES: usize = 20;
 
@@ -45,23 +46,20 @@ fn show(view: &View, scope: &Scope, acl: &NetworkAcl) -> ec2::NetworkAcl {
         owner_id: Some(scope.account.to_string()),
         is_default: Some(acl.is_default),
         associations: Some(associations.collect()),
-        entries: Some(entries(acl).iter().map(show_entry).collect()),
+        entries: Some(entries(view, scope, acl).iter().map(show_entry).collect()),
         tags: tags::shown(&acl.tags),
     }
 }
 
-/// The entries in order of direction and number, with the final ones.
-fn entries(acl: &NetworkAcl) -> Vec<AclEntry> {
+/// The entries in order of direction and number, with the final ones: one for IPv6 where the VPC has it.
+fn entries(view: &View, scope: &Scope, acl: &NetworkAcl) -> Vec<AclEntry> {
     let mut entries = acl.entries.clone();
+    let ipv6 = view.get::<Vpc>(scope, acl.vpc.as_str()).is_some_and(|vpc| !vpc.ipv6.is_empty());
     for egress in [true, false] {
-        entries.push(AclEntry {
-            number: LAST,
-            egress,
-            allow: false,
-            protocol: "-1".to_owned(),
-            traffic: AclTraffic::All,
-            cidr: "0.0.0.0/0".to_owned(),
-        });
+        entries.push(AclEntry { allow: false, ..vpc::allow_all(LAST, egress, vpc::EVERYWHERE) });
+        if ipv6 {
+            entries.push(AclEntry { allow: false, ..vpc::allow_all(LAST_IPV6, egress, vpc::EVERYWHERE_IPV6) });
+        }
     }
     entries.sort_by_key(|entry| (!entry.egress, entry.number));
     entries
@@ -91,19 +89,25 @@ fn show_entry(entry: &AclEntry) -> ec2::NetworkAclEntry {
 const KIND: Kind<NetworkAcl> = Kind { not_found: texts::network_acl_not_found, tags: |_, acl| &acl.tags, filter };
 
 fn filter(view: &View, scope: &Scope, acl: &NetworkAcl, name: &str) -> Option<Vec<String>> {
+    let entries = || entries(view, scope, acl);
+    let cidrs = |ipv6: bool| {
+        let of_family = entries().into_iter().filter(move |entry| entry.cidr.contains(':') == ipv6);
+        of_family.map(|entry| entry.cidr).collect()
+    };
     let subnets = || view.by_index(&Subnet::BY_NETWORK_ACL, scope, acl.id.as_str());
     Some(match name {
         "association.association-id" => subnets().map(|subnet| subnet.network_acl_association.to_string()).collect(),
         "association.network-acl-id" | "network-acl-id" => one(&acl.id),
         "association.subnet-id" => subnets().map(|subnet| subnet.id.to_string()).collect(),
         "default" => one(acl.is_default),
-        "entry.cidr" => entries(acl).into_iter().map(|entry| entry.cidr).collect(),
-        "entry.egress" => entries(acl).iter().map(|entry| entry.egress.to_string()).collect(),
-        "entry.protocol" => entries(acl).into_iter().map(|entry| entry.protocol).collect(),
+        "entry.cidr" => cidrs(false),
+        "entry.ipv6-cidr" => cidrs(true),
+        "entry.egress" => entries().iter().map(|entry| entry.egress.to_string()).collect(),
+        "entry.protocol" => entries().into_iter().map(|entry| entry.protocol).collect(),
         "entry.rule-action" => {
-            entries(acl).iter().map(|entry| if entry.allow { "allow" } else { "deny" }.to_owned()).collect()
+            entries().iter().map(|entry| if entry.allow { "allow" } else { "deny" }.to_owned()).collect()
         }
-        "entry.rule-number" => entries(acl).iter().map(|entry| entry.number.to_string()).collect(),
+        "entry.rule-number" => entries().iter().map(|entry| entry.number.to_string()).collect(),
         "owner-id" => one(&scope.account),
         "vpc-id" => one(&acl.vpc),
         _ => return None,

@@ -123,9 +123,11 @@ fn show(view: &View, row: &VpcPeeringConnection) -> ec2::VpcPeeringConnection {
     let info = |side: &PeeringSide, blocks: bool| {
         let vpc = view.get::<Vpc>(&side.scope, side.vpc.as_str()).filter(|_| blocks);
         let block = |cidr: ipnet::Ipv4Net| ec2::CidrBlock { cidr_block: Some(cidr.to_string()) };
+        let block_ipv6 = |cidr: ipnet::Ipv6Net| ec2::Ipv6CidrBlock { ipv6_cidr_block: Some(cidr.to_string()) };
         ec2::VpcPeeringConnectionVpcInfo {
             cidr_block: vpc.as_ref().map(|vpc| vpc.cidr.to_string()),
             cidr_block_set: vpc.as_ref().map(|vpc| vpc.cidrs().map(block).collect()),
+            ipv6_cidr_block_set: vpc.as_ref().map(|vpc| vpc.ipv6_cidrs().map(block_ipv6).collect()),
             owner_id: Some(side.scope.account.to_string()),
             peering_options: active.then(|| ec2::VpcPeeringConnectionOptionsDescription {
                 allow_dns_resolution_from_remote_vpc: Some(side.allow_dns),
@@ -135,7 +137,6 @@ fn show(view: &View, row: &VpcPeeringConnection) -> ec2::VpcPeeringConnection {
             }),
             vpc_id: Some(side.vpc.to_string()),
             region: Some(side.scope.region.to_string()),
-            ..Default::default()
         }
     };
     let pending = matches!(row.state, PeeringState::PendingAcceptance | PeeringState::Expired);

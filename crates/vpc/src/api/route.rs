@@ -3,12 +3,12 @@
 use super::{Ec2, begin, refuse, vpc};
 use crate::query;
 use crate::rows::{
-    InternetGateway, NatGateway, NatGatewayState, NetworkInterface, PeeringState, Route, RouteTable, Target, Vpc,
-    VpcEndpoint,
+    EgressOnlyInternetGateway, InternetGateway, NatGateway, NatGatewayState, NetworkInterface, PeeringState, Route,
+    RouteTable, Target, Vpc, VpcEndpoint,
 };
 use crate::texts;
 use gateway::Context;
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv6Net};
 use model::ec2;
 use store::View;
 use types::{ApiError, Scope};
@@ -17,29 +17,41 @@ use wire::Unit;
 /// A table's routes as the API shows them: the local ones first.
 pub(crate) fn shown(view: &View, scope: &Scope, table: &RouteTable) -> Vec<ec2::Route> {
     let vpc = view.get::<Vpc>(scope, table.vpc.as_str());
-    let local = vpc.iter().flat_map(|vpc| vpc.cidrs()).map(|cidr| ec2::Route {
-        destination_cidr_block: Some(cidr.to_string()),
+    let local = vpc.iter().flat_map(|vpc| own_blocks(vpc)).map(|block| ec2::Route {
         gateway_id: Some("local".to_owned()),
         origin: Some("CreateRouteTable".to_owned()),
         state: Some("active".to_owned()),
-        ..Default::default()
+        ..to(&Ok(block))
     });
     local.chain(table.routes.iter().map(|route| show(view, scope, table, route))).collect()
+}
+
+/// A VPC's own blocks, to each of which every table has a route.
+fn own_blocks(vpc: &Vpc) -> impl Iterator<Item = IpNet> + '_ {
+    vpc.cidrs().map(IpNet::V4).chain(vpc.ipv6_cidrs().map(IpNet::V6))
+}
+
+/// A route to there, as far as that goes.
+fn to(destination: &Result<IpNet, String>) -> ec2::Route {
+    let mut shown = ec2::Route::default();
+    match destination {
+        Ok(IpNet::V4(block)) => shown.destination_cidr_block = Some(block.to_string()),
+        Ok(IpNet::V6(block)) => shown.destination_ipv6_cidr_block = Some(block.to_string()),
+        Err(list) => shown.destination_prefix_list_id = Some(list.clone()),
+    }
+    shown
 }
 
 fn show(view: &View, scope: &Scope, table: &RouteTable, route: &Route) -> ec2::Route {
     let mut shown = ec2::Route {
         origin: Some("CreateRoute".to_owned()),
         state: Some(if leads(view, scope, table, &route.target) { "active" } else { "blackhole" }.to_owned()),
-        ..Default::default()
+        ..to(&route.destination)
     };
-    match &route.destination {
-        Ok(block) => shown.destination_cidr_block = Some(block.to_string()),
-        Err(list) => shown.destination_prefix_list_id = Some(list.clone()),
-    }
     let id = Some(route.target.id().to_owned());
     match &route.target {
         Target::InternetGateway(_) | Target::Endpoint(_) => shown.gateway_id = id,
+        Target::EgressOnlyInternetGateway(_) => shown.egress_only_internet_gateway_id = id,
         Target::NatGateway(_) => shown.nat_gateway_id = id,
         Target::NetworkInterface(_) => shown.network_interface_id = id,
         Target::Peering(_) => shown.vpc_peering_connection_id = id,
@@ -53,6 +65,9 @@ pub(crate) fn leads(view: &View, scope: &Scope, table: &RouteTable, target: &Tar
         Target::InternetGateway(id) => view
             .get::<InternetGateway>(scope, id.as_str())
             .is_some_and(|gateway| gateway.vpc.as_ref() == Some(&table.vpc)),
+        Target::EgressOnlyInternetGateway(id) => {
+            view.get::<EgressOnlyInternetGateway>(scope, id.as_str()).is_some_and(|gateway| gateway.vpc == table.vpc)
+        }
         Target::NatGateway(id) => view
             .get::<NatGateway>(scope, id.as_str())
             .is_some_and(|gateway| !matches!(gateway.state, NatGatewayState::Deleted | NatGatewayState::Failed)),
@@ -67,30 +82,55 @@ pub(crate) fn leads(view: &View, scope: &Scope, table: &RouteTable, target: &Tar
 
 /// What Create and Replace have in common.
 struct Wanted {
-    destination: Result<Ipv4Net, String>,
+    destination: Result<IpNet, String>,
     target: Target,
+}
+
+/// The destination that a request names, in one of three ways.
+struct Named<'r> {
+    ipv4: Option<&'r str>,
+    ipv6: Option<&'r str>,
+    list: Option<&'r str>,
+}
+
+macro_rules! named {
+    ($input:ident) => {
+        Named {
+            ipv4: $input.destination_cidr_block.as_deref(),
+            ipv6: $input.destination_ipv6_cidr_block.as_deref(),
+            list: $input.destination_prefix_list_id.as_deref(),
+        }
+    };
+}
+
+/// The ids of targets, one of which a request names.
+struct Targets<'r> {
+    gateway: Option<&'r str>,
+    egress_only: Option<&'r str>,
+    nat: Option<&'r str>,
+    interface: Option<&'r str>,
+    peering: Option<&'r str>,
 }
 
 impl Wanted {
     /// The destination, which must exist if it is a prefix list.
-    fn standing(
-        view: &View,
-        scope: &Scope,
-        cidr: Option<&str>,
-        list: Option<&str>,
-    ) -> Result<Result<Ipv4Net, String>, ApiError> {
-        match Self::destination(cidr, list)? {
+    fn standing(view: &View, scope: &Scope, named: &Named<'_>) -> Result<Result<IpNet, String>, ApiError> {
+        match Self::destination(named)? {
             Err(list) if !query::is_prefix_list(view, scope, &list) => Err(texts::prefix_list_not_found(&list)),
             found => Ok(found),
         }
     }
 
-    fn destination(cidr: Option<&str>, list: Option<&str>) -> Result<Result<Ipv4Net, String>, ApiError> {
-        match (cidr, list) {
-            (Some(text), None) => vpc::block(text).map(Ok),
-            (None, Some(list)) => Ok(Err(list.to_owned())),
-            (None, None) => Err(texts::missing("destinationCidrBlock")),
-            (Some(_), Some(_)) => Err(texts::invalid_combination("You may specify only one destination.")),
+    fn destination(named: &Named<'_>) -> Result<Result<IpNet, String>, ApiError> {
+        match (named.ipv4, named.ipv6, named.list) {
+            (Some(text), None, None) => vpc::block(text).map(|block| Ok(block.into())),
+            (None, Some(text), None) => {
+                let block = text.parse::<Ipv6Net>().map_err(|_| texts::bad_cidr(text))?;
+                Ok(Ok(block.trunc().into()))
+            }
+            (None, None, Some(list)) => Ok(Err(list.to_owned())),
+            (None, None, None) => Err(texts::missing("destinationCidrBlock")),
+            _ => Err(texts::invalid_combination("You may specify only one destination.")),
         }
     }
 
@@ -99,12 +139,17 @@ impl Wanted {
         view: &View,
         scope: &Scope,
         table: &RouteTable,
-        gateway: Option<&str>,
-        nat: Option<&str>,
-        interface: Option<&str>,
-        peering: Option<&str>,
+        destination: &Result<IpNet, String>,
+        targets: &Targets<'_>,
     ) -> Result<Target, ApiError> {
-        match (gateway, nat, interface, peering) {
+        let Targets { gateway, egress_only, nat, interface, peering } = targets;
+        if let Some(id) = egress_only {
+            if gateway.or(*nat).or(*interface).or(*peering).is_some() {
+                return Err(texts::invalid_combination("You may specify only one target."));
+            }
+            return egress_only_target(view, scope, table, destination, id);
+        }
+        match (*gateway, *nat, *interface, *peering) {
             (Some(id), None, None, None) if id.starts_with("vgw-") => {
                 Err(ApiError::not_implemented("virtual private gateways"))
             }
@@ -121,6 +166,9 @@ impl Wanted {
                     ));
                 }
                 Ok(Target::InternetGateway(gateway.id.clone()))
+            }
+            (None, Some(_), None, None) if matches!(destination, Ok(IpNet::V6(_))) => {
+                Err(ApiError::not_implemented("NAT64 of NAT gateways"))
             }
             (None, Some(id), None, None) => {
                 let nat = view.get::<NatGateway>(scope, id).filter(|nat| nat.state != NatGatewayState::Deleted);
@@ -159,48 +207,60 @@ impl Wanted {
     }
 }
 
-fn not_here(ipv6: Option<&String>, others: [(Option<&String>, &'static str); 7]) -> Result<(), ApiError> {
-    refuse(ipv6.is_some(), "IPv6 routes")?;
+fn egress_only_target(
+    view: &View,
+    scope: &Scope,
+    table: &RouteTable,
+    destination: &Result<IpNet, String>,
+    id: &str,
+) -> Result<Target, ApiError> {
+    let gateway =
+        view.get::<EgressOnlyInternetGateway>(scope, id).ok_or_else(|| texts::egress_only_gateway_not_found(id))?;
+    if gateway.vpc != table.vpc {
+        return Err(ApiError::new(
+            "InvalidParameterValue",
+            format!("route table {} and egress-only internet gateway {id} belong to different networks", table.id),
+        ));
+    }
+    if matches!(destination, Ok(IpNet::V4(_))) {
+        return Err(ApiError::new(
+            "InvalidParameterValue",
+            format!("Egress-only internet gateway {id} can only be the target of routes for IPv6 traffic."),
+        ));
+    }
+    Ok(Target::EgressOnlyInternetGateway(gateway.id.clone()))
+}
+
+fn not_here(others: [(Option<&String>, &'static str); 6]) -> Result<(), ApiError> {
     others.into_iter().try_for_each(|(given, what)| refuse(given.is_some(), what))
 }
 
 macro_rules! not_here {
     ($input:ident) => {
-        not_here(
-            $input.destination_ipv6_cidr_block.as_ref(),
-            [
-                ($input.egress_only_internet_gateway_id.as_ref(), "egress-only internet gateways"),
-                ($input.instance_id.as_ref(), "routes to instances"),
-                ($input.transit_gateway_id.as_ref(), "transit gateways"),
-                ($input.local_gateway_id.as_ref(), "local gateways"),
-                ($input.carrier_gateway_id.as_ref(), "carrier gateways"),
-                ($input.vpc_endpoint_id.as_ref(), "gateway load balancer endpoints"),
-                ($input.core_network_arn.as_ref(), "core networks"),
-            ],
-        )
+        not_here([
+            ($input.instance_id.as_ref(), "routes to instances"),
+            ($input.transit_gateway_id.as_ref(), "transit gateways"),
+            ($input.local_gateway_id.as_ref(), "local gateways"),
+            ($input.carrier_gateway_id.as_ref(), "carrier gateways"),
+            ($input.vpc_endpoint_id.as_ref(), "gateway load balancer endpoints"),
+            ($input.core_network_arn.as_ref(), "core networks"),
+        ])
     };
 }
 
 macro_rules! wanted {
-    ($tx:expr, $scope:expr, $table:expr, $input:ident) => {
-        Wanted {
-            destination: Wanted::standing(
-                $tx,
-                $scope,
-                $input.destination_cidr_block.as_deref(),
-                $input.destination_prefix_list_id.as_deref(),
-            )?,
-            target: Wanted::target(
-                $tx,
-                $scope,
-                $table,
-                $input.gateway_id.as_deref(),
-                $input.nat_gateway_id.as_deref(),
-                $input.network_interface_id.as_deref(),
-                $input.vpc_peering_connection_id.as_deref(),
-            )?,
-        }
-    };
+    ($tx:expr, $scope:expr, $table:expr, $input:ident) => {{
+        let destination = Wanted::standing($tx, $scope, &named!($input))?;
+        let targets = Targets {
+            gateway: $input.gateway_id.as_deref(),
+            egress_only: $input.egress_only_internet_gateway_id.as_deref(),
+            nat: $input.nat_gateway_id.as_deref(),
+            interface: $input.network_interface_id.as_deref(),
+            peering: $input.vpc_peering_connection_id.as_deref(),
+        };
+        let target = Wanted::target($tx, $scope, $table, &destination, &targets)?;
+        Wanted { destination, target }
+    }};
 }
 
 pub(crate) fn create(
@@ -217,7 +277,7 @@ pub(crate) fn create(
     let Wanted { destination, target } = wanted!(tx, &scope, &table, input);
     if let Ok(block) = &destination
         && let Some(vpc) = tx.get::<Vpc>(&scope, table.vpc.as_str())
-        && vpc.cidrs().any(|cidr| cidr == *block)
+        && own_blocks(&vpc).any(|own| own == *block)
     {
         return Err(already_exists(block));
     }
@@ -238,15 +298,13 @@ fn already_exists(destination: impl std::fmt::Display) -> ApiError {
     ApiError::new("RouteAlreadyExists", format!("The route identified by {destination} already exists."))
 }
 
-fn no_route(destination: &Result<Ipv4Net, String>, table: &str) -> ApiError {
-    let named = match destination {
-        Ok(block) => block.to_string(),
-        Err(list) => list.clone(),
+fn no_route(destination: &Result<IpNet, String>, table: &str) -> ApiError {
+    let (kind, named) = match destination {
+        Ok(IpNet::V4(block)) => ("destination-cidr-block", block.to_string()),
+        Ok(IpNet::V6(block)) => ("destination-ipv6-cidr-block", block.to_string()),
+        Err(list) => ("destination-prefix-list-id", list.clone()),
     };
-    ApiError::new(
-        "InvalidRoute.NotFound",
-        format!("no route with destination-cidr-block {named} in route table {table}"),
-    )
+    ApiError::new("InvalidRoute.NotFound", format!("no route with {kind} {named} in route table {table}"))
 }
 
 pub(crate) fn replace(_: &Ec2, cx: &mut Context, input: ec2::ReplaceRouteRequest) -> Result<Unit, ApiError> {
@@ -272,16 +330,14 @@ pub(crate) fn replace(_: &Ec2, cx: &mut Context, input: ec2::ReplaceRouteRequest
 }
 
 pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteRouteRequest) -> Result<Unit, ApiError> {
-    refuse(input.destination_ipv6_cidr_block.is_some(), "IPv6 routes")?;
     begin(cx, input.dry_run)?;
     let scope = cx.scope.clone();
     let tx = cx.tx();
     let id = &input.route_table_id;
     let table = tx.get::<RouteTable>(&scope, id).ok_or_else(|| texts::route_table_not_found(id))?;
-    let destination =
-        Wanted::destination(input.destination_cidr_block.as_deref(), input.destination_prefix_list_id.as_deref())?;
+    let destination = Wanted::destination(&named!(input))?;
     if let (Ok(block), Some(vpc)) = (&destination, tx.get::<Vpc>(&scope, table.vpc.as_str()))
-        && vpc.cidrs().any(|cidr| cidr == *block)
+        && own_blocks(&vpc).any(|own| own == *block)
     {
         return Err(ApiError::new(
             "InvalidParameterValue",

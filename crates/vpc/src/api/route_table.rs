@@ -91,6 +91,12 @@ fn filter(view: &View, scope: &Scope, table: &RouteTable, name: &str) -> Option<
         "route.destination-prefix-list-id" => {
             routes().into_iter().filter_map(|route| route.destination_prefix_list_id).collect()
         }
+        "route.destination-ipv6-cidr-block" => {
+            routes().into_iter().filter_map(|route| route.destination_ipv6_cidr_block).collect()
+        }
+        "route.egress-only-internet-gateway-id" => {
+            routes().into_iter().filter_map(|route| route.egress_only_internet_gateway_id).collect()
+        }
         "route.gateway-id" => routes().into_iter().filter_map(|route| route.gateway_id).collect(),
         "route.nat-gateway-id" => routes().into_iter().filter_map(|route| route.nat_gateway_id).collect(),
         "route.origin" => routes().into_iter().filter_map(|route| route.origin).collect(),

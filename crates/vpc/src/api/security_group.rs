@@ -1,9 +1,9 @@
 //! Security groups. Their rules are in [`super::rule`].
 
 use super::describe::{self, Kind, Selection, one};
-use super::{Ec2, begin, rule, tags};
+use super::{Ec2, begin, rule, tags, vpc};
 use crate::query;
-use crate::rows::{NetworkInterface, Peer, PeeringState, Rule, SecurityGroup, Tags, Vpc, VpcEndpoint};
+use crate::rows::{NetworkInterface, Peer, PeeringState, Rule, SecurityGroup, Vpc, VpcEndpoint};
 use crate::texts;
 use gateway::Context;
 use model::ec2;
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use store::View;
 use types::arn::Arn;
-use types::id::{SecurityGroupId, SecurityGroupRuleId};
+use types::id::SecurityGroupId;
 use types::{ApiError, Scope};
 
 /// How many groups a region may have. Source: VPC user guide, "Amazon VPC quotas".
@@ -71,26 +71,14 @@ pub(crate) fn create(
             format!("The security group '{name}' already exists for VPC '{}'", vpc.id),
         ));
     }
-    let everything_out = Rule {
-        id: SecurityGroupRuleId::generate(),
-        egress: true,
-        protocol: "-1".to_owned(),
-        from_port: -1,
-        to_port: -1,
-        peer: Peer::Ipv4("0.0.0.0/0".to_owned()),
-        description: None,
-        tags: Tags::new(),
-    };
+    // New groups let everything out, over IPv6 too where the VPC has it.
+    let mut out = vec![vpc::everything(true, Peer::Ipv4(vpc::EVERYWHERE.to_owned()))];
+    if !vpc.ipv6.is_empty() {
+        out.push(vpc::everything(true, Peer::Ipv6(vpc::EVERYWHERE_IPV6.to_owned())));
+    }
     let group = tx.put(
         &scope,
-        SecurityGroup {
-            id: SecurityGroupId::generate(),
-            vpc: vpc.id.clone(),
-            name,
-            description,
-            rules: vec![everything_out],
-            tags,
-        },
+        SecurityGroup { id: SecurityGroupId::generate(), vpc: vpc.id.clone(), name, description, rules: out, tags },
     );
     Ok(ec2::CreateSecurityGroupResult {
         group_id: Some(group.id.to_string()),

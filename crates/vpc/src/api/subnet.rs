@@ -1,7 +1,7 @@
 //! Subnets.
 
 use super::describe::{self, Kind, Selection, one};
-use super::{Ec2, begin, refuse, tags, vpc};
+use super::{Ec2, begin, refuse, subnet_cidr, tags, vpc};
 use crate::query;
 use crate::rows::{NatGateway, NatGatewayState, NetworkInterface, RouteTable, Subnet, Tags, Vpc};
 use crate::texts;
@@ -10,7 +10,7 @@ use ipnet::Ipv4Net;
 use model::ec2;
 use std::sync::Arc;
 use store::View;
-use types::id::{NetworkAclAssociationId, SubnetId};
+use types::id::{NetworkAclAssociationId, SubnetCidrAssociationId, SubnetId};
 use types::{ApiError, Scope};
 use wire::Unit;
 
@@ -26,11 +26,14 @@ pub(crate) fn row(vpc: &Vpc, cidr: Ipv4Net, zone: String, tags: Tags) -> Subnet 
         id: SubnetId::generate(),
         vpc: vpc.id.clone(),
         cidr,
+        ipv6: None,
+        assign_ipv6_on_creation: false,
         zone,
         default_for_zone: false,
         map_public_ip_on_launch: false,
         hostname_type: "ip-name".to_owned(),
         resource_name_dns_a_record: false,
+        resource_name_dns_aaaa_record: false,
         network_acl: vpc.default_network_acl.clone(),
         network_acl_association: NetworkAclAssociationId::generate(),
         tags,
@@ -42,9 +45,10 @@ pub(crate) fn create(
     cx: &mut Context,
     input: ec2::CreateSubnetRequest,
 ) -> Result<ec2::CreateSubnetResult, ApiError> {
-    refuse(input.ipv6_cidr_block.is_some() || input.ipv6_native == Some(true), "IPv6 blocks of subnets")?;
+    refuse(input.ipv6_native == Some(true), "subnets of IPv6 alone")?;
     refuse(input.outpost_arn.is_some(), "Outposts")?;
-    refuse(input.ipv4_ipam_pool_id.is_some() || input.ipv6_ipam_pool_id.is_some(), "IPAM pools")?;
+    let sized = input.ipv4_netmask_length.is_some() || input.ipv6_netmask_length.is_some();
+    refuse(sized || input.ipv4_ipam_pool_id.is_some() || input.ipv6_ipam_pool_id.is_some(), "IPAM pools")?;
     let tags = tags::at_creation(input.tag_specifications, "subnet")?;
     let text = input.cidr_block.as_deref().ok_or_else(|| texts::missing("cidrBlock"))?;
     let cidr = vpc::block(text)?;
@@ -60,8 +64,13 @@ pub(crate) fn create(
     if tx.by_index(&Subnet::BY_VPC, &scope, vpc.id.as_str()).any(overlaps) {
         return Err(texts::subnet_conflict(text));
     }
-    let subnet = tx.put(&scope, row(&vpc, cidr, zone, tags));
-    Ok(ec2::CreateSubnetResult { subnet: Some(show(tx, &scope, &subnet)) })
+    let ipv6 = input.ipv6_cidr_block.as_deref().map(|text| subnet_cidr::block(tx, &scope, &vpc, text)).transpose()?;
+    let ipv6 = ipv6.map(|cidr| (SubnetCidrAssociationId::generate(), cidr));
+    let subnet = tx.put(&scope, Subnet { ipv6, ..row(&vpc, cidr, zone, tags) });
+    let mut shown = show(tx, &scope, &subnet);
+    let associating = subnet.ipv6.iter().map(|(id, cidr)| subnet_cidr::shown(id, *cidr, "associating"));
+    shown.ipv6_cidr_block_association_set = Some(associating.collect());
+    Ok(ec2::CreateSubnetResult { subnet: Some(shown) })
 }
 
 /// Makes the default VPC's default subnet in a zone that has none.
@@ -70,7 +79,7 @@ pub(crate) fn create_default(
     cx: &mut Context,
     input: ec2::CreateDefaultSubnetRequest,
 ) -> Result<ec2::CreateDefaultSubnetResult, ApiError> {
-    refuse(input.ipv6_native == Some(true), "IPv6 blocks of subnets")?;
+    refuse(input.ipv6_native == Some(true), "subnets of IPv6 alone")?;
     let (name, id) = (input.availability_zone.as_deref(), input.availability_zone_id.as_deref());
     if name.or(id).is_none() {
         return Err(texts::missing("AvailabilityZone"));
@@ -148,14 +157,16 @@ fn show(view: &View, scope: &Scope, subnet: &Subnet) -> ec2::Subnet {
         default_for_az: Some(subnet.default_for_zone),
         map_public_ip_on_launch: Some(subnet.map_public_ip_on_launch),
         map_customer_owned_ip_on_launch: Some(false),
-        assign_ipv6_address_on_creation: Some(false),
-        ipv6_cidr_block_association_set: Some(Vec::new()),
+        assign_ipv6_address_on_creation: Some(subnet.assign_ipv6_on_creation),
+        ipv6_cidr_block_association_set: Some(
+            subnet.ipv6.iter().map(|(id, cidr)| subnet_cidr::shown(id, *cidr, "associated")).collect(),
+        ),
         enable_dns64: Some(false),
         ipv6_native: Some(false),
         private_dns_name_options_on_launch: Some(ec2::PrivateDnsNameOptionsOnLaunch {
             hostname_type: Some(subnet.hostname_type.clone()),
             enable_resource_name_dns_a_record: Some(subnet.resource_name_dns_a_record),
-            enable_resource_name_dns_aaaa_record: Some(false),
+            enable_resource_name_dns_aaaa_record: Some(subnet.resource_name_dns_aaaa_record),
         }),
         tags: tags::shown(&subnet.tags),
         ..ec2::Subnet::default()
@@ -171,6 +182,10 @@ fn filter(view: &View, scope: &Scope, subnet: &Subnet, name: &str) -> Option<Vec
         "available-ip-address-count" => one(query::free_addresses(view, scope, subnet)),
         "cidr-block" | "cidr" | "cidrBlock" => one(subnet.cidr),
         "default-for-az" | "defaultForAz" => one(subnet.default_for_zone),
+        "enable-dns64" | "ipv6-native" => one(false),
+        "ipv6-cidr-block-association.ipv6-cidr-block" => subnet.ipv6.iter().map(|(_, cidr)| cidr.to_string()).collect(),
+        "ipv6-cidr-block-association.association-id" => subnet.ipv6.iter().map(|(id, _)| id.to_string()).collect(),
+        "ipv6-cidr-block-association.state" => subnet.ipv6.iter().map(|_| "associated".to_owned()).collect(),
         "map-public-ip-on-launch" => one(subnet.map_public_ip_on_launch),
         "owner-id" => one(&scope.account),
         "state" => one("available"),
@@ -226,8 +241,7 @@ pub(crate) fn modify_attribute(
 ) -> Result<Unit, ApiError> {
     let given = |value: &Option<ec2::AttributeBooleanValue>| value.as_ref().and_then(|value| value.value);
     let on = |value: &Option<ec2::AttributeBooleanValue>| given(value) == Some(true);
-    refuse(on(&input.assign_ipv6_address_on_creation) || on(&input.enable_dns64), "IPv6 in subnets")?;
-    refuse(on(&input.enable_resource_name_dns_aaaa_record_on_launch), "AAAA records of resource names")?;
+    refuse(on(&input.enable_dns64), "DNS64")?;
     refuse(
         on(&input.map_customer_owned_ip_on_launch) || input.customer_owned_ipv4_pool.is_some(),
         "customer-owned addresses",
@@ -249,15 +263,28 @@ pub(crate) fn modify_attribute(
     let (public, a_record) =
         (given(&input.map_public_ip_on_launch), given(&input.enable_resource_name_dns_a_record_on_launch));
     let hostname_type = input.private_dns_hostname_type_on_launch;
+    let assign = given(&input.assign_ipv6_address_on_creation);
+    let aaaa_record = given(&input.enable_resource_name_dns_aaaa_record_on_launch);
     let scope = cx.scope.clone();
-    let updated = cx.tx().update::<Subnet>(&scope, &input.subnet_id, |subnet| {
+    let tx = cx.tx();
+    let id = &input.subnet_id;
+    let subnet = tx.get::<Subnet>(&scope, id).ok_or_else(|| texts::subnet_not_found(id))?;
+    if assign == Some(true) && subnet.ipv6.is_none() {
+        return Err(texts::subnet_needs_ipv6("assign-ipv6-address-on-creation", id));
+    }
+    if aaaa_record == Some(true) && subnet.ipv6.is_none() {
+        return Err(texts::subnet_needs_ipv6("enable-resource-name-dns-aaaa-record-on-launch", id));
+    }
+    tx.update::<Subnet>(&scope, id, |subnet| {
+        subnet.resource_name_dns_aaaa_record = aaaa_record.unwrap_or(subnet.resource_name_dns_aaaa_record);
+        subnet.assign_ipv6_on_creation = assign.unwrap_or(subnet.assign_ipv6_on_creation);
         subnet.map_public_ip_on_launch = public.unwrap_or(subnet.map_public_ip_on_launch);
         subnet.resource_name_dns_a_record = a_record.unwrap_or(subnet.resource_name_dns_a_record);
         if let Some(kind) = hostname_type {
             subnet.hostname_type = kind;
         }
     });
-    updated.map(|_| Unit).ok_or_else(|| texts::subnet_not_found(&input.subnet_id))
+    Ok(Unit)
 }
 
 #[cfg(test)]

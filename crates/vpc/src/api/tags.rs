@@ -3,8 +3,9 @@
 use super::{Ec2, begin, describe, peering};
 use crate::query;
 use crate::rows::{
-    Address, DhcpOptions, FlowLog, InternetGateway, ManagedPrefixList, NatGateway, NetworkAcl, NetworkInsightsAnalysis,
-    NetworkInsightsPath, NetworkInterface, RouteTable, SecurityGroup, Subnet, Tags, Vpc, VpcEndpoint,
+    Address, DhcpOptions, EgressOnlyInternetGateway, FlowLog, InternetGateway, ManagedPrefixList, NatGateway,
+    NetworkAcl, NetworkInsightsAnalysis, NetworkInsightsPath, NetworkInterface, RouteTable, SecurityGroup, Subnet,
+    Tags, Vpc, VpcEndpoint,
 };
 use crate::texts;
 use gateway::Context;
@@ -92,7 +93,7 @@ fn change(tx: &mut Tx, scope: &Scope, id: &str, change: &mut dyn FnMut(&mut Tags
         return peering::change_tags(tx, scope, id, change);
     }
     by_prefix!(id, R => tx.update::<R>(scope, id, |row| change(&mut row.tags)).is_some(),
-        "eipalloc-": Address, "dopt-": DhcpOptions, "fl-": FlowLog, "igw-": InternetGateway, "nat-": NatGateway, "acl-": NetworkAcl,
+        "eipalloc-": Address, "dopt-": DhcpOptions, "eigw-": EgressOnlyInternetGateway, "fl-": FlowLog, "igw-": InternetGateway, "nat-": NatGateway, "acl-": NetworkAcl,
         "eni-": NetworkInterface, "nia-": NetworkInsightsAnalysis, "nip-": NetworkInsightsPath, "pl-": ManagedPrefixList, "rtb-": RouteTable, "sg-": SecurityGroup, "subnet-": Subnet, "vpce-": VpcEndpoint,
         "vpc-": Vpc)
 }
@@ -103,6 +104,7 @@ fn not_found(id: &str) -> ApiError {
         Some("eipalloc") => texts::allocation_not_found(id),
         Some("dopt") => texts::dhcp_options_not_found(id),
         Some("fl") => texts::flow_logs_not_found(&[id]),
+        Some("eigw") => texts::egress_only_gateway_not_found(id),
         Some("igw") => texts::internet_gateway_not_found(id),
         Some("nat") => texts::nat_gateway_not_found(id),
         Some("acl") => texts::network_acl_not_found(id),
@@ -169,7 +171,7 @@ fn all(view: &View, scope: &Scope) -> Vec<ec2::TagDescription> {
         };
     }
     each! {
-        Address: "elastic-ip", DhcpOptions: "dhcp-options", FlowLog: "vpc-flow-log", InternetGateway: "internet-gateway",
+        Address: "elastic-ip", DhcpOptions: "dhcp-options", EgressOnlyInternetGateway: "egress-only-internet-gateway", FlowLog: "vpc-flow-log", InternetGateway: "internet-gateway",
         NatGateway: "natgateway", NetworkAcl: "network-acl", NetworkInterface: "network-interface",
         NetworkInsightsAnalysis: "network-insights-analysis", NetworkInsightsPath: "network-insights-path",
         ManagedPrefixList: "prefix-list", RouteTable: "route-table", SecurityGroup: "security-group", Subnet: "subnet", Vpc: "vpc",

@@ -4,8 +4,9 @@ use super::describe::{self, Kind, Selection, maybe, one};
 use super::{Ec2, begin, dhcp_options, refuse, subnet, tags, vpc_cidr};
 use crate::query;
 use crate::rows::{
-    AclEntry, AclTraffic, DhcpOptions, InternetGateway, NatGateway, NatGatewayState, NetworkAcl, NetworkInterface,
-    Peer, PeeringState, RegionDefaults, Route, RouteTable, Rule, SecurityGroup, Subnet, Tags, Target, Vpc, VpcEndpoint,
+    AclEntry, AclTraffic, DhcpOptions, EgressOnlyInternetGateway, InternetGateway, NatGateway, NatGatewayState,
+    NetworkAcl, NetworkInterface, Peer, PeeringState, RegionDefaults, Route, RouteTable, Rule, SecurityGroup, Subnet,
+    Tags, Target, Vpc, VpcEndpoint,
 };
 use crate::texts;
 use gateway::Context;
@@ -76,7 +77,8 @@ fn make_default(tx: &mut Tx, scope: &Scope) -> Vpc {
     let block = DEFAULT_BLOCK;
     let vpc = make(tx, scope, block, "default", true, Tags::new());
     let gateway = InternetGateway { id: InternetGatewayId::generate(), vpc: Some(vpc.id.clone()), tags: Tags::new() };
-    let everywhere = Route { destination: Ok(Ipv4Net::default()), target: Target::InternetGateway(gateway.id.clone()) };
+    let everywhere =
+        Route { destination: Ok(Ipv4Net::default().into()), target: Target::InternetGateway(gateway.id.clone()) };
     tx.put(scope, gateway);
     tx.update::<RouteTable>(scope, vpc.main_route_table.as_str(), |table| table.routes.push(everywhere));
     let blocks = block.subnets(subnet::DEFAULT_SIZE).into_iter().flatten();
@@ -86,6 +88,31 @@ fn make_default(tx: &mut Tx, scope: &Scope) -> Vpc {
     vpc
 }
 
+/// All IPv4 addresses.
+pub(crate) const EVERYWHERE: &str = "0.0.0.0/0";
+/// All IPv6 addresses.
+pub(crate) const EVERYWHERE_IPV6: &str = "::/0";
+
+/// A default network ACL's own entry for a family's block of all addresses.
+pub(crate) fn allow_all(number: i32, egress: bool, everywhere: &str) -> AclEntry {
+    let (protocol, cidr) = ("-1".to_owned(), everywhere.to_owned());
+    AclEntry { number, egress, allow: true, protocol, traffic: AclTraffic::All, cidr }
+}
+
+/// A rule for everything from or to a peer.
+pub(crate) fn everything(egress: bool, peer: Peer) -> Rule {
+    Rule {
+        id: SecurityGroupRuleId::generate(),
+        egress,
+        protocol: "-1".to_owned(),
+        from_port: -1,
+        to_port: -1,
+        peer,
+        description: None,
+        tags: Tags::new(),
+    }
+}
+
 /// Makes a VPC with its main route table, default network ACL and default security group.
 fn make(tx: &mut Tx, scope: &Scope, cidr: Ipv4Net, tenancy: &str, is_default: bool, tags: Tags) -> Vpc {
     let vpc = Vpc {
@@ -93,6 +120,7 @@ fn make(tx: &mut Tx, scope: &Scope, cidr: Ipv4Net, tenancy: &str, is_default: bo
         cidr,
         cidr_association: VpcCidrAssociationId::generate(),
         secondary: Vec::new(),
+        ipv6: Vec::new(),
         instance_tenancy: tenancy.to_owned(),
         is_default,
         dns_support: true,
@@ -115,34 +143,16 @@ fn make(tx: &mut Tx, scope: &Scope, cidr: Ipv4Net, tenancy: &str, is_default: bo
             tags: Tags::new(),
         },
     );
-    let allow_all = |egress| AclEntry {
-        number: 100,
-        egress,
-        allow: true,
-        protocol: "-1".to_owned(),
-        traffic: AclTraffic::All,
-        cidr: "0.0.0.0/0".to_owned(),
-    };
     tx.put(
         scope,
         NetworkAcl {
             id: vpc.default_network_acl.clone(),
             vpc: vpc.id.clone(),
             is_default: true,
-            entries: vec![allow_all(true), allow_all(false)],
+            entries: vec![allow_all(100, true, EVERYWHERE), allow_all(100, false, EVERYWHERE)],
             tags: Tags::new(),
         },
     );
-    let everything = |egress, peer| Rule {
-        id: SecurityGroupRuleId::generate(),
-        egress,
-        protocol: "-1".to_owned(),
-        from_port: -1,
-        to_port: -1,
-        peer,
-        description: None,
-        tags: Tags::new(),
-    };
     tx.put(
         scope,
         SecurityGroup {
@@ -152,7 +162,7 @@ fn make(tx: &mut Tx, scope: &Scope, cidr: Ipv4Net, tenancy: &str, is_default: bo
             description: "default VPC security group".to_owned(),
             rules: vec![
                 everything(false, Peer::Group(vpc.default_security_group.clone())),
-                everything(true, Peer::Ipv4("0.0.0.0/0".to_owned())),
+                everything(true, Peer::Ipv4(EVERYWHERE.to_owned())),
             ],
             tags: Tags::new(),
         },
@@ -161,16 +171,11 @@ fn make(tx: &mut Tx, scope: &Scope, cidr: Ipv4Net, tenancy: &str, is_default: bo
 }
 
 pub(crate) fn create(
-    _: &Ec2,
+    service: &Ec2,
     cx: &mut Context,
     input: ec2::CreateVpcRequest,
 ) -> Result<ec2::CreateVpcResult, ApiError> {
-    refuse(
-        input.amazon_provided_ipv6_cidr_block == Some(true)
-            || input.ipv6_cidr_block.is_some()
-            || input.ipv6_pool.is_some(),
-        "IPv6 blocks of VPCs",
-    )?;
+    refuse(input.ipv6_cidr_block.is_some() || input.ipv6_pool.is_some(), "IPv6 pools of one's own")?;
     let sized = input.ipv4_netmask_length.is_some() || input.ipv6_netmask_length.is_some();
     refuse(sized || input.ipv4_ipam_pool_id.is_some() || input.ipv6_ipam_pool_id.is_some(), "IPAM pools")?;
     refuse(input.vpc_encryption_control.is_some(), "VPC encryption control")?;
@@ -184,9 +189,15 @@ pub(crate) fn create(
     let tags = tags::at_creation(input.tag_specifications, "vpc")?;
     begin(cx, input.dry_run)?;
     let scope = cx.scope.clone();
-    let vpc = make(cx.tx(), &scope, cidr, tenancy, false, tags);
+    vpc_cidr::check_border_group(&scope, input.ipv6_cidr_block_network_border_group.as_deref())?;
+    let tx = cx.tx();
+    let vpc = make(tx, &scope, cidr, tenancy, false, tags);
+    let given = input.amazon_provided_ipv6_cidr_block == Some(true);
+    let ipv6 = given.then(|| vpc_cidr::give_ipv6(tx, &scope, &service.ground, &vpc)).transpose()?;
     let mut shown = show(&scope, &vpc);
     shown.state = Some("pending".to_owned());
+    shown.ipv6_cidr_block_association_set =
+        ipv6.map(|(id, cidr)| vec![vpc_cidr::shown_ipv6(&scope, &id, cidr, "associating")]);
     Ok(ec2::CreateVpcResult { vpc: Some(shown) })
 }
 
@@ -242,6 +253,9 @@ fn show(scope: &Scope, vpc: &Vpc) -> ec2::Vpc {
         cidr_block_association_set: Some(
             associations(vpc).map(|(id, cidr)| vpc_cidr::shown(id, cidr, "associated")).collect(),
         ),
+        ipv6_cidr_block_association_set: Some(
+            vpc.ipv6.iter().map(|(id, cidr)| vpc_cidr::shown_ipv6(scope, id, *cidr, "associated")).collect(),
+        ),
         dhcp_options_id: Some(vpc.dhcp_options.as_ref().map_or_else(|| "default".to_owned(), ToString::to_string)),
         instance_tenancy: Some(vpc.instance_tenancy.clone()),
         is_default: Some(vpc.is_default),
@@ -259,6 +273,10 @@ fn filter(_: &View, scope: &Scope, vpc: &Vpc, name: &str) -> Option<Vec<String>>
         "cidr-block-association.association-id" => associations(vpc).map(|(id, _)| id.to_string()).collect(),
         "cidr-block-association.state" => one("associated"),
         "dhcp-options-id" => maybe(vpc.dhcp_options.as_ref()),
+        "ipv6-cidr-block-association.ipv6-cidr-block" => vpc.ipv6_cidrs().map(|cidr| cidr.to_string()).collect(),
+        "ipv6-cidr-block-association.ipv6-pool" => vpc.ipv6.iter().map(|_| vpc_cidr::AMAZON.to_owned()).collect(),
+        "ipv6-cidr-block-association.association-id" => vpc.ipv6.iter().map(|(id, _)| id.to_string()).collect(),
+        "ipv6-cidr-block-association.state" => vpc.ipv6.iter().map(|_| "associated".to_owned()).collect(),
         "is-default" | "isDefault" => one(vpc.is_default),
         "owner-id" => one(&scope.account),
         "state" => one("available"),
@@ -287,6 +305,7 @@ pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteVpcRequest) ->
     let vpc = tx.get::<Vpc>(&scope, id).ok_or_else(|| texts::vpc_not_found(id))?;
     let used = tx.by_index(&Subnet::BY_VPC, &scope, id).next().is_some()
         || tx.by_index(&InternetGateway::BY_VPC, &scope, id).next().is_some()
+        || tx.by_index(&EgressOnlyInternetGateway::BY_VPC, &scope, id).next().is_some()
         || tx.by_index(&NetworkInterface::BY_VPC, &scope, id).next().is_some()
         || tx.by_index(&VpcEndpoint::BY_VPC, &scope, id).next().is_some()
         || tx.by_index(&NatGateway::BY_VPC, &scope, id).any(|nat| nat.state != NatGatewayState::Deleted)

@@ -1,11 +1,12 @@
-//! Internet gateways, NAT gateways and VPC endpoints.
+//! Internet gateways, egress-only ones, NAT gateways and VPC endpoints.
 
 use super::{Tags, row};
 use serde::{Deserialize, Serialize};
 use store::Index;
 use types::Timestamp;
 use types::id::{
-    EniId, InternetGatewayId, NatGatewayId, RouteTableId, SecurityGroupId, SubnetId, VpcEndpointId, VpcId,
+    EgressOnlyInternetGatewayId, EniId, InternetGatewayId, NatGatewayId, RouteTableId, SecurityGroupId, SubnetId,
+    VpcEndpointId, VpcId,
 };
 
 /// An internet gateway.
@@ -25,6 +26,26 @@ impl InternetGateway {
 }
 
 row!(InternetGateway, "vpc.internet_gateway", id, BY_VPC);
+
+/// An egress-only internet gateway, for IPv6. It is its VPC's as long as it lives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EgressOnlyInternetGateway {
+    /// Its id.
+    pub id: EgressOnlyInternetGatewayId,
+    /// Its VPC.
+    pub vpc: VpcId,
+    /// What makes a repeated request the same one.
+    pub client_token: Option<String>,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+impl EgressOnlyInternetGateway {
+    /// Egress-only internet gateways by VPC.
+    pub const BY_VPC: Index<Self> = Index::new("vpc", |gateway| vec![gateway.vpc.to_string()]);
+}
+
+row!(EgressOnlyInternetGateway, "vpc.egress_only_internet_gateway", id, BY_VPC);
 
 /// How far a NAT gateway is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use super::{Tags, row};
 use serde::{Deserialize, Serialize};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use store::Index;
 use types::Timestamp;
 use types::id::{AttachmentId, EniId, SecurityGroupId, SubnetId, VpcId};
@@ -26,6 +26,9 @@ pub struct NetworkInterface {
     pub mac: [u8; 6],
     /// Its private addresses, the primary one first.
     pub private_ips: Vec<Ipv4Addr>,
+    /// Its IPv6 addresses, in the order in which it was given them.
+    #[serde(default)]
+    pub ipv6: Vec<Ipv6Addr>,
     /// The public address that it was given automatically. Elastic ones stand in [`super::Address`].
     pub auto_public_ip: Option<Ipv4Addr>,
     /// Its security groups.
@@ -103,9 +106,9 @@ impl NetworkInterface {
     /// Interfaces by security group.
     pub const BY_GROUP: Index<Self> =
         Index::new("group", |interface| interface.groups.iter().map(ToString::to_string).collect());
-    /// Interfaces by VPC and private address: `vpc-…/10.0.0.4`.
+    /// Interfaces by VPC and address, private or IPv6: `vpc-…/10.0.0.4`.
     pub const BY_PRIVATE_IP: Index<Self> = Index::new("private_ip", |interface| {
-        interface.private_ips.iter().map(|ip| format!("{}/{ip}", interface.vpc)).collect()
+        interface.addresses().map(|ip| format!("{}/{ip}", interface.vpc)).collect()
     });
     /// Interfaces by automatic public address.
     pub const BY_PUBLIC_IP: Index<Self> =
@@ -114,6 +117,11 @@ impl NetworkInterface {
     /// The primary private address.
     pub fn private_ip(&self) -> Option<Ipv4Addr> {
         self.private_ips.first().copied()
+    }
+
+    /// All its addresses in its VPC, the primary private one first.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.private_ips.iter().copied().map(IpAddr::V4).chain(self.ipv6.iter().copied().map(IpAddr::V6))
     }
 
     /// The MAC address as AWS writes it.

@@ -17,7 +17,7 @@ mod vpc;
 pub use address::Address;
 pub use dhcp_options::{DhcpOptions, RegionDefaults};
 pub use flow_log::FlowLog;
-pub use gateway::{InternetGateway, NatGateway, NatGatewayState, VpcEndpoint};
+pub use gateway::{EgressOnlyInternetGateway, InternetGateway, NatGateway, NatGatewayState, VpcEndpoint};
 pub use insights::{NetworkInsightsAnalysis, NetworkInsightsPath};
 pub use interface::{Attachment, InterfaceState, InterfaceType, NetworkInterface};
 pub use network_acl::{AclEntry, AclTraffic, NetworkAcl};

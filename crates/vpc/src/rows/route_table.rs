@@ -1,12 +1,12 @@
 //! A route table with its routes and associations.
 
 use super::{Tags, row};
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use store::Index;
 use types::id::{
-    EniId, InternetGatewayId, NatGatewayId, RouteTableAssociationId, RouteTableId, SubnetId, VpcEndpointId, VpcId,
-    VpcPeeringConnectionId,
+    EgressOnlyInternetGatewayId, EniId, InternetGatewayId, NatGatewayId, RouteTableAssociationId, RouteTableId,
+    SubnetId, VpcEndpointId, VpcId, VpcPeeringConnectionId,
 };
 
 /// A route table. The local route always holds and is not stored.
@@ -30,7 +30,7 @@ pub struct RouteTable {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     /// `Ok` a block, `Err` a prefix list's id.
-    pub destination: Result<Ipv4Net, String>,
+    pub destination: Result<IpNet, String>,
     /// Where to.
     pub target: Target,
 }
@@ -40,6 +40,8 @@ pub struct Route {
 pub enum Target {
     /// An internet gateway.
     InternetGateway(InternetGatewayId),
+    /// An egress-only internet gateway.
+    EgressOnlyInternetGateway(EgressOnlyInternetGatewayId),
     /// A NAT gateway.
     NatGateway(NatGatewayId),
     /// A network interface.
@@ -55,6 +57,7 @@ impl Target {
     pub fn id(&self) -> &str {
         match self {
             Self::InternetGateway(id) => id.as_str(),
+            Self::EgressOnlyInternetGateway(id) => id.as_str(),
             Self::NatGateway(id) => id.as_str(),
             Self::NetworkInterface(id) => id.as_str(),
             Self::Endpoint(id) => id.as_str(),

@@ -1,7 +1,7 @@
 //! A VPC.
 
 use super::{Tags, row};
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 use types::id::{DhcpOptionsId, NetworkAclId, RouteTableId, SecurityGroupId, VpcCidrAssociationId, VpcId};
 
@@ -17,6 +17,9 @@ pub struct Vpc {
     /// Its further blocks with their associations.
     #[serde(default)]
     pub secondary: Vec<(VpcCidrAssociationId, Ipv4Net)>,
+    /// Its IPv6 blocks with their associations.
+    #[serde(default)]
+    pub ipv6: Vec<(VpcCidrAssociationId, Ipv6Net)>,
     /// `default` or `dedicated`.
     pub instance_tenancy: String,
     /// Whether it is the region's default VPC.
@@ -41,9 +44,14 @@ pub struct Vpc {
 }
 
 impl Vpc {
-    /// Its blocks, the primary one first.
+    /// Its IPv4 blocks, the primary one first.
     pub fn cidrs(&self) -> impl Iterator<Item = Ipv4Net> + '_ {
         std::iter::once(self.cidr).chain(self.secondary.iter().map(|(_, cidr)| *cidr))
+    }
+
+    /// Its IPv6 blocks.
+    pub fn ipv6_cidrs(&self) -> impl Iterator<Item = Ipv6Net> + '_ {
+        self.ipv6.iter().map(|(_, cidr)| *cidr)
     }
 }
 

@@ -5,6 +5,7 @@ mod flow_logs;
 mod flow_records;
 mod insights;
 mod interfaces;
+mod ipv6;
 mod peerings;
 mod prefix_lists;
 mod restarts;

@@ -25,8 +25,11 @@ pub(crate) type Handler<I, O> = fn(&Ec2, &mut Context, I) -> Result<O, ApiError>
 
 impl World {
     pub(crate) fn new() -> Self {
-        let ground =
-            Ground { instance: "0123abcd".to_owned(), pool: "198.18.0.0/20".parse().expect("the pool is a block") };
+        let ground = Ground {
+            instance: "0123abcd".to_owned(),
+            pool: "198.18.0.0/20".parse().expect("the pool is a block"),
+            ipv6: true,
+        };
         Self::of(Store::in_memory([vpc::tables(), iam::tables(), observe::tables()].concat()), ground)
     }
 
@@ -39,6 +42,11 @@ impl World {
             ground,
             handlers: vpc::api::handlers(),
         }
+    }
+
+    /// The host's kernel speaks no IPv6.
+    pub(crate) fn without_ipv6(&mut self) {
+        self.service.ground.ipv6 = false;
     }
 
     /// The same store as another account in another region sees it.
@@ -134,6 +142,7 @@ impl World {
             attach: Some((requester.to_owned(), Some(netns.to_owned()))),
             private_ip: None,
             public_ip: false,
+            ipv6: vpc::intent::Ipv6Addresses::AsSubnetSays,
             tags: vpc::rows::Tags::new(),
         };
         let mut tx = self.store.begin();
