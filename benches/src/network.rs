@@ -98,7 +98,7 @@ fn interface(n: usize) -> NetworkInterface {
         id: id(EniId::parse, "eni-", n),
         subnet: id(SubnetId::parse, "subnet-", 0),
         mac: MacAddress([2, 0, 0, 0, high, low]),
-        addresses: vec![InterfaceAddress { private: address(n), public: None }],
+        addresses: vec![InterfaceAddress { private: address(n).into(), public: None }],
         groups: groups.collect(),
         source_dest_check: true,
         attachment: Some(Attachment { netns: format!("task{n}"), device_index: 0 }),
@@ -136,11 +136,12 @@ fn network(fabric: &Fabric, interfaces: usize) -> NetworkState {
     let block = Ipv4Net::new(Ipv4Addr::new(10, 0, 0, 0), 16).unwrap_or_default();
     let vpc: VpcId = id(VpcId::parse, "vpc-", 0);
     let (table, acl) = (id(RouteTableId::parse, "rtb-", 0), id(NetworkAclId::parse, "acl-", 0));
-    state.vpcs.push(Vpc { id: vpc.clone(), cidrs: vec![block], dns_support: true });
+    state.vpcs.push(Vpc { id: vpc.clone(), cidrs: vec![block.into()], dns_support: true });
     state.subnets.push(Subnet {
         id: id(SubnetId::parse, "subnet-", 0),
         vpc: vpc.clone(),
         cidr: block,
+        ipv6: None,
         zone: "us-east-1a".to_owned(),
         route_table: RouteTableId::clone(&table),
         network_acl: NetworkAclId::clone(&acl),
@@ -225,7 +226,7 @@ fn linear(mut plan: FabricPlan, router: &str) -> FabricPlan {
     for n in 0..GROUPS_EACH * RULES {
         let block = Ipv4Net::new(Ipv4Addr::new(172, 16 + (n % 16) as u8, (n / 16) as u8, 0), 24).unwrap_or_default();
         let port = 1000 + n as u16;
-        rules.push(accept(vec![Match::Ipv4, Match::Source(block), Match::Protocol(6), Match::Port(port, port)]));
+        rules.push(accept(vec![Match::Source(block.into()), Match::Protocol(6), Match::Port(port, port)]));
     }
     rules.push(accept(vec![Match::Protocol(6), Match::Port(PORT, PORT)]));
     if let Some(ingress) = filter.chains.get_mut("ingress") {

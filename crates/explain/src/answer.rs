@@ -5,10 +5,10 @@ use crate::probe::Probed;
 use crate::remedy::{self, Change};
 use crate::{Error, Protocol, Question, names};
 use netplan::walk::{Content, Fix, Origin, Walk, walk, walk_from_any_port};
-use netplan::{Ground, NetworkState};
+use netplan::{Family, Ground, NetworkState};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use store::View;
 use types::Scope;
 use types::id::{EniId, VpcId};
@@ -65,7 +65,7 @@ pub struct Way {
 #[serde(rename_all = "camelCase")]
 pub struct Place {
     /// Its address there.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// Its interface, if it has one that is known.
     pub interface: Option<EniId>,
     /// The namespace that holds it.
@@ -78,6 +78,8 @@ pub struct Place {
 struct Start {
     origin: Origin,
     place: Place,
+    /// Its address in ways to IPv6 addresses, if it has one.
+    ipv6: Option<IpAddr>,
     /// Its VPC, if it is in one.
     vpc: Option<(Scope, VpcId)>,
 }
@@ -96,6 +98,7 @@ impl Answer {
             for place in goals(&end, start, view, ground, &state)? {
                 // Who asks itself sends nothing.
                 if place.address == start.place.address
+                    || Some(place.address) == start.ipv6
                     || (start.place.interface.is_some() && place.interface == start.place.interface)
                 {
                     itself = true;
@@ -127,25 +130,26 @@ impl Answer {
 
 impl Protocol {
     /// A first packet from a port of the sender's.
-    pub(crate) fn content(self, source_port: u16, port: Option<u16>) -> Content {
+    pub(crate) fn content(self, family: Family, source_port: u16, port: Option<u16>) -> Content {
         let port = port.unwrap_or_default();
         match self {
             Self::Tcp => Content::Tcp { source_port, port },
             Self::Udp => Content::Udp { source_port, port },
-            Self::Icmp => Content::ECHO_REQUEST,
+            Self::Icmp => Content::echo_request(family),
         }
     }
 }
 
 fn starts(question: &Question, view: &View, ground: &Ground) -> Result<(String, Vec<Start>), Error> {
-    let outside = |address: Ipv4Addr, what: &str| Start {
+    let outside = |address: IpAddr, ipv6: Option<IpAddr>| Start {
         origin: Origin::Outside(address),
-        place: Place { address, interface: None, namespace: None, what: what.to_owned() },
+        place: Place { address, interface: None, namespace: None, what: "outside of all VPCs".to_owned() },
+        ipv6,
         vpc: None,
     };
     let somebody = match places::find_end(view, &question.from)? {
         Found::Internet => {
-            let host = outside(ground.host_address(), "outside of all VPCs");
+            let host = outside(ground.host_address().into(), Some(ground.host_address_ipv6().into()));
             return Ok(("the internet".to_owned(), vec![host]));
         }
         Found::Address(address) => match places::at_address(view, address)? {
@@ -157,7 +161,7 @@ fn starts(question: &Question, view: &View, ground: &Ground) -> Result<(String, 
                         .to_owned(),
                 });
             }
-            None => return Ok((address.to_string(), vec![outside(address, "outside of all VPCs")])),
+            None => return Ok((address.to_string(), vec![outside(address, None)])),
         },
         Found::Somebody(somebody) => somebody,
         Found::Name(name) => {
@@ -167,10 +171,11 @@ fn starts(question: &Question, view: &View, ground: &Ground) -> Result<(String, 
         }
     };
     let start = |member: &Member| {
-        let address = member.interface.private_ip()?;
+        let address = member.interface.private_ip()?.into();
         Some(Start {
             origin: Origin::Interface(member.interface.id.clone()),
             place: place(member, address),
+            ipv6: member.interface.ipv6.first().copied().map(IpAddr::V6),
             vpc: Some((member.scope.clone(), member.interface.vpc.clone())),
         })
     };
@@ -178,11 +183,14 @@ fn starts(question: &Question, view: &View, ground: &Ground) -> Result<(String, 
 }
 
 /// Whether the address is one of a VPC's.
-fn is_inside(view: &View, address: Ipv4Addr) -> bool {
-    view.scan_all::<vpc::rows::Vpc>().any(|(_, vpc)| vpc.cidrs().any(|cidr| cidr.contains(&address)))
+fn is_inside(view: &View, address: IpAddr) -> bool {
+    view.scan_all::<vpc::rows::Vpc>().any(|(_, vpc)| match address {
+        IpAddr::V4(address) => vpc.cidrs().any(|cidr| cidr.contains(&address)),
+        IpAddr::V6(address) => vpc.ipv6_cidrs().any(|cidr| cidr.contains(&address)),
+    })
 }
 
-fn place(member: &Member, address: Ipv4Addr) -> Place {
+fn place(member: &Member, address: IpAddr) -> Place {
     let attachment = member.interface.attachment.as_ref();
     Place {
         address,
@@ -226,7 +234,7 @@ fn packet(question: &Question, known: Option<KnownPort>) -> Result<(Protocol, Op
 
 /// The addresses that the end has for those who start there.
 fn goals(end: &Found, start: &Start, view: &View, ground: &Ground, state: &NetworkState) -> Result<Vec<Place>, Error> {
-    let bare = |address: Ipv4Addr| {
+    let bare = |address: IpAddr| {
         let in_vpc = |(scope, vpc): &(Scope, VpcId)| vpc::query::interface_by_ip(view, scope, vpc, address);
         let interface = start.vpc.as_ref().and_then(in_vpc);
         let scope = start.vpc.as_ref().map(|(scope, _)| scope);
@@ -250,8 +258,9 @@ fn goals(end: &Found, start: &Start, view: &View, ground: &Ground, state: &Netwo
                     "{name} means something to those in a VPC alone: from outside, name an address or a load balancer"
                 )));
             };
-            let asker = start.place.address;
-            places::resolve(view, ground, (scope, vpc), asker, name)?.into_iter().map(bare).collect()
+            let IpAddr::V4(asker) = start.place.address else { return Ok(Vec::new()) };
+            let found = places::resolve(view, ground, (scope, vpc), asker, name)?;
+            found.into_iter().map(|address| bare(address.into())).collect()
         }
     })
 }
@@ -272,13 +281,26 @@ fn goal(somebody: &Somebody, member: &Member, start: &Start, view: &View, state:
     });
     let public = vpc::query::public_ip(view, &member.scope, &member.interface);
     let address = if near && !somebody.by_dns { private } else { public.unwrap_or(private) };
-    Some(place(member, address))
+    Some(place(member, address.into()))
+}
+
+impl Start {
+    /// It as it sends to an address.
+    fn towards(&self, to: IpAddr) -> (Origin, Place) {
+        let address = self.ipv6.filter(|_| to.is_ipv6()).unwrap_or(self.place.address);
+        let origin = match &self.origin {
+            Origin::Outside(_) => Origin::Outside(address),
+            origin @ Origin::Interface(_) => origin.clone(),
+        };
+        (origin, Place { address, ..self.place.clone() })
+    }
 }
 
 fn way(start: &Start, to: Place, protocol: Protocol, port: Option<u16>, view: &View, state: &NetworkState) -> Way {
+    let ((origin, from), family) = (start.towards(to.address), Family::of(to.address));
     let go = |state: &NetworkState| match protocol {
-        Protocol::Icmp => walk(state, &start.origin, to.address, Content::ECHO_REQUEST),
-        _ => walk_from_any_port(state, &start.origin, to.address, |own| protocol.content(own, port)),
+        Protocol::Icmp => walk(state, &origin, to.address, Content::echo_request(family)),
+        _ => walk_from_any_port(state, &origin, to.address, |own| protocol.content(family, own, port)),
     };
     let first = go(state);
     let fix = first.refusal.as_ref().and_then(|refusal| refusal.fix.clone());
@@ -295,5 +317,5 @@ fn way(start: &Start, to: Place, protocol: Protocol, port: Option<u16>, view: &V
         let managed = managed(&fix);
         Change::new(fix, managed)
     });
-    Way { from: start.place.clone(), to, walk: first, changes: changes.collect(), then_passes, probe: None }
+    Way { from, to, walk: first, changes: changes.collect(), then_passes, probe: None }
 }

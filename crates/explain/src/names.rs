@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use store::{Row, View};
 use types::Scope;
 use vpc::rows::{
-    InterfaceType, InternetGateway, NatGateway, NetworkAcl, NetworkInterface, RouteTable, SecurityGroup, Subnet, Tags,
-    Vpc, VpcEndpoint, VpcPeeringConnection,
+    EgressOnlyInternetGateway, InterfaceType, InternetGateway, NatGateway, NetworkAcl, NetworkInterface, RouteTable,
+    SecurityGroup, Subnet, Tags, Vpc, VpcEndpoint, VpcPeeringConnection,
 };
 
 /// Whose an interface is: `task 0123abcd of service web`.
@@ -83,6 +83,10 @@ fn station(station: &Station, ids: &mut Vec<String>) {
             put(gateway);
             put(vpc);
         }
+        Station::EgressOnlyInternetGateway { gateway, vpc } => {
+            put(gateway);
+            put(vpc);
+        }
         Station::NatGateway { nat_gateway, .. } => put(nat_gateway),
         Station::Peering { connection, vpc } => {
             put(connection);
@@ -111,6 +115,7 @@ fn fix(fix: &Fix, ids: &mut Vec<String>) {
             ids.push(table.to_string());
             match &route.target {
                 RouteTarget::InternetGateway(id) => ids.push(id.to_string()),
+                RouteTarget::EgressOnlyInternetGateway(id) => ids.push(id.to_string()),
                 RouteTarget::NatGateway(id) => ids.push(id.to_string()),
                 RouteTarget::Peering(id) => ids.push(id.to_string()),
                 _ => {}
@@ -137,6 +142,7 @@ fn name(view: &View, id: &str) -> Option<String> {
         "vpc" => tag::<Vpc>(view, id, |row| &row.tags),
         "rtb" => tag::<RouteTable>(view, id, |row| &row.tags),
         "igw" => tag::<InternetGateway>(view, id, |row| &row.tags),
+        "eigw" => tag::<EgressOnlyInternetGateway>(view, id, |row| &row.tags),
         "nat" => tag::<NatGateway>(view, id, |row| &row.tags),
         "vpce" => find::<VpcEndpoint>(view, id).map(|(_, row)| row.service.clone()),
         "pcx" => find::<VpcPeeringConnection>(view, id).and_then(|(_, row)| row.requester.tags.get("Name").cloned()),

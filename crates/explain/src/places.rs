@@ -6,7 +6,7 @@ use ecs::rows::{DefinitionRow, ServiceRow, TASKS_BY_SERVICE, TaskRow};
 use elb::rows::{Listener, LoadBalancer};
 use netplan::Ground;
 use resolver::{Answer, Kind, Zone};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use store::View;
 use types::Scope;
@@ -33,7 +33,7 @@ pub(crate) enum Found {
     /// The world outside of all VPCs.
     Internet,
     /// An address.
-    Address(Ipv4Addr),
+    Address(IpAddr),
     /// Somebody in a VPC.
     Somebody(Somebody),
     /// A name of DNS's, which the resolver of the VPC where a path starts knows.
@@ -66,7 +66,8 @@ pub(crate) fn find_end(view: &View, text: &str) -> Result<Found, Error> {
     if text.eq_ignore_ascii_case("internet") {
         return Ok(Found::Internet);
     }
-    if let Ok(address) = text.parse() {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    if let Ok(address) = bare.parse() {
         return Ok(Found::Address(address));
     }
     if let Some(id) = EniId::parse(text) {
@@ -98,7 +99,7 @@ pub(crate) fn find_end(view: &View, text: &str) -> Result<Found, Error> {
 
 fn not_found(text: &str) -> Error {
     let next = match text.split_once('-').map(|(prefix, _)| prefix) {
-        Some("sg" | "subnet" | "vpc" | "rtb" | "acl" | "igw" | "nat" | "vpce" | "pl" | "pcx") => {
+        Some("sg" | "subnet" | "vpc" | "rtb" | "acl" | "igw" | "eigw" | "nat" | "vpce" | "pl" | "pcx") => {
             "A path goes between interfaces: name a task, a load balancer, an eni or an address."
         }
         Some("i") => "There are no instances here: name a task, a load balancer, an eni or an address.",
@@ -133,11 +134,12 @@ fn of_interface(view: &View, scope: &Scope, interface: &Arc<NetworkInterface>) -
 }
 
 /// Who has an address, so that packets can start there; nobody if it is outside of all VPCs.
-pub(crate) fn at_address(view: &View, address: Ipv4Addr) -> Result<Option<Somebody>, Error> {
-    let elastic = view.scan_all::<Address>().filter(|(_, row)| row.public_ip == address);
+pub(crate) fn at_address(view: &View, address: IpAddr) -> Result<Option<Somebody>, Error> {
+    let elastic = view.scan_all::<Address>().filter(|(_, row)| IpAddr::V4(row.public_ip) == address);
     let elastic: Vec<EniId> = elastic.filter_map(|(_, row)| Some(row.association.as_ref()?.1.clone())).collect();
     let has = |row: &NetworkInterface| {
-        row.private_ips.contains(&address) || row.auto_public_ip == Some(address) || elastic.contains(&row.id)
+        let automatic = row.auto_public_ip.map(IpAddr::V4) == Some(address);
+        row.addresses().any(|own| own == address) || automatic || elastic.contains(&row.id)
     };
     let mut found = view.scan_all::<NetworkInterface>().filter(|(_, row)| has(row));
     let Some((scope, row)) = found.next() else { return Ok(None) };

@@ -8,11 +8,11 @@ use crate::{Error, Protocol, Question};
 use fabric::Fabric;
 use fabric::ping::{echo_reply, echo_request, ping_socket};
 use futures_util::future::join_all;
-use netplan::NetworkState;
 use netplan::walk::{Content, Origin, Packet, walk};
+use netplan::{Family, Ground, NetworkState};
 use serde::{Deserialize, Serialize};
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use store::Store;
@@ -108,10 +108,10 @@ async fn probe(
         (Origin::Interface(_), Some(name)) => fabric.netns_path(name),
         (Origin::Interface(id), None) => return not_sent(format!("nobody who could send packets has {id}")),
         // The host has routes of its own: what is not public here would leave the machine.
-        (Origin::Outside(_), _) if !fabric.ground().pool.contains(&way.to.address) => {
+        (Origin::Outside(_), _) if !is_public(fabric.ground(), way.to.address) => {
             return not_sent(format!("{} is none of the public addresses here", way.to.address));
         }
-        (Origin::Outside(address), _) if *address == fabric.ground().host_address() => {
+        (Origin::Outside(address), _) if is_host(fabric.ground(), *address) => {
             PathBuf::from("/proc/thread-self/ns/net")
         }
         (Origin::Outside(address), _) => return not_sent(format!("{address} is nobody here")),
@@ -136,10 +136,23 @@ async fn probe(
     }
 }
 
+/// Whether the host's way to an address leads to the instance.
+fn is_public(ground: &Ground, address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => ground.pool.contains(&address),
+        IpAddr::V6(address) => ground.ipv6_pool().contains(&address),
+    }
+}
+
+/// Whether the host sends to the instance from that address.
+fn is_host(ground: &Ground, address: IpAddr) -> bool {
+    address == ground.host_address() || address == ground.host_address_ipv6()
+}
+
 /// The packet, whether it should pass, and what came back.
 type Sent = io::Result<(Content, bool, Outcome)>;
 
-async fn tcp(netns: &Path, to: Ipv4Addr, port: u16, says: impl Fn(Content) -> bool) -> Sent {
+async fn tcp(netns: &Path, to: IpAddr, port: u16, says: impl Fn(Content) -> bool) -> Sent {
     let stream = fabric::netns::connect_tcp(netns, SocketAddr::from((to, port)))?;
     let content = Content::Tcp { source_port: stream.local_addr()?.port(), port };
     let expected = says(content);
@@ -154,7 +167,7 @@ async fn tcp(netns: &Path, to: Ipv4Addr, port: u16, says: impl Fn(Content) -> bo
     Ok((content, expected, outcome))
 }
 
-async fn udp(netns: &Path, from: Ipv4Addr, to: Ipv4Addr, port: u16, says: impl Fn(Content) -> bool) -> Sent {
+async fn udp(netns: &Path, from: IpAddr, to: IpAddr, port: u16, says: impl Fn(Content) -> bool) -> Sent {
     let socket = fabric::netns::udp_socket(netns, SocketAddr::from((from, 0)))?;
     socket.connect((to, port))?;
     let content = Content::Udp { source_port: socket.local_addr()?.port(), port };
@@ -174,16 +187,18 @@ async fn udp(netns: &Path, from: Ipv4Addr, to: Ipv4Addr, port: u16, says: impl F
     Ok((content, expected, Outcome::Silence))
 }
 
-async fn ping(netns: &Path, to: Ipv4Addr, n: u16, says: impl Fn(Content) -> bool) -> Sent {
-    let socket = UdpSocket::from_std(ping_socket(netns)?)?;
-    let (content, expected) = (Content::ECHO_REQUEST, says(Content::ECHO_REQUEST));
+async fn ping(netns: &Path, to: IpAddr, n: u16, says: impl Fn(Content) -> bool) -> Sent {
+    let family = Family::of(to);
+    let socket = UdpSocket::from_std(ping_socket(netns, family)?)?;
+    let content = Content::echo_request(family);
+    let expected = says(content);
     for _ in 0..attempts(expected) {
-        socket.send_to(&echo_request(n), (to, 0)).await?;
+        socket.send_to(&echo_request(n, family), (to, 0)).await?;
         let answered = async {
             let mut packet = [0; 128];
             loop {
                 let (length, from) = socket.recv_from(&mut packet).await?;
-                if from.ip() == to && echo_reply(&packet[..length]) == Some(n) {
+                if from.ip() == to && echo_reply(&packet[..length], family) == Some(n) {
                     return io::Result::Ok(());
                 }
             }

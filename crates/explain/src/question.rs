@@ -2,6 +2,7 @@
 
 use crate::Error;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// The longest name of an end: an ARN has at most 2048 letters.
 const LONGEST: usize = 2048;
@@ -32,10 +33,13 @@ pub enum Protocol {
 }
 
 impl Question {
-    /// The question in these words: `from`, `to[:port]` and perhaps a protocol.
+    /// The question in these words: `from`, `to[:port]` and perhaps a protocol. An IPv6 address with a port stands in
+    /// brackets.
     pub fn parse(from: &str, to: &str, protocol: Option<&str>) -> Result<Self, Error> {
         let unfit = |text: String| Err(Error::Unfit(text));
         let (name, port) = match to.rsplit_once(':') {
+            // The colons of an address are its own.
+            _ if to.parse::<IpAddr>().is_ok() => (to, None),
             Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => match port.parse::<u16>() {
                 Ok(port @ 1..) => (name, Some(port)),
                 _ => return unfit(format!("a port is a number from 1 to 65535, not {port:?}")),
@@ -85,6 +89,8 @@ mod tests {
         assert_eq!(asked("api"), Ok(("api".to_owned(), None)));
         let arn = "arn:aws:ecs:us-east-1:123456789012:task/shop/0123";
         assert_eq!(asked(arn), Ok((arn.to_owned(), None)));
+        assert_eq!(asked("3fff:0:0:101::4"), Ok(("3fff:0:0:101::4".to_owned(), None)));
+        assert_eq!(asked("[3fff:0:0:101::4]:80"), Ok(("[3fff:0:0:101::4]".to_owned(), Some(80))));
         assert!(asked("api:0").is_err() && asked("api:65536").is_err() && asked(":80").is_err() && asked("").is_err());
     }
 

@@ -1,5 +1,6 @@
 //! A change of the network as a person makes it: in words, and as a command of the AWS CLI.
 
+use ipnet::IpNet;
 use netplan::walk::{Direction, Fix};
 use netplan::{Destination, GroupRule, NetworkState, Peer, PortRange, RouteEntry, RouteTarget, Traffic};
 use serde::{Deserialize, Serialize};
@@ -77,11 +78,12 @@ fn words(fix: &Fix, managed: bool) -> (String, Option<String>) {
             );
             let command = format!(
                 "aws ec2 create-network-acl-entry --network-acl-id {acl} --{} --rule-number {} --protocol {}{} \
-                 --cidr-block {} --rule-action allow",
+                 --{} {} --rule-action allow",
                 way(direction),
                 entry.number,
                 protocol(entry.traffic),
                 acl_ports(entry.traffic),
+                if entry.cidr.addr().is_ipv6() { "ipv6-cidr-block" } else { "cidr-block" },
                 entry.cidr
             );
             (text, Some(command))
@@ -136,13 +138,17 @@ pub(crate) fn traffic(traffic: Traffic) -> String {
         PortRange { from, to } if from == to => format!("{name} {from}"),
         PortRange { from, to } => format!("{name} {from}-{to}"),
     };
+    let icmp = |name: &str, kind: Option<u8>, code: Option<u8>| match (kind, code) {
+        (None, _) => format!("all {name}"),
+        (Some(kind), None) => format!("{name} {kind}"),
+        (Some(kind), Some(code)) => format!("{name} {kind}/{code}"),
+    };
     match traffic {
         Traffic::All => "all traffic".to_owned(),
         Traffic::Tcp(range) => ports("tcp", range),
         Traffic::Udp(range) => ports("udp", range),
-        Traffic::Icmp { kind: None, .. } => "all icmp".to_owned(),
-        Traffic::Icmp { kind: Some(kind), code: None } => format!("icmp {kind}"),
-        Traffic::Icmp { kind: Some(kind), code: Some(code) } => format!("icmp {kind}/{code}"),
+        Traffic::Icmp { kind, code } => icmp("icmp", kind, code),
+        Traffic::Icmpv6 { kind, code } => icmp("icmpv6", kind, code),
         Traffic::Protocol(number) => format!("protocol {number}"),
     }
 }
@@ -169,6 +175,7 @@ pub(crate) fn target(target: &RouteTarget) -> String {
     match target {
         RouteTarget::Local => "local".to_owned(),
         RouteTarget::InternetGateway(id) => id.to_string(),
+        RouteTarget::EgressOnlyInternetGateway(id) => id.to_string(),
         RouteTarget::NatGateway(id) => id.to_string(),
         RouteTarget::NetworkInterface(id) => id.to_string(),
         RouteTarget::GatewayEndpoint(id) => id.to_string(),
@@ -181,7 +188,7 @@ pub(crate) fn target(target: &RouteTarget) -> String {
 fn permission(rule: &GroupRule) -> String {
     let ports = match rule.traffic {
         Traffic::Tcp(range) | Traffic::Udp(range) => format!(",FromPort={},ToPort={}", range.from, range.to),
-        Traffic::Icmp { kind, code } => {
+        Traffic::Icmp { kind, code } | Traffic::Icmpv6 { kind, code } => {
             let number = |value: Option<u8>| value.map_or(-1, i16::from);
             format!(",FromPort={},ToPort={}", number(kind), number(code))
         }
@@ -191,10 +198,12 @@ fn permission(rule: &GroupRule) -> String {
         Traffic::Tcp(_) => "tcp".to_owned(),
         Traffic::Udp(_) => "udp".to_owned(),
         Traffic::Icmp { .. } => "icmp".to_owned(),
+        Traffic::Icmpv6 { .. } => "icmpv6".to_owned(),
         other => protocol(other),
     };
     let peer = match &rule.peer {
-        Peer::Cidr(block) => format!("IpRanges=[{{CidrIp={block}}}]"),
+        Peer::Cidr(IpNet::V4(block)) => format!("IpRanges=[{{CidrIp={block}}}]"),
+        Peer::Cidr(IpNet::V6(block)) => format!("Ipv6Ranges=[{{CidrIpv6={block}}}]"),
         Peer::Group(id) => format!("UserIdGroupPairs=[{{GroupId={id}}}]"),
         Peer::PrefixList(id) => format!("PrefixListIds=[{{PrefixListId={id}}}]"),
     };
@@ -208,6 +217,7 @@ fn protocol(traffic: Traffic) -> String {
         Traffic::Tcp(_) => "6".to_owned(),
         Traffic::Udp(_) => "17".to_owned(),
         Traffic::Icmp { .. } => "1".to_owned(),
+        Traffic::Icmpv6 { .. } => "58".to_owned(),
         Traffic::Protocol(number) => number.to_string(),
     }
 }
@@ -215,7 +225,7 @@ fn protocol(traffic: Traffic) -> String {
 fn acl_ports(traffic: Traffic) -> String {
     match traffic {
         Traffic::Tcp(range) | Traffic::Udp(range) => format!(" --port-range From={},To={}", range.from, range.to),
-        Traffic::Icmp { kind, code } => {
+        Traffic::Icmp { kind, code } | Traffic::Icmpv6 { kind, code } => {
             let number = |value: Option<u8>| value.map_or(-1, i16::from);
             format!(" --icmp-type-code Type={},Code={}", number(kind), number(code))
         }
@@ -225,13 +235,15 @@ fn acl_ports(traffic: Traffic) -> String {
 
 fn destination_words(destination: &Destination) -> String {
     match destination {
-        Destination::Cidr(block) => format!("--destination-cidr-block {block}"),
+        Destination::Cidr(IpNet::V4(block)) => format!("--destination-cidr-block {block}"),
+        Destination::Cidr(IpNet::V6(block)) => format!("--destination-ipv6-cidr-block {block}"),
         Destination::PrefixList(id) => format!("--destination-prefix-list-id {id}"),
     }
 }
 
 fn route_words(route: &RouteEntry) -> String {
     let option = match &route.target {
+        RouteTarget::EgressOnlyInternetGateway(_) => "--egress-only-internet-gateway-id",
         RouteTarget::NatGateway(_) => "--nat-gateway-id",
         RouteTarget::NetworkInterface(_) => "--network-interface-id",
         RouteTarget::GatewayEndpoint(_) => "--vpc-endpoint-id",

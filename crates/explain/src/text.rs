@@ -239,10 +239,14 @@ pub(crate) fn station(station: &Station, named: impl Fn(&str) -> String) -> (&'s
         }
         Station::InternetGateway { gateway, private, public, .. } => {
             let detail = match public {
+                Some(public) if public == private => format!("{}: {private} is the same outside", id(gateway)),
                 Some(public) => format!("{}: {private} is {public} outside", id(gateway)),
                 None => format!("{}: {private} has no public address", id(gateway)),
             };
             ("internet gateway", detail)
+        }
+        Station::EgressOnlyInternetGateway { gateway, .. } => {
+            ("egress-only gateway", format!("{}: out, and answers back", id(gateway)))
         }
         Station::NatGateway { nat_gateway, address, .. } => {
             ("NAT gateway", format!("{}: its {address} stands for the sender", id(nat_gateway)))

@@ -8,18 +8,18 @@ use crate::places::{Found, Somebody, at_address, find_end};
 use crate::{Error, text};
 use netplan::verdicts::{Outcome, Seen};
 use netplan::walk::{Content, Direction, GroupDecision, Hop, Origin, Reason, Station, Walk, walk};
-use netplan::{NetworkInterface, NetworkState, link_name};
+use netplan::{Family, InterfaceAddress, NetworkInterface, NetworkState, link_name};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
 use store::View;
 use types::Timestamp;
 use types::id::{EniId, VpcId};
 use vpc::rows;
 
-/// The router's device towards the internet gateway.
-const IGW: &str = "igw";
+/// The router's devices towards the gateways that lead out.
+const OUTWARDS: [&str; 2] = ["igw", "eigw"];
 
 /// What somebody wants to see.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -46,7 +46,7 @@ pub struct Lens {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Ends {
     interfaces: BTreeSet<EniId>,
-    address: Option<Ipv4Addr>,
+    address: Option<IpAddr>,
 }
 
 impl Wanted {
@@ -120,7 +120,7 @@ pub struct Verdict {
     pub action: Action,
     /// On whose side it refused: the sender's (egress) or the receiver's (ingress).
     pub refused_on: Option<Direction>,
-    /// `tcp`, `udp`, `icmp`, or a protocol's number.
+    /// `tcp`, `udp`, `icmp`, `icmpv6`, or a protocol's number.
     pub protocol: String,
     /// The sender.
     pub from: End,
@@ -139,7 +139,7 @@ pub struct Verdict {
 #[serde(rename_all = "camelCase")]
 pub struct End {
     /// The address in the packet.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// The port, if the protocol has ports.
     pub port: Option<u16>,
     /// The interface, if it is one of this VPC's or of a peer's.
@@ -174,14 +174,15 @@ impl Verdict {
             Some(Content::Tcp { source_port, port }) => ("tcp".to_owned(), Some(source_port), Some(port)),
             Some(Content::Udp { source_port, port }) => ("udp".to_owned(), Some(source_port), Some(port)),
             Some(Content::Icmp { .. }) => ("icmp".to_owned(), None, None),
+            Some(Content::Icmpv6 { .. }) => ("icmpv6".to_owned(), None, None),
             None => (seen.protocol.to_string(), None, None),
         };
-        let end = |device: Option<&str>, address: Ipv4Addr, port| {
+        let end = |device: Option<&str>, address: IpAddr, port| {
             let interface = scene.interface(device, address).map(|interface| interface.id.clone());
             let row = interface.as_ref().and_then(|id| find::<rows::NetworkInterface>(view, id.as_str()));
             let name = match row {
                 Some((scope, row)) => owner(view, scope, row),
-                None if device == Some(IGW) => "internet".to_owned(),
+                None if outwards(device) => "internet".to_owned(),
                 None => String::new(),
             };
             End { address, port, interface, name }
@@ -218,10 +219,8 @@ impl Verdict {
             Action::Reject => paint(31, "REJECT"),
         };
         let end = |end: &End| {
-            let mut text = end.address.to_string();
-            if let Some(port) = end.port {
-                let _ = write!(text, ":{port}");
-            }
+            let address = |port| SocketAddr::new(end.address, port).to_string();
+            let mut text = end.port.map_or_else(|| end.address.to_string(), address);
             let name = match (&end.interface, end.name.as_str()) {
                 (Some(interface), "") => interface.as_str(),
                 (_, name) => name,
@@ -259,6 +258,11 @@ fn deciders(station: &Station) -> Vec<String> {
     }
 }
 
+/// Whether a device leads to a gateway that leads out.
+fn outwards(device: Option<&str>) -> bool {
+    device.is_some_and(|device| OUTWARDS.contains(&device))
+}
+
 /// A VPC as it is now.
 struct Scene<'a> {
     vpc: &'a VpcId,
@@ -271,7 +275,7 @@ impl Scene<'_> {
     }
 
     /// The interface behind a device of the router's; behind one that leads to a peer, the one with that address there.
-    fn interface(&self, device: Option<&str>, address: Ipv4Addr) -> Option<&NetworkInterface> {
+    fn interface(&self, device: Option<&str>, address: IpAddr) -> Option<&NetworkInterface> {
         let device = device?;
         let mut all = self.state.network_interfaces.iter().map(AsRef::as_ref);
         if let Some(own) = all.clone().find(|row| link_name(&row.id) == device && self.vpc_of(row) == Some(self.vpc)) {
@@ -283,27 +287,27 @@ impl Scene<'_> {
             row.addresses.iter().any(|entry| entry.private == address)
                 && self.vpc_of(row).is_some_and(|vpc| peers.contains(&vpc))
         };
-        if device == IGW { None } else { all.find(there) }
+        if outwards(Some(device)) { None } else { all.find(there) }
     }
 
     /// Who sends from `address` over a device, if the walk can start there.
-    fn origin(&self, device: Option<&str>, address: Ipv4Addr) -> Option<Origin> {
-        if device == Some(IGW) {
+    fn origin(&self, device: Option<&str>, address: IpAddr) -> Option<Origin> {
+        if outwards(device) {
             return Some(Origin::Outside(address));
         }
         let interface = self.interface(device, address)?;
-        let starts = interface.addresses.first().is_some_and(|first| first.private == address);
+        let starts = interface.primary(Family::of(address)) == Some(address);
         starts.then(|| Origin::Interface(interface.id.clone()))
     }
 
     /// The address by which a sender calls one who has `address` behind a device.
-    fn called(&self, from: &Origin, device: Option<&str>, address: Ipv4Addr) -> Ipv4Addr {
+    fn called(&self, from: &Origin, device: Option<&str>, address: IpAddr) -> IpAddr {
         let inside = match from {
             Origin::Interface(_) => None,
             Origin::Outside(_) => self.interface(device, address),
         };
         let entry = inside.and_then(|row| row.addresses.iter().find(|entry| entry.private == address));
-        entry.and_then(|entry| entry.public).unwrap_or(address)
+        entry.and_then(InterfaceAddress::outside).unwrap_or(address)
     }
 
     /// The walk that does as the kernel did, and the station that decided: the packet's own, or, since it may be an answer,
@@ -336,7 +340,8 @@ fn reversed(content: Content) -> Content {
         Content::Tcp { source_port, port } => Content::Tcp { source_port: port, port: source_port },
         Content::Udp { source_port, port } => Content::Udp { source_port: port, port: source_port },
         // Of the messages that are answered, only pings matter.
-        Content::Icmp { .. } => Content::ECHO_REQUEST,
+        Content::Icmp { .. } => Content::echo_request(Family::Ipv4),
+        Content::Icmpv6 { .. } => Content::echo_request(Family::Ipv6),
     }
 }
 

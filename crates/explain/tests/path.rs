@@ -120,6 +120,34 @@ fn private_addresses_are_not_reached_from_outside() {
 }
 
 #[test]
+fn a_path_over_ipv6_is_told_with_its_own_addresses_and_commands() {
+    let world = World::dual_stack();
+    let refused = world.ask("eni-00000001", "[3fff:120:0:102::a]:5432").unwrap();
+    let told = text::render(&refused, false);
+    assert!(told.contains("no egress rule of sg-00000001 (web) allows it"), "0.0.0.0/0 is not IPv6: {told}");
+    assert!(told.contains("tcp [3fff:120:0:101::a]:32768 → [3fff:120:0:102::a]:5432"), "{told}");
+    let everywhere = Peer::Ipv6("::/0".to_owned());
+    world.put(group(1, "web", vec![rule(1, true, "-1", -1, everywhere.clone())]));
+    world.put(group(2, "db", vec![rule(3, false, "tcp", 5432, everywhere)]));
+    let passes = world.ask("3fff:120:0:101::a", "[3fff:120:0:102::a]:5432").unwrap();
+    assert!(passes.reachable, "{}", text::render(&passes, false));
+    // An address without a port is pinged, with a message of its family.
+    let ping = world.ask("eni-00000001", "3fff:120:0:102::a").unwrap();
+    let change = &ping.ways[0].changes[0];
+    assert!(change.text.contains("allow icmpv6 128/0"), "{change:?}");
+    let outside = world.ask("internet", "[3fff:120:0:102::a]:5432").unwrap();
+    let told = text::render(&outside, false);
+    assert!(told.contains("no internet gateway leads into vpc-"), "{told}");
+    assert!(told.contains("aws ec2 attach-internet-gateway"), "{told}");
+    let out = world.ask("eni-00000001", "[3fff:120::1]:443").unwrap();
+    assert!(text::render(&out, false).contains("rtb-00000001 has no route for it"));
+    // Whoever has no IPv6 address cannot use one.
+    world.put(NetworkInterface { ipv6: Vec::new(), ..interface(1, "web") });
+    let told = text::render(&world.ask("eni-00000001", "[3fff:120:0:102::a]:5432").unwrap(), false);
+    assert!(told.contains("eni-00000001 (web) has no IPv6 address"), "{told}");
+}
+
+#[test]
 fn names_do_nothing_to_a_terminal() {
     let world = World::new();
     world.put(group(2, "\u{1b}[2Jdb\n", Vec::new()));

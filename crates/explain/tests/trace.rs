@@ -8,20 +8,22 @@ use explain::Error;
 use explain::trace::{Action, Told, Verdict, Wanted};
 use netplan::verdicts::{Outcome, Seen};
 use netplan::walk::Content;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use types::Timestamp;
 use types::id::{EniId, NetworkAclId, SecurityGroupId};
 use vpc::rows::{AclEntry, AclTraffic, NetworkAcl, Peer, Tags};
 use world::{World, ground, group, id, rule, vpc_id};
 
-const WEB: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
-const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 10);
+const WEB: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 1, 10));
+const DB: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 10));
+
+const ECHO: Content = Content::Icmpv6 { kind: 128, code: 0 };
 
 fn link(n: u8) -> String {
     netplan::link_name(&id(EniId::parse, "eni-", n))
 }
 
-fn tcp(source: (Ipv4Addr, u16), destination: (Ipv4Addr, u16), begins: bool) -> Seen {
+fn tcp(source: (IpAddr, u16), destination: (IpAddr, u16), begins: bool) -> Seen {
     let content = Some(Content::Tcp { source_port: source.1, port: destination.1 });
     Seen { source: source.0, destination: destination.0, protocol: 6, content, begins }
 }
@@ -61,6 +63,27 @@ fn a_connection_is_told_with_the_rule_that_lets_it_in() {
     let verdict = world.asks(Outcome::Received);
     let expected = "security group, in: sg-00000002 (db) allows tcp 5432 from sg-00000001 (web)";
     assert_eq!((verdict.action, verdict.rule.as_deref()), (Action::Accept, Some(expected)));
+}
+
+#[test]
+fn a_packet_of_ipv6_is_told_with_its_own_rules() {
+    let world = World::dual_stack();
+    let (web, db) = ("3fff:120:0:101::a".parse().unwrap(), "3fff:120:0:102::a".parse().unwrap());
+    let asks = |outcome| world.told(outcome, (&link(1), &link(2)), tcp((web, 40_000), (db, 5432), true));
+    assert_eq!(
+        asks(Outcome::NotSent).line(false),
+        "08:00:00.123 REJECT tcp [3fff:120:0:101::a]:40000 (web) → [3fff:120:0:102::a]:5432 (db)  \
+         security group, out: sg-00000001 (web) has no rule for it",
+        "0.0.0.0/0 is no IPv6"
+    );
+    world.put(group(1, "web", vec![rule(1, true, "-1", -1, Peer::Ipv6("::/0".to_owned()))]));
+    world.put(group(2, "db", vec![rule(3, false, "tcp", 5432, Peer::Ipv6("3fff:120:0:101::/64".to_owned()))]));
+    let expected = "security group, in: sg-00000002 (db) allows tcp 5432 from 3fff:120:0:101::/64";
+    assert_eq!(asks(Outcome::Received).rule.as_deref(), Some(expected));
+    let ping = Seen { source: web, destination: db, protocol: 58, content: Some(ECHO), begins: true };
+    let refused = world.told(Outcome::NotReceived, (&link(1), &link(2)), ping);
+    assert!(refused.line(false).contains("REJECT icmpv6 3fff:120:0:101::a (web)"), "{refused:?}");
+    assert_eq!(refused.decided_by, ["sg-00000002"]);
 }
 
 #[test]

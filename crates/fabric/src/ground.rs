@@ -1,13 +1,13 @@
 //! Which block of public addresses an instance has on this host.
 //!
 //! 198.18.0.0/15 is set aside for testing networks and never routed. It holds 32 blocks of 4096 addresses. A file for
-//! each taken block names its instance, so that an instance keeps its block as long as anything of it is left.
+//! each taken block names its instance, and with it a part of 3fff::/20 for IPv6, so that an instance keeps its block as long as anything of it is left.
 
 use crate::{
     Error,
     netlink::{route, socket::Socket},
 };
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use netplan::Ground;
 use nix::fcntl::{Flock, FlockArg};
 use std::{
@@ -40,19 +40,24 @@ pub(crate) fn take(run_root: &Path, instance: &str) -> Result<Ground, Error> {
     // Held until the end of this function.
     let _guard = Flock::lock(lock_file(&lock)?, FlockArg::LockExclusive)
         .map_err(|(_, errno)| Error::file(&lock, errno.into()))?;
-    let ground = |number| Ground { instance: instance.to_owned(), pool: block(number), ipv6: speaks_ipv6() };
+    let link = format!("wt-{instance}");
+    let taken = foreign_routes(&link).map_err(|e| Error::kernel("reading the host's routes", "host", e))?;
+    let free = |own: IpNet| !taken.iter().any(|net| net.contains(&own) || own.contains(net));
+    let ground = |number| {
+        let ground = Ground { instance: instance.to_owned(), pool: block(number), ipv6: false };
+        // Without IPv6 there is still IPv4.
+        let ipv6 = speaks_ipv6() && free(ground.ipv6_pool().into());
+        Ground { ipv6, ..ground }
+    };
     let owner = |number: u32| fs::read_to_string(slots.join(number.to_string())).unwrap_or_default();
     if let Some(number) = (0..BLOCKS).find(|number| owner(*number) == instance) {
         return Ok(ground(number));
     }
-    let link = format!("wt-{instance}");
-    let taken = foreign_routes(&link).map_err(|e| Error::kernel("reading the host's routes", "host", e))?;
     let first = u32::from_str_radix(instance, 16).unwrap_or(0) % BLOCKS;
     for number in (0..BLOCKS).map(|n| (first + n) % BLOCKS) {
         let owner = owner(number);
         let stale = owner.is_empty() || !run_root.join(&owner).exists();
-        let overlaps = |net: &Ipv4Net| net.contains(&block(number)) || block(number).contains(net);
-        if stale && !taken.iter().any(overlaps) {
+        if stale && free(block(number).into()) {
             let path = slots.join(number.to_string());
             fs::write(&path, instance).map_err(|e| Error::file(&path, e))?;
             return Ok(ground(number));
@@ -77,7 +82,7 @@ pub(crate) fn give_back(run_root: &Path, instance: &str) {
 }
 
 /// The host's routes but for its default ones and those over our own link.
-fn foreign_routes(own: &str) -> io::Result<Vec<Ipv4Net>> {
+fn foreign_routes(own: &str) -> io::Result<Vec<IpNet>> {
     let mut socket = Socket::route()?;
     let own = route::links(&mut socket)?.into_iter().find(|link| link.name == own).map(|link| link.index);
     let routes = route::routes(&mut socket)?.into_iter();

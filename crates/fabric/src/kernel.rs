@@ -273,6 +273,9 @@ impl Kernel {
 
     fn configure(&mut self, place: &Place, steps: &[Step]) -> Result<(), Error> {
         let mut requests = Vec::new();
+        if *place == Place::Host {
+            self.allow_ipv6(steps)?;
+        }
         let removed = steps.iter().filter(|step| matches!(step, Step::RemoveCable(_))).count();
         for step in steps {
             if let Some(request) = self.request(place, step)? {
@@ -289,6 +292,20 @@ impl Kernel {
             requests.push(Request { message: route::remove_doomed(), step, fine: GONE });
         }
         self.send(place, requests)
+    }
+
+    /// Has our device on the host take the IPv6 addresses that it is to get, whatever the host does with its others.
+    fn allow_ipv6(&mut self, steps: &[Step]) -> Result<(), Error> {
+        for step in steps {
+            if let Step::AddAddress(place, address) = step
+                && address.ip.is_ipv6()
+            {
+                let of_link = |setting: &str| format!("ipv6/conf/{}/{setting}", address.link);
+                self.set(place, &of_link("addr_gen_mode"), "1")?;
+                self.set(place, &of_link("disable_ipv6"), "0")?;
+            }
+        }
+        Ok(())
     }
 
     /// The message for a step on links, addresses or routes; none if what it removes cannot be there.

@@ -13,6 +13,7 @@ use nix::sys::statfs::{NSFS_MAGIC, statfs};
 use std::{
     collections::{BTreeMap, HashMap},
     fs, io,
+    net::IpAddr,
 };
 
 /// A device that has an alias.
@@ -128,7 +129,9 @@ fn content(kernel: &mut Kernel, place: &Place, ours: &HashMap<u32, String>) -> R
     let socket = kernel.route(place)?;
     let mut content = Namespace::default();
     for (index, ip, prefix) in reading(place, route::addresses(socket))? {
-        if let Some(link) = ours.get(&index).filter(|_| !ip.is_loopback()) {
+        // Link-local addresses are the kernel's own.
+        let own = ip.is_loopback() || matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        if let Some(link) = ours.get(&index).filter(|_| !own) {
             content.addresses.insert(Address { link: link.clone(), ip, prefix });
         }
     }

@@ -91,13 +91,17 @@ impl Ear {
 /// Whether a message is of something that a plan speaks of.
 fn matters(message: &Received<'_>, only: Option<u32>) -> bool {
     const OUT_DEVICE: u16 = 4;
+    /// The mark of the routes that the kernel makes by itself.
+    const KERNEL: u8 = 2;
     let device = match message.kind {
         // New links matter when they are down: one that we made was brought up at once.
         route::NEW_LINK if u32_at(message.body, 8).is_some_and(|flags| flags & route::IFF_UP == 0) => {
             u32_at(message.body, 4)
         }
         // The kernel itself gives devices IPv6 addresses and routes, a while after they came.
-        route::NEW_ROUTE if message.body.first() != Some(&route::INET) => return false,
+        route::NEW_ROUTE if message.body.first() != Some(&route::INET) && message.body.get(5) == Some(&KERNEL) => {
+            return false;
+        }
         route::DELETE_LINK | route::DELETE_ADDRESS => u32_at(message.body, 4),
         route::NEW_ROUTE | route::DELETE_ROUTE => attributes(message.body.get(12..).unwrap_or_default())
             .find(|(kind, _)| *kind == OUT_DEVICE)

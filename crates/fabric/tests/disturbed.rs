@@ -17,6 +17,9 @@ fn two() -> Lab {
     lab.interface(1, &public, "10.0.0.10", &[1]);
     lab.interface(2, &private, "10.0.1.10", &[2]);
     lab.interface_mut(1).addresses[0].public = Some(lab.public_address(0));
+    lab.ipv6();
+    lab.give_ipv6(1);
+    lab.give_ipv6(2);
     lab.apply();
     lab
 }
@@ -83,6 +86,11 @@ fn links_routes_rules_and_addresses_come_back() {
         put_right(&lab, "a route that is gone");
         run(&lab, Some(&router), "ip rule del priority 200");
         put_right(&lab, "a routing rule that is gone");
+        let ipv6 = lab.ipv6_address(&lab.private, 2);
+        run(&lab, Some(&router), &format!("ip -6 route del {ipv6}"));
+        put_right(&lab, "an IPv6 route that is gone");
+        run(&lab, Some(&router), "ip -6 rule del priority 200");
+        put_right(&lab, "a routing rule for IPv6 that is gone");
         run(&lab, Some(&router), "ip addr flush dev lo");
         put_right(&lab, "addresses that are gone");
         let host_link = format!("wt-{}", lab.instance);

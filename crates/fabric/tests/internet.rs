@@ -7,12 +7,12 @@ mod lab;
 use lab::{Lab, Outcome, accept, entry, from_cidr, ip, on_a_host, outcome, tcp};
 use netplan::{Destination, INTERNET, RouteEntry, RouteTarget, Traffic};
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     os::fd::AsRawFd,
 };
 
 /// A connection from the host.
-fn from_host(address: impl Into<Ipv4Addr>, port: u16) -> Outcome {
+fn from_host(address: impl Into<IpAddr>, port: u16) -> Outcome {
     let stream =
         fabric::netns::connect_tcp("/proc/thread-self/ns/net".as_ref(), SocketAddr::from((address.into(), port)));
     match stream {
@@ -100,7 +100,7 @@ fn the_service_address_is_reached_with_a_public_address_or_through_nat() {
 
         // Where the gateway stands in a private subnet, it has no way out itself.
         lab.interface_mut(9).subnet = private;
-        lab.interface_mut(9).addresses[0].private = ip("10.0.1.200");
+        lab.interface_mut(9).addresses[0].private = ip("10.0.1.200").into();
         lab.apply();
         assert_eq!(lab.probe(3, service, 443), Outcome::Silent);
         lab.destroy();

@@ -18,6 +18,10 @@ fn small() -> Lab {
     lab.interface_mut(1).addresses[0].public = Some(eip);
     lab.interface(2, &private, "10.0.1.10", &[2]);
     lab.nat(9, &public, "10.0.0.200", Some(lab.public_address(1)));
+    lab.ipv6();
+    lab.egress_only();
+    lab.give_ipv6(1);
+    lab.give_ipv6(2);
     lab
 }
 

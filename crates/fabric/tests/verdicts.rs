@@ -6,8 +6,9 @@ mod lab;
 
 use lab::{Lab, Outcome as Probe, accept, eni, entry, from_cidr, ip, on_a_host, passes, ready, tcp};
 use netplan::{
-    Traffic, link_name, router_netns,
-    verdicts::{FLOWS, GROUP, MISSED, Outcome, Passage},
+    Family, Traffic, link_name, router_netns,
+    verdicts::{FLOWS, GROUP, MISSED, Outcome, Passage, Seen},
+    walk::Content,
 };
 use nix::poll::PollFlags;
 use std::net::Ipv4Addr;
@@ -28,11 +29,10 @@ fn lab() -> Lab {
 /// What was counted since: interface, outcome, from, to, packets, whether more bytes than headers need.
 fn counted(lab: &Lab) -> Vec<(Passage, u64, u64)> {
     let router = router_netns(&lab.vpc);
-    let found = lab.fabric().take_counters(&router, FLOWS, Passage::KEY).unwrap();
+    let found = FLOWS.iter().flat_map(|(set, key)| lab.fabric().take_counters(&router, set, key).unwrap());
     let missed = lab.fabric().take_counters(&router, MISSED, &[netplan::Field::Link]).unwrap_or_default();
     assert!(missed.is_empty(), "there is room: {missed:?}");
     found
-        .into_iter()
         .filter(|count| count.packets > 0)
         .map(|count| (Passage::read(&count.key).expect("a key of ours"), count.packets, count.bytes))
         .collect()
@@ -73,7 +73,7 @@ fn each_side_counts_what_it_let_pass_and_what_it_refused() {
         assert!(counts.iter().all(|(passage, ..)| passage.link != link_name(&eni(3))), "3 had nothing to do with it");
 
         let (syn, ..) = counts.iter().find(|(passage, ..)| passage.outcome == Outcome::NotReceived).unwrap();
-        let expected = (ip("10.0.0.10"), ip("10.0.1.10"), 6, 81, 2);
+        let expected = (ip("10.0.0.10").into(), ip("10.0.1.10").into(), 6, 81, 2);
         let Passage { source, destination, protocol, destination_port, tcp_flags, .. } = syn;
         assert_eq!((*source, *destination, *protocol, *destination_port, *tcp_flags), expected);
         let (syn, one, bytes) =
@@ -90,6 +90,43 @@ fn each_side_counts_what_it_let_pass_and_what_it_refused() {
 }
 
 #[test]
+fn packets_of_ipv6_are_counted_and_told_of_with_their_own_addresses() {
+    on_a_host(|| {
+        let mut lab = lab();
+        lab.ipv6();
+        lab.group_mut(1).egress.push(from_cidr(Traffic::All, "::/0"));
+        lab.group_mut(2).ingress.push(from_cidr(tcp(80), "::/0"));
+        let (one, two) = (lab.give_ipv6(1), lab.give_ipv6(2));
+        lab.state.counted = [eni(1), eni(2)].into();
+        lab.state.traced = [lab.vpc.clone()].into();
+        lab.apply();
+        let mut hears = lab.fabric().listen_verdicts(&router_netns(&lab.vpc), GROUP).unwrap();
+        assert_eq!(lab.probe(1, two, 80), Probe::Refused, "nobody listens");
+        assert_eq!(lab.probe(1, two, 81), Probe::Silent);
+        let counts = counted(&lab);
+        assert!(counts.iter().all(|(passage, ..)| passage.source.is_ipv6()), "{counts:?}");
+        let (syn, packets, bytes) =
+            counts.iter().find(|(p, ..)| p.outcome == Outcome::Received && p.destination_port == 80).unwrap();
+        assert_eq!((syn.source, syn.destination, syn.protocol, syn.tcp_flags), (one, two, 6, 2));
+        assert_eq!((syn.link.clone(), *packets, *bytes), (link_name(&eni(2)), 1, 80), "a SYN over IPv6 is 80 bytes");
+        let (answer, ..) =
+            counts.iter().find(|(p, ..)| p.outcome == Outcome::Sent && p.source_port == 80).expect("an answer");
+        assert_eq!((answer.source, answer.destination, answer.tcp_flags), (two, one, 4 | 16));
+        let refused = counts.iter().find(|(p, ..)| p.outcome == Outcome::NotReceived).expect("a refusal");
+        assert_eq!(refused.0.destination_port, 81);
+        let told = hears.hear(Duration::from_secs(1)).unwrap();
+        let seen: Vec<_> = told.iter().flatten().filter_map(|told| Seen::read(&told.packet)).collect();
+        let to = |port| seen.iter().any(|seen| seen.destination == two && port_of(seen) == Some(port));
+        assert!(to(80) && to(81), "{seen:?}");
+        lab.destroy();
+    });
+}
+
+fn port_of(seen: &Seen) -> Option<u16> {
+    if let Some(Content::Tcp { port, .. }) = seen.content { Some(port) } else { None }
+}
+
+#[test]
 fn datagrams_and_pings_are_counted_with_what_they_have_of_ports() {
     on_a_host(|| {
         let mut lab = lab();
@@ -101,8 +138,8 @@ fn datagrams_and_pings_are_counted_with_what_they_have_of_ports() {
         for _ in 0..3 {
             socket.send_to(&[0; 100], (ip("10.0.1.10"), 53)).unwrap();
         }
-        let pings = fabric::ping::ping_socket(&lab.fabric().netns_path("n1")).unwrap();
-        pings.send_to(&fabric::ping::echo_request(7), (ip("10.0.1.10"), 0)).unwrap();
+        let pings = fabric::ping::ping_socket(&lab.fabric().netns_path("n1"), Family::Ipv4).unwrap();
+        pings.send_to(&fabric::ping::echo_request(7, Family::Ipv4), (ip("10.0.1.10"), 0)).unwrap();
         // The datagrams went before it.
         assert!(ready(&pings, PollFlags::POLLIN, 2000), "a ping is answered");
         let counts = counted(&lab);
@@ -214,7 +251,7 @@ fn what_was_counted_outlives_its_router() {
         let counts = counted(&lab);
         assert!(packets(&counts, 2, Outcome::NotReceived, 81) >= 1, "{counts:?}");
         let router = router_netns(&lab.vpc);
-        let again = lab.fabric().take_counters(&router, FLOWS, Passage::KEY);
+        let again = lab.fabric().take_counters(&router, FLOWS[0].0, FLOWS[0].1);
         assert!(again.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound), "it is told once");
         std::mem::swap(&mut lab.state, &mut empty);
         lab.state.counted = [eni(1)].into();

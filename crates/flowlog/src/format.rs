@@ -317,6 +317,25 @@ mod tests {
     }
 
     #[test]
+    fn flows_of_ipv6_have_the_packets_addresses() {
+        let mut window = Window::new(Timestamp(0), Duration::from_secs(60));
+        let flow = Flow {
+            direction: Direction::Egress,
+            action: Action::Reject,
+            source: "3fff:120::4".parse().unwrap(),
+            destination: "3fff:120::5".parse().unwrap(),
+            source_port: 0,
+            destination_port: 0,
+            protocol: 58,
+        };
+        let at = Timestamp(1_000);
+        window.add(&Sighting { flow, tcp_flags: 0, packets: 1, bytes: 104, first: at, last: at });
+        let format = Format::parse("${type} ${srcaddr} ${dstaddr} ${pkt-srcaddr} ${protocol} ${action}").unwrap();
+        let line = format.line(&window.records(Traffic::All)[0], &window, &place());
+        assert_eq!(line, "IPv6 3fff:120::4 3fff:120::5 3fff:120::4 58 REJECT");
+    }
+
+    #[test]
     fn an_interval_without_records_is_told_as_aws_tells_it() {
         let window = Window::new(Timestamp(1_431_280_876_000), Duration::from_secs(58));
         for (record, status) in [(Record::NoData, "NODATA"), (Record::SkipData, "SKIPDATA")] {

@@ -1,12 +1,13 @@
 //! The state by id, and what of it can be had: the first look at it, which the compiler and the walk share.
 
 use crate::{
-    InternetGateway, NatGateway, NetworkAcl, NetworkInterface, NetworkState, RouteTable, SecurityGroup, Subnet, Vpc,
+    EgressOnlyInternetGateway, Family, InternetGateway, NatGateway, NetworkAcl, NetworkInterface, NetworkState,
+    RouteTable, SecurityGroup, Subnet, Vpc,
     compile::{link_digits, link_name},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
 };
 use types::id::{
@@ -17,6 +18,8 @@ use types::id::{
 const SERVICES: [Ipv4Addr; 2] = [Ipv4Addr::new(169, 254, 169, 254), Ipv4Addr::new(169, 254, 170, 2)];
 /// The resolver's address in every VPC; its other one is the third of the VPC's first block.
 const RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
+/// The resolver's address in VPCs that have IPv6. Source: Amazon VPC user guide, "Amazon DNS server".
+const RESOLVER_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253);
 
 /// An interface that is attached, with all that the plan needs of it.
 pub(crate) struct Attached<'a> {
@@ -32,12 +35,13 @@ pub(crate) struct Attached<'a> {
 
 impl Attached<'_> {
     /// Whether an address is one of its own.
-    pub(crate) fn has(&self, private: Ipv4Addr) -> bool {
+    pub(crate) fn has(&self, private: IpAddr) -> bool {
         self.interface.addresses.iter().any(|address| address.private == private)
     }
 
-    pub(crate) fn primary(&self) -> Option<Ipv4Addr> {
-        self.interface.addresses.first().map(|a| a.private)
+    /// Its first address of a family.
+    pub(crate) fn primary(&self, family: Family) -> Option<IpAddr> {
+        self.interface.primary(family)
     }
 }
 
@@ -46,8 +50,8 @@ impl Attached<'_> {
 struct Places<'a> {
     id: HashMap<&'a EniId, usize>,
     vpc: HashMap<&'a VpcId, Vec<usize>>,
-    address: HashMap<(&'a VpcId, Ipv4Addr), usize>,
-    public: HashMap<Ipv4Addr, usize>,
+    address: HashMap<(&'a VpcId, IpAddr), usize>,
+    outside: HashMap<IpAddr, usize>,
     /// The VPC of each namespace in which something is attached.
     netns: HashMap<&'a str, &'a VpcId>,
 }
@@ -60,7 +64,7 @@ impl<'a> Places<'a> {
         self.vpc.entry(vpc).or_default().push(at);
         for address in &attached.interface.addresses {
             self.address.insert((vpc, address.private), at);
-            self.public.extend(address.public.map(|public| (public, at)));
+            self.outside.extend(address.outside().map(|outside| (outside, at)));
         }
     }
 }
@@ -100,8 +104,8 @@ impl<'a> Index<'a> {
                 omitted.insert(format!("{}: no subnet {} in a VPC", interface.id, interface.subnet));
                 continue;
             };
-            if interface.addresses.is_empty() || !good_netns_name(netns) {
-                omitted.insert(format!("{}: no address, or no good namespace name", interface.id));
+            if interface.primary(Family::Ipv4).is_none() || !good_netns_name(netns) {
+                omitted.insert(format!("{}: no IPv4 address, or no good namespace name", interface.id));
                 continue;
             }
             // What two would share, the second goes without: the kernel would refuse it, and everything with it.
@@ -109,7 +113,7 @@ impl<'a> Index<'a> {
             let place = (netns, device_index);
             let elsewhere = places.netns.get(netns).is_some_and(|vpc| **vpc != subnet.vpc);
             let mut private = interface.addresses.iter().map(|address| (&subnet.vpc, address.private));
-            let mut public = interface.addresses.iter().filter_map(|address| address.public);
+            let mut outside = interface.addresses.iter().filter_map(crate::InterfaceAddress::outside);
             let conflict = if elsewhere || devices.contains(&place) {
                 Some(format!("{netns}/{device_index}"))
             } else if links.contains(&(&subnet.vpc, link)) {
@@ -117,7 +121,7 @@ impl<'a> Index<'a> {
             } else if let Some((vpc, ip)) = private.find(|address| places.address.contains_key(address)) {
                 Some(format!("{vpc}/{ip}"))
             } else {
-                public.find(|ip| places.public.contains_key(ip)).map(|ip| ip.to_string())
+                outside.find(|ip| places.outside.contains_key(ip)).map(|ip| ip.to_string())
             };
             if let Some(conflict) = conflict {
                 omitted.insert(format!("{}: {conflict} is another interface's", interface.id));
@@ -162,27 +166,37 @@ impl<'a> Index<'a> {
         self.subnets.values().copied().filter(move |s| s.vpc == *vpc)
     }
 
-    /// The interface that has a private address in a VPC.
-    pub(crate) fn attached_at(&self, vpc: &VpcId, private: Ipv4Addr) -> Option<&Attached<'a>> {
+    /// The interface that has an address in a VPC.
+    pub(crate) fn attached_at(&self, vpc: &VpcId, private: IpAddr) -> Option<&Attached<'a>> {
         self.places.address.get(&(vpc, private)).map(|at| &self.attached[*at])
     }
 
-    /// The interface behind a public address, and its private address, if packets from outside get that far.
-    pub(crate) fn attached_behind(&self, public: Ipv4Addr) -> Option<(&Attached<'a>, Ipv4Addr)> {
-        let attached = self.places.public.get(&public).map(|at| &self.attached[*at])?;
+    /// The interface behind an address outside, and its address in the VPC, if packets from there get that far.
+    pub(crate) fn attached_behind(&self, outside: IpAddr) -> Option<(&Attached<'a>, IpAddr)> {
+        let attached = self.places.outside.get(&outside).map(|at| &self.attached[*at])?;
         self.gateway_of(&attached.subnet.vpc)?;
-        let found = attached.interface.addresses.iter().find(|address| address.public == Some(public))?;
+        let found = attached.interface.addresses.iter().find(|address| address.outside() == Some(outside))?;
         Some((attached, found.private))
     }
 
-    /// The public address that stands for a private one outside its VPC.
-    pub(crate) fn public_of(&self, vpc: &VpcId, private: Ipv4Addr) -> Option<Ipv4Addr> {
-        self.attached_at(vpc, private)?.interface.addresses.iter().find(|a| a.private == private)?.public
+    /// The address that stands for one of a VPC's outside.
+    pub(crate) fn outside_of(&self, vpc: &VpcId, private: IpAddr) -> Option<IpAddr> {
+        self.attached_at(vpc, private)?.interface.addresses.iter().find(|a| a.private == private)?.outside()
     }
 
     /// The VPC's internet gateway, if it has one.
     pub(crate) fn gateway_of(&self, vpc: &VpcId) -> Option<&'a InternetGateway> {
         self.state.internet_gateways.iter().find(|gateway| gateway.vpc == *vpc)
+    }
+
+    /// The VPC's egress-only internet gateway, if it has one.
+    pub(crate) fn egress_only_of(&self, vpc: &VpcId) -> Option<&'a EgressOnlyInternetGateway> {
+        self.state.egress_only_internet_gateways.iter().find(|gateway| gateway.vpc == *vpc)
+    }
+
+    /// Whether a VPC is reached from the internet namespace over IPv6, or reaches it.
+    pub(crate) fn ipv6_outside(&self, vpc: &Vpc) -> bool {
+        vpc.has(Family::Ipv6) && (self.gateway_of(&vpc.id).is_some() || self.egress_only_of(&vpc.id).is_some())
     }
 
     /// The VPC beyond a peering connection of this one.
@@ -202,11 +216,12 @@ impl<'a> Index<'a> {
     }
 
     /// The addresses of a VPC's router itself, and whether they answer, whatever groups, ACLs and routes say.
-    pub(crate) fn local_services(vpc: &Vpc) -> impl Iterator<Item = (Ipv4Addr, bool)> + use<> {
-        let resolver = vpc.cidrs.first().map(|cidr| Ipv4Addr::from(u32::from(cidr.network()) + 2));
+    pub(crate) fn local_services(vpc: &Vpc) -> impl Iterator<Item = (IpAddr, bool)> + use<> {
+        let third = vpc.primary().map(|cidr| Ipv4Addr::from(u32::from(cidr.network()) + 2));
+        let ipv6 = vpc.has(Family::Ipv6).then_some(IpAddr::V6(RESOLVER_IPV6));
         let dns = vpc.dns_support;
-        let resolvers = [RESOLVER].into_iter().chain(resolver).map(move |ip| (ip, dns));
-        SERVICES.map(|ip| (ip, true)).into_iter().chain(resolvers)
+        let resolvers = [RESOLVER].into_iter().chain(third).map(IpAddr::V4).chain(ipv6).map(move |ip| (ip, dns));
+        SERVICES.map(|ip| (IpAddr::V4(ip), true)).into_iter().chain(resolvers)
     }
 }
 

@@ -11,6 +11,8 @@
 mod boxes;
 mod compile;
 mod diff;
+mod family;
+mod ground;
 mod index;
 mod parts;
 mod plan;
@@ -22,6 +24,8 @@ pub mod walk;
 
 pub use compile::{Planner, compile, link_name, router_netns};
 pub use diff::{FilterChange, Step};
+pub use family::Family;
+pub use ground::Ground;
 pub use parts::{PlanParts, is_router};
 pub use plan::{
     Address, Cable, End, FabricPlan, INTERNET, Namespace, Neighbour, Place, Route, RouteAction, RoutingRule,
@@ -30,7 +34,7 @@ pub use ruleset::{
     Action, Chain, ChainHook, Element, Field, Match, Range, Rule, Ruleset, Selector, Set, Value, ValueKind, Verdict,
 };
 pub use state::{
-    AclEntry, Attachment, Destination, GatewayEndpoint, Ground, GroupRule, InterfaceAddress, InternetGateway,
-    MacAddress, NatGateway, NetworkAcl, NetworkInterface, NetworkState, Peer, PortRange, RouteEntry, RouteTable,
-    RouteTarget, SecurityGroup, Subnet, Traffic, Vpc, VpcPeering,
+    AclEntry, Attachment, Destination, EgressOnlyInternetGateway, GatewayEndpoint, GroupRule, InterfaceAddress,
+    InternetGateway, MacAddress, NatGateway, NetworkAcl, NetworkInterface, NetworkState, Peer, PortRange, RouteEntry,
+    RouteTable, RouteTarget, SecurityGroup, Subnet, Traffic, Vpc, VpcPeering,
 };

@@ -1,12 +1,12 @@
 //! What the kernel must hold: the output of [`compile`](crate::compile).
 
-use crate::{MacAddress, Ruleset};
-use ipnet::Ipv4Net;
+use crate::{Family, MacAddress, Ruleset};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    net::Ipv4Addr,
+    net::IpAddr,
 };
 
 /// The name of the namespace that stands for the internet.
@@ -88,7 +88,7 @@ pub struct Address {
     /// The device.
     pub link: String,
     /// The address.
-    pub ip: Ipv4Addr,
+    pub ip: IpAddr,
     /// Its prefix, for those who look.
     pub prefix: u8,
 }
@@ -99,7 +99,7 @@ pub struct Neighbour {
     /// The device.
     pub link: String,
     /// The neighbour's address.
-    pub ip: Ipv4Addr,
+    pub ip: IpAddr,
     /// Its hardware address.
     pub mac: MacAddress,
 }
@@ -110,7 +110,7 @@ pub struct Route {
     /// The kernel's number of the table; 254 is the main one.
     pub table: u32,
     /// Packets to where.
-    pub destination: Ipv4Net,
+    pub destination: IpNet,
     /// What becomes of them.
     pub action: RouteAction,
 }
@@ -128,9 +128,9 @@ pub enum RouteAction {
         /// The device.
         link: String,
         /// The next hop, taken to be on that device; none is the destination itself.
-        via: Option<Ipv4Addr>,
+        via: Option<IpAddr>,
         /// The source address of what starts here.
-        source: Option<Ipv4Addr>,
+        source: Option<IpAddr>,
     },
     /// Drop without a word.
     Blackhole,
@@ -139,6 +139,8 @@ pub enum RouteAction {
 /// A rule that picks a routing table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RoutingRule {
+    /// For packets of this family.
+    pub family: Family,
     /// Lower ones come first.
     pub priority: u32,
     /// Packets with this mark; none is all.

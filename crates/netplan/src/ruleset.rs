@@ -1,8 +1,13 @@
 //! A packet filter as data: sets, maps and chains, close to what nf_tables runs.
 
-use ipnet::Ipv4Net;
+use crate::Family;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 /// One table.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -32,12 +37,14 @@ pub struct Set {
 pub enum Field {
     /// A device's name.
     Link,
-    /// An IPv4 address.
-    Address,
+    /// An address.
+    Address(Family),
     /// A protocol's number.
     Protocol,
     /// A port.
     Port,
+    /// A source's and a destination's port in one.
+    Ports,
     /// A number that is nothing of these.
     Byte,
 }
@@ -50,12 +57,14 @@ pub type Element = Vec<Range>;
 pub enum Range {
     /// A device's name.
     Link(String),
-    /// Addresses.
-    Address(Ipv4Addr, Ipv4Addr),
+    /// Addresses of one family.
+    Address(IpAddr, IpAddr),
     /// Protocols.
     Protocol(u8, u8),
     /// Ports.
     Port(u16, u16),
+    /// A source's port and a destination's.
+    Ports(u16, u16),
     /// Numbers that are nothing of these.
     Byte(u8, u8),
 }
@@ -69,7 +78,7 @@ pub enum ValueKind {
     Verdict,
     /// A mark.
     Mark,
-    /// An address.
+    /// An IPv4 address.
     Address,
     /// A counter. The kernel makes the elements itself, by [`Action::Count`], and takes away those that nothing was
     /// added to for [`Self::COUNT_LIFE`]. A plan has none of them, and leaves them alone.
@@ -92,7 +101,7 @@ pub enum Value {
     Verdict(Verdict),
     /// A mark.
     Mark(u32),
-    /// An address.
+    /// An IPv4 address.
     Address(Ipv4Addr),
 }
 
@@ -163,6 +172,8 @@ pub enum Action {
     Count(Vec<Selector>, String),
     /// Tell of it, under this name, those who listen to this group; go on.
     Log(u16, String),
+    /// Keep this number with its connection.
+    Remember(u32),
 }
 
 /// Lets through what fulfils all of `when`.
@@ -170,25 +181,27 @@ pub(crate) fn accept(when: Vec<Match>) -> Rule {
     Rule { when, then: Action::Verdict(Verdict::Accept) }
 }
 
-/// A condition.
+/// A condition. What speaks of addresses holds for packets of their family alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Match {
-    /// It is IPv4.
-    Ipv4,
     /// It is part of a known connection, or speaks of one.
     Established,
     /// It cannot be part of any connection.
     Invalid,
     /// It begins a connection, or nobody has answered yet.
     New,
+    /// It goes the other way than its connection's first packet went.
+    Answers,
+    /// This number is not kept with its connection.
+    NotRemembered(u32),
     /// It came in by this device.
     From(String),
     /// It goes out by this device.
     To(String),
     /// Its source is in this block.
-    Source(Ipv4Net),
+    Source(IpNet),
     /// Its destination is in this block.
-    Destination(Ipv4Net),
+    Destination(IpNet),
     /// Its protocol is this one.
     Protocol(u8),
     /// Its destination port is in this range, ends included.
@@ -211,15 +224,15 @@ pub enum Selector {
     /// The device that it goes out by.
     To,
     /// Its source address.
-    Source,
+    Source(Family),
     /// Its destination address.
-    Destination,
+    Destination(Family),
     /// Its protocol.
     Protocol,
     /// Its destination port.
     Port,
-    /// Its source port.
-    SourcePort,
+    /// Its source port and its destination port.
+    Ports,
     /// Those of TCP's flags that flow logs know: FIN, SYN, RST, ACK.
     TcpFlags,
     /// This number, whatever the packet.

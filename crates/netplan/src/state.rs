@@ -3,18 +3,19 @@
 //! The VPC API's controller fills this from its tables. Nothing is validated here: what points at something that is not
 //! there is left out of the plan and named in [`FabricPlan::omitted`](crate::FabricPlan::omitted).
 
+use crate::{Family, Ground};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr},
     str::FromStr,
     sync::Arc,
 };
 use types::id::{
-    EniId, InternetGatewayId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcEndpointId,
-    VpcId, VpcPeeringConnectionId,
+    EgressOnlyInternetGatewayId, EniId, InternetGatewayId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId,
+    SubnetId, VpcEndpointId, VpcId, VpcPeeringConnectionId,
 };
 
 /// The whole network of one instance of Windtunnel. What there are many of is shared, so that a [`Planner`](crate::Planner)
@@ -39,6 +40,8 @@ pub struct NetworkState {
     pub network_interfaces: Vec<Arc<NetworkInterface>>,
     /// Internet gateways that are attached to a VPC.
     pub internet_gateways: Vec<InternetGateway>,
+    /// Egress-only internet gateways.
+    pub egress_only_internet_gateways: Vec<EgressOnlyInternetGateway>,
     /// NAT gateways that are not deleted.
     pub nat_gateways: Vec<NatGateway>,
     /// Gateway endpoints: each a way to the services behind [`Ground::gateway_endpoint_address`].
@@ -66,6 +69,7 @@ impl NetworkState {
             prefix_lists: BTreeMap::new(),
             network_interfaces: Vec::new(),
             internet_gateways: Vec::new(),
+            egress_only_internet_gateways: Vec::new(),
             nat_gateways: Vec::new(),
             gateway_endpoints: Vec::new(),
             peerings: Vec::new(),
@@ -94,84 +98,37 @@ impl NetworkState {
     }
 }
 
-/// What an instance holds of the host: its name there, and its public addresses.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ground {
-    /// Eight hexadecimal digits.
-    pub instance: String,
-    /// The public addresses, a /20.
-    pub pool: Ipv4Net,
-    /// Whether the host's kernel speaks IPv6; without it nothing may be planned that does.
-    pub ipv6: bool,
-}
-
-impl Ground {
-    /// How many addresses at the pool's start are never given to anyone.
-    pub const RESERVED: u32 = 16;
-
-    /// The host's own address on its link to the internet namespace.
-    pub fn host_address(&self) -> Ipv4Addr {
-        self.nth(1)
-    }
-
-    /// Where AWS's own services answer in the internet namespace.
-    pub fn service_address(&self) -> Ipv4Addr {
-        self.nth(2)
-    }
-
-    /// Where the services behind gateway endpoints answer (Amazon S3): what their prefix list should hold.
-    pub fn gateway_endpoint_address(&self) -> Ipv4Addr {
-        self.nth(3)
-    }
-
-    /// The addresses that elastic IPs and automatic public addresses may be taken from.
-    pub fn assignable(&self) -> impl Iterator<Item = Ipv4Addr> + use<> {
-        let (first, last) = (u32::from(self.pool.network()) + Self::RESERVED, u32::from(self.pool.broadcast()));
-        (first..last).map(Ipv4Addr::from)
-    }
-
-    /// The IPv6 addresses, a /32: the first /56 is the instance's own, the others are for VPCs. 3fff::/20 is set aside for
-    /// documentation and never routed (RFC 9637), so a block out of it looks as one of Amazon's does, is preferred to
-    /// IPv4 as one of theirs would be (RFC 6724), unlike one out of fc00::/7, and can never be somebody's. Which part of
-    /// it is the instance's follows from its public addresses.
-    pub fn ipv6_pool(&self) -> Ipv6Net {
-        let slot = u32::from(self.pool.network()) >> (32 - self.pool.prefix_len()) & 0xfff;
-        Ipv6Net::new_assert(Ipv6Addr::new(0x3fff, slot as u16, 0, 0, 0, 0, 0, 0), 32)
-    }
-
-    /// The blocks that VPCs may be given.
-    pub fn ipv6_blocks(&self) -> impl Iterator<Item = Ipv6Net> + use<> {
-        self.ipv6_pool().subnets(56).into_iter().flatten().skip(1)
-    }
-
-    /// The host's own IPv6 address on its link to the internet namespace.
-    pub fn host_address_ipv6(&self) -> Ipv6Addr {
-        self.nth_ipv6(1)
-    }
-
-    /// Where AWS's own services answer over IPv6 in the internet namespace.
-    pub fn service_address_ipv6(&self) -> Ipv6Addr {
-        self.nth_ipv6(2)
-    }
-
-    fn nth_ipv6(&self, n: u128) -> Ipv6Addr {
-        Ipv6Addr::from(u128::from(self.ipv6_pool().network()) + n)
-    }
-
-    fn nth(&self, n: u32) -> Ipv4Addr {
-        Ipv4Addr::from(u32::from(self.pool.network()) + n)
-    }
-}
-
 /// A VPC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vpc {
     /// Its id.
     pub id: VpcId,
-    /// Its blocks, the primary one first.
-    pub cidrs: Vec<Ipv4Net>,
+    /// Its blocks of both families, the primary IPv4 one first.
+    pub cidrs: Vec<IpNet>,
     /// Whether its resolver may be asked. If not, questions are met with silence.
     pub dns_support: bool,
+}
+
+impl Vpc {
+    /// Whether an address is in one of its blocks.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        self.cidrs.iter().any(|cidr| cidr.contains(&ip))
+    }
+
+    /// Its primary block.
+    pub fn primary(&self) -> Option<Ipv4Net> {
+        self.cidrs.iter().find_map(|cidr| if let IpNet::V4(cidr) = cidr { Some(*cidr) } else { None })
+    }
+
+    /// The families that it has blocks of.
+    pub fn families(&self) -> impl Iterator<Item = Family> + '_ {
+        Family::ALL.into_iter().filter(|family| self.has(*family))
+    }
+
+    /// Whether it has blocks of a family.
+    pub fn has(&self, family: Family) -> bool {
+        self.cidrs.iter().any(|cidr| Family::of_block(cidr) == family)
+    }
 }
 
 /// A subnet.
@@ -183,12 +140,24 @@ pub struct Subnet {
     pub vpc: VpcId,
     /// Its block.
     pub cidr: Ipv4Net,
+    /// Its IPv6 block, if it has one.
+    pub ipv6: Option<Ipv6Net>,
     /// Its availability zone.
     pub zone: String,
     /// The route table in force: the one associated, or else the VPC's main one.
     pub route_table: RouteTableId,
     /// The network ACL in force.
     pub network_acl: NetworkAclId,
+}
+
+impl Subnet {
+    /// Whether an address is in one of its blocks.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        match ip {
+            IpAddr::V4(ip) => self.cidr.contains(&ip),
+            IpAddr::V6(ip) => self.ipv6.is_some_and(|cidr| cidr.contains(&ip)),
+        }
+    }
 }
 
 /// A route table.
@@ -225,8 +194,10 @@ pub enum Destination {
 pub enum RouteTarget {
     /// Within the VPC.
     Local,
-    /// To the internet namespace; only a source with a public address gets through.
+    /// To the internet namespace; over IPv4, only a source with a public address gets through.
     InternetGateway(InternetGatewayId),
+    /// Over IPv6 to the internet namespace, for connections that begin inside.
+    EgressOnlyInternetGateway(EgressOnlyInternetGatewayId),
     /// Through a NAT gateway.
     NatGateway(NatGatewayId),
     /// To an interface, which must have its source/destination check off.
@@ -266,7 +237,7 @@ pub struct GroupRule {
 pub enum Peer {
     /// A block of addresses.
     Cidr(IpNet),
-    /// The private addresses of a group's members.
+    /// The addresses of a group's members in their VPC.
     Group(SecurityGroupId),
     /// Each block of a prefix list, by its id.
     PrefixList(String),
@@ -297,6 +268,13 @@ pub enum Traffic {
     Udp(PortRange),
     /// ICMP of this type and code; none is all of them.
     Icmp {
+        /// The type.
+        kind: Option<u8>,
+        /// The code.
+        code: Option<u8>,
+    },
+    /// ICMPv6 of this type and code; none is all of them.
+    Icmpv6 {
         /// The type.
         kind: Option<u8>,
         /// The code.
@@ -338,6 +316,7 @@ impl Traffic {
                 if number == 6 { Self::Tcp(ports) } else { Self::Udp(ports) }
             }
             1 => Self::Icmp { kind: wild(from)?, code: wild(to)? },
+            58 => Self::Icmpv6 { kind: wild(from)?, code: wild(to)? },
             other => Self::Protocol(other),
         })
     }
@@ -378,7 +357,7 @@ pub struct NetworkInterface {
     pub subnet: SubnetId,
     /// Its hardware address.
     pub mac: MacAddress,
-    /// Its addresses, the primary one first.
+    /// Its addresses of both families, the primary IPv4 one first.
     pub addresses: Vec<InterfaceAddress>,
     /// Its security groups.
     pub groups: Vec<SecurityGroupId>,
@@ -388,13 +367,27 @@ pub struct NetworkInterface {
     pub attachment: Option<Attachment>,
 }
 
-/// A private address of an interface, with the public one that stands for it.
+/// An address of an interface, with the public one that stands for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterfaceAddress {
-    /// In the subnet.
-    pub private: Ipv4Addr,
-    /// Elastic or automatically assigned, out of the pool.
+    /// In the subnet. One of IPv6 means the same outside.
+    pub private: IpAddr,
+    /// Elastic or automatically assigned, out of the pool; for IPv4 alone.
     pub public: Option<Ipv4Addr>,
+}
+
+impl NetworkInterface {
+    /// Its first address of a family.
+    pub fn primary(&self, family: Family) -> Option<IpAddr> {
+        self.addresses.iter().map(|address| address.private).find(|ip| Family::of(*ip) == family)
+    }
+}
+
+impl InterfaceAddress {
+    /// What it is outside of the VPC, if anything.
+    pub fn outside(&self) -> Option<IpAddr> {
+        if self.private.is_ipv6() { Some(self.private) } else { self.public.map(IpAddr::V4) }
+    }
 }
 
 /// Where an interface is attached.
@@ -412,6 +405,15 @@ pub struct InternetGateway {
     /// Its id.
     pub id: InternetGatewayId,
     /// The VPC that it is attached to.
+    pub vpc: VpcId,
+}
+
+/// An egress-only internet gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EgressOnlyInternetGateway {
+    /// Its id.
+    pub id: EgressOnlyInternetGatewayId,
+    /// Its VPC.
     pub vpc: VpcId,
 }
 

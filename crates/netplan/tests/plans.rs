@@ -4,13 +4,17 @@
 
 use ipnet::{IpNet, Ipv4Net};
 use netplan::{
-    AclEntry, Action, Attachment, Destination, Element, FabricPlan, FilterChange, Ground, GroupRule, InterfaceAddress,
-    InternetGateway, MacAddress, Match, Namespace, NatGateway, NetworkAcl, NetworkInterface, NetworkState, Peer, Place,
-    PlanParts, Planner, PortRange, Range, RouteEntry, RouteTable, RouteTarget, Ruleset, SecurityGroup, Step, Subnet,
-    Traffic, Value, Verdict, Vpc, compile,
+    AclEntry, Action, Attachment, Destination, EgressOnlyInternetGateway, Element, FabricPlan, FilterChange, Ground,
+    GroupRule, InterfaceAddress, InternetGateway, MacAddress, Match, Namespace, NatGateway, NetworkAcl,
+    NetworkInterface, NetworkState, Peer, Place, PlanParts, Planner, PortRange, Range, RouteEntry, RouteTable,
+    RouteTarget, Ruleset, SecurityGroup, Step, Subnet, Traffic, Value, Verdict, Vpc, VpcPeering, compile,
 };
 use proptest::prelude::*;
-use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 fn id<T>(parse: fn(&str) -> Option<T>, prefix: &str, n: u8) -> T {
     parse(&format!("{prefix}{n:02x}0000000000000{n:02x}")).unwrap()
@@ -33,6 +37,8 @@ ids! {
     eni: EniId = "eni-";
     igw: InternetGatewayId = "igw-";
     nat: NatGatewayId = "nat-";
+    eigw: EgressOnlyInternetGatewayId = "eigw-";
+    pcx: VpcPeeringConnectionId = "pcx-";
 }
 
 fn cidr() -> impl Strategy<Value = IpNet> {
@@ -44,6 +50,10 @@ fn cidr() -> impl Strategy<Value = IpNet> {
         Just("192.168.0.0/16"),
         Just("255.255.255.255/32"),
         Just("::/0"),
+        Just("3fff:0:0:100::/56"),
+        Just("3fff:0:0:101::/64"),
+        Just("3fff:0:0:101:8000::/65"),
+        Just("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128"),
     ];
     text.prop_map(|text| text.parse().unwrap())
 }
@@ -56,6 +66,7 @@ fn traffic() -> impl Strategy<Value = Traffic> {
         ports().prop_map(Traffic::Udp),
         Just(Traffic::Tcp(PortRange::ALL)),
         Just(Traffic::Icmp { kind: Some(8), code: None }),
+        Just(Traffic::Icmpv6 { kind: Some(128), code: None }),
         Just(Traffic::Protocol(50)),
     ]
 }
@@ -80,15 +91,23 @@ fn entries() -> impl Strategy<Value = Vec<AclEntry>> {
 fn interface() -> impl Strategy<Value = (u8, NetworkInterface)> {
     let place = proptest::option::weighted(0.9, (1u8..6, 0u8..2));
     let groups = proptest::collection::btree_set(1u8..5, 0..4);
-    (1u8..9, 1u8..4, groups, any::<bool>(), any::<bool>(), place).prop_map(|(n, net, groups, public, check, place)| {
+    let flags = any::<[bool; 3]>();
+    (1u8..9, 1u8..4, groups, flags, place).prop_map(|(n, net, groups, [public, check, ipv6], place)| {
+        let ipv6 = ipv6.then(|| InterfaceAddress {
+            private: Ipv6Addr::new(0x3fff, 0, 0, 0x100 + u16::from(net), 0, 0, 0, u16::from(n) + 10).into(),
+            public: None,
+        });
         let interface = NetworkInterface {
             id: eni(n),
             subnet: subnet(net),
             mac: MacAddress([2, 0, 0, 0, 0, n]),
-            addresses: vec![InterfaceAddress {
-                private: Ipv4Addr::new(10, 0, net, n + 10),
+            addresses: [InterfaceAddress {
+                private: IpAddr::V4(Ipv4Addr::new(10, 0, net, n + 10)),
                 public: public.then(|| Ipv4Addr::new(198, 18, 0, n + 20)),
-            }],
+            }]
+            .into_iter()
+            .chain(ipv6)
+            .collect(),
             groups: groups.into_iter().map(sg).collect(),
             source_dest_check: check,
             // One interface a namespace and index: the API sees to that.
@@ -104,6 +123,8 @@ fn routes() -> impl Strategy<Value = Vec<RouteEntry>> {
         Just(RouteTarget::Blackhole),
         Just(RouteTarget::InternetGateway(igw(1))),
         Just(RouteTarget::NatGateway(nat(1))),
+        Just(RouteTarget::EgressOnlyInternetGateway(eigw(1))),
+        Just(RouteTarget::Peering(pcx(1))),
         (1u8..9).prop_map(|n| RouteTarget::NetworkInterface(eni(n))),
     ];
     let route = (cidr(), target);
@@ -128,17 +149,28 @@ fn unwatched() -> impl Strategy<Value = NetworkState> {
     let acls = proptest::collection::btree_map(1u8..3, (entries(), entries()), 0..3);
     let tables = proptest::collection::btree_map(1u8..4, routes(), 0..4);
     let interfaces = proptest::collection::vec(interface(), 0..8);
-    (groups, acls, tables, interfaces, any::<bool>(), any::<bool>()).prop_map(
-        |(groups, acls, tables, interfaces, gateway, nats)| {
+    (groups, acls, tables, interfaces, any::<[bool; 5]>()).prop_map(
+        |(groups, acls, tables, interfaces, [gateway, nats, ipv6, egress_only, peered])| {
             let pool: Ipv4Net = "198.18.0.0/20".parse().unwrap();
             let mut state = NetworkState::new(Ground { instance: "0123abcd".to_owned(), pool, ipv6: true });
-            state.vpcs.push(Vpc { id: vpc(1), cidrs: vec!["10.0.0.0/16".parse().unwrap()], dns_support: true });
+            let blocks = [Some("10.0.0.0/16"), ipv6.then_some("3fff:0:0:100::/56")].into_iter().flatten();
+            let cidrs = blocks.map(|block| block.parse().unwrap()).collect();
+            state.vpcs.push(Vpc { id: vpc(1), cidrs, dns_support: true });
+            if peered {
+                let cidrs = vec!["192.168.0.0/16".parse().unwrap(), "3fff:0:0:200::/56".parse().unwrap()];
+                state.vpcs.push(Vpc { id: vpc(2), cidrs, dns_support: true });
+                state.peerings.push(VpcPeering { id: pcx(1), vpcs: [vpc(1), vpc(2)] });
+            }
+            if egress_only {
+                state.egress_only_internet_gateways.push(EgressOnlyInternetGateway { id: eigw(1), vpc: vpc(1) });
+            }
             state.prefix_lists.insert("pl-1".to_owned(), vec!["10.0.1.0/24".parse().unwrap()]);
             for n in 1..4 {
                 state.subnets.push(Subnet {
                     id: subnet(n),
                     vpc: vpc(1),
                     cidr: Ipv4Net::new(Ipv4Addr::new(10, 0, n, 0), 24).unwrap(),
+                    ipv6: ipv6.then(|| format!("3fff:0:0:1{n:02x}::/64").parse().unwrap()),
                     zone: "us-east-1a".to_owned(),
                     route_table: table(n),
                     network_acl: acl(1 + n % 2),
@@ -158,7 +190,10 @@ fn unwatched() -> impl Strategy<Value = NetworkState> {
             }));
             let tables = tables.into_iter();
             state.route_tables.extend(tables.map(|(n, routes)| RouteTable { id: table(n), vpc: vpc(1), routes }));
-            let interfaces: BTreeMap<u8, NetworkInterface> = interfaces.into_iter().collect();
+            let mut interfaces: BTreeMap<u8, NetworkInterface> = interfaces.into_iter().collect();
+            if !ipv6 {
+                interfaces.values_mut().for_each(|interface| interface.addresses.truncate(1));
+            }
             state.network_interfaces.extend(interfaces.into_values().map(Arc::new));
             if gateway {
                 state.internet_gateways.push(InternetGateway { id: igw(1), vpc: vpc(1) });
@@ -191,7 +226,7 @@ fn references(filter: &Ruleset) -> (Vec<String>, Vec<String>) {
             | Action::SourceNat(_, map)
             | Action::DestinationNat(_, map)
             | Action::Count(_, map) => sets.push(map.clone()),
-            Action::Masquerade | Action::Log(..) => {}
+            Action::Masquerade | Action::Remember(_) | Action::Log(..) => {}
         }
     }
     for value in filter.sets.values().flat_map(|set| set.elements.values()) {

@@ -8,7 +8,7 @@ use netplan::{
     NetworkInterface, NetworkState, Peer, PortRange, RouteEntry, RouteTable, RouteTarget, SecurityGroup, Subnet,
     Traffic, Vpc, VpcPeering,
 };
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use types::id::{
     EniId, InternetGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcId, VpcPeeringConnectionId,
 };
@@ -44,6 +44,7 @@ fn peered() -> NetworkState {
             id: id(SubnetId::parse, "subnet-", n),
             vpc: vpc.clone(),
             cidr: format!("10.{n}.0.0/24").parse().unwrap(),
+            ipv6: None,
             zone: "us-east-1a".to_owned(),
             route_table: table.clone(),
             network_acl: acl.clone(),
@@ -72,8 +73,8 @@ fn peered() -> NetworkState {
     state
 }
 
-fn address(n: u8) -> Ipv4Addr {
-    Ipv4Addr::new(10, n, 0, 10)
+fn address(n: u8) -> IpAddr {
+    Ipv4Addr::new(10, n, 0, 10).into()
 }
 
 fn asks(state: &NetworkState) -> Walk {

@@ -5,13 +5,13 @@
 //! where the router is not the one that they are in. Nothing is kept: after a restart they are opened as if for the first time.
 
 use crate::sockets::{Asked, serve_tcp, serve_udp};
-use crate::zone::LINK_LOCAL;
+use crate::zone::{IPV6, LINK_LOCAL};
 use async_trait::async_trait;
 use controller::{Controller, Failure, Key, Next};
 use fabric::Fabric;
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -37,6 +37,7 @@ pub struct Resolvers {
 /// The sockets of one VPC.
 struct Open {
     router: u64,
+    addresses: Vec<IpAddr>,
     serving: Vec<JoinHandle<()>>,
 }
 
@@ -56,7 +57,7 @@ impl Resolvers {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn serve(&self, key: &Key, router: u64, sockets: Sockets) -> io::Result<Open> {
+    fn serve(&self, key: &Key, router: u64, addresses: Vec<IpAddr>, sockets: Sockets) -> io::Result<Open> {
         let asked = Arc::new(Asked {
             store: self.store.clone(),
             fabric: self.fabric.clone(),
@@ -65,7 +66,7 @@ impl Resolvers {
             vpc: key.id.clone(),
             turn: AtomicUsize::new(0),
         });
-        let mut open = Open { router, serving: Vec::new() };
+        let mut open = Open { router, addresses, serving: Vec::new() };
         for (udp, tcp) in sockets {
             let (udp, tcp) = (tokio::net::UdpSocket::from_std(udp)?, tokio::net::TcpListener::from_std(tcp)?);
             open.serving.push(tokio::spawn(serve_udp(udp, asked.clone())));
@@ -77,12 +78,12 @@ impl Resolvers {
 
 type Sockets = Vec<(UdpSocket, TcpListener)>;
 
-fn bind(fabric: &Fabric, router: &str, addresses: [Ipv4Addr; 2]) -> io::Result<Sockets> {
-    let bind = |ip: Ipv4Addr| {
-        let place = SocketAddr::from((ip, PORT));
+fn bind(fabric: &Fabric, router: &str, addresses: &[IpAddr]) -> io::Result<Sockets> {
+    let bind = |ip: &IpAddr| {
+        let place = SocketAddr::from((*ip, PORT));
         Ok((fabric.udp_socket(router, place)?, fabric.listen_tcp(router, place)?))
     };
-    addresses.into_iter().map(bind).collect()
+    addresses.iter().map(bind).collect()
 }
 
 #[async_trait]
@@ -117,17 +118,20 @@ impl Controller for Resolvers {
         };
         let name = netplan::router_netns(&vpc.id);
         let Some(router) = self.fabric.netns_identity(&name) else { return Ok(Next::After(POLL)) };
-        let stands = |open: &Open| open.router == router && !open.serving.iter().any(JoinHandle::is_finished);
+        let mut addresses: Vec<IpAddr> = vec![vpc::names::resolver(&vpc).into(), LINK_LOCAL.into()];
+        addresses.extend((!vpc.ipv6.is_empty()).then_some(IpAddr::V6(IPV6)));
+        let same = |open: &Open| open.router == router && open.addresses == addresses;
+        let stands = |open: &Open| same(open) && !open.serving.iter().any(JoinHandle::is_finished);
         if self.lock().get(key).is_some_and(stands) {
             return Ok(Next::Done);
         }
         self.lock().remove(key);
-        let (fabric, addresses) = (self.fabric.clone(), [vpc::names::resolver(&vpc), LINK_LOCAL]);
+        let (fabric, places) = (self.fabric.clone(), addresses.clone());
         // Entering a namespace takes a thread of its own.
-        let bound = tokio::task::spawn_blocking(move || bind(&fabric, &name, addresses)).await?;
+        let bound = tokio::task::spawn_blocking(move || bind(&fabric, &name, &places)).await?;
         // The sockets closed above may not be quite gone, or the router not quite there.
         let Ok(sockets) = bound else { return Ok(Next::After(POLL)) };
-        let open = self.serve(key, router, sockets)?;
+        let open = self.serve(key, router, addresses, sockets)?;
         self.lock().insert(key.clone(), open);
         Ok(Next::Done)
     }

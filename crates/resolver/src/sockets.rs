@@ -7,7 +7,7 @@ use crate::message::{LONGEST_QUERY, Transport, respond};
 use crate::zone::Zone;
 use fabric::Fabric;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -35,11 +35,10 @@ pub(crate) struct Asked {
 
 impl Asked {
     fn reply(&self, peer: SocketAddr, query: &[u8], transport: Transport) -> Option<Vec<u8>> {
-        let IpAddr::V4(peer) = peer.ip() else { return None };
         let view = self.store.view();
         let zone = Zone::of(&view, &self.scope, &self.vpc, self.fabric.ground()).filter(Zone::answers)?;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        respond(query, transport, |name, kind| zone.answer(peer, name, kind, turn))
+        respond(query, transport, |name, kind| zone.answer(peer.ip(), name, kind, turn))
     }
 }
 

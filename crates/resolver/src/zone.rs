@@ -7,7 +7,7 @@
 use crate::amazon;
 use netplan::Ground;
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use store::View;
 use types::{Region, Scope};
@@ -17,6 +17,8 @@ use vpc::rows::{NetworkInterface, PeeringState, Vpc, VpcPeeringConnection};
 
 /// Where every VPC's resolver answers, besides the VPC's third address.
 pub const LINK_LOCAL: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
+/// Where it answers besides in VPCs that have IPv6. Source: VPC user guide, "Amazon DNS server".
+pub(crate) const IPV6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253);
 /// How long an answer holds, in seconds: that of load balancers' and hosts' names on AWS.
 pub const TTL: u32 = 60;
 
@@ -27,7 +29,7 @@ pub enum Kind {
     A,
     /// The name of an address.
     Ptr,
-    /// Something that nothing here has: IPv6 addresses, mail exchangers …
+    /// Something that no name here has: IPv6 addresses, mail exchangers …
     Other,
 }
 
@@ -63,11 +65,11 @@ impl<'a> Zone<'a> {
         self.vpc.dns_support
     }
 
-    /// The answer to whoever has the private address `asker`. Of several addresses a service's begin with those in the
+    /// The answer to whoever has the address `asker` in the VPC. Of several addresses a service's begin with those in the
     /// asker's zone; beyond that, each `turn` begins with another one, as AWS's do.
-    pub fn answer(&self, asker: Ipv4Addr, name: &str, kind: Kind, turn: usize) -> Answer {
+    pub fn answer(&self, asker: impl Into<IpAddr>, name: &str, kind: Kind, turn: usize) -> Answer {
         let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-        match (self.meaning(asker, &name, turn), kind) {
+        match (self.meaning(asker.into(), &name, turn), kind) {
             (Some(Answer::Addresses(found)), Kind::A) if !found.is_empty() => Answer::Addresses(found),
             (Some(Answer::Name(found)), Kind::Ptr) => Answer::Name(found),
             (Some(_), _) => Answer::NoData,
@@ -75,7 +77,7 @@ impl<'a> Zone<'a> {
         }
     }
 
-    fn meaning(&self, asker: Ipv4Addr, name: &str, turn: usize) -> Option<Answer> {
+    fn meaning(&self, asker: IpAddr, name: &str, turn: usize) -> Option<Answer> {
         if let Some(reversed) = name.strip_suffix(".in-addr.arpa") {
             return self.name_of(reversed).map(Answer::Name);
         }
@@ -163,7 +165,7 @@ impl<'a> Zone<'a> {
         interfaces.iter().find(|row| called(Some(&row.zone))).map(|row| row.private_ip().into_iter().collect())
     }
 
-    fn service(&self, asker: Ipv4Addr, name: &str, turn: usize) -> Option<Vec<Ipv4Addr>> {
+    fn service(&self, asker: IpAddr, name: &str, turn: usize) -> Option<Vec<Ipv4Addr>> {
         let named = amazon::parse(name)?;
         let here = named.region.as_ref() == Some(&self.scope.region);
         let endpoint = query::private_dns_endpoint(self.view, self.scope, &self.vpc, named.service).filter(|_| here);

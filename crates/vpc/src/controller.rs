@@ -7,12 +7,13 @@ use crate::flow_logs;
 use crate::intent;
 use crate::query;
 use crate::rows::{
-    AclTraffic, Address, FlowLog, InterfaceState, InternetGateway, ManagedPrefixList, NatGateway, NatGatewayState,
-    NetworkAcl, NetworkInterface, Peer, PeeringState, RouteTable, Rule, SecurityGroup, Subnet, Target, Vpc,
-    VpcEndpoint, VpcPeeringConnection,
+    AclTraffic, Address, EgressOnlyInternetGateway, FlowLog, InterfaceState, InternetGateway, ManagedPrefixList,
+    NatGateway, NatGatewayState, NetworkAcl, NetworkInterface, Peer, PeeringState, RouteTable, Rule, SecurityGroup,
+    Subnet, Target, Vpc, VpcEndpoint, VpcPeeringConnection,
 };
 use async_trait::async_trait;
 use controller::{Controller, Failure, Key, Next};
+use ipnet::{IpNet, Ipv4Net};
 use netplan::{Ground, NetworkState, PlanParts, Planner, Traffic};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -194,6 +195,7 @@ impl Controller for Network {
             Subnet::TABLE,
             RouteTable::TABLE,
             InternetGateway::TABLE,
+            EgressOnlyInternetGateway::TABLE,
             NatGateway::TABLE,
             Address::TABLE,
             SecurityGroup::TABLE,
@@ -259,17 +261,18 @@ pub fn network_state(view: &View, ground: &Ground) -> NetworkState {
         let Some(attachment) = &interface.attachment else { continue };
         used.insert(interface.vpc.clone());
         let addresses = interface.private_ips.iter().map(|ip| netplan::InterfaceAddress {
-            private: *ip,
+            private: (*ip).into(),
             public: public
                 .get(&(scope.clone(), interface.id.clone(), *ip))
                 .copied()
                 .or(interface.auto_public_ip.filter(|_| interface.private_ip() == Some(*ip))),
         });
+        let ipv6 = interface.ipv6.iter().map(|ip| netplan::InterfaceAddress { private: (*ip).into(), public: None });
         let row = netplan::NetworkInterface {
             id: interface.id.clone(),
             subnet: interface.subnet.clone(),
             mac: netplan::MacAddress(interface.mac),
-            addresses: addresses.collect(),
+            addresses: addresses.chain(ipv6).collect(),
             groups: interface.groups.clone(),
             source_dest_check: interface.source_dest_check,
             attachment: attachment
@@ -282,7 +285,7 @@ pub fn network_state(view: &View, ground: &Ground) -> NetworkState {
     for (_, vpc) in view.scan_all::<Vpc>().filter(|(_, vpc)| used.contains(&vpc.id)) {
         state.vpcs.push(netplan::Vpc {
             id: vpc.id.clone(),
-            cidrs: vpc.cidrs().collect(),
+            cidrs: vpc.cidrs().map(IpNet::V4).chain(vpc.ipv6_cidrs().map(IpNet::V6)).collect(),
             dns_support: vpc.dns_support,
         });
     }
@@ -292,6 +295,7 @@ pub fn network_state(view: &View, ground: &Ground) -> NetworkState {
             id: subnet.id.clone(),
             vpc: subnet.vpc.clone(),
             cidr: subnet.cidr,
+            ipv6: subnet.ipv6.as_ref().map(|(_, cidr)| *cidr),
             zone: subnet.zone.clone(),
             route_table: table.id.clone(),
             network_acl: subnet.network_acl.clone(),
@@ -358,6 +362,10 @@ pub fn network_state(view: &View, ground: &Ground) -> NetworkState {
             state.internet_gateways.push(netplan::InternetGateway { id: gateway.id.clone(), vpc: vpc.clone() });
         }
     }
+    for (_, gateway) in view.scan_all::<EgressOnlyInternetGateway>().filter(|(_, row)| used.contains(&row.vpc)) {
+        let row = netplan::EgressOnlyInternetGateway { id: gateway.id.clone(), vpc: gateway.vpc.clone() };
+        state.egress_only_internet_gateways.push(row);
+    }
     for (_, nat) in view.scan_all::<NatGateway>() {
         if matches!(nat.state, NatGatewayState::Pending | NatGatewayState::Available) {
             state.nat_gateways.push(netplan::NatGateway { id: nat.id.clone(), interface: nat.interface.clone() });
@@ -365,7 +373,7 @@ pub fn network_state(view: &View, ground: &Ground) -> NetworkState {
     }
     let regions: BTreeSet<_> = view.scan_all::<Vpc>().map(|(scope, _)| scope.region.clone()).collect();
     for list in regions.iter().flat_map(query::prefix_lists) {
-        state.prefix_lists.insert(list.id, vec![ipnet::Ipv4Net::from(ground.gateway_endpoint_address()).into()]);
+        state.prefix_lists.insert(list.id, vec![Ipv4Net::from(ground.gateway_endpoint_address()).into()]);
     }
     for (_, list) in view.scan_all::<ManagedPrefixList>() {
         let blocks = list.entries().iter().map(|entry| entry.block).collect();
@@ -381,7 +389,7 @@ fn target(view: &View, scope: &Scope, table: &RouteTable, target: &Target) -> ne
     }
     match target {
         Target::InternetGateway(id) => netplan::RouteTarget::InternetGateway(id.clone()),
-        Target::EgressOnlyInternetGateway(_) => netplan::RouteTarget::Blackhole,
+        Target::EgressOnlyInternetGateway(id) => netplan::RouteTarget::EgressOnlyInternetGateway(id.clone()),
         Target::NatGateway(id) => netplan::RouteTarget::NatGateway(id.clone()),
         Target::NetworkInterface(id) => netplan::RouteTarget::NetworkInterface(id.clone()),
         Target::Endpoint(id) => netplan::RouteTarget::GatewayEndpoint(id.clone()),

@@ -257,6 +257,16 @@ pub(crate) fn subnet_range(value: &str) -> ApiError {
     ApiError::new("InvalidSubnet.Range", format!("The CIDR '{value}' is invalid."))
 }
 
+/// A route out of the VPC for addresses of the VPC.
+pub(crate) fn route_within_vpc(block: impl Display) -> ApiError {
+    ApiError::new(
+        "InvalidParameterValue",
+        format!(
+            "The destination CIDR block {block} is equal to or more specific than one of this VPC's CIDR blocks. This route can target only an interface or an instance."
+        ),
+    )
+}
+
 /// A subnet over another.
 pub(crate) fn subnet_conflict(value: &str) -> ApiError {
     ApiError::new("InvalidSubnet.Conflict", format!("The CIDR '{value}' conflicts with another subnet"))

@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use store::{Row, Store, TableDef};
 use types::id::{
     AttachmentId, EniId, NetworkAclAssociationId, NetworkAclId, RouteTableId, SecurityGroupId, SecurityGroupRuleId,
-    SubnetId, VpcCidrAssociationId, VpcId,
+    SubnetCidrAssociationId, SubnetId, VpcCidrAssociationId, VpcId,
 };
 use types::{Scope, Timestamp};
 use vpc::rows::{
@@ -98,6 +98,29 @@ impl World {
             world.put(group(n, name, vec![rule(n, true, "-1", -1, Peer::Ipv4("0.0.0.0/0".to_owned()))]));
             world.put(interface(n, name));
         }
+        world
+    }
+
+    /// The world with IPv6: 3fff:120:0:100::/56, and everybody's second address.
+    pub(crate) fn dual_stack() -> Self {
+        let world = Self::new();
+        let (view, scope) = (world.0.view(), Scope::default());
+        let vpc = view.get::<Vpc>(&scope, vpc_id().as_str()).unwrap();
+        let block = (id(VpcCidrAssociationId::parse, "vpc-cidr-assoc-", 2), "3fff:120:0:100::/56".parse().unwrap());
+        world.put(Vpc { ipv6: vec![block], ..(*vpc).clone() });
+        for n in 1..=2 {
+            let subnet = view.get::<Subnet>(&scope, id(SubnetId::parse, "subnet-", n).as_str()).unwrap();
+            let association = id(SubnetCidrAssociationId::parse, "subnet-cidr-assoc-", n);
+            let ipv6 = Some((association, format!("3fff:120:0:10{n}::/64").parse().unwrap()));
+            world.put(Subnet { ipv6, ..(*subnet).clone() });
+            let interface = view.get::<NetworkInterface>(&scope, id(EniId::parse, "eni-", n).as_str()).unwrap();
+            let ipv6 = vec![format!("3fff:120:0:10{n}::a").parse().unwrap()];
+            world.put(NetworkInterface { ipv6, ..(*interface).clone() });
+        }
+        let acl = view.get::<NetworkAcl>(&scope, "acl-00000001").unwrap();
+        let open = |egress| AclEntry { number: 101, egress, cidr: "::/0".to_owned(), ..acl.entries[0].clone() };
+        let entries = [acl.entries.clone(), vec![open(true), open(false)]].concat();
+        world.put(NetworkAcl { entries, ..(*acl).clone() });
         world
     }
 

@@ -1,8 +1,9 @@
 //! A rule's conditions and effect as nf_tables expressions: small programs over registers.
 
 use super::message::Message;
-use ipnet::Ipv4Net;
-use netplan::{Action, Match, Selector, Set, Value, ValueKind, Verdict};
+use ipnet::IpNet;
+use netplan::{Action, Family, Match, Selector, Set, Value, ValueKind, Verdict};
+use std::net::IpAddr;
 
 const LIST_ELEMENT: u16 = 1;
 const VERDICT_REGISTER: u32 = 0;
@@ -24,6 +25,14 @@ const META_PROTOCOL: u32 = 16;
 const NETWORK: u32 = 1;
 const TRANSPORT: u32 = 2;
 const IPV4: u8 = 2;
+const IPV6: u8 = 10;
+const CT_STATE: u32 = 0;
+const CT_DIRECTION: u32 = 1;
+const CT_REPLY: u8 = 1;
+const CT_MARK: u32 = 3;
+/// How two values are compared.
+const EQUAL: u32 = 0;
+const NOT_EQUAL: u32 = 1;
 const CT_INVALID: u32 = 1;
 const CT_KNOWN: u32 = 2 | 4;
 const CT_NEW: u32 = 8;
@@ -97,8 +106,12 @@ fn payload(list: &mut Message, base: u32, offset: u32, len: u32, register: u32) 
 }
 
 fn equals(list: &mut Message, bytes: &[u8]) {
+    compare(list, EQUAL, bytes);
+}
+
+fn compare(list: &mut Message, how: u32, bytes: &[u8]) {
     expression(list, "cmp", |e| {
-        e.put_be32(1, FIRST).put_be32(2, 0);
+        e.put_be32(1, FIRST).put_be32(2, how);
         data(e, 3, bytes);
     });
 }
@@ -111,8 +124,39 @@ fn and(list: &mut Message, mask: &[u8], register: u32) {
     });
 }
 
-/// Loads a packet's parts one after the other, as a set's key has them.
+/// Goes on with packets of a family only: addresses stand elsewhere in those of the other.
+fn family(list: &mut Message, family: Family) {
+    meta(list, META_FAMILY, FIRST);
+    equals(list, &[if family == Family::Ipv4 { IPV4 } else { IPV6 }]);
+}
+
+/// Where an address stands in a packet's header, and how long it is.
+fn address_at(family: Family, source: bool) -> (u32, u32) {
+    match (family, source) {
+        (Family::Ipv4, true) => (12, 4),
+        (Family::Ipv4, false) => (16, 4),
+        (Family::Ipv6, true) => (8, 16),
+        (Family::Ipv6, false) => (24, 16),
+    }
+}
+
+/// An address's bytes.
+pub(crate) fn octets(ip: IpAddr) -> Vec<u8> {
+    match ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    }
+}
+
+/// Loads a packet's parts one after the other, as a set's key has them. Addresses are of one family, as the packet must be.
 fn load(list: &mut Message, selectors: &[Selector]) {
+    let of_family = selectors.iter().find_map(|selector| match selector {
+        Selector::Source(family) | Selector::Destination(family) => Some(*family),
+        _ => None,
+    });
+    if let Some(of_family) = of_family {
+        family(list, of_family);
+    }
     let mut register = FIRST;
     for selector in selectors {
         let width = match selector {
@@ -124,13 +168,10 @@ fn load(list: &mut Message, selectors: &[Selector]) {
                 meta(list, META_TO, register);
                 4
             }
-            Selector::Source => {
-                payload(list, NETWORK, 12, 4, register);
-                1
-            }
-            Selector::Destination => {
-                payload(list, NETWORK, 16, 4, register);
-                1
+            Selector::Source(family) | Selector::Destination(family) => {
+                let (offset, len) = address_at(*family, matches!(selector, Selector::Source(_)));
+                payload(list, NETWORK, offset, len, register);
+                len / 4
             }
             Selector::Protocol => {
                 meta(list, META_PROTOCOL, register);
@@ -140,8 +181,8 @@ fn load(list: &mut Message, selectors: &[Selector]) {
                 payload(list, TRANSPORT, 2, 2, register);
                 1
             }
-            Selector::SourcePort => {
-                payload(list, TRANSPORT, 0, 2, register);
+            Selector::Ports => {
+                payload(list, TRANSPORT, 0, 4, register);
                 1
             }
             Selector::TcpFlags => {
@@ -172,38 +213,46 @@ fn lookup(list: &mut Message, selectors: &[Selector], set: &str, result: Option<
     });
 }
 
-fn block(list: &mut Message, offset: u32, block: Ipv4Net) {
+fn block(list: &mut Message, source: bool, block: IpNet) {
+    let of_family = Family::of_block(&block);
+    family(list, of_family);
     if block.prefix_len() == 0 {
         return;
     }
-    payload(list, NETWORK, offset, 4, FIRST);
-    if block.prefix_len() < 32 {
-        and(list, &block.netmask().octets(), FIRST);
+    let (offset, len) = address_at(of_family, source);
+    payload(list, NETWORK, offset, len, FIRST);
+    if block.prefix_len() < block.max_prefix_len() {
+        and(list, &octets(block.netmask()), FIRST);
     }
-    equals(list, &block.network().octets());
+    equals(list, &octets(block.network()));
+}
+
+fn connection(list: &mut Message, key: u32) {
+    expression(list, "ct", |e| {
+        e.put_be32(2, key).put_be32(1, FIRST);
+    });
 }
 
 fn connection_state(list: &mut Message, bits: u32) {
-    expression(list, "ct", |e| {
-        e.put_be32(2, 0).put_be32(1, FIRST);
-    });
+    connection(list, CT_STATE);
     and(list, &bits.to_ne_bytes(), FIRST);
-    expression(list, "cmp", |e| {
-        e.put_be32(1, FIRST).put_be32(2, 1);
-        data(e, 3, &[0; 4]);
-    });
+    compare(list, NOT_EQUAL, &[0; 4]);
 }
 
 /// A condition.
 pub(crate) fn put_match(list: &mut Message, condition: &Match) {
     match condition {
-        Match::Ipv4 => {
-            meta(list, META_FAMILY, FIRST);
-            equals(list, &[IPV4]);
-        }
         Match::Established => connection_state(list, CT_KNOWN),
         Match::Invalid => connection_state(list, CT_INVALID),
         Match::New => connection_state(list, CT_NEW),
+        Match::Answers => {
+            connection(list, CT_DIRECTION);
+            equals(list, &[CT_REPLY]);
+        }
+        Match::NotRemembered(mark) => {
+            connection(list, CT_MARK);
+            compare(list, NOT_EQUAL, &mark.to_ne_bytes());
+        }
         Match::From(link) => {
             meta(list, META_FROM, FIRST);
             equals(list, &padded_name(link));
@@ -212,8 +261,8 @@ pub(crate) fn put_match(list: &mut Message, condition: &Match) {
             meta(list, META_TO, FIRST);
             equals(list, &padded_name(link));
         }
-        Match::Source(cidr) => block(list, 12, *cidr),
-        Match::Destination(cidr) => block(list, 16, *cidr),
+        Match::Source(cidr) => block(list, true, *cidr),
+        Match::Destination(cidr) => block(list, false, *cidr),
         Match::Protocol(number) => {
             meta(list, META_PROTOCOL, FIRST);
             equals(list, &[*number]);
@@ -273,6 +322,15 @@ pub(crate) fn put_action(list: &mut Message, action: &Action) {
             // Each message at once: those who listen want to see what happens while it does.
             e.put(1, &group.to_be_bytes()).put_text(2, name).put_be32(3, SNAP).put(4, &1u16.to_be_bytes());
         }),
+        Action::Remember(mark) => {
+            expression(list, "immediate", |e| {
+                e.put_be32(1, FIRST);
+                data(e, 2, &mark.to_ne_bytes());
+            });
+            expression(list, "ct", |e| {
+                e.put_be32(2, CT_MARK).put_be32(4, FIRST);
+            });
+        }
     }
 }
 

@@ -1,12 +1,16 @@
 //! nf_tables: a filter's changes as one batch, which the kernel takes whole or not at all.
 
 use super::{
-    expression::{is_map, padded_name, put_action, put_match, put_value},
+    expression::{is_map, octets, padded_name, put_action, put_match, put_value},
     message::{APPEND, CREATE, DUMP, Message, Received, attributes, text, u16_be, u64_be},
     socket::Socket,
 };
-use netplan::{Chain, ChainHook, Element, Field, FilterChange, Range, Rule, Set, Value, ValueKind};
-use std::{io, net::Ipv4Addr, time::Duration};
+use netplan::{Chain, ChainHook, Element, Family, Field, FilterChange, Range, Rule, Set, Value, ValueKind};
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
 
 /// The table's name.
 const TABLE: &str = "windtunnel";
@@ -142,9 +146,11 @@ fn new_rule(chain: &str, rule: &Rule) -> Message {
 fn field(field: Field) -> (u32, u32) {
     match field {
         Field::Link => (16, 41),
-        Field::Address => (4, 7),
+        Field::Address(Family::Ipv4) => (4, 7),
+        Field::Address(Family::Ipv6) => (16, 8),
         Field::Protocol => (1, 12),
         Field::Port => (2, 13),
+        Field::Ports => (4, 4),
         Field::Byte => (1, 4),
     }
 }
@@ -209,8 +215,9 @@ fn key(element: &Element, upper: bool) -> Vec<u8> {
     for range in element {
         match range {
             Range::Link(name) => bytes.extend_from_slice(&padded_name(name)),
-            Range::Address(from, to) => bytes.extend_from_slice(&(if upper { to } else { from }).octets()),
+            Range::Address(from, to) => bytes.extend(octets(if upper { *to } else { *from })),
             Range::Protocol(from, to) | Range::Byte(from, to) => bytes.push(if upper { *to } else { *from }),
+            Range::Ports(from, to) => bytes.extend([from.to_be_bytes(), to.to_be_bytes()].concat()),
             Range::Port(from, to) => bytes.extend_from_slice(&(if upper { to } else { from }).to_be_bytes()),
         }
         if element.len() > 1 {
@@ -319,8 +326,11 @@ fn read_key(mut bytes: &[u8], fields: &[Field]) -> Option<Element> {
         let value = bytes.get(..len)?;
         element.push(match part {
             Field::Link => Range::Link(text(value)),
-            Field::Address => {
-                let address = Ipv4Addr::from(<[u8; 4]>::try_from(value).ok()?);
+            Field::Address(family) => {
+                let address = match family {
+                    Family::Ipv4 => Ipv4Addr::from(<[u8; 4]>::try_from(value).ok()?).into(),
+                    Family::Ipv6 => Ipv6Addr::from(<[u8; 16]>::try_from(value).ok()?).into(),
+                };
                 Range::Address(address, address)
             }
             Field::Protocol => Range::Protocol(value[0], value[0]),
@@ -329,6 +339,7 @@ fn read_key(mut bytes: &[u8], fields: &[Field]) -> Option<Element> {
                 let port = u16_be(value)?;
                 Range::Port(port, port)
             }
+            Field::Ports => Range::Ports(u16_be(&value[..2])?, u16_be(&value[2..])?),
         });
         bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
     }
@@ -341,12 +352,16 @@ mod tests {
 
     #[test]
     fn a_key_is_read_as_it_was_written() {
-        let fields = [Field::Byte, Field::Link, Field::Address, Field::Port, Field::Protocol];
+        let (ipv4, ipv6) = (Field::Address(Family::Ipv4), Field::Address(Family::Ipv6));
+        let fields = [Field::Byte, Field::Link, ipv4, ipv6, Field::Port, Field::Ports, Field::Protocol];
+        let address = |text: &str| Range::Address(text.parse().unwrap(), text.parse().unwrap());
         let element = vec![
             Range::Byte(3, 3),
             Range::Link("e0123456789abcd".to_owned()),
-            Range::Address([10, 0, 0, 1].into(), [10, 0, 0, 1].into()),
+            address("10.0.0.1"),
+            address("3fff:120::1"),
             Range::Port(443, 443),
+            Range::Ports(40_000, 443),
             Range::Protocol(6, 6),
         ];
         assert_eq!(read_key(&key(&element, false), &fields), Some(element));

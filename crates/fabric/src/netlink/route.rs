@@ -1,12 +1,17 @@
 //! rtnetlink: links, addresses, neighbours, routes and routing rules as messages, and back.
 
 use super::{
+    expression::octets,
     message::{CREATE, EXCLUSIVE, Message, REPLACE, Received, attributes, text, u16_at, u32_at},
     socket::Socket,
 };
-use ipnet::Ipv4Net;
-use netplan::{Cable, MacAddress, RouteAction, RoutingRule};
-use std::{io, net::Ipv4Addr, os::fd::RawFd};
+use ipnet::IpNet;
+use netplan::{Cable, Family, MacAddress, RouteAction, RoutingRule};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    os::fd::RawFd,
+};
 
 pub(crate) const NEW_LINK: u16 = 16;
 pub(crate) const DELETE_LINK: u16 = 17;
@@ -25,6 +30,7 @@ pub(crate) const DELETE_RULE: u16 = 33;
 const GET_RULE: u16 = 34;
 
 pub(crate) const INET: u8 = 2;
+pub(crate) const INET6: u8 = 10;
 pub(crate) const IFF_UP: u32 = 1;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
@@ -39,6 +45,10 @@ const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_NUM_TX_QUEUES: u16 = 31;
 const IFLA_NUM_RX_QUEUES: u16 = 32;
 const NO_PREFIX_ROUTE: u32 = 0x200;
+/// Nobody is asked whether an IPv6 address is taken: the plan knows.
+const NO_DUPLICATES: u32 = 2;
+/// What a route learned of its way, shown as a route of its own.
+const CLONED: u32 = 0x200;
 const PERMANENT: u16 = 0x80;
 /// The mark of routes that we made, not the kernel.
 const STATIC: u8 = 4;
@@ -154,28 +164,57 @@ fn read_link(message: &Received<'_>) -> Option<Link> {
     Some(link)
 }
 
-fn address(value: &[u8]) -> Option<Ipv4Addr> {
-    <[u8; 4]>::try_from(value).ok().map(Ipv4Addr::from)
+fn address(value: &[u8]) -> Option<IpAddr> {
+    let ipv4 = <[u8; 4]>::try_from(value).ok().map(|octets| Ipv4Addr::from(octets).into());
+    ipv4.or_else(|| <[u8; 16]>::try_from(value).ok().map(|octets| Ipv6Addr::from(octets).into()))
+}
+
+fn number(family: Family) -> u8 {
+    if family == Family::Ipv4 { INET } else { INET6 }
+}
+
+fn family(number: u8) -> Option<Family> {
+    match number {
+        INET => Some(Family::Ipv4),
+        INET6 => Some(Family::Ipv6),
+        _ => None,
+    }
+}
+
+/// Asks for all of something in both families.
+fn dump(socket: &mut Socket, kind: u16, length: usize, mut take: impl FnMut(Received<'_>)) -> io::Result<()> {
+    for family in Family::ALL {
+        let mut fixed = vec![0; length];
+        fixed[0] = number(family);
+        match socket.dump(kind, &fixed, &mut take) {
+            // A kernel without IPv6 has nothing of it.
+            Err(error) if family == Family::Ipv6 && error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {}
+            other => other?,
+        }
+    }
+    Ok(())
 }
 
 /// An address on a device.
-pub(crate) fn change_address(add: bool, index: u32, ip: Ipv4Addr, prefix: u8) -> Message {
-    let mut fixed = vec![INET, prefix, 0, 0];
+pub(crate) fn change_address(add: bool, index: u32, ip: IpAddr, prefix: u8) -> Message {
+    let mut fixed = vec![number(Family::of(ip)), prefix, 0, 0];
     fixed.extend_from_slice(&index.to_ne_bytes());
     let (kind, flags) = if add { (NEW_ADDRESS, CREATE | REPLACE) } else { (DELETE_ADDRESS, 0) };
     let mut message = Message::new(kind, flags, &fixed);
-    message.put(2, &ip.octets()).put(1, &ip.octets()).put_u32(8, NO_PREFIX_ROUTE);
+    let flags = NO_PREFIX_ROUTE | if ip.is_ipv6() { NO_DUPLICATES } else { 0 };
+    message.put(2, &octets(ip)).put(1, &octets(ip)).put_u32(8, flags);
     message
 }
 
 /// Every address here: the device's number, the address, its prefix.
-pub(crate) fn addresses(socket: &mut Socket) -> io::Result<Vec<(u32, Ipv4Addr, u8)>> {
+pub(crate) fn addresses(socket: &mut Socket) -> io::Result<Vec<(u32, IpAddr, u8)>> {
     let mut found = Vec::new();
-    socket.dump(GET_ADDRESS, &[INET, 0, 0, 0, 0, 0, 0, 0], |message| {
+    dump(socket, GET_ADDRESS, 8, |message| {
         let body = message.body;
-        let local = attributes(body.get(8..).unwrap_or_default()).find(|(kind, _)| *kind == 2);
-        if let (Some(index), Some(prefix), Some(ip)) = (u32_at(body, 4), body.get(1), local.and_then(|l| address(l.1)))
-        {
+        // IPv6 tells the device's own address as that of its peer, if there is none.
+        let of_kind = |wanted: u16| attributes(body.get(8..).unwrap_or_default()).find(|(kind, _)| *kind == wanted);
+        let local = of_kind(2).or_else(|| of_kind(1)).and_then(|(_, value)| address(value));
+        if let (Some(index), Some(prefix), Some(ip)) = (u32_at(body, 4), body.get(1), local) {
             found.push((index, ip, *prefix));
         }
     })?;
@@ -183,14 +222,14 @@ pub(crate) fn addresses(socket: &mut Socket) -> io::Result<Vec<(u32, Ipv4Addr, u
 }
 
 /// A permanent neighbour.
-pub(crate) fn change_neighbour(add: bool, index: u32, ip: Ipv4Addr, mac: MacAddress) -> Message {
-    let mut fixed = vec![INET, 0, 0, 0];
+pub(crate) fn change_neighbour(add: bool, index: u32, ip: IpAddr, mac: MacAddress) -> Message {
+    let mut fixed = vec![number(Family::of(ip)), 0, 0, 0];
     fixed.extend_from_slice(&index.to_ne_bytes());
     fixed.extend_from_slice(&PERMANENT.to_ne_bytes());
     fixed.extend_from_slice(&[0, 0]);
     let (kind, flags) = if add { (NEW_NEIGHBOUR, CREATE | REPLACE) } else { (DELETE_NEIGHBOUR, 0) };
     let mut message = Message::new(kind, flags, &fixed);
-    message.put(1, &ip.octets());
+    message.put(1, &octets(ip));
     if add {
         message.put(2, &mac.0);
     }
@@ -198,9 +237,9 @@ pub(crate) fn change_neighbour(add: bool, index: u32, ip: Ipv4Addr, mac: MacAddr
 }
 
 /// Every permanent neighbour here.
-pub(crate) fn neighbours(socket: &mut Socket) -> io::Result<Vec<(u32, Ipv4Addr, MacAddress)>> {
+pub(crate) fn neighbours(socket: &mut Socket) -> io::Result<Vec<(u32, IpAddr, MacAddress)>> {
     let mut found = Vec::new();
-    socket.dump(GET_NEIGHBOUR, &[INET, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], |message| {
+    dump(socket, GET_NEIGHBOUR, 12, |message| {
         let (mut ip, mut mac) = (None, None);
         for (kind, value) in attributes(message.body.get(12..).unwrap_or_default()) {
             match kind {
@@ -218,7 +257,7 @@ pub(crate) fn neighbours(socket: &mut Socket) -> io::Result<Vec<(u32, Ipv4Addr, 
 }
 
 /// A route; `index` is its device's.
-pub(crate) fn change_route(add: bool, table: u32, to: Ipv4Net, action: &RouteAction, index: Option<u32>) -> Message {
+pub(crate) fn change_route(add: bool, table: u32, to: IpNet, action: &RouteAction, index: Option<u32>) -> Message {
     let (via, source) = match action {
         RouteAction::Link { via, source, .. } => (*via, *source),
         RouteAction::Blackhole => (None, None),
@@ -226,22 +265,23 @@ pub(crate) fn change_route(add: bool, table: u32, to: Ipv4Net, action: &RouteAct
     let kind = if index.is_some() { UNICAST } else { BLACKHOLE };
     // A destination on the device itself has link scope; everything else is universal.
     let scope = if index.is_some() && via.is_none() { 253 } else { 0 };
-    let mut fixed = vec![INET, to.prefix_len(), 0, 0, u8::try_from(table).unwrap_or(0), STATIC, scope, kind];
+    let family = number(Family::of_block(&to));
+    let mut fixed = vec![family, to.prefix_len(), 0, 0, u8::try_from(table).unwrap_or(0), STATIC, scope, kind];
     fixed.extend_from_slice(&(if via.is_some() { ON_LINK } else { 0 }).to_ne_bytes());
     let (message_kind, flags) = if add { (NEW_ROUTE, CREATE | REPLACE) } else { (DELETE_ROUTE, 0) };
     let mut message = Message::new(message_kind, flags, &fixed);
     message.put_u32(15, table);
     if to.prefix_len() > 0 {
-        message.put(1, &to.network().octets());
+        message.put(1, &octets(to.network()));
     }
     if let Some(index) = index {
         message.put_u32(4, index);
     }
     if let Some(via) = via {
-        message.put(5, &via.octets());
+        message.put(5, &octets(via));
     }
     if let Some(source) = source.filter(|_| add) {
-        message.put(7, &source.octets());
+        message.put(7, &octets(source));
     }
     message
 }
@@ -250,11 +290,11 @@ pub(crate) fn change_route(add: bool, table: u32, to: Ipv4Net, action: &RouteAct
 #[derive(Debug)]
 pub(crate) struct FoundRoute {
     pub(crate) table: u32,
-    pub(crate) destination: Ipv4Net,
+    pub(crate) destination: IpNet,
     pub(crate) blackhole: bool,
     pub(crate) index: Option<u32>,
-    pub(crate) via: Option<Ipv4Addr>,
-    pub(crate) source: Option<Ipv4Addr>,
+    pub(crate) via: Option<IpAddr>,
+    pub(crate) source: Option<IpAddr>,
     /// Whether it is marked as one of ours.
     pub(crate) ours: bool,
 }
@@ -262,17 +302,22 @@ pub(crate) struct FoundRoute {
 /// Every route here that is to a device or to nowhere.
 pub(crate) fn routes(socket: &mut Socket) -> io::Result<Vec<FoundRoute>> {
     let mut found = Vec::new();
-    socket.dump(GET_ROUTE, &[INET, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], |message| found.extend(read_route(&message)))?;
+    dump(socket, GET_ROUTE, 12, |message| found.extend(read_route(&message)))?;
     Ok(found)
 }
 
 fn read_route(message: &Received<'_>) -> Option<FoundRoute> {
     let body = message.body;
     let kind = *body.get(7)?;
-    if kind != UNICAST && kind != BLACKHOLE {
+    let cloned = u32_at(body, 8)? & CLONED != 0;
+    if kind != UNICAST && kind != BLACKHOLE || cloned {
         return None;
     }
-    let (mut to, mut table) = (Ipv4Addr::UNSPECIFIED, u32::from(*body.get(4)?));
+    let everywhere: IpAddr = match family(*body.first()?)? {
+        Family::Ipv4 => Ipv4Addr::UNSPECIFIED.into(),
+        Family::Ipv6 => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let (mut to, mut table) = (everywhere, u32::from(*body.get(4)?));
     let (mut index, mut via, mut source) = (None, None, None);
     for (attribute, value) in attributes(body.get(12..)?) {
         match attribute {
@@ -284,7 +329,7 @@ fn read_route(message: &Received<'_>) -> Option<FoundRoute> {
             _ => {}
         }
     }
-    let destination = Ipv4Net::new(to, *body.get(1)?).ok()?;
+    let destination = IpNet::new(to, *body.get(1)?).ok()?;
     let ours = *body.get(5)? == STATIC;
     Some(FoundRoute { table, destination, blackhole: kind == BLACKHOLE, index, via, source, ours })
 }
@@ -292,7 +337,7 @@ fn read_route(message: &Received<'_>) -> Option<FoundRoute> {
 /// A routing rule.
 pub(crate) fn change_rule(add: bool, rule: &RoutingRule) -> Message {
     let action = if rule.table.is_some() { TO_TABLE } else { BLACKHOLE };
-    let fixed = [INET, 0, 0, 0, 0, 0, 0, action, 0, 0, 0, 0];
+    let fixed = [number(rule.family), 0, 0, 0, 0, 0, 0, action, 0, 0, 0, 0];
     let (kind, flags) = if add { (NEW_RULE, CREATE | EXCLUSIVE) } else { (DELETE_RULE, 0) };
     let mut message = Message::new(kind, flags, &fixed);
     message.put_u32(6, rule.priority);
@@ -308,8 +353,9 @@ pub(crate) fn change_rule(add: bool, rule: &RoutingRule) -> Message {
 /// Every routing rule here but the three that the kernel starts with.
 pub(crate) fn rules(socket: &mut Socket) -> io::Result<Vec<RoutingRule>> {
     let mut found = Vec::new();
-    socket.dump(GET_RULE, &[INET, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], |message| {
+    dump(socket, GET_RULE, 12, |message| {
         let body = message.body;
+        let Some(family) = body.first().copied().and_then(family) else { return };
         let (mut priority, mut mark, mut table) = (0, None, body.get(4).copied().map(u32::from));
         for (kind, value) in attributes(body.get(12..).unwrap_or_default()) {
             match kind {
@@ -323,7 +369,7 @@ pub(crate) fn rules(socket: &mut Socket) -> io::Result<Vec<RoutingRule>> {
             table = None;
         }
         if !matches!(priority, 0 | 32766 | 32767) {
-            found.push(RoutingRule { priority, mark, table });
+            found.push(RoutingRule { family, priority, mark, table });
         }
     })?;
     Ok(found)

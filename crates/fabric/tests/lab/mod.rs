@@ -6,9 +6,9 @@
 use fabric::{Fabric, FabricConfig, RUN_ROOT};
 use ipnet::Ipv4Net;
 use netplan::{
-    AclEntry, Attachment, Destination, GroupRule, InterfaceAddress, InternetGateway, MacAddress, NatGateway,
-    NetworkAcl, NetworkInterface, NetworkState, Peer, PortRange, RouteEntry, RouteTable, RouteTarget, SecurityGroup,
-    Subnet, Traffic, Vpc,
+    AclEntry, Attachment, Destination, EgressOnlyInternetGateway, GroupRule, InterfaceAddress, InternetGateway,
+    MacAddress, NatGateway, NetworkAcl, NetworkInterface, NetworkState, Peer, PortRange, RouteEntry, RouteTable,
+    RouteTarget, SecurityGroup, Subnet, Traffic, Vpc,
 };
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -16,13 +16,14 @@ use nix::{
 };
 use std::{
     io::{ErrorKind, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     os::fd::AsFd,
     path::PathBuf,
     sync::Arc,
 };
 use types::id::{
-    EniId, InternetGatewayId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcId, random_hex,
+    EgressOnlyInternetGatewayId, EniId, InternetGatewayId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId,
+    SubnetId, VpcId, random_hex,
 };
 
 /// Runs a test in a network namespace that stands for the host, or says why not.
@@ -108,7 +109,7 @@ impl Lab {
         let igw = id(InternetGatewayId::parse, "igw-", 1);
         let (public_table, private_table) = (id(RouteTableId::parse, "rtb-", 1), id(RouteTableId::parse, "rtb-", 2));
         let acl = id(NetworkAclId::parse, "acl-", 1);
-        state.vpcs.push(Vpc { id: vpc.clone(), cidrs: vec![net("10.0.0.0/16")], dns_support: true });
+        state.vpcs.push(Vpc { id: vpc.clone(), cidrs: vec![net("10.0.0.0/16").into()], dns_support: true });
         for (subnet, cidr, table) in
             [(&public, "10.0.0.0/24", &public_table), (&private, "10.0.1.0/24", &private_table)]
         {
@@ -116,6 +117,7 @@ impl Lab {
                 id: subnet.clone(),
                 vpc: vpc.clone(),
                 cidr: net(cidr),
+                ipv6: None,
                 zone: "us-east-1a".to_owned(),
                 route_table: table.clone(),
                 network_acl: acl.clone(),
@@ -154,12 +156,48 @@ impl Lab {
             id: eni(n),
             subnet: subnet.clone(),
             mac: MacAddress([2, 0, 0, 0, 0, n as u8]),
-            addresses: vec![InterfaceAddress { private: ip(address), public: None }],
+            addresses: vec![InterfaceAddress { private: ip(address).into(), public: None }],
             groups: groups.iter().map(|n| sg(*n)).collect(),
             source_dest_check: true,
             attachment: Some(Attachment { netns: format!("n{n}"), device_index: 0 }),
         };
         self.state.network_interfaces.push(interface.into());
+    }
+
+    /// Gives the VPC and its subnets IPv6 blocks, and everybody a way through its ACL.
+    pub(crate) fn ipv6(&mut self) {
+        let block = self.state.ground.ipv6_blocks().next().unwrap();
+        self.state.vpcs[0].cidrs.push(block.into());
+        for (subnet, cidr) in self.state.subnets.iter_mut().zip(block.subnets(64).unwrap()) {
+            subnet.ipv6 = Some(cidr);
+        }
+        let NetworkAcl { ingress, egress, .. } = &mut self.state.network_acls[0];
+        for entries in [ingress, egress] {
+            entries.push(entry(101, true, Traffic::All, "::/0"));
+        }
+    }
+
+    /// Gives the VPC an egress-only internet gateway.
+    pub(crate) fn egress_only(&mut self) -> EgressOnlyInternetGatewayId {
+        let gateway = id(EgressOnlyInternetGatewayId::parse, "eigw-", 1);
+        let vpc = self.vpc.clone();
+        self.state.egress_only_internet_gateways.push(EgressOnlyInternetGateway { id: gateway.clone(), vpc });
+        gateway
+    }
+
+    /// The nth address of a subnet's IPv6 block.
+    pub(crate) fn ipv6_address(&self, subnet: &SubnetId, n: u128) -> IpAddr {
+        let subnet = self.state.subnets.iter().find(|s| s.id == *subnet).unwrap();
+        let network = u128::from(subnet.ipv6.unwrap().network());
+        std::net::Ipv6Addr::from(network + n).into()
+    }
+
+    /// Gives an interface an IPv6 address, the nth of its subnet's block.
+    pub(crate) fn give_ipv6(&mut self, n: u64) -> IpAddr {
+        let subnet = self.interface_mut(n).subnet.clone();
+        let private = self.ipv6_address(&subnet, n.into());
+        self.interface_mut(n).addresses.push(InterfaceAddress { private, public: None });
+        private
     }
 
     pub(crate) fn interface_mut(&mut self, n: u64) -> &mut NetworkInterface {
@@ -208,15 +246,17 @@ impl Lab {
     }
 
     pub(crate) fn listen(&self, n: u64, address: &str, port: u16) -> TcpListener {
-        self.fabric().listen_tcp(&format!("n{n}"), SocketAddr::from((ip(address), port))).unwrap()
+        self.fabric()
+            .listen_tcp(&format!("n{n}"), SocketAddr::from((address.parse::<IpAddr>().unwrap(), port)))
+            .unwrap()
     }
 
     /// What becomes of a connection from interface `n`.
-    pub(crate) fn probe(&self, n: u64, address: impl Into<Ipv4Addr>, port: u16) -> Outcome {
+    pub(crate) fn probe(&self, n: u64, address: impl Into<IpAddr>, port: u16) -> Outcome {
         self.begin(n, address, port).0
     }
 
-    pub(crate) fn begin(&self, n: u64, address: impl Into<Ipv4Addr>, port: u16) -> (Outcome, Option<TcpStream>) {
+    pub(crate) fn begin(&self, n: u64, address: impl Into<IpAddr>, port: u16) -> (Outcome, Option<TcpStream>) {
         let address = SocketAddr::from((address.into(), port));
         match self.fabric().connect_tcp(&format!("n{n}"), address) {
             Ok(stream) => outcome(stream),
@@ -267,11 +307,10 @@ pub(crate) fn ready(fd: &impl AsFd, flags: PollFlags, milliseconds: u16) -> bool
 }
 
 /// Accepts the next connection, and says from whom.
-pub(crate) fn accept(listener: &TcpListener) -> (TcpStream, Ipv4Addr) {
+pub(crate) fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
     assert!(ready(listener, PollFlags::POLLIN, 5000), "a connection arrives");
     let (stream, from) = listener.accept().unwrap();
-    let std::net::IpAddr::V4(from) = from.ip() else { panic!("an IPv4 peer") };
-    (stream, from)
+    (stream, from.ip())
 }
 
 /// Whether bytes go from one end to the other.

@@ -14,10 +14,11 @@ mod network;
 mod probes;
 
 use lab::{Lab, on_a_host};
+use netplan::Family;
 use netplan::walk::{Fix, Origin, Station, Walk, walk};
 use network::PORTS;
 use probes::{Field, Kind, Probe, Sent};
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::{collections::BTreeSet, net::IpAddr};
 
 /// How many networks a short run has, and where they begin.
 const SEEDS: u64 = 40;
@@ -34,6 +35,8 @@ struct Count {
     peered: usize,
     endpoints: usize,
     translated: usize,
+    ipv6: usize,
+    egress_only: usize,
     fixed: usize,
 }
 
@@ -52,11 +55,19 @@ fn the_kernel_the_walk_and_the_model_agree() {
         }
         assert!(wrong.is_empty(), "they disagree:\n{}", wrong.join("\n"));
         println!(
-            "{seeds} networks, {} probes, {} of them answered ({} over peering connections, {} by gateway endpoints, {} by NAT gateways); {} refusals were fixed as told",
-            count.probes, count.passed, count.peered, count.endpoints, count.translated, count.fixed
+            "{seeds} networks, {} probes, {} of them answered ({} over peering connections, {} by gateway endpoints, {} by NAT gateways, {} over IPv6, {} of them by egress-only gateways); {} refusals were fixed as told",
+            count.probes,
+            count.passed,
+            count.peered,
+            count.endpoints,
+            count.translated,
+            count.ipv6,
+            count.egress_only,
+            count.fixed
         );
         // Where everything is closed there is nothing to see.
-        let ways = [count.passed, count.peered, count.endpoints, count.translated, count.fixed];
+        let ways =
+            [count.passed, count.peered, count.endpoints, count.translated, count.ipv6, count.egress_only, count.fixed];
         assert!(seeds < SEEDS || ways.iter().all(|way| *way > 0), "every kind of way is gone: {ways:?}");
     });
 }
@@ -84,6 +95,8 @@ fn one_network(seed: u64, count: &mut Count) -> Vec<String> {
         };
         count.peered += by(|station| matches!(station, Station::Peering { .. }));
         count.endpoints += by(|station| matches!(station, Station::GatewayEndpoint { .. }));
+        count.egress_only += by(|station| matches!(station, Station::EgressOnlyInternetGateway { .. }));
+        count.ipv6 += usize::from(sent.answered && sent.probe.to.is_ipv6());
         count.translated += by(|station| matches!(station, Station::NatGateway { .. }));
         if (sent.answered, sent.answered) != (model, walk.passes()) {
             wrong.push(disagreement(seed, sent, model, walk));
@@ -114,14 +127,23 @@ fn probes(lab: &Lab) -> Vec<Probe> {
     let ground = &state.ground;
     let attached = state.network_interfaces.iter().filter(|interface| interface.attachment.is_some());
     let mut from: Vec<Origin> = attached.map(|interface| Origin::Interface(interface.id.clone())).collect();
-    from.push(Origin::Outside(ground.host_address()));
+    from.push(Origin::Outside(ground.host_address().into()));
+    if ipv6_outside(lab) {
+        from.push(Origin::Outside(ground.host_address_ipv6().into()));
+    }
     let addresses = || state.network_interfaces.iter().flat_map(|interface| &interface.addresses);
-    let mut to: BTreeSet<Ipv4Addr> =
-        addresses().flat_map(|address| [Some(address.private), address.public]).flatten().collect();
-    to.extend([ground.host_address(), ground.service_address(), ground.gateway_endpoint_address()]);
+    let mut to: BTreeSet<IpAddr> =
+        addresses().flat_map(|address| [Some(address.private), address.public.map(IpAddr::V4)]).flatten().collect();
+    to.extend([ground.host_address(), ground.service_address(), ground.gateway_endpoint_address()].map(IpAddr::V4));
+    to.extend([ground.host_address_ipv6(), ground.service_address_ipv6()].map(IpAddr::V6));
     // The resolver, metadata, and addresses that nobody has: within the VPC, within the pool, and elsewhere.
-    to.extend(["10.0.0.2", "169.254.169.253", "169.254.169.254", "10.0.1.200", "203.0.113.9"].map(lab::ip));
-    to.extend(ground.assignable().nth(2000));
+    to.extend(
+        ["10.0.0.2", "169.254.169.253", "169.254.169.254", "10.0.1.200", "203.0.113.9"]
+            .map(|ip| IpAddr::V4(lab::ip(ip))),
+    );
+    to.extend(ground.assignable().nth(2000).map(IpAddr::V4));
+    to.extend(["fd00:ec2::253", "2001:db8::9"].map(|ip| ip.parse::<IpAddr>().unwrap()));
+    to.extend(ground.ipv6_blocks().take(4).map(|block| IpAddr::V6((u128::from(block.network()) + 0xbeef).into())));
     let kinds = PORTS.map(Kind::Tcp).into_iter().chain(PORTS.map(Kind::Udp)).chain([Kind::Ping]);
     let mut probes = Vec::new();
     for from in &from {
@@ -129,7 +151,13 @@ fn probes(lab: &Lab) -> Vec<Probe> {
             // A packet to itself never leaves the sender, and the host's own routes are not the network's.
             let own = match from {
                 Origin::Interface(id) => addresses_of(lab, id).contains(to),
-                Origin::Outside(host) => host == to || !ground.pool.contains(to),
+                Origin::Outside(host) => {
+                    let ours = match to {
+                        IpAddr::V4(to) => ground.pool.contains(to),
+                        IpAddr::V6(to) => ground.ipv6_pool().contains(to),
+                    };
+                    host == to || !ours || Family::of(*host) != Family::of(*to)
+                }
             };
             if !own {
                 probes.extend(kinds.clone().map(|kind| Probe { from: from.clone(), to: *to, kind }));
@@ -139,7 +167,17 @@ fn probes(lab: &Lab) -> Vec<Probe> {
     probes
 }
 
-fn addresses_of(lab: &Lab, id: &types::id::EniId) -> Vec<Ipv4Addr> {
+/// Whether the host is on one network with a VPC's IPv6.
+fn ipv6_outside(lab: &Lab) -> bool {
+    let state = &lab.state;
+    let gateways = || {
+        let two_way = state.internet_gateways.iter().map(|gateway| &gateway.vpc);
+        two_way.chain(state.egress_only_internet_gateways.iter().map(|gateway| &gateway.vpc))
+    };
+    state.vpcs.iter().any(|vpc| vpc.has(Family::Ipv6) && gateways().any(|of| *of == vpc.id))
+}
+
+fn addresses_of(lab: &Lab, id: &types::id::EniId) -> Vec<IpAddr> {
     let interfaces = lab.state.network_interfaces.iter().filter(|interface| interface.id == *id);
     interfaces.flat_map(|interface| &interface.addresses).map(|address| address.private).collect()
 }

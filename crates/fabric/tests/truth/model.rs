@@ -9,13 +9,13 @@ use netplan::{
     VpcPeering,
     walk::{Content, Origin},
 };
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use types::id::VpcId;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Packet {
-    from: Ipv4Addr,
-    to: Ipv4Addr,
+    from: IpAddr,
+    to: IpAddr,
     content: Content,
     answer: bool,
 }
@@ -41,8 +41,8 @@ struct Memory<'n> {
 }
 
 /// Whether a connection comes about.
-pub(crate) fn passes(net: &NetworkState, origin: &Origin, to: Ipv4Addr, content: Content) -> bool {
-    let mut carrier = Carrier { net, memories: Vec::new() };
+pub(crate) fn passes(net: &NetworkState, origin: &Origin, to: IpAddr, content: Content) -> bool {
+    let mut carrier = Carrier { net, memories: Vec::new(), went_out: Vec::new() };
     let (arrival, question, asked) = match origin {
         Origin::Outside(from) => {
             let question = Packet { from: *from, to, content, answer: false };
@@ -55,7 +55,10 @@ pub(crate) fn passes(net: &NetworkState, origin: &Origin, to: Ipv4Addr, content:
             if sender.attachment.is_none() {
                 return false;
             }
-            let question = Packet { from: sender.addresses[0].private, to, content, answer: false };
+            // Who has no address of the family cannot even begin.
+            let mut own = sender.addresses.iter().map(|address| address.private);
+            let Some(from) = own.find(|ip| ip.is_ipv6() == to.is_ipv6()) else { return false };
+            let question = Packet { from, to, content, answer: false };
             (carrier.send(sender, question, 0), question, Some(sender))
         }
     };
@@ -64,6 +67,7 @@ pub(crate) fn passes(net: &NetworkState, origin: &Origin, to: Ipv4Addr, content:
         Content::Tcp { source_port, port } => Content::Tcp { source_port: port, port: source_port },
         Content::Udp { source_port, port } => Content::Udp { source_port: port, port: source_port },
         Content::Icmp { .. } => Content::Icmp { kind: 0, code: 0 },
+        Content::Icmpv6 { .. } => Content::Icmpv6 { kind: 129, code: 0 },
     };
     let answer = Packet { from: arrived.to, to: arrived.from, content, answer: true };
     let back = match arrival {
@@ -87,6 +91,8 @@ pub(crate) fn passes(net: &NetworkState, origin: &Origin, to: Ipv4Addr, content:
 struct Carrier<'n> {
     net: &'n NetworkState,
     memories: Vec<Memory<'n>>,
+    /// What egress-only gateways remember: who sent what out.
+    went_out: Vec<Packet>,
 }
 
 impl<'n> Carrier<'n> {
@@ -103,11 +109,23 @@ impl<'n> Carrier<'n> {
         if !self.is_nat(sender) && !packet.answer && !self.groups_allow(sender, packet.to, packet.content, true) {
             return None;
         }
+        let within = packet.to.is_ipv6() && vpc.cidrs.iter().any(|cidr| cidr.contains(&packet.to));
         match self.route(vpc, subnet, packet.to)? {
+            // What is inside is not found outside.
+            Hop::Gateway | Hop::EgressOnly if within => None,
             Hop::Gateway => {
                 self.acl_allows(subnet, packet.to, packet.content, true).then_some(())?;
-                let public = sender.addresses.iter().find(|address| address.private == packet.from)?.public?;
-                self.outside(Packet { from: public, ..packet })
+                let own = sender.addresses.iter().find(|address| address.private == packet.from)?;
+                // Over IPv6 everybody is outside who they are inside.
+                let from = if packet.from.is_ipv6() { packet.from } else { own.public?.into() };
+                self.outside(Packet { from, ..packet })
+            }
+            Hop::EgressOnly => {
+                self.acl_allows(subnet, packet.to, packet.content, true).then_some(())?;
+                // It knows no answers to what did not go out by it.
+                (!packet.answer).then_some(())?;
+                self.went_out.push(packet);
+                self.outside(packet)
             }
             Hop::Vpc(peer) => {
                 self.acl_allows(subnet, packet.to, packet.content, true).then_some(())?;
@@ -115,7 +133,7 @@ impl<'n> Carrier<'n> {
             }
             Hop::Endpoint => {
                 self.acl_allows(subnet, packet.to, packet.content, true).then_some(())?;
-                let served = packet.to == self.net.ground.gateway_endpoint_address();
+                let served = packet.to == IpAddr::V4(self.net.ground.gateway_endpoint_address());
                 served.then_some((Arrival::Endpoint(vpc), packet))
             }
             Hop::Interface(next) => {
@@ -144,7 +162,8 @@ impl<'n> Carrier<'n> {
     fn outside(&mut self, packet: Packet) -> Option<(Arrival<'n>, Packet)> {
         let ground = &self.net.ground;
         let known = [ground.host_address(), ground.service_address(), ground.gateway_endpoint_address()];
-        if known.contains(&packet.to) {
+        let known_ipv6 = [ground.host_address_ipv6(), ground.service_address_ipv6()];
+        if known.iter().any(|ip| packet.to == *ip) || known_ipv6.iter().any(|ip| packet.to == *ip) {
             return Some((Arrival::Outside, packet));
         }
         for interface in &self.net.network_interfaces {
@@ -152,7 +171,11 @@ impl<'n> Carrier<'n> {
                 let subnet = self.subnet(interface);
                 let open = self.net.internet_gateways.iter().any(|gateway| gateway.vpc == subnet.vpc);
                 let there = interface.attachment.is_some() || self.is_nat(interface);
-                if address.public == Some(packet.to) && open && there {
+                let outside =
+                    if address.private.is_ipv6() { Some(address.private) } else { address.public.map(IpAddr::V4) };
+                let asked = |out: &Packet| packet.answer && (out.from, out.to) == (packet.to, packet.from);
+                let open = open || self.went_out.iter().any(asked);
+                if outside == Some(packet.to) && open && there {
                     self.acl_allows(subnet, packet.from, packet.content, false).then_some(())?;
                     return self.receive(interface, Packet { to: address.private, ..packet }, 0);
                 }
@@ -194,7 +217,7 @@ impl<'n> Carrier<'n> {
     }
 
     /// The route of the longest prefix; the VPC's own is one of them.
-    fn route(&self, vpc: &Vpc, subnet: &Subnet, to: Ipv4Addr) -> Option<Hop<'n>> {
+    fn route(&self, vpc: &Vpc, subnet: &Subnet, to: IpAddr) -> Option<Hop<'n>> {
         let table = self.net.route_tables.iter().find(|table| table.id == subnet.route_table)?;
         let local = vpc.cidrs.iter().find(|cidr| cidr.contains(&to)).map(|cidr| (cidr.prefix_len(), None));
         let mut matching: Vec<(u8, Option<&RouteTarget>)> = local.into_iter().collect();
@@ -203,7 +226,7 @@ impl<'n> Carrier<'n> {
                 Destination::Cidr(block) => vec![*block],
                 Destination::PrefixList(list) => self.net.prefix_lists[list].clone(),
             };
-            let fitting = blocks.into_iter().filter(|block| block.contains(&std::net::IpAddr::V4(to)));
+            let fitting = blocks.into_iter().filter(|block| block.contains(&to));
             matching.extend(fitting.map(|block| (block.prefix_len(), Some(&route.target))));
         }
         // Of two equal ones a static route comes before one by a prefix list, which the table has last here; the VPC's
@@ -225,6 +248,13 @@ impl<'n> Carrier<'n> {
                 let attached = self.net.internet_gateways.iter().any(|igw| igw.id == *id && igw.vpc == vpc.id);
                 attached.then_some(Hop::Gateway)
             }
+            Some(RouteTarget::EgressOnlyInternetGateway(id)) => {
+                let gateways = &self.net.egress_only_internet_gateways;
+                let here = gateways.iter().any(|found| found.id == *id && found.vpc == vpc.id);
+                (here && to.is_ipv6()).then_some(Hop::EgressOnly)
+            }
+            // NAT gateways and gateway endpoints know no IPv6.
+            Some(RouteTarget::NatGateway(_) | RouteTarget::GatewayEndpoint(_)) if to.is_ipv6() => None,
             Some(RouteTarget::NatGateway(id)) => {
                 interface(self.net.nat_gateways.iter().find(|nat| nat.id == *id)?.interface.clone())
             }
@@ -246,7 +276,7 @@ impl<'n> Carrier<'n> {
         if a == vpc { Some(b) } else { (b == vpc).then_some(a) }
     }
 
-    fn groups_allow(&self, at: &NetworkInterface, other: Ipv4Addr, content: Content, out: bool) -> bool {
+    fn groups_allow(&self, at: &NetworkInterface, other: IpAddr, content: Content, out: bool) -> bool {
         at.groups.iter().any(|id| {
             let group = self.net.security_groups.iter().find(|group| group.id == *id).unwrap();
             let rules = if out { &group.egress } else { &group.ingress };
@@ -254,12 +284,10 @@ impl<'n> Carrier<'n> {
         })
     }
 
-    fn is_peer(&self, peer: &Peer, at: &NetworkInterface, other: Ipv4Addr) -> bool {
+    fn is_peer(&self, peer: &Peer, at: &NetworkInterface, other: IpAddr) -> bool {
         match peer {
-            Peer::Cidr(block) => block.contains(&std::net::IpAddr::V4(other)),
-            Peer::PrefixList(id) => {
-                self.net.prefix_lists[id].iter().any(|block| block.contains(&std::net::IpAddr::V4(other)))
-            }
+            Peer::Cidr(block) => block.contains(&other),
+            Peer::PrefixList(id) => self.net.prefix_lists[id].iter().any(|block| block.contains(&other)),
             Peer::Group(id) => self.net.network_interfaces.iter().any(|member| {
                 let has = member.addresses.iter().any(|address| address.private == other);
                 let (home, other) = (&self.subnet(at).vpc, &self.subnet(member).vpc);
@@ -269,12 +297,10 @@ impl<'n> Carrier<'n> {
         }
     }
 
-    fn acl_allows(&self, subnet: &Subnet, other: Ipv4Addr, content: Content, out: bool) -> bool {
+    fn acl_allows(&self, subnet: &Subnet, other: IpAddr, content: Content, out: bool) -> bool {
         let acl: &NetworkAcl = self.net.network_acls.iter().find(|acl| acl.id == subnet.network_acl).unwrap();
         let entries = if out { &acl.egress } else { &acl.ingress };
-        let speaking = entries
-            .iter()
-            .filter(|entry| entry.cidr.contains(&std::net::IpAddr::V4(other)) && speaks_of(entry.traffic, content));
+        let speaking = entries.iter().filter(|entry| entry.cidr.contains(&other) && speaks_of(entry.traffic, content));
         speaking.min_by_key(|entry| entry.number).is_some_and(|entry| entry.allow)
     }
 }
@@ -283,12 +309,22 @@ enum Hop<'n> {
     Vpc(&'n Vpc),
     Endpoint,
     Gateway,
+    EgressOnly,
     Interface(&'n NetworkInterface),
 }
 
 /// Whether metadata, credentials or the resolver answers, if `to` is one of them.
-fn local_service(vpc: &Vpc, to: Ipv4Addr) -> Option<bool> {
-    let mut base = vpc.cidrs[0].network().octets();
+fn local_service(vpc: &Vpc, to: IpAddr) -> Option<bool> {
+    let to = match to {
+        IpAddr::V4(to) => to,
+        IpAddr::V6(to) => {
+            let dual_stack = vpc.cidrs.iter().any(|cidr| cidr.addr().is_ipv6());
+            let resolver = to == "fd00:ec2::253".parse::<Ipv6Addr>().unwrap();
+            return (dual_stack && resolver).then_some(vpc.dns_support);
+        }
+    };
+    let IpAddr::V4(network) = vpc.cidrs[0].network() else { panic!("the first block is one of IPv4") };
+    let mut base = network.octets();
     base[3] += 2;
     match to.octets() {
         [169, 254, 169, 254] | [169, 254, 170, 2] => Some(true),
@@ -304,7 +340,8 @@ fn speaks_of(traffic: Traffic, content: Content) -> bool {
         (Traffic::Tcp(range), Content::Tcp { port, .. }) | (Traffic::Udp(range), Content::Udp { port, .. }) => {
             within(range, port)
         }
-        (Traffic::Icmp { kind, code }, Content::Icmp { kind: found, code: with }) => {
+        (Traffic::Icmp { kind, code }, Content::Icmp { kind: found, code: with })
+        | (Traffic::Icmpv6 { kind, code }, Content::Icmpv6 { kind: found, code: with }) => {
             kind.is_none_or(|kind| kind == found) && code.is_none_or(|code| code == with)
         }
         _ => false,

@@ -6,15 +6,16 @@ use crate::{
     chance::Chance,
     lab::{eni, id, net, sg},
 };
+use ipnet::{IpNet, Ipv6Net};
 use netplan::{
-    AclEntry, Attachment, Destination, GatewayEndpoint, Ground, GroupRule, InterfaceAddress, InternetGateway,
-    MacAddress, NatGateway, NetworkAcl, NetworkInterface, NetworkState, Peer, PortRange, RouteEntry, RouteTable,
-    RouteTarget, SecurityGroup, Subnet, Traffic, Vpc, VpcPeering,
+    AclEntry, Attachment, Destination, EgressOnlyInternetGateway, Family, GatewayEndpoint, Ground, GroupRule,
+    InterfaceAddress, InternetGateway, MacAddress, NatGateway, NetworkAcl, NetworkInterface, NetworkState, Peer,
+    PortRange, RouteEntry, RouteTable, RouteTarget, SecurityGroup, Subnet, Traffic, Vpc, VpcPeering,
 };
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use types::id::{
-    InternetGatewayId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcEndpointId, VpcId,
-    VpcPeeringConnectionId,
+    EgressOnlyInternetGatewayId, InternetGatewayId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId,
+    SubnetId, VpcEndpointId, VpcId, VpcPeeringConnectionId,
 };
 
 /// What probes are sent to; rules speak of these ports and of those around them.
@@ -30,6 +31,20 @@ fn peering() -> VpcPeeringConnectionId {
 
 fn gateway(vpc: u64) -> InternetGatewayId {
     id(InternetGatewayId::parse, "igw-", vpc)
+}
+
+fn egress_only(vpc: u64) -> EgressOnlyInternetGatewayId {
+    id(EgressOnlyInternetGatewayId::parse, "eigw-", vpc)
+}
+
+/// The IPv6 block of a VPC, or what would be it.
+fn ipv6_block(ground: &Ground, vpc: u64) -> Ipv6Net {
+    ground.ipv6_blocks().nth(vpc as usize - 1).unwrap()
+}
+
+/// The nth /64 of it.
+fn ipv6_subnet(ground: &Ground, vpc: u64, n: u64) -> Ipv6Net {
+    ipv6_block(ground, vpc).subnets(64).unwrap().nth(n as usize).unwrap()
 }
 
 fn endpoint(vpc: u64) -> VpcEndpointId {
@@ -79,8 +94,16 @@ impl Draft<'_> {
         let second = u64::from(self.n > 1 && !self.chance.percent(50));
         // One block, or two side by side that have the same subnets in them.
         let blocks: &[&str] = if self.chance.percent(75) { &["0.0/16"] } else { &["0.0/23", "2.0/23"] };
-        let cidrs = blocks.iter().map(|rest| net(&format!("10.{second}.{rest}"))).collect();
+        let mut cidrs: Vec<IpNet> = blocks.iter().map(|rest| net(&format!("10.{second}.{rest}")).into()).collect();
+        let ipv6 = self.chance.percent(70);
+        if ipv6 {
+            cidrs.push(ipv6_block(&self.state.ground, self.n).into());
+        }
         self.state.vpcs.push(Vpc { id: vpc.clone(), cidrs, dns_support: true });
+        if self.chance.percent(60) {
+            let gateway = EgressOnlyInternetGateway { id: egress_only(self.n), vpc: vpc.clone() };
+            self.state.egress_only_internet_gateways.push(gateway);
+        }
         if self.chance.percent(85) {
             self.state.internet_gateways.push(InternetGateway { id: gateway(self.n), vpc: vpc.clone() });
         }
@@ -98,6 +121,7 @@ impl Draft<'_> {
                 id: self.subnet(n),
                 vpc: vpc.clone(),
                 cidr: net(&format!("10.{second}.{n}.0/24")),
+                ipv6: (ipv6 && self.chance.percent(85)).then(|| ipv6_subnet(&self.state.ground, self.n, n)),
                 zone: format!("us-east-1{}", *self.chance.one(&['a', 'b'])),
                 route_table: self.table(table as u64),
                 network_acl: self.acl(acl as u64),
@@ -156,6 +180,9 @@ impl Draft<'_> {
             if !nat && self.chance.percent(15) {
                 addresses.push(self.address(address(n + 159), 50));
             }
+            if let Some(ip) = self.ipv6_address(subnet, n + 9).filter(|_| !nat) {
+                addresses.push(InterfaceAddress { private: ip.into(), public: None });
+            }
             let count = if nat { 0 } else { *self.chance.one(&[1, 1, 1, 2, 2, 3, 0]) };
             let groups = (0..count).map(|_| self.some_group(groups));
             let groups = groups.collect::<Vec<_>>();
@@ -178,15 +205,25 @@ impl Draft<'_> {
         }
     }
 
+    /// The nth address of the subnet's IPv6 block, if it has one; not everybody is given it.
+    fn ipv6_address(&mut self, subnet: u64, n: u64) -> Option<Ipv6Addr> {
+        let id = self.subnet(subnet);
+        let block = self.state.subnets.iter().find(|subnet| subnet.id == id)?.ipv6?;
+        let ip = Ipv6Addr::from(u128::from(block.network()) + u128::from(n));
+        self.chance.percent(80).then_some(ip)
+    }
+
     fn address(&mut self, private: Ipv4Addr, percent: usize) -> InterfaceAddress {
         let taken = self.state.network_interfaces.len() * 2 + usize::from(private.octets()[3] > 150);
         let public = self.state.ground.assignable().nth(taken);
-        InterfaceAddress { private, public: public.filter(|_| self.chance.percent(percent)) }
+        InterfaceAddress { private: private.into(), public: public.filter(|_| self.chance.percent(percent)) }
     }
 
     fn rules(&mut self, groups: u64, egress: bool) -> Vec<GroupRule> {
         if self.chance.percent(if egress { 70 } else { 25 }) {
-            return vec![GroupRule { traffic: Traffic::All, peer: Peer::Cidr("0.0.0.0/0".parse().unwrap()) }];
+            let everyone = |block: &str| GroupRule { traffic: Traffic::All, peer: Peer::Cidr(block.parse().unwrap()) };
+            let ipv6 = self.chance.percent(85).then(|| everyone("::/0"));
+            return [everyone("0.0.0.0/0")].into_iter().chain(ipv6).collect();
         }
         let count = self.chance.between(0, 4);
         let rule = |draft: &mut Self| GroupRule {
@@ -203,10 +240,11 @@ impl Draft<'_> {
     }
 
     fn entries(&mut self) -> Vec<AclEntry> {
-        let everything =
-            |number| AclEntry { number, allow: true, traffic: Traffic::All, cidr: "0.0.0.0/0".parse().unwrap() };
+        let entry =
+            |number, cidr: &str| AclEntry { number, allow: true, traffic: Traffic::All, cidr: cidr.parse().unwrap() };
         if self.chance.percent(65) {
-            return vec![everything(100)];
+            let ipv6 = self.chance.percent(85).then(|| entry(101, "::/0"));
+            return [entry(100, "0.0.0.0/0")].into_iter().chain(ipv6).collect();
         }
         let count = self.chance.between(0, 4);
         let mut entries: Vec<AclEntry> = Vec::new();
@@ -223,7 +261,10 @@ impl Draft<'_> {
             }
         }
         if self.chance.percent(70) {
-            entries.push(everything(300));
+            entries.push(entry(300, "0.0.0.0/0"));
+            if self.chance.percent(80) {
+                entries.push(entry(301, "::/0"));
+            }
         }
         entries
     }
@@ -263,12 +304,45 @@ impl Draft<'_> {
             let block = *self.chance.one(&[peers, peers, peers, "10.1.1.0/24", "10.0.2.0/24", "10.0.0.0/8"]);
             routes.push(RouteEntry { destination: Destination::Cidr(block.parse().unwrap()), target });
         }
+        self.ipv6_routes(public, &mut routes);
         if self.chance.percent(50) {
             let vpc = if self.chance.percent(90) { self.n } else { 3 - self.n };
             let target = RouteTarget::GatewayEndpoint(endpoint(vpc));
             routes.push(RouteEntry { destination: Destination::PrefixList(SERVICES.to_owned()), target });
         }
         routes
+    }
+
+    fn ipv6_routes(&mut self, public: bool, routes: &mut Vec<RouteEntry>) {
+        let ground = self.state.ground.clone();
+        let mut add = |block: IpNet, target| {
+            let destination = Destination::Cidr(block);
+            // A destination is there once: the API sees to that.
+            if routes.iter().all(|route: &RouteEntry| route.destination != destination) {
+                routes.push(RouteEntry { destination, target });
+            }
+        };
+        if self.chance.percent(85) {
+            let target = match self.chance.between(1, 10) {
+                1..=5 if public => RouteTarget::InternetGateway(gateway(self.n)),
+                1..=7 => RouteTarget::EgressOnlyInternetGateway(egress_only(self.n)),
+                _ => self.target(),
+            };
+            add("::/0".parse().unwrap(), target);
+        }
+        if self.chance.percent(60) {
+            let target = if self.chance.percent(90) { RouteTarget::Peering(peering()) } else { self.target() };
+            let other = 3 - self.n;
+            let blocks = [ipv6_block(&ground, other), ipv6_block(&ground, other), ipv6_subnet(&ground, other, 1)];
+            add((*self.chance.one(&blocks)).into(), target);
+        }
+        if self.chance.percent(15) {
+            let subnet = self.chance.between(1, 3) as u64;
+            add(ipv6_subnet(&ground, self.n, subnet).into(), self.target());
+        }
+        if self.chance.percent(10) {
+            add(ground.ipv6_pool().into(), self.target());
+        }
     }
 
     fn target(&mut self) -> RouteTarget {
@@ -282,6 +356,8 @@ impl Draft<'_> {
             81..=92 => RouteTarget::NetworkInterface(self.chance.one(&self.state.network_interfaces).id.clone()),
             93..=94 => RouteTarget::InternetGateway(gateway(3 - self.n)),
             95..=96 => RouteTarget::GatewayEndpoint(endpoint(1)),
+            // Rarely another VPC's; for IPv4 it is good for nothing.
+            97..=98 => RouteTarget::EgressOnlyInternetGateway(egress_only(1)),
             _ => RouteTarget::Blackhole,
         }
     }
@@ -292,21 +368,35 @@ fn traffic(chance: &mut Chance) -> Traffic {
         [(80, 80), (0, 79), (81, 5000), (80, 5000), (1024, 65535), (32768, 48000), (5000, 5000), (0, 65535)];
     let (from, to) = *chance.one(&RANGES);
     let ports = PortRange { from, to };
-    match chance.between(1, 12) {
+    match chance.between(1, 14) {
         1..=3 => Traffic::All,
         4..=7 => Traffic::Tcp(ports),
         8..=9 => Traffic::Udp(ports),
         10 => Traffic::Icmp { kind: None, code: None },
-        11 => Traffic::Icmp { kind: Some(*chance.one(&[0, 8])), code: *chance.one(&[None, Some(0), Some(1)]) },
+        11 => Traffic::Icmpv6 { kind: None, code: None },
+        12 => Traffic::Icmpv6 { kind: Some(*chance.one(&[128, 129])), code: *chance.one(&[None, Some(0), Some(1)]) },
+        13 => Traffic::Icmp { kind: Some(*chance.one(&[0, 8])), code: *chance.one(&[None, Some(0), Some(1)]) },
         _ => Traffic::Protocol(50),
     }
 }
 
 /// A block that somebody in the network, or around it, is in.
 fn block(chance: &mut Chance, state: &NetworkState, vpc: u64) -> String {
-    let anyone =
-        (!state.network_interfaces.is_empty()).then(|| chance.one(&state.network_interfaces).addresses[0].clone());
-    match (chance.between(1, 10), anyone) {
+    let anyone = (!state.network_interfaces.is_empty()).then(|| chance.one(&state.network_interfaces).clone());
+    let ipv6 = anyone.as_ref().and_then(|anyone| anyone.primary(Family::Ipv6));
+    let address = anyone.map(|anyone| anyone.addresses[0].clone());
+    if chance.percent(40) {
+        return match (chance.between(1, 9), ipv6) {
+            (1..=2, Some(ip)) => format!("{ip}/128"),
+            (3, Some(ip)) => format!("{ip}/65"),
+            (4, _) => state.ground.ipv6_pool().to_string(),
+            (5, _) => format!("{}/127", state.ground.service_address_ipv6()),
+            (6..=7, _) => ipv6_subnet(&state.ground, vpc.clamp(1, 2), chance.between(1, 3) as u64).to_string(),
+            (8, _) => ipv6_block(&state.ground, vpc.clamp(1, 2)).to_string(),
+            _ => "::/0".to_owned(),
+        };
+    }
+    match (chance.between(1, 10), address) {
         (1..=2, Some(address)) => format!("{}/32", address.private),
         (3, Some(InterfaceAddress { public: Some(public), .. })) => format!("{public}/32"),
         (4, _) => state.ground.pool.to_string(),

@@ -8,14 +8,14 @@ use crate::lab::{Lab, ip};
 use crate::network::PORTS;
 use fabric::ping::{echo_reply, echo_request, ping_socket};
 use netplan::{
-    INTERNET,
+    Family, INTERNET,
     walk::{Content, Origin},
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::{
     collections::HashMap,
     io,
-    net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket},
     os::fd::AsFd,
     path::PathBuf,
     time::{Duration, Instant},
@@ -25,7 +25,7 @@ use std::{
 #[derive(Debug, Clone)]
 pub(crate) struct Probe {
     pub(crate) from: Origin,
-    pub(crate) to: Ipv4Addr,
+    pub(crate) to: IpAddr,
     pub(crate) kind: Kind,
 }
 
@@ -50,7 +50,7 @@ enum Socket {
     Tcp(TcpStream),
     Udp(UdpSocket),
     /// A ping's number; the socket is the namespace's.
-    Ping(PathBuf, u16),
+    Ping((PathBuf, Family), u16),
     /// The sender's kernel refused at once.
     Refused,
 }
@@ -58,7 +58,7 @@ enum Socket {
 /// Who answers datagrams, and the namespaces' sockets for pings.
 pub(crate) struct Field {
     echoes: Vec<UdpSocket>,
-    pings: HashMap<PathBuf, UdpSocket>,
+    pings: HashMap<(PathBuf, Family), UdpSocket>,
     host: PathBuf,
     next: u16,
 }
@@ -75,19 +75,27 @@ impl Field {
     pub(crate) fn new(lab: &Lab) -> io::Result<Self> {
         let host = PathBuf::from("/proc/thread-self/ns/net");
         let ground = &lab.state.ground;
-        let mut places = vec![
-            (host.clone(), ground.host_address()),
-            (lab.fabric().netns_path(INTERNET), ground.service_address()),
-            (lab.fabric().netns_path(INTERNET), ground.gateway_endpoint_address()),
+        let internet = lab.fabric().netns_path(INTERNET);
+        let mut places: Vec<(PathBuf, IpAddr)> = vec![
+            (host.clone(), ground.host_address().into()),
+            (internet.clone(), ground.service_address().into()),
+            (internet.clone(), ground.gateway_endpoint_address().into()),
         ];
+        if crate::ipv6_outside(lab) {
+            places.push((host.clone(), ground.host_address_ipv6().into()));
+            places.push((internet, ground.service_address_ipv6().into()));
+        }
         for vpc in &lab.state.vpcs {
-            let resolver = Ipv4Addr::from(u32::from(vpc.cidrs[0].network()) + 2);
+            let resolver = Ipv4Addr::from(u32::from(vpc.primary().unwrap().network()) + 2);
             let router = lab.fabric().netns_path(&netplan::router_netns(&vpc.id));
             let local = [resolver, ip("169.254.169.253"), ip("169.254.169.254")];
-            places.extend(local.map(|ip| (router.clone(), ip)));
+            places.extend(local.map(|ip| (router.clone(), ip.into())));
+            if vpc.has(Family::Ipv6) {
+                places.push((router, Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253).into()));
+            }
         }
         for endpoint in &lab.state.gateway_endpoints {
-            places.push((lab.fabric().netns_path(endpoint.id.as_str()), ground.gateway_endpoint_address()));
+            places.push((lab.fabric().netns_path(endpoint.id.as_str()), ground.gateway_endpoint_address().into()));
         }
         let mut senders = vec![host.clone()];
         for interface in &lab.state.network_interfaces {
@@ -104,19 +112,24 @@ impl Field {
         }
         let mut pings = HashMap::new();
         for netns in senders {
-            pings.insert(netns.clone(), ping_socket(&netns)?);
+            for family in Family::ALL {
+                pings.insert((netns.clone(), family), ping_socket(&netns, family)?);
+            }
         }
         Ok(Self { echoes, pings, host, next: 0 })
     }
 
     /// Sends a probe.
     pub(crate) fn send(&mut self, lab: &Lab, probe: Probe) -> Sent {
+        let family = Family::of(probe.to);
         let (netns, source) = match &probe.from {
             Origin::Outside(address) => (self.host.clone(), *address),
             Origin::Interface(id) => {
                 let interface = lab.state.network_interfaces.iter().find(|interface| interface.id == *id).unwrap();
                 let attachment = interface.attachment.as_ref().unwrap();
-                (lab.fabric().netns_path(&attachment.netns), interface.addresses[0].private)
+                // Without an address of the family it tries with another, which its kernel refuses.
+                let source = interface.primary(family).unwrap_or(interface.addresses[0].private);
+                (lab.fabric().netns_path(&attachment.netns), source)
             }
         };
         let own_port = |address: io::Result<SocketAddr>| address.map_or(0, |address| address.port());
@@ -144,9 +157,10 @@ impl Field {
             }
             Kind::Ping => {
                 self.next += 1;
-                let sent = self.pings[&netns].send_to(&echo_request(self.next), (probe.to, 0));
-                let socket = if sent.is_ok() { Socket::Ping(netns, self.next) } else { Socket::Refused };
-                (socket, Content::ECHO_REQUEST)
+                let from = (netns, family);
+                let sent = self.pings[&from].send_to(&echo_request(self.next, family), (probe.to, 0));
+                let socket = if sent.is_ok() { Socket::Ping(from, self.next) } else { Socket::Refused };
+                (socket, Content::echo_request(family))
             }
         };
         let ended = matches!(socket, Socket::Refused);
@@ -175,7 +189,9 @@ impl Field {
     fn repeat(&self, sent: &Sent) {
         match &sent.socket {
             Socket::Udp(socket) => drop(socket.send(b"?")),
-            Socket::Ping(netns, number) => drop(self.pings[netns].send_to(&echo_request(*number), (sent.probe.to, 0))),
+            Socket::Ping(from, number) => {
+                drop(self.pings[from].send_to(&echo_request(*number, from.1), (sent.probe.to, 0)));
+            }
             // TCP asks again of itself.
             Socket::Tcp(_) | Socket::Refused => {}
         }
@@ -221,12 +237,12 @@ impl Field {
                 Socket::Ping(..) | Socket::Refused => false,
             };
         }
-        for (netns, socket) in &self.pings {
+        for (place, socket) in &self.pings {
             let mut packet = [0; 128];
             while let Ok((length, from)) = socket.recv_from(&mut packet) {
-                let Some(number) = echo_reply(&packet[..length]) else { continue };
+                let Some(number) = echo_reply(&packet[..length], place.1) else { continue };
                 let asked = sent.iter_mut().find(|sent| {
-                    let own = matches!(&sent.socket, Socket::Ping(n, own) if n == netns && *own == number);
+                    let own = matches!(&sent.socket, Socket::Ping(p, own) if p == place && *own == number);
                     own && from.ip() == sent.probe.to
                 });
                 if let Some(sent) = asked {

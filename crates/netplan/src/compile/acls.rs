@@ -5,11 +5,11 @@ use super::{
     router::{filter_of, put},
 };
 use crate::{
-    AclEntry, Chain, FabricPlan, Field, Match, Rule, Ruleset, Selector, Set, Subnet, Value, ValueKind, Verdict,
+    AclEntry, Chain, FabricPlan, Field, Match, Rule, Ruleset, Selector, Set, Subnet, Value, ValueKind, Verdict, Vpc,
     rules::{Way, acl, traffic_matches},
     ruleset::{Action, Range},
 };
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// The map from a device to the chain for what leaves its subnet.
@@ -26,7 +26,7 @@ pub(super) struct Laid {
 }
 
 /// The chains of a subnet's ACL.
-pub(super) fn lay(index: &Index<'_>, subnet: &Subnet, router: &mut FabricPlan) -> Laid {
+pub(super) fn lay(index: &Index<'_>, vpc: &Vpc, subnet: &Subnet, router: &mut FabricPlan) -> Laid {
     let mut laid = Laid::default();
     if index.attached_in(&subnet.vpc).all(|attached| attached.subnet.id != subnet.id) {
         return laid;
@@ -40,7 +40,7 @@ pub(super) fn lay(index: &Index<'_>, subnet: &Subnet, router: &mut FabricPlan) -
     let within = format!("within_{digits}");
     for (way, letter) in [(Way::Out, 'o'), (Way::In, 'i')] {
         let entries = acl::entries(acl.copied(), way);
-        if acl::open(&entries) {
+        if vpc.families().all(|family| acl::open(&entries, family)) {
             continue;
         }
         let chain = format!("n{letter}_{digits}");
@@ -71,7 +71,7 @@ fn links() -> Set {
 }
 
 /// The entries as rules, for what crosses the subnet's edge: what comes from or goes to none of the devices `within`.
-fn rules(entries: &[(&AclEntry, Ipv4Net)], way: Way, within: &str) -> Vec<Rule> {
+fn rules(entries: &[(&AclEntry, IpNet)], way: Way, within: &str) -> Vec<Rule> {
     let other_side = |cidr| if way == Way::In { Match::Source(cidr) } else { Match::Destination(cidr) };
     let other_device = if way == Way::In { Selector::From } else { Selector::To };
     let within = Match::In(vec![other_device], within.to_owned());

@@ -3,14 +3,20 @@
 
 use super::{
     Attached, acls, address, attachment_namespace, cable, end, groups, host_route, internet, link_name, mac_of,
-    neighbour,
-    router::{MARKS, PRIVATE_OF, PUBLIC_OF, SOURCES, UNCHECKED, filter_of, put},
-    router_netns,
+    neighbour, of_family,
+    router::{MARKS, OWN, PRIVATE_OF, PUBLIC_OF, SOURCES, UNCHECKED, filter_of, put},
+    router_netns, speak_ipv6,
 };
-use crate::{FabricPlan, NetworkInterface, Route, RouteAction, Value, Verdict, ruleset::Range};
-use ipnet::Ipv4Net;
-use std::{net::Ipv4Addr, sync::Arc};
+use crate::{FabricPlan, Family, NetworkInterface, Route, RouteAction, Value, Verdict, ruleset::Range};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 use types::id::VpcId;
+
+/// The router as an interface's namespace knows it over IPv6: link-local, as on AWS.
+const ROUTER_IPV6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
 /// Everything that an interface's part of the plan is made of.
 #[derive(Clone, PartialEq, Eq)]
@@ -18,6 +24,8 @@ pub(super) struct Plug {
     pub(super) interface: Arc<NetworkInterface>,
     pub(super) vpc: VpcId,
     pub(super) block: Ipv4Net,
+    /// Its subnet's IPv6 block.
+    pub(super) ipv6: Option<Ipv6Net>,
     pub(super) netns: String,
     pub(super) device_index: u8,
     pub(super) nat: bool,
@@ -37,6 +45,7 @@ impl Plug {
             interface: attached.interface.clone(),
             vpc: attached.subnet.vpc.clone(),
             block: attached.subnet.cidr,
+            ipv6: attached.subnet.ipv6,
             netns: attached.netns.to_owned(),
             device_index: attached.device_index,
             nat: attached.nat,
@@ -47,8 +56,8 @@ impl Plug {
         }
     }
 
-    fn primary(&self) -> Option<Ipv4Addr> {
-        self.interface.addresses.first().map(|a| a.private)
+    fn primary(&self, family: Family) -> Option<IpAddr> {
+        self.interface.primary(family)
     }
 }
 
@@ -69,7 +78,7 @@ fn devices(plug: &Plug, part: &mut FabricPlan) {
     let device = format!("eth{}", plug.device_index);
     let gateway = Ipv4Addr::from(u32::from(plug.block.network()) + 1);
     let near_mac = mac_of(interface.id.as_str());
-    if let Some(own) = plug.primary().filter(|_| plug.nat) {
+    if let Some(own) = plug.primary(Family::Ipv4).filter(|_| plug.nat) {
         internet::lay_nat(part, netns, own, &device);
     }
     let router = part.namespaces.entry(router_name.clone()).or_default();
@@ -79,17 +88,26 @@ fn devices(plug: &Plug, part: &mut FabricPlan) {
     }
     let namespace = attachment_namespace(part, netns);
     for ip in interface.addresses.iter().map(|a| a.private) {
-        namespace.addresses.insert(address(&device, ip, plug.block.prefix_len()));
+        let prefix = if ip.is_ipv4() { plug.block.prefix_len() } else { 128 };
+        namespace.addresses.insert(address(&device, ip, prefix));
     }
     namespace.neighbours.insert(neighbour(&device, gateway, near_mac));
     namespace.routes.insert(host_route(Route::MAIN, gateway, &device, None));
-    // The first device has the way out; another one only its subnet, over the router like everything.
-    let reach = if plug.device_index == 0 { Ipv4Net::default() } else { plug.block.trunc() };
-    namespace.routes.insert(Route {
-        table: Route::MAIN,
-        destination: reach,
-        action: RouteAction::Link { link: device.clone(), via: Some(gateway), source: plug.primary() },
-    });
+    let mut way = |everything: IpNet, own: IpNet, gateway: IpAddr, source: IpAddr| {
+        // The first device has the way out; another one only its subnet, over the router like everything.
+        let destination = if plug.device_index == 0 { everything } else { own.trunc() };
+        let action = RouteAction::Link { link: device.clone(), via: Some(gateway), source: Some(source) };
+        namespace.routes.insert(Route { table: Route::MAIN, destination, action });
+    };
+    if let Some(source) = plug.primary(Family::Ipv4) {
+        way(Ipv4Net::default().into(), plug.block.into(), gateway.into(), source);
+    }
+    if let Some(source) = plug.primary(Family::Ipv6) {
+        let own = plug.ipv6.map_or(IpNet::from(source), IpNet::from);
+        way(Ipv6Net::default().into(), own, ROUTER_IPV6.into(), source);
+        namespace.neighbours.insert(neighbour(&device, ROUTER_IPV6, near_mac));
+        speak_ipv6(namespace);
+    }
     let (near, far) = (end(&router_name, link, near_mac), end(netns, &device, interface.mac));
     part.cables.insert(interface.id.as_str().to_owned(), cable(near, far));
 }
@@ -105,11 +123,17 @@ fn filter(plug: &Plug, part: &mut FabricPlan) {
         put(filter, UNCHECKED, vec![link()], Value::None);
     }
     for entry in &plug.interface.addresses {
-        let private = entry.private;
-        put(filter, SOURCES, vec![link(), Range::Address(private, private)], Value::None);
-        if let Some(public) = entry.public {
-            put(filter, PUBLIC_OF, vec![Range::Address(private, private)], Value::Address(public));
-            put(filter, PRIVATE_OF, vec![Range::Address(public, public)], Value::Address(private));
+        let ip = entry.private;
+        let alone = |ip: IpAddr| Range::Address(ip, ip);
+        put(filter, &of_family(SOURCES, Family::of(ip)), vec![link(), alone(ip)], Value::None);
+        match ip {
+            IpAddr::V6(_) => put(filter, OWN, vec![alone(ip)], Value::None),
+            IpAddr::V4(private) => {
+                if let Some(public) = entry.public {
+                    put(filter, PUBLIC_OF, vec![alone(ip)], Value::Address(public));
+                    put(filter, PRIVATE_OF, vec![alone(public.into())], Value::Address(private));
+                }
+            }
         }
     }
     let groups::Entrance { ingress, egress } = &plug.groups;

@@ -8,16 +8,21 @@ use super::{
     Index, address, attachment_namespace, cable, end, host_route, mac_of, neighbour, router_netns, short_name,
 };
 use crate::{
-    FabricPlan, Match, PlanParts, Route, RouteAction, Ruleset, Value, Vpc,
+    FabricPlan, Family, Match, PlanParts, Route, RouteAction, Ruleset, Value, Vpc,
     ruleset::{Range, accept},
 };
-use ipnet::Ipv4Net;
-use std::net::Ipv4Addr;
+use ipnet::{IpNet, Ipv4Net};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The set of the devices of these links.
 pub(super) const BEYOND: &str = "beyond";
 /// The next hop on each of these links, whichever its end.
-const HOP: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 3);
+fn hop(family: Family) -> IpAddr {
+    match family {
+        Family::Ipv4 => Ipv4Addr::new(169, 254, 1, 3).into(),
+        Family::Ipv6 => Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 3).into(),
+    }
+}
 /// A gateway endpoint's own device.
 const DEVICE: &str = "eth0";
 
@@ -27,15 +32,15 @@ fn link_of(id: &str) -> String {
 }
 
 /// What a route to a peering connection or a gateway endpoint does.
-pub(super) fn towards(id: &str) -> RouteAction {
-    RouteAction::Link { link: link_of(id), via: Some(HOP), source: None }
+pub(super) fn towards(id: &str, family: Family) -> RouteAction {
+    RouteAction::Link { link: link_of(id), via: Some(hop(family)), source: None }
 }
 
 /// A VPC's part in the filter.
 pub(super) fn lay_filter(index: &Index<'_>, vpc: &Vpc, filter: &mut Ruleset) {
-    let mut sides: Vec<(String, Vec<Ipv4Net>)> =
+    let mut sides: Vec<(String, Vec<IpNet>)> =
         index.peers(&vpc.id).map(|(id, peer)| (link_of(id.as_str()), peer.cidrs.clone())).collect();
-    let services = Ipv4Net::from(index.state.ground.gateway_endpoint_address());
+    let services = IpNet::from(IpAddr::V4(index.state.ground.gateway_endpoint_address()));
     let endpoints = index.state.gateway_endpoints.iter().filter(|endpoint| endpoint.vpc == vpc.id);
     sides.extend(endpoints.map(|endpoint| (link_of(endpoint.id.as_str()), vec![services])));
     for (link, sources) in sides {
@@ -44,8 +49,10 @@ pub(super) fn lay_filter(index: &Index<'_>, vpc: &Vpc, filter: &mut Ruleset) {
         }
         let Some(chain) = filter.chains.get_mut("prerouting") else { continue };
         for (source, own) in sources.iter().flat_map(|source| vpc.cidrs.iter().map(move |own| (source, own))) {
-            let when = [Match::From(link.clone()), Match::Source(*source), Match::Destination(*own)];
-            chain.rules.push(accept([vec![Match::Ipv4], when.to_vec()].concat()));
+            if Family::of_block(source) == Family::of_block(own) {
+                let when = [Match::From(link.clone()), Match::Source(*source), Match::Destination(*own)];
+                chain.rules.push(accept(when.to_vec()));
+            }
         }
     }
 }
@@ -62,9 +69,12 @@ pub(super) fn lay_peerings(index: &Index<'_>, plan: &mut PlanParts) {
         let names = [router_netns(a), router_netns(b)];
         let macs = [a, b].map(|vpc| mac_of(&format!("{}/{vpc}", peering.id)));
         let mut part = FabricPlan::default();
-        for (name, there) in names.iter().zip([macs[1], macs[0]]) {
+        let vpcs = [a, b].map(|id| index.vpcs[id]);
+        for ((name, vpc), there) in names.iter().zip(vpcs).zip([macs[1], macs[0]]) {
             let router = part.namespaces.entry(name.clone()).or_default();
-            router.neighbours.insert(neighbour(&link, HOP, there));
+            for family in vpc.families() {
+                router.neighbours.insert(neighbour(&link, hop(family), there));
+            }
         }
         let [near, far] = [0, 1].map(|n| end(&names[n], &link, macs[n]));
         part.cables.insert(peering.id.as_str().to_owned(), cable(near, far));
@@ -79,19 +89,19 @@ pub(super) fn lay_endpoints(index: &Index<'_>, plan: &mut PlanParts) {
             plan.leave_out(format!("{}: no VPC {}", endpoint.id, endpoint.vpc));
             continue;
         }
-        let (link, name) = (link_of(endpoint.id.as_str()), endpoint.id.as_str());
+        let (link, name, hop) = (link_of(endpoint.id.as_str()), endpoint.id.as_str(), hop(Family::Ipv4));
         let router_name = router_netns(&endpoint.vpc);
         let (router_mac, own_mac) = (mac_of(&format!("{name}/router")), mac_of(name));
         let mut part = FabricPlan::default();
         let router = part.namespaces.entry(router_name.clone()).or_default();
-        router.neighbours.insert(neighbour(&link, HOP, own_mac));
+        router.neighbours.insert(neighbour(&link, hop, own_mac));
         let services = index.state.ground.gateway_endpoint_address();
         let namespace = attachment_namespace(&mut part, name);
         namespace.addresses.insert(address(DEVICE, services, 32));
-        namespace.neighbours.insert(neighbour(DEVICE, HOP, router_mac));
-        namespace.routes.insert(host_route(Route::MAIN, HOP, DEVICE, None));
-        let action = RouteAction::Link { link: DEVICE.to_owned(), via: Some(HOP), source: Some(services) };
-        namespace.routes.insert(Route { table: Route::MAIN, destination: Ipv4Net::default(), action });
+        namespace.neighbours.insert(neighbour(DEVICE, hop, router_mac));
+        namespace.routes.insert(host_route(Route::MAIN, hop, DEVICE, None));
+        let action = RouteAction::Link { link: DEVICE.to_owned(), via: Some(hop), source: Some(services.into()) };
+        namespace.routes.insert(Route { table: Route::MAIN, destination: Ipv4Net::default().into(), action });
         part.cables.insert(name.to_owned(), cable(end(&router_name, &link, router_mac), end(name, DEVICE, own_mac)));
         plan.add(name, part);
     }

@@ -4,10 +4,10 @@
 //! A rule for another group looks its members up in a set that follows membership. The rest (ICMP types, other
 //! protocols) are few and stand as rules.
 
-use super::{Index, hash, hex_digits, router::filter_of};
+use super::{Index, hash, hex_digits, of_family, router::filter_of};
 use crate::{
-    Chain, FabricPlan, Field, GroupRule, Match, Peer, PortRange, Rule, Ruleset, SecurityGroup, Selector, Set, Traffic,
-    Value, ValueKind, Verdict, Vpc,
+    Chain, FabricPlan, Family, Field, GroupRule, Match, Peer, PortRange, Rule, Ruleset, SecurityGroup, Selector, Set,
+    Traffic, Value, ValueKind, Verdict, Vpc,
     boxes::{Area, disjoint},
     rules::{
         Way,
@@ -16,10 +16,10 @@ use crate::{
     },
     ruleset::{Action, Range, accept},
 };
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
 };
 use types::id::{SecurityGroupId, VpcId};
@@ -35,11 +35,11 @@ impl Way {
     }
 
     /// The other side's address in the packet.
-    fn other_side(self) -> Selector {
-        if self == Self::In { Selector::Source } else { Selector::Destination }
+    fn other_side(self, family: Family) -> Selector {
+        if self == Self::In { Selector::Source(family) } else { Selector::Destination(family) }
     }
 
-    fn in_block(self, block: Ipv4Net) -> Match {
+    fn in_block(self, block: IpNet) -> Match {
         if self == Self::In { Match::Source(block) } else { Match::Destination(block) }
     }
 }
@@ -48,18 +48,20 @@ impl Way {
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Input {
     group: Arc<SecurityGroup>,
+    /// Those of its VPC.
+    families: Vec<Family>,
     /// The blocks of the prefix lists that it speaks of.
     lists: Vec<(String, Vec<IpNet>)>,
 }
 
 impl Input {
-    pub(super) fn of(index: &Index<'_>, group: &Arc<SecurityGroup>) -> Self {
+    pub(super) fn of(index: &Index<'_>, vpc: &Vpc, group: &Arc<SecurityGroup>) -> Self {
         let peers = group.ingress.iter().chain(&group.egress).map(|rule| &rule.peer);
         let lists = peers.filter_map(|peer| match peer {
             Peer::PrefixList(id) => Some((id.clone(), group::list(index.state, id).to_vec())),
             _ => None,
         });
-        Self { group: group.clone(), lists: lists.collect() }
+        Self { group: group.clone(), families: vpc.families().collect(), lists: lists.collect() }
     }
 
     /// A prefix list's blocks.
@@ -133,29 +135,41 @@ pub(super) fn enter(vpc: &VpcId, groups: &[&SecurityGroupId]) -> Entered {
     Entered { groups, entrance, part: Some((name, Arc::new(part))) }
 }
 
+/// The addresses of a group's members.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Members {
+    /// Those that a set is laid for.
+    families: Vec<Family>,
+    addresses: Vec<IpAddr>,
+}
+
 /// The addresses of each of these groups' members, in the VPC and beyond its peering connections.
 pub(super) fn members<'r>(
     index: &Index<'_>,
     vpc: &Vpc,
     referenced: &HashSet<&'r SecurityGroupId>,
-) -> HashMap<&'r SecurityGroupId, Vec<Ipv4Addr>> {
-    let mut members: HashMap<&SecurityGroupId, Vec<Ipv4Addr>> = referenced.iter().map(|id| (*id, Vec::new())).collect();
+) -> HashMap<&'r SecurityGroupId, Members> {
+    let none = || Members { families: vpc.families().collect(), addresses: Vec::new() };
+    let mut members: HashMap<&SecurityGroupId, Members> = referenced.iter().map(|id| (*id, none())).collect();
     for interface in group::interfaces_around(index, &vpc.id) {
         for id in &interface.groups {
             if let Some(members) = members.get_mut(id) {
-                members.extend(interface.addresses.iter().map(|address| address.private));
+                members.addresses.extend(interface.addresses.iter().map(|address| address.private));
             }
         }
     }
     members
 }
 
-/// The set of a group's members.
-pub(super) fn lay_members(vpc: &VpcId, id: &SecurityGroupId, members: &[Ipv4Addr]) -> FabricPlan {
-    let elements = members.iter().map(|ip| (vec![Range::Address(*ip, *ip)], Value::None)).collect();
-    let set = Set { key: vec![Field::Address], interval: false, value: ValueKind::None, elements };
+/// The set of a group's members, one of each family.
+pub(super) fn lay_members(vpc: &VpcId, id: &SecurityGroupId, members: &Members) -> FabricPlan {
     let mut part = FabricPlan::default();
-    filter_of(&mut part, vpc).sets.insert(members_set(id), set);
+    for family in &members.families {
+        let addresses = members.addresses.iter().filter(|ip| Family::of(**ip) == *family);
+        let elements = addresses.map(|ip| (vec![Range::Address(*ip, *ip)], Value::None)).collect();
+        let set = Set { key: vec![Field::Address(*family)], interval: false, value: ValueKind::None, elements };
+        filter_of(&mut part, vpc).sets.insert(members_set(id, *family), set);
+    }
     part
 }
 
@@ -163,8 +177,8 @@ fn group_chain(id: &SecurityGroupId, way: Way) -> String {
     format!("g{}_{}", way.letter(), hex_digits(id.as_str()))
 }
 
-fn members_set(id: &SecurityGroupId) -> String {
-    format!("members_{}", hex_digits(id.as_str()))
+fn members_set(id: &SecurityGroupId, family: Family) -> String {
+    of_family(&format!("members_{}", hex_digits(id.as_str())), family)
 }
 
 fn lay_way(input: &Input, way: Way, referenced: &mut BTreeSet<SecurityGroupId>, filter: &mut Ruleset) {
@@ -178,13 +192,15 @@ fn lay_way(input: &Input, way: Way, referenced: &mut BTreeSet<SecurityGroupId>, 
             Others::Blocks(cidrs) => cidrs,
             Others::Members(id) => {
                 referenced.insert(id.clone());
-                let mut when = vec![Match::In(vec![way.other_side()], members_set(id))];
-                when.extend(traffic_matches(*traffic));
-                rules.push(accept(when));
+                for family in &input.families {
+                    let mut when = vec![Match::In(vec![way.other_side(*family)], members_set(id, *family))];
+                    when.extend(traffic_matches(*traffic));
+                    rules.push(accept(when));
+                }
                 continue;
             }
         };
-        for cidr in cidrs {
+        for cidr in cidrs.into_iter().filter(|cidr| input.families.contains(&Family::of_block(cidr))) {
             if !blocks.add(*traffic, cidr) {
                 let mut when = vec![way.in_block(cidr)];
                 when.extend(traffic_matches(*traffic));
@@ -193,50 +209,72 @@ fn lay_way(input: &Input, way: Way, referenced: &mut BTreeSet<SecurityGroupId>, 
         }
     }
     let mut fast = Vec::new();
-    if !blocks.ports.is_empty() {
-        let name = format!("{chain}_ports");
-        filter.sets.insert(name.clone(), blocks.port_set());
-        fast.push(accept(vec![Match::In(vec![Selector::Protocol, way.other_side(), Selector::Port], name)]));
-    }
-    if !blocks.any.is_empty() {
-        let name = format!("{chain}_any");
-        filter.sets.insert(name.clone(), blocks.any_set());
-        fast.push(accept(vec![Match::In(vec![way.other_side()], name)]));
+    for family in input.families.iter().copied() {
+        let (ports, any) = (blocks.port_set(family), blocks.any_set(family));
+        if !ports.elements.is_empty() {
+            let name = of_family(&format!("{chain}_ports"), family);
+            filter.sets.insert(name.clone(), ports);
+            let parts = vec![Selector::Protocol, way.other_side(family), Selector::Port];
+            fast.push(accept(vec![Match::In(parts, name)]));
+        }
+        if !any.elements.is_empty() {
+            let name = of_family(&format!("{chain}_any"), family);
+            filter.sets.insert(name.clone(), any);
+            fast.push(accept(vec![Match::In(vec![way.other_side(family)], name)]));
+        }
     }
     fast.append(&mut rules);
     filter.chains.insert(chain, Chain { hook: None, accept_at_end: false, rules: fast });
 }
 
+/// An address as a number.
+fn number(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(ip) => u32::from(ip).into(),
+        IpAddr::V6(ip) => ip.into(),
+    }
+}
+
+/// A number as an address of a family.
+fn ip(family: Family, number: u128) -> IpAddr {
+    match family {
+        Family::Ipv4 => Ipv4Addr::from(number as u32).into(),
+        Family::Ipv6 => Ipv6Addr::from(number).into(),
+    }
+}
+
 /// The rules of one group that go into sets.
 #[derive(Default)]
 struct Blocks {
-    any: Vec<Area>,
-    ports: Vec<(u8, Area)>,
+    any: Vec<(Family, Area)>,
+    ports: Vec<(Family, u8, Area)>,
 }
 
 impl Blocks {
     /// Takes the rule in, or says that it needs a rule of its own.
-    fn add(&mut self, traffic: Traffic, cidr: Ipv4Net) -> bool {
-        let addresses = (u32::from(cidr.network()), u32::from(cidr.broadcast()));
+    fn add(&mut self, traffic: Traffic, cidr: IpNet) -> bool {
+        let family = Family::of_block(&cidr);
+        let addresses = (number(cidr.network()), number(cidr.broadcast()));
         let area = |ports: PortRange| Area { addresses, ports: (ports.from, ports.to) };
         match traffic {
-            Traffic::All => self.any.push(area(PortRange::ALL)),
-            Traffic::Tcp(ports) => self.ports.push((6, area(ports))),
-            Traffic::Udp(ports) => self.ports.push((17, area(ports))),
-            Traffic::Icmp { .. } | Traffic::Protocol(_) => return false,
+            Traffic::All => self.any.push((family, area(PortRange::ALL))),
+            Traffic::Tcp(ports) => self.ports.push((family, 6, area(ports))),
+            Traffic::Udp(ports) => self.ports.push((family, 17, area(ports))),
+            Traffic::Icmp { .. } | Traffic::Icmpv6 { .. } | Traffic::Protocol(_) => return false,
         }
         true
     }
 
-    fn port_set(&self) -> Set {
-        let key = vec![Field::Protocol, Field::Address, Field::Port];
+    fn port_set(&self, family: Family) -> Set {
+        let key = vec![Field::Protocol, Field::Address(family), Field::Port];
         let mut set = Set { key, interval: true, value: ValueKind::None, elements: BTreeMap::new() };
         for protocol in [6, 17] {
-            let areas: Vec<Area> = self.ports.iter().filter(|(p, _)| *p == protocol).map(|(_, area)| *area).collect();
+            let of = self.ports.iter().filter(|(of, p, _)| (*of, *p) == (family, protocol));
+            let areas: Vec<Area> = of.map(|(_, _, area)| *area).collect();
             for Area { addresses: (first, last), ports: (from, to) } in disjoint(&areas) {
                 let key = vec![
                     Range::Protocol(protocol, protocol),
-                    Range::Address(first.into(), last.into()),
+                    Range::Address(ip(family, first), ip(family, last)),
                     Range::Port(from, to),
                 ];
                 set.elements.insert(key, Value::None);
@@ -245,11 +283,10 @@ impl Blocks {
         set
     }
 
-    fn any_set(&self) -> Set {
-        let elements = disjoint(&self.any)
-            .into_iter()
-            .map(|area| (vec![Range::Address(area.addresses.0.into(), area.addresses.1.into())], Value::None))
-            .collect();
-        Set { key: vec![Field::Address], interval: true, value: ValueKind::None, elements }
+    fn any_set(&self, family: Family) -> Set {
+        let areas: Vec<Area> = self.any.iter().filter(|(of, _)| *of == family).map(|(_, area)| *area).collect();
+        let range = |Area { addresses: (first, last), .. }| Range::Address(ip(family, first), ip(family, last));
+        let elements = disjoint(&areas).into_iter().map(|area| (vec![range(area)], Value::None)).collect();
+        Set { key: vec![Field::Address(family)], interval: true, value: ValueKind::None, elements }
     }
 }

@@ -3,48 +3,59 @@
 //! It knows the public addresses that are in use and nothing else, so a private address is unreachable from there, and
 //! the world outside the host is unreachable from a VPC.
 
-use super::{address, attachment_namespace, cable, end, forwarding, host_route, mac_of, neighbour, set, short_name};
+use super::{
+    Index, address, attachment_namespace, cable, end, forwarding, host_route, mac_of, neighbour, router_netns, set,
+    short_name,
+};
 use crate::{
-    Chain, ChainHook, End, FabricPlan, Ground, INTERNET, Match, Namespace, Neighbour, Place, Route, RouteAction,
-    RoutingRule, Rule, Ruleset, Verdict,
+    Chain, ChainHook, End, FabricPlan, Family, Ground, INTERNET, Match, Namespace, Place, Route, RouteAction,
+    RoutingRule, Rule, Ruleset, Verdict, Vpc,
     ruleset::{Action, accept},
 };
-use ipnet::Ipv4Net;
-use std::net::Ipv4Addr;
+use ipnet::IpNet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use types::id::VpcId;
 
 /// The next hop from a router to the internet namespace.
-pub(super) const INTERNET_HOP: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
+pub(super) fn internet_hop(family: Family) -> IpAddr {
+    match family {
+        Family::Ipv4 => Ipv4Addr::new(169, 254, 1, 1).into(),
+        Family::Ipv6 => Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1).into(),
+    }
+}
+
 /// The next hop from the internet namespace to a router.
-const ROUTER_HOP: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 2);
+fn router_hop(family: Family) -> IpAddr {
+    match family {
+        Family::Ipv4 => Ipv4Addr::new(169, 254, 1, 2).into(),
+        Family::Ipv6 => Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2).into(),
+    }
+}
 /// The internet namespace's device towards the host.
 const HOST: &str = "host";
 
-/// The namespace, and the host's way to it.
-pub(super) fn lay(ground: &Ground) -> FabricPlan {
+/// The namespace, and the host's way to it; `ipv6` says whether a VPC is reached over IPv6.
+pub(super) fn lay(ground: &Ground, ipv6: bool) -> FabricPlan {
     let mut plan = FabricPlan::default();
     let mut internet = Namespace::default();
-    forwarding(&mut internet);
-    internet.addresses.insert(address("lo", ground.service_address(), 32));
+    forwarding(&mut internet, ipv6);
     internet.addresses.insert(address("lo", ground.gateway_endpoint_address(), 32));
-    // An address that nobody has is silence, not an error.
-    internet.rules.insert(RoutingRule { priority: 40_000, mark: None, table: None });
 
     let host_link = format!("wt-{}", ground.instance);
     let (host_mac, internet_mac) = (mac_of(&format!("{host_link}/host")), mac_of(&format!("{host_link}/internet")));
-    internet.routes.insert(host_route(Route::MAIN, ground.host_address(), HOST, None));
-    internet.neighbours.insert(neighbour(HOST, ground.host_address(), host_mac));
-    plan.host.addresses.insert(address(&host_link, ground.host_address(), 32));
-    plan.host.neighbours.insert(Neighbour { link: host_link.clone(), ip: ground.service_address(), mac: internet_mac });
-    plan.host.routes.insert(Route {
-        table: Route::MAIN,
-        destination: ground.pool,
-        action: RouteAction::Link {
-            link: host_link.clone(),
-            via: Some(ground.service_address()),
-            source: Some(ground.host_address()),
-        },
-    });
+    for family in [Some(Family::Ipv4), ipv6.then_some(Family::Ipv6)].into_iter().flatten() {
+        let Own { host, service, pool } = own(ground, family);
+        let whole = if family == Family::Ipv4 { 32 } else { 128 };
+        internet.addresses.insert(address("lo", service, whole));
+        // An address that nobody has is silence, not an error.
+        internet.rules.insert(RoutingRule { family, priority: 40_000, mark: None, table: None });
+        internet.routes.insert(host_route(Route::MAIN, host, HOST, None));
+        internet.neighbours.insert(neighbour(HOST, host, host_mac));
+        plan.host.addresses.insert(address(&host_link, host, whole));
+        plan.host.neighbours.insert(neighbour(&host_link, service, internet_mac));
+        let action = RouteAction::Link { link: host_link.clone(), via: Some(service), source: Some(host) };
+        plan.host.routes.insert(Route { table: Route::MAIN, destination: pool, action });
+    }
     let host_end = End { place: Place::Host, link: host_link, mac: host_mac };
     plan.cables.insert("host".to_owned(), cable(end(INTERNET, HOST, internet_mac), host_end));
 
@@ -52,34 +63,95 @@ pub(super) fn lay(ground: &Ground) -> FabricPlan {
     plan
 }
 
+/// An instance's own addresses of a family, and the block that leads to it.
+struct Own {
+    host: IpAddr,
+    service: IpAddr,
+    pool: IpNet,
+}
+
+fn own(ground: &Ground, family: Family) -> Own {
+    match family {
+        Family::Ipv4 => Own {
+            host: ground.host_address().into(),
+            service: ground.service_address().into(),
+            pool: ground.pool.into(),
+        },
+        Family::Ipv6 => Own {
+            host: ground.host_address_ipv6().into(),
+            service: ground.service_address_ipv6().into(),
+            pool: ground.ipv6_pool().into(),
+        },
+    }
+}
+
 /// The way from the internet to these public addresses of a VPC.
 pub(super) fn lay_addresses(vpc: &VpcId, addresses: impl Iterator<Item = Ipv4Addr>, part: &mut FabricPlan) {
     let link = short_name('v', vpc.as_str());
     for public in addresses {
         let internet = part.namespaces.entry(INTERNET.to_owned()).or_default();
-        internet.routes.insert(host_route(Route::MAIN, public, &link, Some(ROUTER_HOP)));
+        internet.routes.insert(host_route(Route::MAIN, public, &link, Some(router_hop(Family::Ipv4))));
     }
 }
 
-/// The link from a VPC's router to the internet namespace.
-pub(super) fn lay_gateway(vpc: &VpcId, router_name: &str, router: &mut Namespace, part: &mut FabricPlan) {
-    let link = short_name('v', vpc.as_str());
-    let (router_mac, internet_mac) = (mac_of(&format!("{vpc}/igw")), mac_of(&format!("{vpc}/internet")));
-    router.neighbours.insert(neighbour(super::IGW, INTERNET_HOP, internet_mac));
+/// The links from a VPC's router to the internet namespace, and the way back to its IPv6 blocks: by the internet gateway
+/// where there is one, else by the egress-only one.
+pub(super) fn lay_gateways(index: &Index<'_>, vpc: &Vpc, router: &mut Namespace, part: &mut FabricPlan) {
+    let gateway = index.gateway_of(&vpc.id).is_some();
+    if gateway {
+        let internet = End { link: short_name('v', vpc.id.as_str()), ..internet_end(vpc, "internet") };
+        lay_way_out(vpc, super::IGW, internet, vpc.families(), router, part);
+    }
+    if !index.ipv6_outside(vpc) {
+        return;
+    }
+    if index.egress_only_of(&vpc.id).is_some() {
+        let internet = End { link: short_name('o', vpc.id.as_str()), ..internet_end(vpc, "eigw/internet") };
+        lay_way_out(vpc, super::EGRESS_ONLY, internet, [Family::Ipv6].into_iter(), router, part);
+    }
+    let back = RouteAction::Link {
+        link: short_name(if gateway { 'v' } else { 'o' }, vpc.id.as_str()),
+        via: Some(router_hop(Family::Ipv6)),
+        source: None,
+    };
     let internet = part.namespaces.entry(INTERNET.to_owned()).or_default();
-    internet.neighbours.insert(neighbour(&link, ROUTER_HOP, router_mac));
-    let (near, far) = (end(INTERNET, &link, internet_mac), end(router_name, super::IGW, router_mac));
-    part.cables.insert(format!("{vpc}/igw"), cable(near, far));
+    for cidr in vpc.cidrs.iter().filter(|cidr| Family::of_block(cidr) == Family::Ipv6) {
+        internet.routes.insert(Route { table: Route::MAIN, destination: *cidr, action: back.clone() });
+    }
+}
+
+/// The internet's end of a VPC's link, which has yet to get a name.
+fn internet_end(vpc: &Vpc, which: &str) -> End {
+    end(INTERNET, "", mac_of(&format!("{}/{which}", vpc.id)))
+}
+
+/// A link from a router's device to the internet namespace.
+fn lay_way_out(
+    vpc: &Vpc,
+    device: &str,
+    near: End,
+    families: impl Iterator<Item = Family>,
+    router: &mut Namespace,
+    part: &mut FabricPlan,
+) {
+    let name = format!("{}/{device}", vpc.id);
+    let far = end(&router_netns(&vpc.id), device, mac_of(&name));
+    let internet = part.namespaces.entry(INTERNET.to_owned()).or_default();
+    for family in families {
+        router.neighbours.insert(neighbour(device, internet_hop(family), near.mac));
+        internet.neighbours.insert(neighbour(&near.link, router_hop(family), far.mac));
+    }
+    part.cables.insert(name, cable(near, far));
 }
 
 /// What makes an attachment's namespace a NAT gateway: it forwards, and everything leaves with its own address.
-pub(super) fn lay_nat(plan: &mut FabricPlan, name: &str, own: Ipv4Addr, device: &str) {
+pub(super) fn lay_nat(plan: &mut FabricPlan, name: &str, own: IpAddr, device: &str) {
     let namespace = attachment_namespace(plan, name);
-    forwarding(namespace);
+    forwarding(namespace, false);
     set(namespace, "ipv4/conf/default/promote_secondaries", "1");
     let masquerade = Rule { when: vec![Match::To(device.to_owned())], then: Action::Masquerade };
     let own_already = Rule {
-        when: vec![Match::To(device.to_owned()), Match::Source(Ipv4Net::from(own))],
+        when: vec![Match::To(device.to_owned()), Match::Source(IpNet::from(own))],
         then: Action::Verdict(Verdict::Accept),
     };
     let mut filter = Ruleset::default();

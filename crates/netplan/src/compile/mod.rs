@@ -15,17 +15,17 @@ mod routes;
 mod verdicts;
 
 use crate::{
-    Address, Cable, End, FabricPlan, INTERNET, MacAddress, Namespace, Neighbour, NetworkState, Place, PlanParts, Route,
-    RouteAction, Vpc,
+    Address, Cable, End, FabricPlan, Family, INTERNET, MacAddress, Namespace, Neighbour, NetworkState, Place,
+    PlanParts, Route, RouteAction, Vpc,
     index::{Attached, Index},
     rules::group,
 };
 use attachment::Plug;
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use memo::Memo;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    net::Ipv4Addr,
+    net::IpAddr,
     sync::Arc,
 };
 use types::id::{EniId, SecurityGroupId, SubnetId, VpcId};
@@ -34,6 +34,8 @@ use types::id::{EniId, SecurityGroupId, SubnetId, VpcId};
 const MTU: u32 = 9001;
 /// The router's device towards the internet namespace.
 const IGW: &str = "igw";
+/// Its device for an egress-only internet gateway.
+const EGRESS_ONLY: &str = "eigw";
 
 /// The plan for `state`. What cannot be planned is left out, and named in [`FabricPlan::omitted`].
 pub fn compile(state: &NetworkState) -> FabricPlan {
@@ -52,7 +54,7 @@ pub struct Planner {
 #[derive(Default)]
 struct Remembered {
     groups: Memo<groups::Input, groups::Laid>,
-    members: Memo<Vec<Ipv4Addr>, Arc<FabricPlan>>,
+    members: Memo<groups::Members, Arc<FabricPlan>>,
     /// By the ids of the groups that an interface has.
     entrances: HashMap<Vec<SecurityGroupId>, groups::Entered>,
     attachments: Memo<Vec<Plug>, Arc<FabricPlan>>,
@@ -63,7 +65,8 @@ impl Planner {
     pub fn plan(&mut self, state: &NetworkState) -> PlanParts {
         let index = Index::new(state);
         let mut plan = PlanParts::leaving_out(index.omitted.clone());
-        plan.add(INTERNET, internet::lay(&state.ground));
+        let ipv6 = state.vpcs.iter().any(|vpc| index.ipv6_outside(vpc));
+        plan.add(INTERNET, internet::lay(&state.ground, ipv6));
         self.vpcs.retain(|id, _| index.vpcs.contains_key(id));
         for vpc in &state.vpcs {
             self.vpcs.entry(vpc.id.clone()).or_default().lay(&index, vpc, &mut plan);
@@ -88,7 +91,7 @@ impl Remembered {
         let marks = routes::marks(index.subnets_of(&vpc.id));
         let mut router = router::lay(index, vpc, &marks);
         let acls: BTreeMap<&SubnetId, acls::Laid> =
-            index.subnets_of(&vpc.id).map(|subnet| (&subnet.id, acls::lay(index, subnet, &mut router))).collect();
+            index.subnets_of(&vpc.id).map(|subnet| (&subnet.id, acls::lay(index, vpc, subnet, &mut router))).collect();
         verdicts::lay(index, vpc, acls.values(), router::filter_of(&mut router, &vpc.id));
 
         let used: HashSet<&SecurityGroupId> = index.attached_in(&vpc.id).flat_map(|a| &a.interface.groups).collect();
@@ -98,7 +101,7 @@ impl Remembered {
                 router.omitted.insert(format!("{id}: no such security group in {}", vpc.id));
                 continue;
             };
-            let input = groups::Input::of(index, group);
+            let input = groups::Input::of(index, vpc, group);
             let (name, laid) = self.groups.get(id.as_str(), input, || format!("{id}/{scope}"), groups::lay);
             plan.share(name, laid.part);
             there.insert(id);
@@ -107,7 +110,7 @@ impl Remembered {
         let referenced: HashSet<&SecurityGroupId> = laid_groups.iter().flat_map(|groups| &**groups).collect();
         for (id, members) in groups::members(index, vpc, &referenced) {
             let name = || format!("{id}/members/{scope}");
-            let lay = |members: &Vec<Ipv4Addr>| Arc::new(groups::lay_members(&vpc.id, id, members));
+            let lay = |members: &groups::Members| Arc::new(groups::lay_members(&vpc.id, id, members));
             let (name, part) = self.members.get(id.as_str(), members, name, lay);
             plan.share(name, part);
         }
@@ -198,8 +201,9 @@ fn mac_of(text: &str) -> MacAddress {
 fn attachment_namespace<'p>(plan: &'p mut FabricPlan, name: &str) -> &'p mut Namespace {
     plan.namespaces.entry(name.to_owned()).or_insert_with(|| {
         let mut namespace = Namespace::default();
-        // The loopback keeps its ::1; Ethernet devices made from now on have no IPv6.
+        // The loopback keeps its ::1; Ethernet devices made from now on have no IPv6, and never addresses of their own.
         set(&mut namespace, "ipv6/conf/default/disable_ipv6", "1");
+        set(&mut namespace, "ipv6/conf/default/addr_gen_mode", NO_ADDRESSES);
         set(&mut namespace, "ipv4/conf/default/promote_secondaries", "1");
         // A new namespace takes this over from the host, where container engines turn it on.
         set(&mut namespace, "ipv4/ip_forward", "0");
@@ -207,15 +211,40 @@ fn attachment_namespace<'p>(plan: &'p mut FabricPlan, name: &str) -> &'p mut Nam
     })
 }
 
+/// What has the kernel give a device no link-local address of its own.
+const NO_ADDRESSES: &str = "1";
+
+/// What lets the devices of an attachment's namespace have IPv6, those that stand as well.
+fn speak_ipv6(namespace: &mut Namespace) {
+    for which in ["all", "default"] {
+        set(namespace, &format!("ipv6/conf/{which}/disable_ipv6"), "0");
+    }
+}
+
+/// The name of a family's set.
+fn of_family(name: &str, family: Family) -> String {
+    if family == Family::Ipv4 { name.to_owned() } else { format!("{name}6") }
+}
+
+/// What a set's name is made of.
+fn name_and_family(set: &str) -> (&str, Family) {
+    set.strip_suffix('6').map_or((set, Family::Ipv4), |name| (name, Family::Ipv6))
+}
+
 /// The settings of a namespace that forwards.
-fn forwarding(namespace: &mut Namespace) {
+fn forwarding(namespace: &mut Namespace, ipv6: bool) {
     set(namespace, "ipv4/ip_forward", "1");
     for which in ["all", "default"] {
         // The kernel takes the stricter of `all` and the device's own, hence both.
         set(namespace, &format!("ipv4/conf/{which}/rp_filter"), "0");
         set(namespace, &format!("ipv4/conf/{which}/send_redirects"), "0");
         set(namespace, &format!("ipv4/conf/{which}/accept_redirects"), "0");
-        set(namespace, &format!("ipv6/conf/{which}/disable_ipv6"), "1");
+        set(namespace, &format!("ipv6/conf/{which}/addr_gen_mode"), NO_ADDRESSES);
+        set(namespace, &format!("ipv6/conf/{which}/disable_ipv6"), if ipv6 { "0" } else { "1" });
+        if ipv6 {
+            set(namespace, &format!("ipv6/conf/{which}/accept_redirects"), "0");
+            set(namespace, &format!("ipv6/conf/{which}/forwarding"), "1");
+        }
     }
 }
 
@@ -231,15 +260,15 @@ fn cable(near: End, far: End) -> Cable {
     Cable { near, far, mtu: MTU }
 }
 
-fn host_route(table: u32, ip: Ipv4Addr, link: &str, via: Option<Ipv4Addr>) -> Route {
+fn host_route(table: u32, ip: impl Into<IpAddr>, link: &str, via: Option<IpAddr>) -> Route {
     let action = RouteAction::Link { link: link.to_owned(), via, source: None };
-    Route { table, destination: Ipv4Net::from(ip), action }
+    Route { table, destination: IpNet::from(ip.into()), action }
 }
 
-fn address(link: &str, ip: Ipv4Addr, prefix: u8) -> Address {
-    Address { link: link.to_owned(), ip, prefix }
+fn address(link: &str, ip: impl Into<IpAddr>, prefix: u8) -> Address {
+    Address { link: link.to_owned(), ip: ip.into(), prefix }
 }
 
-fn neighbour(link: &str, ip: Ipv4Addr, mac: MacAddress) -> Neighbour {
-    Neighbour { link: link.to_owned(), ip, mac }
+fn neighbour(link: &str, ip: impl Into<IpAddr>, mac: MacAddress) -> Neighbour {
+    Neighbour { link: link.to_owned(), ip: ip.into(), mac }
 }

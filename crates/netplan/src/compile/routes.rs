@@ -5,7 +5,7 @@
 
 use super::{Index, beyond, hash, internet};
 use crate::{
-    FabricPlan, Namespace, Route, RouteAction, RoutingRule, Subnet, Vpc,
+    FabricPlan, Family, Namespace, Route, RouteAction, RoutingRule, Subnet, Vpc,
     rules::route::{self, Next},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,38 +40,51 @@ pub(super) fn lay(index: &Index<'_>, vpc: &Vpc, marks: &Marks<'_>, router: &mut 
     for cidr in &vpc.cidrs {
         router.routes.insert(Route { table: Route::MAIN, destination: *cidr, action: RouteAction::Blackhole });
     }
-    router.rules.insert(RoutingRule { priority: WITHIN, mark: None, table: Some(Route::MAIN) });
-    router.rules.insert(RoutingRule { priority: NOWHERE, mark: None, table: None });
+    for family in vpc.families() {
+        router.rules.insert(RoutingRule { family, priority: WITHIN, mark: None, table: Some(Route::MAIN) });
+        router.rules.insert(RoutingRule { family, priority: NOWHERE, mark: None, table: None });
+    }
     for (id, mark) in marks {
         let Some(table) = index.tables.get(id) else {
             plan.omitted.insert(format!("{id}: no such route table"));
             continue;
         };
-        router.rules.insert(RoutingRule { priority: TABLE, mark: Some(*mark), table: Some(*mark) });
+        for family in vpc.families() {
+            router.rules.insert(RoutingRule { family, priority: TABLE, mark: Some(*mark), table: Some(*mark) });
+        }
         for (destination, route) in route::in_force(index, vpc, table) {
+            let family = Family::of_block(&destination);
+            if !vpc.has(family) {
+                continue;
+            }
             if let Next::Unusable(reason) = &route.next {
                 plan.omitted.insert(format!("{}: {reason}", table.id));
             }
             let number = if route.specific { mark + 1 } else { *mark };
             if route.specific {
-                router.rules.insert(RoutingRule { priority: SPECIFIC, mark: Some(*mark), table: Some(number) });
+                let (mark, table) = (Some(*mark), Some(number));
+                router.rules.insert(RoutingRule { family, priority: SPECIFIC, mark, table });
             }
-            router.routes.insert(Route { table: number, destination, action: action(&route.next) });
+            router.routes.insert(Route { table: number, destination, action: action(&route.next, family) });
         }
     }
 }
 
 /// What the kernel does for a route.
-fn action(next: &Next<'_, '_>) -> RouteAction {
+fn action(next: &Next<'_, '_>, family: Family) -> RouteAction {
+    let way_out = |device: &str| RouteAction::Link {
+        link: device.to_owned(),
+        via: Some(internet::internet_hop(family)),
+        source: None,
+    };
     match next {
         Next::Interface(attached) => {
-            RouteAction::Link { link: attached.link.clone(), via: attached.primary(), source: None }
+            RouteAction::Link { link: attached.link.clone(), via: attached.primary(family), source: None }
         }
-        Next::InternetGateway => {
-            RouteAction::Link { link: super::IGW.to_owned(), via: Some(internet::INTERNET_HOP), source: None }
-        }
-        Next::Peering(id, _) => beyond::towards(id.as_str()),
-        Next::GatewayEndpoint(id) => beyond::towards(id.as_str()),
+        Next::InternetGateway => way_out(super::IGW),
+        Next::EgressOnly(_) => way_out(super::EGRESS_ONLY),
+        Next::Peering(id, _) => beyond::towards(id.as_str(), family),
+        Next::GatewayEndpoint(id) => beyond::towards(id.as_str(), family),
         Next::Blackhole | Next::Unusable(_) => RouteAction::Blackhole,
     }
 }

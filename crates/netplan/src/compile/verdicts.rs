@@ -6,9 +6,9 @@
 
 use super::{Index, acls};
 use crate::{
-    Chain, ChainHook, Field, Match, Range, Rule, Ruleset, Selector, Set, Value, ValueKind, Verdict, Vpc,
+    Chain, ChainHook, Family, Field, Match, Range, Rule, Ruleset, Selector, Set, Value, ValueKind, Verdict, Vpc,
     ruleset::Action,
-    verdicts::{FLOWS, GROUP, MISSED, Outcome, Passage},
+    verdicts::{FLOWS, GROUP, MISSED, Outcome},
 };
 use std::collections::BTreeMap;
 
@@ -34,7 +34,9 @@ pub(super) fn lay<'l>(
             filter.sets.insert(name.to_owned(), Set { key: key.to_vec(), interval: false, value, elements });
         };
         declare(COUNTED, &[Field::Link], ValueKind::None, elements);
-        declare(FLOWS, Passage::KEY, ValueKind::Count, BTreeMap::new());
+        for (_, (name, key)) in flows_of(vpc) {
+            declare(name, key, ValueKind::Count, BTreeMap::new());
+        }
         declare(MISSED, &[Field::Link], ValueKind::Count, BTreeMap::new());
     }
     redirect(filter, acls.clone().filter_map(|laid| laid.out.as_deref()).chain(["egress"]), Outcome::NotSent);
@@ -43,9 +45,9 @@ pub(super) fn lay<'l>(
         let mut rules = Vec::new();
         if counts {
             let chain = format!("count_{}", outcome.name());
-            let is_counted = vec![Match::Ipv4, Match::In(vec![device(outcome)], COUNTED.to_owned())];
+            let is_counted = vec![Match::In(vec![device(outcome)], COUNTED.to_owned())];
             rules.push(Rule { when: is_counted, then: Action::Verdict(Verdict::Jump(chain.clone())) });
-            filter.chains.insert(chain, Chain { hook: None, accept_at_end: false, rules: counting(outcome) });
+            filter.chains.insert(chain, Chain { hook: None, accept_at_end: false, rules: counting(vpc, outcome) });
         }
         let log = |when| Rule { when, then: Action::Log(GROUP, outcome.name().to_owned()) };
         let hook = match outcome {
@@ -90,18 +92,26 @@ fn redirect<'c>(filter: &mut Ruleset, chains: impl Iterator<Item = &'c str>, out
     }
 }
 
+/// The sets of counters that a VPC's packets need, by family.
+fn flows_of(vpc: &Vpc) -> impl Iterator<Item = (Family, (&'static str, &'static [Field]))> + '_ {
+    Family::ALL.into_iter().zip(FLOWS).filter(|(family, _)| vpc.has(*family))
+}
+
 /// The rules that count a packet once, where there is room.
-fn counting(outcome: Outcome) -> Vec<Rule> {
-    use Selector::{Byte, Destination, Port, Protocol, Source, SourcePort, TcpFlags};
-    let count = |when, ports: [Selector; 2], flags| {
-        let [from, to] = ports;
-        let key = vec![Byte(outcome.number()), device(outcome), Source, Destination, Protocol, from, to, flags];
-        Rule { when, then: Action::Count(key, FLOWS.to_owned()) }
+fn counting(vpc: &Vpc, outcome: Outcome) -> Vec<Rule> {
+    use Selector::{Byte, Destination, Ports, Protocol, Source, TcpFlags};
+    let of_family = |(family, (set, _)): (Family, (&str, _))| {
+        let count = |when, ports, flags| {
+            let (from, to) = (Source(family), Destination(family));
+            let key = vec![Byte(outcome.number()), device(outcome), from, to, Protocol, ports, flags];
+            Rule { when, then: Action::Count(key, set.to_owned()) }
+        };
+        [
+            count(vec![Match::Protocol(6)], Ports, TcpFlags),
+            count(vec![Match::Protocol(17)], Ports, Byte(0)),
+            count(Vec::new(), Byte(0), Byte(0)),
+        ]
     };
-    vec![
-        count(vec![Match::Protocol(6)], [SourcePort, Port], TcpFlags),
-        count(vec![Match::Protocol(17)], [SourcePort, Port], Byte(0)),
-        count(Vec::new(), [Byte(0), Byte(0)], Byte(0)),
-        Rule { when: Vec::new(), then: Action::Count(vec![device(outcome)], MISSED.to_owned()) },
-    ]
+    let missed = Rule { when: Vec::new(), then: Action::Count(vec![device(outcome)], MISSED.to_owned()) };
+    flows_of(vpc).flat_map(of_family).chain([missed]).collect()
 }

@@ -5,8 +5,8 @@ use crate::{
     GroupRule, NetworkInterface, NetworkState, Peer, SecurityGroup,
     index::{Attached, Index},
 };
-use ipnet::{IpNet, Ipv4Net};
-use std::{collections::BTreeSet, net::Ipv4Addr, sync::Arc};
+use ipnet::IpNet;
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 use types::id::{SecurityGroupId, VpcId};
 
 /// The interface's groups that are there, each once.
@@ -28,7 +28,7 @@ pub(crate) fn rules(group: &SecurityGroup, way: Way) -> &[GroupRule] {
 /// Whom a rule speaks of.
 pub(crate) enum Others<'a> {
     /// Addresses in these blocks.
-    Blocks(Vec<Ipv4Net>),
+    Blocks(Vec<IpNet>),
     /// The group's members.
     Members(&'a SecurityGroupId),
 }
@@ -45,8 +45,7 @@ pub(crate) fn others<'a>(peer: &'a Peer, list: impl Fn(&str) -> &'a [IpNet]) -> 
         Peer::Cidr(cidr) => std::slice::from_ref(cidr),
         Peer::PrefixList(id) => list(id),
     };
-    let v4 = |block: &IpNet| if let IpNet::V4(block) = block { Some(block.trunc()) } else { None };
-    Others::Blocks(blocks.iter().filter_map(v4).collect())
+    Others::Blocks(blocks.iter().map(IpNet::trunc).collect())
 }
 
 /// The interfaces, attached or not, in a VPC and beyond its peering connections: among whom a group's members are.
@@ -62,12 +61,12 @@ pub(crate) fn interfaces_around<'s, 'a>(
     index.state.network_interfaces.iter().filter(around)
 }
 
-/// The private addresses of the interfaces that have the group.
+/// The addresses of the interfaces that have the group.
 pub(crate) fn members<'s>(
     index: &'s Index<'_>,
     vpc: &VpcId,
     id: &'s SecurityGroupId,
-) -> impl Iterator<Item = Ipv4Addr> + 's {
+) -> impl Iterator<Item = IpAddr> + 's {
     let members = interfaces_around(index, vpc).filter(|interface| interface.groups.contains(id));
     members.flat_map(|interface| &interface.addresses).map(|address| address.private)
 }

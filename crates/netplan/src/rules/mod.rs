@@ -30,16 +30,18 @@ pub(crate) fn traffic_matches(traffic: Traffic) -> Vec<Match> {
         }
         when
     };
+    let icmp = |protocol, kind: Option<u8>, code: Option<u8>| {
+        let mut when = vec![Match::Protocol(protocol)];
+        when.extend(kind.map(Match::IcmpType));
+        when.extend(code.map(Match::IcmpCode));
+        when
+    };
     match traffic {
         Traffic::All => Vec::new(),
         Traffic::Tcp(range) => ports(6, range),
         Traffic::Udp(range) => ports(17, range),
         Traffic::Protocol(number) => vec![Match::Protocol(number)],
-        Traffic::Icmp { kind, code } => {
-            let mut when = vec![Match::Protocol(1)];
-            when.extend(kind.map(Match::IcmpType));
-            when.extend(code.map(Match::IcmpCode));
-            when
-        }
+        Traffic::Icmp { kind, code } => icmp(1, kind, code),
+        Traffic::Icmpv6 { kind, code } => icmp(58, kind, code),
     }
 }

@@ -4,12 +4,14 @@
 //! silence. Within each the longest prefix wins.
 
 use crate::{
-    Destination, RouteEntry, RouteTable, RouteTarget, Subnet, Vpc,
+    Destination, Family, RouteEntry, RouteTable, RouteTarget, Subnet, Vpc,
     index::{Attached, Index},
 };
-use ipnet::{IpNet, Ipv4Net};
-use std::{collections::BTreeMap, fmt, net::Ipv4Addr};
-use types::id::{EniId, InternetGatewayId, NatGatewayId, VpcEndpointId, VpcPeeringConnectionId};
+use ipnet::IpNet;
+use std::{collections::BTreeMap, fmt, net::IpAddr};
+use types::id::{
+    EgressOnlyInternetGatewayId, EniId, InternetGatewayId, NatGatewayId, VpcEndpointId, VpcPeeringConnectionId,
+};
 
 /// A route in force: one for each destination, the first if there are several.
 #[derive(Clone, Copy)]
@@ -17,7 +19,7 @@ pub(crate) struct InForce<'i, 'a> {
     /// As the user wrote it.
     pub(crate) entry: &'a RouteEntry,
     /// Its block, or the one of its prefix list's.
-    pub(crate) block: Ipv4Net,
+    pub(crate) block: IpNet,
     /// Whether it comes before the VPC's own addresses.
     pub(crate) specific: bool,
     /// Where it leads.
@@ -31,6 +33,8 @@ pub(crate) enum Next<'i, 'a> {
     Interface(&'i Attached<'a>),
     /// Out of the VPC.
     InternetGateway,
+    /// Out of the VPC over IPv6, for connections that begin inside.
+    EgressOnly(&'a EgressOnlyInternetGatewayId),
     /// To another VPC, over a peering connection.
     Peering(&'a VpcPeeringConnectionId, &'a Vpc),
     /// To AWS's services behind a gateway endpoint.
@@ -46,6 +50,12 @@ pub(crate) enum Next<'i, 'a> {
 pub(crate) enum Unusable<'a> {
     /// The internet gateway is attached elsewhere, or nowhere.
     GatewayNotAttached(&'a InternetGatewayId),
+    /// The egress-only internet gateway is gone, or another VPC's.
+    EgressOnlyGone(&'a EgressOnlyInternetGatewayId),
+    /// It leads out of the VPC, where the destination is not. Over IPv4 a VPC's own addresses mean nothing there anyway.
+    LeadsOut,
+    /// It takes packets of the other family only.
+    OtherFamily(&'a str, Family),
     /// The NAT gateway is gone.
     NatGatewayGone(&'a NatGatewayId),
     /// The interface is not attached in this VPC.
@@ -62,6 +72,11 @@ impl fmt::Display for Unusable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::GatewayNotAttached(id) => write!(f, "a route leads to {id}, which is not attached to this VPC"),
+            Self::EgressOnlyGone(id) => write!(f, "a route leads to {id}, which is not this VPC's"),
+            Self::LeadsOut => f.write_str("a route for addresses of the VPC leads out of it"),
+            Self::OtherFamily(id, family) => {
+                write!(f, "a route for {family} leads to {id}, which takes none")
+            }
             Self::NatGatewayGone(id) => write!(f, "a route leads to {id}, which is gone"),
             Self::InterfaceNotAttached(id) => write!(f, "a route leads to {id}, which is not attached in this VPC"),
             Self::SourceDestCheck(id) => {
@@ -78,20 +93,23 @@ pub(crate) fn in_force<'i, 'a>(
     index: &'i Index<'a>,
     vpc: &Vpc,
     table: &'a RouteTable,
-) -> BTreeMap<Ipv4Net, InForce<'i, 'a>> {
+) -> BTreeMap<IpNet, InForce<'i, 'a>> {
     let mut routes = BTreeMap::new();
     for entry in table.routes.iter().filter(|route| route.target != RouteTarget::Local) {
-        let next = next(index, vpc, &entry.target);
         let blocks = match &entry.destination {
             Destination::Cidr(cidr) => std::slice::from_ref(cidr),
             Destination::PrefixList(id) => index.state.prefix_lists.get(id).map_or(&[][..], Vec::as_slice),
         };
-        for block in blocks {
-            if let IpNet::V4(block) = block {
-                let block = block.trunc();
-                let specific = vpc.cidrs.iter().any(|cidr| cidr.contains(&block) && *cidr != block);
-                routes.entry(block).or_insert(InForce { entry, block, specific, next });
-            }
+        for block in blocks.iter().map(IpNet::trunc) {
+            let next = next(index, vpc, &entry.target, Family::of_block(&block));
+            let specific = vpc.cidrs.iter().any(|cidr| cidr.contains(&block) && *cidr != block);
+            let next = match next {
+                Next::InternetGateway | Next::EgressOnly(_) if specific && Family::of_block(&block) == Family::Ipv6 => {
+                    Next::Unusable(Unusable::LeadsOut)
+                }
+                next => next,
+            };
+            routes.entry(block).or_insert(InForce { entry, block, specific, next });
         }
     }
     let own = own_addresses(index, &routes);
@@ -102,8 +120,8 @@ pub(crate) fn in_force<'i, 'a>(
 /// What an interface that takes no packets for others still gets by routes that lead to it: those for itself.
 fn own_addresses<'i, 'a>(
     index: &'i Index<'a>,
-    routes: &BTreeMap<Ipv4Net, InForce<'i, 'a>>,
-) -> Vec<(Ipv4Net, InForce<'i, 'a>)> {
+    routes: &BTreeMap<IpNet, InForce<'i, 'a>>,
+) -> Vec<(IpNet, InForce<'i, 'a>)> {
     let checked = routes.values().filter_map(|route| match route.next {
         Next::Unusable(Unusable::SourceDestCheck(id)) => Some((route, index.attached_as(id)?)),
         _ => None,
@@ -113,18 +131,21 @@ fn own_addresses<'i, 'a>(
         let longest = routes.values().filter(|r| r.specific == route.specific && r.block.contains(own));
         longest.max_by_key(|r| r.block.prefix_len()).is_some_and(|longest| longest.block == route.block)
     });
-    let for_itself = |(route, at, own): (&InForce<'i, 'a>, &'i Attached<'a>, Ipv4Addr)| {
-        let block = Ipv4Net::from(own);
+    let for_itself = |(route, at, own): (&InForce<'i, 'a>, &'i Attached<'a>, IpAddr)| {
+        let block = IpNet::from(own);
         (block, InForce { block, next: Next::Interface(at), ..*route })
     };
     taken.map(for_itself).collect()
 }
 
-fn next<'i, 'a>(index: &'i Index<'a>, vpc: &Vpc, target: &'a RouteTarget) -> Next<'i, 'a> {
+fn next<'i, 'a>(index: &'i Index<'a>, vpc: &Vpc, target: &'a RouteTarget, family: Family) -> Next<'i, 'a> {
     let through = |id: &'a EniId, forwards: bool| {
         let attached = index.attached_as(id).filter(|attached| attached.subnet.vpc == vpc.id);
         match attached {
             None => Next::Unusable(Unusable::InterfaceNotAttached(id)),
+            Some(attached) if attached.primary(family).is_none() => {
+                Next::Unusable(Unusable::OtherFamily(id.as_str(), family))
+            }
             Some(attached) if !forwards && attached.interface.source_dest_check => {
                 Next::Unusable(Unusable::SourceDestCheck(id))
             }
@@ -137,11 +158,24 @@ fn next<'i, 'a>(index: &'i Index<'a>, vpc: &Vpc, target: &'a RouteTarget) -> Nex
             let here = index.state.internet_gateways.iter().any(|gateway| gateway.id == *id && gateway.vpc == vpc.id);
             if here { Next::InternetGateway } else { Next::Unusable(Unusable::GatewayNotAttached(id)) }
         }
+        RouteTarget::EgressOnlyInternetGateway(id) if family == Family::Ipv4 => {
+            Next::Unusable(Unusable::OtherFamily(id.as_str(), family))
+        }
+        RouteTarget::EgressOnlyInternetGateway(id) => {
+            let here = index.egress_only_of(&vpc.id).is_some_and(|gateway| gateway.id == *id);
+            if here { Next::EgressOnly(id) } else { Next::Unusable(Unusable::EgressOnlyGone(id)) }
+        }
+        RouteTarget::NatGateway(id) if family == Family::Ipv6 => {
+            Next::Unusable(Unusable::OtherFamily(id.as_str(), family))
+        }
         RouteTarget::NatGateway(id) => match index.nats.get(id) {
             Some(nat) => through(&nat.interface, true),
             None => Next::Unusable(Unusable::NatGatewayGone(id)),
         },
         RouteTarget::NetworkInterface(id) => through(id, false),
+        RouteTarget::GatewayEndpoint(id) if family == Family::Ipv6 => {
+            Next::Unusable(Unusable::OtherFamily(id.as_str(), family))
+        }
         RouteTarget::GatewayEndpoint(id) => {
             let here =
                 index.state.gateway_endpoints.iter().any(|endpoint| endpoint.id == *id && endpoint.vpc == vpc.id);
@@ -160,13 +194,13 @@ pub(crate) enum Found<'i, 'a> {
     /// A route of the table.
     Route(InForce<'i, 'a>),
     /// The VPC's own route, by this block, to the interface that has the address, if one does.
-    Local(Ipv4Net, Option<&'i Attached<'a>>),
+    Local(IpNet, Option<&'i Attached<'a>>),
     /// Nothing.
     None,
 }
 
 /// The route that a packet to `destination` takes out of `subnet`.
-pub(crate) fn lookup<'i, 'a>(index: &'i Index<'a>, vpc: &Vpc, subnet: &Subnet, destination: Ipv4Addr) -> Found<'i, 'a> {
+pub(crate) fn lookup<'i, 'a>(index: &'i Index<'a>, vpc: &Vpc, subnet: &Subnet, destination: IpAddr) -> Found<'i, 'a> {
     let routes = index.tables.get(&subnet.route_table).map(|table| in_force(index, vpc, table)).unwrap_or_default();
     let longest = |specific: bool| {
         let matching = routes.values().filter(|r| r.specific == specific && r.block.contains(&destination));

@@ -2,7 +2,7 @@
 
 use super::{Content, Direction, Hop, Packet, RouteTaken, Station};
 use crate::{
-    AclEntry, Destination, GroupRule, NetworkAcl, NetworkState, Peer, PortRange, RouteEntry, RouteTarget,
+    AclEntry, Destination, Family, GroupRule, NetworkAcl, NetworkState, Peer, PortRange, RouteEntry, RouteTarget,
     SecurityGroup, Traffic,
     index::{Attached, Index},
     rules::{
@@ -10,9 +10,12 @@ use crate::{
         route::{self, Found, InForce, Next},
     },
 };
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 use types::id::{EniId, NetworkAclId, RouteTableId, SecurityGroupId, VpcId};
 
 /// The ports that answers must be let through to, for all kinds of clients. Source: Amazon VPC user guide, "Ephemeral
@@ -116,7 +119,7 @@ impl Fix {
                     |ip| state.network_interfaces.iter().flat_map(|i| &i.addresses).any(|a| a.public == Some(ip));
                 let free = state.ground.assignable().find(|ip| !taken(*ip))?;
                 let interface = Arc::make_mut(state.network_interfaces.iter_mut().find(|i| i.id == *interface)?);
-                interface.addresses.iter_mut().find(|a| a.private == *private)?.public = Some(free);
+                interface.addresses.iter_mut().find(|a| a.private == IpAddr::V4(*private))?.public = Some(free);
             }
         }
         Some(state)
@@ -142,11 +145,12 @@ fn traffic(content: Content, answers: bool) -> Traffic {
         Content::Tcp { port, .. } => Traffic::Tcp(ports(port)),
         Content::Udp { port, .. } => Traffic::Udp(ports(port)),
         Content::Icmp { kind, code } => Traffic::Icmp { kind: Some(kind), code: Some(code) },
+        Content::Icmpv6 { kind, code } => Traffic::Icmpv6 { kind: Some(kind), code: Some(code) },
     }
 }
 
-fn only(address: Ipv4Addr) -> IpNet {
-    Ipv4Net::from(address).into()
+fn only(address: IpAddr) -> IpNet {
+    address.into()
 }
 
 /// A rule for the first of the groups that refuse: for the other side's group if it has one, else for its address.
@@ -199,19 +203,27 @@ pub(super) fn route_out(
     if let Some(fix) = peering_route(index, sender, packet) {
         return Some(fix);
     }
-    let direct = sender.nat || index.public_of(vpc, packet.source).is_some();
+    // Over IPv6 everybody leaves with their own address, by one of two gateways.
+    let family = Family::of(packet.destination);
+    let direct = sender.nat || index.outside_of(vpc, packet.source).is_some();
     let nat = index.state.nat_gateways.iter().find(|nat| !direct && leads_out(index, vpc, &nat.interface, packet));
     let target = match nat {
         Some(nat) => RouteTarget::NatGateway(nat.id.clone()),
         None => match index.gateway_of(vpc) {
             Some(gateway) => RouteTarget::InternetGateway(gateway.id.clone()),
+            None if family == Family::Ipv6 && index.egress_only_of(vpc).is_some() => {
+                RouteTarget::EgressOnlyInternetGateway(index.egress_only_of(vpc)?.id.clone())
+            }
             None => return Some(Fix::AttachInternetGateway { vpc: vpc.clone() }),
         },
     };
     Some(if let Some(found) = found {
         Fix::ReplaceRoute { table, route: RouteEntry { destination: found.entry.destination.clone(), target } }
     } else {
-        let destination = Destination::Cidr(Ipv4Net::default().into());
+        let destination = Destination::Cidr(match family {
+            Family::Ipv4 => Ipv4Net::default().into(),
+            Family::Ipv6 => Ipv6Net::default().into(),
+        });
         Fix::AddRoute { table, route: RouteEntry { destination, target } }
     })
 }
@@ -223,7 +235,7 @@ fn peering_route(index: &Index<'_>, sender: &Attached<'_>, packet: Packet) -> Op
         Some((connection, *block))
     })?;
     let target = RouteTarget::Peering(connection.clone());
-    let route = RouteEntry { destination: Destination::Cidr(block.into()), target };
+    let route = RouteEntry { destination: Destination::Cidr(block), target };
     add_or_replace(index, &sender.subnet.route_table, route)
 }
 
@@ -243,7 +255,7 @@ fn leads_out(index: &Index<'_>, vpc: &VpcId, nat: &EniId, packet: Packet) -> boo
     let Some(at) = index.attached_as(nat).filter(|at| at.subnet.vpc == *vpc) else { return false };
     let found = index.vpcs.get(vpc).map(|vpc| route::lookup(index, vpc, at.subnet, packet.destination));
     let out = matches!(found, Some(Found::Route(InForce { next: Next::InternetGateway, .. })));
-    out && at.primary().is_some_and(|private| index.public_of(vpc, private).is_some())
+    out && at.primary(Family::Ipv4).is_some_and(|private| index.outside_of(vpc, private).is_some())
 }
 
 /// Without the route that led to somebody who does not hand the packet on.

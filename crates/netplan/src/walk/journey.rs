@@ -1,11 +1,11 @@
-//! The walk itself: a packet goes from interface to interface, and its answer back over the same legs.
+//! The walk itself: a packet goes from interface to interface. Its answer's way back is in [`super::back`].
 
 use super::{
     Content, Direction, GroupDecision, Hop, Origin, Packet, Reason, Refusal, RouteTaken, Station,
     fix::{self, Fix},
 };
 use crate::{
-    SecurityGroup, Subnet, Vpc,
+    Family, SecurityGroup, Subnet, Vpc,
     index::{Attached, Index},
     rules::{
         Way, acl, crosses,
@@ -13,29 +13,36 @@ use crate::{
         route::{self, Found, Next},
     },
 };
-use std::{net::Ipv4Addr, sync::Arc};
-use types::id::{NatGatewayId, VpcEndpointId, VpcPeeringConnectionId};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
+use types::id::{EgressOnlyInternetGatewayId, NatGatewayId, VpcEndpointId, VpcPeeringConnectionId};
 
 /// A part of the way that a packet was sent over, which its answer must come back over.
 #[derive(Clone, Copy)]
-enum Leg<'i, 'a> {
+pub(super) enum Leg<'i, 'a> {
     /// From one interface to another, in the same VPC or beyond a peering connection.
     Between(&'i Attached<'a>, &'i Attached<'a>, Packet),
     /// To a gateway endpoint.
     Endpoint(&'i Attached<'a>, Packet),
     /// Out by the internet gateway; the packet as the interface sent it.
     Out(&'i Attached<'a>, Packet),
+    /// Out by the egress-only internet gateway.
+    OutOnly(&'i Attached<'a>, &'a EgressOnlyInternetGatewayId, Packet),
     /// In by the internet gateway; the packet as the interface gets it.
     In(&'i Attached<'a>, Packet),
 }
 
 /// Where a route table sends a packet.
 #[derive(Clone, Copy)]
-enum Onward<'i, 'a> {
+pub(super) enum Onward<'i, 'a> {
     /// To an interface of the VPC.
     Interface(&'i Attached<'a>),
     /// Out by the internet gateway.
     Internet,
+    /// Out by the egress-only internet gateway.
+    EgressOnly(&'a EgressOnlyInternetGatewayId),
     /// To another VPC.
     Peering(&'a VpcPeeringConnectionId, &'a Vpc),
     /// To a gateway endpoint.
@@ -44,15 +51,15 @@ enum Onward<'i, 'a> {
 
 /// A packet on its way.
 pub(super) struct Journey<'i, 'a> {
-    index: &'i Index<'a>,
+    pub(super) index: &'i Index<'a>,
     pub(super) hops: Vec<Hop>,
-    legs: Vec<Leg<'i, 'a>>,
+    pub(super) legs: Vec<Leg<'i, 'a>>,
     /// Whether it answers: groups know it.
-    answers: bool,
+    pub(super) answers: bool,
 }
 
 /// Boxed, for most packets pass.
-type Passes<T = ()> = Result<T, Box<Refusal>>;
+pub(super) type Passes<T = ()> = Result<T, Box<Refusal>>;
 
 impl<'i, 'a> Journey<'i, 'a> {
     pub(super) fn new(index: &'i Index<'a>) -> Self {
@@ -60,7 +67,7 @@ impl<'i, 'a> Journey<'i, 'a> {
     }
 
     /// The first packet's way.
-    pub(super) fn request(&mut self, from: &Origin, to: Ipv4Addr, content: Content) -> Passes {
+    pub(super) fn request(&mut self, from: &Origin, to: IpAddr, content: Content) -> Passes {
         match from {
             Origin::Outside(source) => {
                 let packet = Packet { source: *source, destination: to, content };
@@ -68,13 +75,21 @@ impl<'i, 'a> Journey<'i, 'a> {
                 self.outside(packet)
             }
             Origin::Interface(id) => {
-                let attached = self.index.attached_as(id);
-                let Some((attached, source)) = attached.and_then(|a| Some((a, a.primary()?))) else {
+                let (attached, family) = (self.index.attached_as(id), Family::of(to));
+                let Some((attached, source)) = attached.and_then(|a| Some((a, a.primary(family)?))) else {
                     let subnet = self.index.state.network_interfaces.iter().find(|i| i.id == *id);
                     let subnet = subnet.map(|interface| interface.subnet.clone());
-                    let packet = Packet { source: Ipv4Addr::UNSPECIFIED, destination: to, content };
+                    let nothing: IpAddr = match family {
+                        Family::Ipv4 => Ipv4Addr::UNSPECIFIED.into(),
+                        Family::Ipv6 => Ipv6Addr::UNSPECIFIED.into(),
+                    };
+                    let packet = Packet { source: nothing, destination: to, content };
                     let station = Station::Interface { interface: id.clone(), subnet };
-                    return self.stop(station, packet, Reason::NotAttached { interface: id.clone() }, None);
+                    let reason = match attached {
+                        Some(_) => Reason::NoAddressOfFamily { interface: id.clone(), family },
+                        None => Reason::NotAttached { interface: id.clone() },
+                    };
+                    return self.stop(station, packet, reason, None);
                 };
                 let packet = Packet { source, destination: to, content };
                 self.pass(interface(attached), packet);
@@ -83,35 +98,11 @@ impl<'i, 'a> Journey<'i, 'a> {
         }
     }
 
-    /// The answer's way, over the legs of the request.
-    pub(super) fn reply(&mut self) -> Passes {
-        self.answers = true;
-        for leg in std::mem::take(&mut self.legs).into_iter().rev() {
-            match leg {
-                Leg::Between(home, sender, packet) => self.back_to(home, sender, packet.reply())?,
-                Leg::Endpoint(home, packet) => {
-                    self.acl(Way::In, home.subnet, packet.reply())?;
-                    self.arrive_back(home, packet.reply());
-                }
-                Leg::Out(home, packet) => {
-                    let back = packet.reply();
-                    let public = self.index.public_of(&home.subnet.vpc, packet.source);
-                    let outside = Packet { destination: public.unwrap_or(packet.source), ..back };
-                    self.gateway(home, packet.source, outside);
-                    self.acl(Way::In, home.subnet, back)?;
-                    self.arrive_back(home, back);
-                }
-                Leg::In(sender, packet) => self.back_outside(sender, packet.reply())?,
-            }
-        }
-        Ok(())
-    }
-
-    fn pass(&mut self, station: Station, packet: Packet) {
+    pub(super) fn pass(&mut self, station: Station, packet: Packet) {
         self.hops.push(Hop { station, packet, passes: true });
     }
 
-    fn stop<T>(&mut self, station: Station, packet: Packet, reason: Reason, fix: Option<Fix>) -> Passes<T> {
+    pub(super) fn stop<T>(&mut self, station: Station, packet: Packet, reason: Reason, fix: Option<Fix>) -> Passes<T> {
         self.hops.push(Hop { station, packet, passes: false });
         Err(Box::new(Refusal { reason, fix }))
     }
@@ -139,6 +130,11 @@ impl<'i, 'a> Journey<'i, 'a> {
                 self.enter(receiver, packet, Some(sender.subnet))
             }
             Onward::Internet => self.exit(sender, packet),
+            Onward::EgressOnly(gateway) => {
+                self.pass(egress_only_station(sender, gateway), packet);
+                self.legs.push(Leg::OutOnly(sender, gateway, packet));
+                self.outside(packet)
+            }
             Onward::Peering(connection, vpc) => self.cross(sender, connection, vpc, packet),
             Onward::Endpoint(endpoint) => {
                 let station = Station::GatewayEndpoint { endpoint: endpoint.clone() };
@@ -163,7 +159,7 @@ impl<'i, 'a> Journey<'i, 'a> {
     ) -> Passes {
         let station = peering_station(connection, vpc);
         let address = packet.destination;
-        if !vpc.cidrs.iter().any(|cidr| cidr.contains(&address)) {
+        if !vpc.contains(address) {
             let reason = Reason::NotBeyond { connection: connection.clone(), vpc: vpc.id.clone(), address };
             let fix = fix::unrouted(&self.hops);
             return self.stop(station, packet, reason, fix);
@@ -177,7 +173,7 @@ impl<'i, 'a> Journey<'i, 'a> {
     }
 
     /// The ACL and the route table of the sender's subnet: where to.
-    fn route(&mut self, sender: &'i Attached<'a>, packet: Packet) -> Passes<Onward<'i, 'a>> {
+    pub(super) fn route(&mut self, sender: &'i Attached<'a>, packet: Packet) -> Passes<Onward<'i, 'a>> {
         let Attached { subnet, .. } = sender;
         let vpc = self.vpc(subnet);
         let found = route::lookup(self.index, vpc, subnet, packet.destination);
@@ -185,11 +181,11 @@ impl<'i, 'a> Journey<'i, 'a> {
             Found::Local(_, Some(receiver)) => crosses(Some(subnet), Some(receiver.subnet)),
             Found::Route(route::InForce { next: Next::Interface(via), .. }) => crosses(Some(subnet), Some(via.subnet)),
             Found::Route(route::InForce {
-                next: Next::InternetGateway | Next::Peering(..) | Next::GatewayEndpoint(_),
+                next: Next::InternetGateway | Next::EgressOnly(_) | Next::Peering(..) | Next::GatewayEndpoint(_),
                 ..
             }) => true,
             // It gets nowhere; what is meant for the subnet itself would not have left it.
-            _ => !subnet.cidr.contains(&packet.destination),
+            _ => !subnet.contains(packet.destination),
         };
         if leads_out {
             self.acl(Way::Out, subnet, packet)?;
@@ -219,6 +215,10 @@ impl<'i, 'a> Journey<'i, 'a> {
                     Next::InternetGateway => {
                         self.pass(station, packet);
                         return Ok(Onward::Internet);
+                    }
+                    Next::EgressOnly(gateway) => {
+                        self.pass(station, packet);
+                        return Ok(Onward::EgressOnly(gateway));
                     }
                     Next::Peering(connection, vpc) => {
                         self.pass(station, packet);
@@ -253,7 +253,7 @@ impl<'i, 'a> Journey<'i, 'a> {
             let reason = Reason::NotForwarded { interface: receiver.interface.id.clone() };
             return self.stop(interface(receiver), packet, reason, fix);
         };
-        let Some(address) = receiver.primary().filter(|_| !own) else {
+        let Some(address) = receiver.primary(Family::Ipv4).filter(|_| !own) else {
             let reason = Reason::NatGatewayTakesNone { nat_gateway: nat.clone() };
             return self.stop(nat_station(receiver, nat, packet.destination), packet, reason, None);
         };
@@ -271,10 +271,14 @@ impl<'i, 'a> Journey<'i, 'a> {
 
     /// A packet leaves the VPC by the internet gateway.
     fn exit(&mut self, sender: &'i Attached<'a>, packet: Packet) -> Passes {
-        let Some(public) = self.index.public_of(&sender.subnet.vpc, packet.source) else {
+        let Some(public) = self.index.outside_of(&sender.subnet.vpc, packet.source) else {
             let station = self.gateway_station(sender, packet.source);
-            let reason = Reason::NoPublicAddress { private: packet.source };
-            let fix = Fix::GivePublicAddress { interface: sender.interface.id.clone(), private: packet.source };
+            let IpAddr::V4(private) = packet.source else {
+                let reason = Reason::NobodyThere { vpc: sender.subnet.vpc.clone(), address: packet.source };
+                return self.stop(station, packet, reason, None);
+            };
+            let reason = Reason::NoPublicAddress { private };
+            let fix = Fix::GivePublicAddress { interface: sender.interface.id.clone(), private };
             return self.stop(station, packet, reason, Some(fix));
         };
         self.gateway(sender, packet.source, packet);
@@ -285,20 +289,30 @@ impl<'i, 'a> Journey<'i, 'a> {
     /// A packet is outside.
     fn outside(&mut self, packet: Packet) -> Passes {
         let ground = &self.index.state.ground;
-        let answering = [ground.service_address(), ground.gateway_endpoint_address(), ground.host_address()];
-        if answering.contains(&packet.destination) {
+        let answers = match packet.destination {
+            IpAddr::V4(ip) => {
+                [ground.service_address(), ground.gateway_endpoint_address(), ground.host_address()].contains(&ip)
+            }
+            IpAddr::V6(ip) => [ground.service_address_ipv6(), ground.host_address_ipv6()].contains(&ip),
+        };
+        if answers {
             self.pass(Station::Outside, packet);
             return Ok(());
         }
         let Some((receiver, private)) = self.index.attached_behind(packet.destination) else {
             let address = packet.destination;
-            let vpcs = || self.index.vpcs.values().flat_map(|vpc| &vpc.cidrs);
-            let reason = if vpcs().any(|cidr| cidr.contains(&address)) {
-                Reason::PrivateOutside { address }
-            } else {
-                Reason::NobodyOutside { address }
+            let vpc = self.index.vpcs.values().find(|vpc| vpc.contains(address)).map(|vpc| vpc.id.clone());
+            let (reason, fix) = match (vpc, Family::of(address)) {
+                (None, _) => (Reason::NobodyOutside { address }, None),
+                (Some(_), Family::Ipv4) => (Reason::PrivateOutside { address }, None),
+                (Some(vpc), Family::Ipv6) if self.index.gateway_of(&vpc).is_some() => {
+                    (Reason::NobodyThere { vpc, address }, None)
+                }
+                (Some(vpc), Family::Ipv6) => {
+                    (Reason::NoWayIn { vpc: vpc.clone() }, Some(Fix::AttachInternetGateway { vpc }))
+                }
             };
-            return self.stop(Station::Outside, packet, reason, None);
+            return self.stop(Station::Outside, packet, reason, fix);
         };
         self.gateway(receiver, private, packet);
         let packet = Packet { destination: private, ..packet };
@@ -306,90 +320,8 @@ impl<'i, 'a> Journey<'i, 'a> {
         self.enter(receiver, packet, None)
     }
 
-    /// An answer goes to `home`, from the interface that got the question.
-    fn back_to(&mut self, home: &'i Attached<'a>, sender: &'i Attached<'a>, packet: Packet) -> Passes {
-        if !sender.nat {
-            self.groups(Way::Out, sender, packet)?;
-        }
-        let to = self.route(sender, packet)?;
-        let there = match to {
-            Onward::Interface(to) => to.interface.id == home.interface.id,
-            Onward::Peering(_, vpc) => vpc.id == home.subnet.vpc,
-            Onward::Internet | Onward::Endpoint(_) => false,
-        };
-        if there {
-            let mut from = Some(sender.subnet);
-            if let Onward::Peering(connection, vpc) = to {
-                self.pass(peering_station(connection, vpc), packet);
-                from = None;
-            }
-            if crosses(from, Some(home.subnet)) {
-                self.acl(Way::In, home.subnet, packet)?;
-            }
-            self.arrive_back(home, packet);
-            return Ok(());
-        }
-        self.astray(sender, Some(home), to, packet)
-    }
-
-    /// An answer goes back to somebody outside.
-    fn back_outside(&mut self, sender: &'i Attached<'a>, packet: Packet) -> Passes {
-        self.groups(Way::Out, sender, packet)?;
-        let to = self.route(sender, packet)?;
-        if !matches!(to, Onward::Internet) {
-            return self.astray(sender, None, to, packet);
-        }
-        self.gateway(sender, packet.source, packet);
-        let public = self.index.public_of(&sender.subnet.vpc, packet.source).unwrap_or(packet.source);
-        self.pass(Station::Outside, Packet { source: public, ..packet });
-        Ok(())
-    }
-
-    /// An answer takes a way that its question did not come by. It should go to `home`, or outside.
-    fn astray(
-        &mut self,
-        sender: &Attached<'a>,
-        home: Option<&Attached<'a>>,
-        to: Onward<'i, 'a>,
-        packet: Packet,
-    ) -> Passes {
-        let fix = fix::route_back(self.index, sender, home, packet, &self.hops);
-        let station = match to {
-            Onward::Interface(via) => return self.astray_at(via, sender, packet, fix),
-            Onward::Internet => self.gateway_station(sender, packet.source),
-            Onward::Peering(connection, vpc) => peering_station(connection, vpc),
-            Onward::Endpoint(endpoint) => Station::GatewayEndpoint { endpoint: endpoint.clone() },
-        };
-        self.stop(station, packet, Reason::AnotherWay { table: sender.subnet.route_table.clone() }, fix)
-    }
-
-    /// An answer comes to an interface that its question did not come from.
-    fn astray_at(&mut self, via: &'i Attached<'a>, sender: &Attached<'a>, packet: Packet, fix: Option<Fix>) -> Passes {
-        if crosses(Some(via.subnet), Some(sender.subnet)) {
-            self.acl(Way::In, via.subnet, packet)?;
-        }
-        if let Some(nat) = self.nat_of(via) {
-            let reason = Reason::UnknownToNatGateway { nat_gateway: nat.clone() };
-            let address = via.primary().unwrap_or(packet.source);
-            return self.stop(nat_station(via, nat, address), packet, reason, fix);
-        }
-        let reason = Reason::NotForwarded { interface: via.interface.id.clone() };
-        self.stop(interface(via), packet, reason, fix)
-    }
-
-    /// An answer is where its question started, or at the NAT gateway that asked it.
-    fn arrive_back(&mut self, home: &'i Attached<'a>, packet: Packet) {
-        if let Some(nat) = self.nat_of(home) {
-            self.pass(nat_station(home, nat, packet.destination), packet);
-        } else {
-            // They know it, and cannot refuse.
-            let _ = self.groups(Way::In, home, packet);
-            self.pass(interface(home), packet);
-        }
-    }
-
     /// An interface's groups look at a packet. A NAT gateway has none.
-    fn groups(&mut self, way: Way, at: &Attached<'a>, packet: Packet) -> Passes {
+    pub(super) fn groups(&mut self, way: Way, at: &Attached<'a>, packet: Packet) -> Passes {
         if at.nat {
             return Ok(());
         }
@@ -427,7 +359,7 @@ impl<'i, 'a> Journey<'i, 'a> {
     }
 
     /// A subnet's ACL looks at a packet that crosses its edge.
-    fn acl(&mut self, way: Way, subnet: &Subnet, packet: Packet) -> Passes {
+    pub(super) fn acl(&mut self, way: Way, subnet: &Subnet, packet: Packet) -> Passes {
         let acl = self.index.acls.get(&subnet.network_acl).copied();
         let other = if way == Way::In { packet.source } else { packet.destination };
         let entries = acl::entries(acl, way);
@@ -446,42 +378,46 @@ impl<'i, 'a> Journey<'i, 'a> {
     }
 
     /// The internet gateway between `at` and outside lets a packet pass.
-    fn gateway(&mut self, at: &Attached<'a>, private: Ipv4Addr, packet: Packet) {
+    pub(super) fn gateway(&mut self, at: &Attached<'a>, private: IpAddr, packet: Packet) {
         let station = self.gateway_station(at, private);
         self.pass(station, packet);
     }
 
-    fn gateway_station(&self, at: &Attached<'a>, private: Ipv4Addr) -> Station {
+    pub(super) fn gateway_station(&self, at: &Attached<'a>, private: IpAddr) -> Station {
         let vpc = &at.subnet.vpc;
         match self.index.gateway_of(vpc) {
             Some(gateway) => Station::InternetGateway {
                 gateway: gateway.id.clone(),
                 vpc: vpc.clone(),
                 private,
-                public: self.index.public_of(vpc, private),
+                public: self.index.outside_of(vpc, private),
             },
             None => Station::Outside,
         }
     }
 
-    fn nat_of(&self, attached: &Attached<'a>) -> Option<NatGatewayId> {
+    pub(super) fn nat_of(&self, attached: &Attached<'a>) -> Option<NatGatewayId> {
         let nats = &self.index.state.nat_gateways;
         nats.iter().find(|nat| attached.nat && nat.interface == attached.interface.id).map(|nat| nat.id.clone())
     }
 }
 
-fn peering_station(connection: &VpcPeeringConnectionId, vpc: &Vpc) -> Station {
+pub(super) fn peering_station(connection: &VpcPeeringConnectionId, vpc: &Vpc) -> Station {
     Station::Peering { connection: connection.clone(), vpc: vpc.id.clone() }
+}
+
+pub(super) fn egress_only_station(at: &Attached<'_>, gateway: &EgressOnlyInternetGatewayId) -> Station {
+    Station::EgressOnlyInternetGateway { gateway: gateway.clone(), vpc: at.subnet.vpc.clone() }
 }
 
 pub(super) fn direction(way: Way) -> Direction {
     if way == Way::In { Direction::Ingress } else { Direction::Egress }
 }
 
-fn interface(attached: &Attached<'_>) -> Station {
+pub(super) fn interface(attached: &Attached<'_>) -> Station {
     Station::Interface { interface: attached.interface.id.clone(), subnet: Some(attached.subnet.id.clone()) }
 }
 
-fn nat_station(attached: &Attached<'_>, nat_gateway: NatGatewayId, address: Ipv4Addr) -> Station {
+pub(super) fn nat_station(attached: &Attached<'_>, nat_gateway: NatGatewayId, address: IpAddr) -> Station {
     Station::NatGateway { nat_gateway, interface: attached.interface.id.clone(), address }
 }

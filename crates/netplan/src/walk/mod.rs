@@ -5,6 +5,7 @@
 //! groups know it. What decides at each hop is asked of `rules`, as the compiler asks it, so that the answer here is what
 //! the kernel does; a test of crate `fabric` sends packets through random networks to prove it.
 
+mod back;
 mod fix;
 mod journey;
 mod packet;
@@ -15,13 +16,13 @@ pub use packet::{Content, Packet};
 pub use reason::{Reason, Refusal};
 
 use crate::{AclEntry, GroupRule, NetworkState, PortRange, RouteEntry, Traffic, index::Index};
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use journey::Journey;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::{collections::BTreeSet, net::IpAddr};
 use types::id::{
-    EniId, InternetGatewayId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcEndpointId,
-    VpcId, VpcPeeringConnectionId,
+    EgressOnlyInternetGatewayId, EniId, InternetGatewayId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId,
+    SubnetId, VpcEndpointId, VpcId, VpcPeeringConnectionId,
 };
 
 /// The ports that Linux gives to those who connect. Source: Linux, Documentation/networking/ip-sysctl.rst,
@@ -32,10 +33,10 @@ pub const EPHEMERAL: PortRange = PortRange { from: 32768, to: 60999 };
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Origin {
-    /// What is attached to this interface, from its primary address.
+    /// What is attached to this interface, from its first address of the destination's family.
     Interface(EniId),
     /// Somebody outside of all VPCs, from this address.
-    Outside(Ipv4Addr),
+    Outside(IpAddr),
 }
 
 /// A connection's way.
@@ -45,7 +46,7 @@ pub struct Walk {
     /// Who begins.
     pub from: Origin,
     /// The address that it wants.
-    pub to: Ipv4Addr,
+    pub to: IpAddr,
     /// The hops of the first packet.
     pub request: Vec<Hop>,
     /// The hops of the answer; none if the first packet does not arrive.
@@ -131,10 +132,17 @@ pub enum Station {
         gateway: InternetGatewayId,
         /// Its VPC.
         vpc: VpcId,
-        /// The private address, and the public one that stands for it.
-        private: Ipv4Addr,
+        /// The private address, and the public one that stands for it; one of IPv6 stands for itself.
+        private: IpAddr,
         /// None: it has none.
-        public: Option<Ipv4Addr>,
+        public: Option<IpAddr>,
+    },
+    /// An egress-only internet gateway.
+    EgressOnlyInternetGateway {
+        /// Its id.
+        gateway: EgressOnlyInternetGatewayId,
+        /// Its VPC.
+        vpc: VpcId,
     },
     /// A NAT gateway.
     NatGateway {
@@ -143,7 +151,7 @@ pub enum Station {
         /// Its interface.
         interface: EniId,
         /// Its private address, which stands for the senders'.
-        address: Ipv4Addr,
+        address: IpAddr,
     },
     /// A VPC peering connection.
     Peering {
@@ -190,14 +198,14 @@ pub enum RouteTaken {
     /// One of the table's.
     Route {
         /// The block that matches: the route's, or the one of its prefix list's.
-        block: Ipv4Net,
+        block: IpNet,
         /// The route.
         route: RouteEntry,
     },
     /// The VPC's own.
     Local {
         /// The VPC's block.
-        block: Ipv4Net,
+        block: IpNet,
     },
     /// None has the destination.
     None,
@@ -207,7 +215,7 @@ pub enum RouteTaken {
 const LIMIT: usize = 10_000;
 
 /// The way of `content` from `from` to `to`, and of its answer.
-pub fn walk(state: &NetworkState, from: &Origin, to: Ipv4Addr, content: Content) -> Walk {
+pub fn walk(state: &NetworkState, from: &Origin, to: IpAddr, content: Content) -> Walk {
     let index = Index::new(state);
     let mut journey = Journey::new(&index);
     let mut reply = Vec::new();
@@ -224,7 +232,7 @@ pub fn walk(state: &NetworkState, from: &Origin, to: Ipv4Addr, content: Content)
 
 /// The way of a new TCP or UDP connection whose port the sender's kernel chooses: the first one that does not pass, if
 /// network ACLs let answers to some of those ports through and not to others.
-pub fn walk_from_any_port(state: &NetworkState, from: &Origin, to: Ipv4Addr, content: impl Fn(u16) -> Content) -> Walk {
+pub fn walk_from_any_port(state: &NetworkState, from: &Origin, to: IpAddr, content: impl Fn(u16) -> Content) -> Walk {
     // Between two neighbouring bounds of entries' ranges nothing changes.
     let mut ports = BTreeSet::from([EPHEMERAL.from]);
     for entry in state.network_acls.iter().flat_map(|acl| acl.ingress.iter().chain(&acl.egress)) {

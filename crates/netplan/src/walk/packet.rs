@@ -1,16 +1,19 @@
 //! A packet as the rules see it.
 
-use crate::{Match, Traffic, rules::traffic_matches};
+use crate::{Family, Match, Traffic, rules::traffic_matches};
 use serde::{Deserialize, Serialize};
-use std::{fmt, net::Ipv4Addr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
 /// A packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Packet {
     /// From where.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     /// To where.
-    pub destination: Ipv4Addr,
+    pub destination: IpAddr,
     /// What it carries.
     #[serde(flatten)]
     pub content: Content,
@@ -34,8 +37,15 @@ pub enum Content {
         /// The receiver's port.
         port: u16,
     },
-    /// A control message.
+    /// A control message of IPv4.
     Icmp {
+        /// Its type.
+        kind: u8,
+        /// Its code.
+        code: u8,
+    },
+    /// A control message of IPv6.
+    Icmpv6 {
         /// Its type.
         kind: u8,
         /// Its code.
@@ -45,16 +55,20 @@ pub enum Content {
 
 impl Content {
     /// A ping.
-    pub const ECHO_REQUEST: Self = Self::Icmp { kind: 8, code: 0 };
-    /// The answer to a ping.
-    pub const ECHO_REPLY: Self = Self::Icmp { kind: 0, code: 0 };
+    pub fn echo_request(family: Family) -> Self {
+        match family {
+            Family::Ipv4 => Self::Icmp { kind: 8, code: 0 },
+            Family::Ipv6 => Self::Icmpv6 { kind: 128, code: 0 },
+        }
+    }
 
     /// What answers it.
     fn reply(self) -> Self {
         match self {
             Self::Tcp { source_port, port } => Self::Tcp { source_port: port, port: source_port },
             Self::Udp { source_port, port } => Self::Udp { source_port: port, port: source_port },
-            Self::Icmp { .. } => Self::ECHO_REPLY,
+            Self::Icmp { .. } => Self::Icmp { kind: 0, code: 0 },
+            Self::Icmpv6 { .. } => Self::Icmpv6 { kind: 129, code: 0 },
         }
     }
 
@@ -63,8 +77,8 @@ impl Content {
         traffic_matches(traffic).iter().all(|condition| match (condition, self) {
             (Match::Protocol(number), _) => *number == self.number(),
             (Match::Port(from, to), Self::Tcp { port, .. } | Self::Udp { port, .. }) => (*from..=*to).contains(&port),
-            (Match::IcmpType(wanted), Self::Icmp { kind, .. }) => *wanted == kind,
-            (Match::IcmpCode(wanted), Self::Icmp { code, .. }) => *wanted == code,
+            (Match::IcmpType(wanted), Self::Icmp { kind, .. } | Self::Icmpv6 { kind, .. }) => *wanted == kind,
+            (Match::IcmpCode(wanted), Self::Icmp { code, .. } | Self::Icmpv6 { code, .. }) => *wanted == code,
             _ => false,
         })
     }
@@ -72,6 +86,7 @@ impl Content {
     fn number(self) -> u8 {
         match self {
             Self::Icmp { .. } => 1,
+            Self::Icmpv6 { .. } => 58,
             Self::Tcp { .. } => 6,
             Self::Udp { .. } => 17,
         }
@@ -88,10 +103,16 @@ impl Packet {
 impl fmt::Display for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { source, destination, content } = self;
+        let at = |ip: &IpAddr, port: &u16| SocketAddr::from((*ip, *port));
         match content {
-            Content::Tcp { source_port, port } => write!(f, "tcp {source}:{source_port} → {destination}:{port}"),
-            Content::Udp { source_port, port } => write!(f, "udp {source}:{source_port} → {destination}:{port}"),
+            Content::Tcp { source_port, port } => {
+                write!(f, "tcp {} → {}", at(source, source_port), at(destination, port))
+            }
+            Content::Udp { source_port, port } => {
+                write!(f, "udp {} → {}", at(source, source_port), at(destination, port))
+            }
             Content::Icmp { kind, code } => write!(f, "icmp {kind}/{code} {source} → {destination}"),
+            Content::Icmpv6 { kind, code } => write!(f, "icmpv6 {kind}/{code} {source} → {destination}"),
         }
     }
 }

@@ -1,8 +1,12 @@
 //! Why a packet does not pass, as data.
 
 use super::{Direction, Fix};
+use crate::Family;
 use serde::{Deserialize, Serialize};
-use std::{fmt, net::Ipv4Addr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+};
 use types::id::{EniId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, VpcId, VpcPeeringConnectionId};
 
 /// The end of a way.
@@ -64,7 +68,7 @@ pub enum Reason {
         /// The VPC.
         vpc: VpcId,
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
     },
     /// It asks the resolver of a VPC that has none.
     NoDnsSupport {
@@ -79,12 +83,24 @@ pub enum Reason {
     /// Nobody outside has the address: the real internet is not reached from here.
     NobodyOutside {
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
     },
     /// It is one of a VPC's own addresses, which mean nothing outside.
     PrivateOutside {
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
+    },
+    /// No internet gateway leads into the VPC of an IPv6 address.
+    NoWayIn {
+        /// The VPC.
+        vpc: VpcId,
+    },
+    /// The interface has no address of the destination's family.
+    NoAddressOfFamily {
+        /// The interface.
+        interface: EniId,
+        /// The family.
+        family: Family,
     },
     /// A NAT gateway takes no connections itself.
     NatGatewayTakesNone {
@@ -108,7 +124,7 @@ pub enum Reason {
         /// The VPC there.
         vpc: VpcId,
         /// The address that it does not have.
-        address: Ipv4Addr,
+        address: IpAddr,
     },
     /// The interface gets the packet, and nothing there hands it on.
     NotForwarded {
@@ -153,6 +169,8 @@ impl fmt::Display for Reason {
             Self::PrivateOutside { address } => {
                 write!(f, "{address} is a VPC's own address, and from outside only public ones lead into a VPC")
             }
+            Self::NoWayIn { vpc } => write!(f, "no internet gateway leads into {vpc} from outside"),
+            Self::NoAddressOfFamily { interface, family } => write!(f, "{interface} has no {family} address"),
             Self::NatGatewayTakesNone { nat_gateway } => write!(f, "{nat_gateway} takes no connections itself"),
             Self::NatGatewayLoop { nat_gateway } => {
                 write!(f, "{nat_gateway} has no way out: the route of its own subnet leads back to it")

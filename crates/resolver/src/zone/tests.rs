@@ -148,7 +148,7 @@ impl World {
     fn ask_as(&self, vpc: &VpcId, asker: &str, name: &str, kind: Kind, turn: usize) -> Answer {
         let view = self.store.view();
         let zone = Zone::of(&view, &self.scope, vpc.as_str(), &self.ground).unwrap();
-        zone.answer(asker.parse().unwrap(), name, kind, turn)
+        zone.answer(asker.parse::<Ipv4Addr>().unwrap(), name, kind, turn)
     }
 
     fn ask(&self, name: &str, kind: Kind) -> Answer {

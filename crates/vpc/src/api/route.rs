@@ -207,6 +207,23 @@ impl Wanted {
     }
 }
 
+/// What is meant for the VPC itself cannot be led out of it.
+fn stays_within(
+    view: &View,
+    scope: &Scope,
+    table: &RouteTable,
+    destination: &Result<IpNet, String>,
+    target: &Target,
+) -> Result<(), ApiError> {
+    let out = matches!(target, Target::InternetGateway(_) | Target::EgressOnlyInternetGateway(_) | Target::Peering(_));
+    match (destination, view.get::<Vpc>(scope, table.vpc.as_str())) {
+        (Ok(block), Some(vpc)) if out && own_blocks(&vpc).any(|own| own.contains(block) && own != *block) => {
+            Err(texts::route_within_vpc(block))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn egress_only_target(
     view: &View,
     scope: &Scope,
@@ -259,6 +276,7 @@ macro_rules! wanted {
             peering: $input.vpc_peering_connection_id.as_deref(),
         };
         let target = Wanted::target($tx, $scope, $table, &destination, &targets)?;
+        stays_within($tx, $scope, $table, &destination, &target)?;
         Wanted { destination, target }
     }};
 }

@@ -100,7 +100,10 @@ pub(crate) fn give_ipv6(
     vpc: &Vpc,
 ) -> Result<(VpcCidrAssociationId, Ipv6Net), ApiError> {
     if !ground.ipv6 {
-        return Err(ApiError::new("UnsupportedOperation", "The kernel of this machine does not speak IPv6."));
+        return Err(ApiError::new(
+            "UnsupportedOperation",
+            "This machine does not speak IPv6, or uses the block that VPCs would have theirs from.",
+        ));
     }
     if vpc.ipv6.len() >= MAX_BLOCKS {
         return Err(texts::too_many_vpc_blocks(vpc.id.as_str(), MAX_BLOCKS));

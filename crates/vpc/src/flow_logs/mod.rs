@@ -59,11 +59,13 @@ pub trait Counters: Send + Sync + 'static {
 impl Counters for fabric::Fabric {
     fn take(&self, vpc: &VpcId) -> io::Result<Counts> {
         let router = netplan::router_netns(vpc);
-        let passages = self.take_counters(&router, FLOWS, Passage::KEY)?.into_iter().filter_map(|count| {
-            let passage = Passage::read(&count.key)?;
-            Some(Count { passage, packets: count.packets, bytes: count.bytes, idle: count.idle })
-        });
-        let passages = passages.collect();
+        let mut passages = Vec::new();
+        for (set, key) in FLOWS {
+            passages.extend(self.take_counters(&router, set, key)?.into_iter().filter_map(|count| {
+                let passage = Passage::read(&count.key)?;
+                Some(Count { passage, packets: count.packets, bytes: count.bytes, idle: count.idle })
+            }));
+        }
         let missed = self.take_counters(&router, MISSED, &[netplan::Field::Link])?.into_iter();
         let missed =
             missed.filter(|count| count.packets > 0).filter_map(|count| match count.key.into_iter().next()? {

@@ -7,7 +7,7 @@ use flowlog::{Action, Direction, Flow, Format, Place, Sighting, Traffic, Window}
 use netplan::ValueKind;
 use netplan::verdicts::Outcome;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 use types::id::{EniId, FlowLogId, VpcId};
 use types::{Pace, Scope, Timestamp};
@@ -123,8 +123,8 @@ impl Watches {
                 flow: Flow {
                     direction,
                     action,
-                    source: IpAddr::V4(passage.source),
-                    destination: IpAddr::V4(passage.destination),
+                    source: passage.source,
+                    destination: passage.destination,
                     source_port: passage.source_port,
                     destination_port: passage.destination_port,
                     protocol: passage.protocol,

@@ -4,7 +4,7 @@ use super::{Tags, row};
 use model::Stored;
 use model::ec2;
 use serde::{Deserialize, Serialize};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use store::Index;
 use types::Timestamp;
 use types::id::{NetworkInsightsAnalysisId, NetworkInsightsPathId};
@@ -17,11 +17,11 @@ pub struct NetworkInsightsPath {
     /// The id of what packets start at.
     pub source: String,
     /// The address that they start with, if not the source's first.
-    pub source_ip: Option<Ipv4Addr>,
+    pub source_ip: Option<IpAddr>,
     /// The id of where they should arrive.
     pub destination: Option<String>,
     /// The address there, if not the destination's first.
-    pub destination_ip: Option<Ipv4Addr>,
+    pub destination_ip: Option<IpAddr>,
     /// `tcp` or `udp`.
     pub protocol: String,
     /// The port there; none is any.

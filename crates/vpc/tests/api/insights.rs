@@ -68,6 +68,52 @@ fn a_way_is_shown_by_its_components_both_ways() {
 }
 
 #[test]
+fn a_way_over_ipv6_is_asked_for_by_its_address() {
+    let world = World::new();
+    let associate = |vpc: &str| ec2::AssociateVpcCidrBlockRequest {
+        vpc_id: vpc.to_owned(),
+        amazon_provided_ipv6_cidr_block: Some(true),
+        ..Default::default()
+    };
+    let vpc = world.vpc("10.0.0.0/16");
+    world.ok(world.handlers.associate_vpc_cidr_block, associate(&vpc));
+    let subnet = world.subnet(&vpc, "10.0.1.0/24");
+    let block = world.ground.ipv6_blocks().next().expect("the first block is the first VPC's");
+    let part = block.subnets(64).ok().and_then(|mut parts| parts.next()).expect("it has parts");
+    let input = ec2::AssociateSubnetCidrBlockRequest {
+        subnet_id: subnet.clone(),
+        ipv6_cidr_block: Some(part.to_string()),
+        ..Default::default()
+    };
+    world.ok(world.handlers.associate_subnet_cidr_block, input);
+    let [a, b] = ["a", "b"].map(|name| world.task_interface(&subnet, name));
+    let to = |ip: &str| ec2::CreateNetworkInsightsPathRequest {
+        destination_ip: Some(ip.to_owned()),
+        client_token: ip.to_owned(),
+        ..path(&a, &b, 443)
+    };
+    let addresses: Vec<String> = [&a, &b]
+        .map(|id| {
+            let input = ec2::AssignIpv6AddressesRequest {
+                network_interface_id: id.clone(),
+                ipv6_address_count: Some(1),
+                ..Default::default()
+            };
+            world.ok(world.handlers.assign_ipv6_addresses, input).assigned_ipv6_addresses.unwrap_or_default().remove(0)
+        })
+        .to_vec();
+    // The default group lets its own members in and everything out, over IPv6 as well.
+    let found = analysed(&world, &made(&world, to(&addresses[1])), "1");
+    assert_eq!(found.network_path_found, Some(true), "{:?}", found.explanations);
+    let header = found.forward_path_components.unwrap_or_default().remove(0).outbound_header.expect("it sends");
+    assert_eq!(header.source_addresses, Some(vec![format!("{}/128", addresses[0])]));
+    assert_eq!(header.destination_addresses, Some(vec![format!("{}/128", addresses[1])]));
+    let outside = ec2::CreateNetworkInsightsPathRequest { destination: None, ..to("2001:db8::1") };
+    assert_eq!(code(&analysed(&world, &made(&world, outside), "2")), Some("NO_ROUTE_TO_DESTINATION"));
+    assert_eq!(world.refused(world.handlers.create_network_insights_path, to("3fff:::1")), "InvalidParameterValue");
+}
+
+#[test]
 fn what_stops_packets_has_awss_codes() {
     let world = World::new();
     let vpc = world.vpc("10.0.0.0/16");

@@ -20,6 +20,7 @@ struct Made {
     nats: Vec<String>,
     interfaces: Vec<String>,
     peerings: Vec<String>,
+    egress_only: Vec<String>,
     count: usize,
 }
 
@@ -43,7 +44,7 @@ fn call(world: &World, made: &mut Made, [what, a, b, c]: [u8; 4]) -> Option<()> 
         user_id_group_pairs: peer.map(|id| vec![ec2::UserIdGroupPair { group_id: Some(id), ..Default::default() }]),
         ..Default::default()
     };
-    match what % 18 {
+    match what % 24 {
         0 if made.vpcs.len() < 3 => made.vpcs.push(world.vpc(&format!("10.{}.0.0/16", made.vpcs.len()))),
         0 | 1 => {
             let at = usize::from(a) % made.vpcs.len().max(1);
@@ -158,6 +159,28 @@ fn call(world: &World, made: &mut Made, [what, a, b, c]: [u8; 4]) -> Option<()> 
             let input = ec2::AcceptVpcPeeringConnectionRequest { vpc_peering_connection_id: id, ..Default::default() };
             world.call(api.accept_vpc_peering_connection, input).ok()?;
         }
+        17 | 18 => ipv6_of_network(world, made, a, b)?,
+        19 | 20 => ipv6_of_interface(world, made, a, c)?,
+        21 => {
+            let vpc_id = pick(&made.vpcs, a)?;
+            let input = ec2::CreateEgressOnlyInternetGatewayRequest { vpc_id, ..Default::default() };
+            let gateway = world.call(api.create_egress_only_internet_gateway, input).ok()?;
+            let id = gateway.egress_only_internet_gateway?.egress_only_internet_gateway_id?;
+            made.egress_only.push(id);
+        }
+        22 => {
+            let mut input = ec2::CreateRouteRequest {
+                route_table_id: pick(&made.tables, a)?,
+                destination_ipv6_cidr_block: Some("::/0".to_owned()),
+                ..Default::default()
+            };
+            if c % 2 == 0 {
+                input.gateway_id = Some(pick(&made.gateways, b)?);
+            } else {
+                input.egress_only_internet_gateway_id = Some(pick(&made.egress_only, b)?);
+            }
+            world.call(api.create_route, input).ok()?;
+        }
         _ => {
             let (_, vpc) = pick(&made.subnets, a)?;
             let found = world.ok(api.describe_network_acls, ec2::DescribeNetworkAclsRequest::default());
@@ -176,6 +199,59 @@ fn call(world: &World, made: &mut Made, [what, a, b, c]: [u8; 4]) -> Option<()> 
         }
     }
     Some(())
+}
+
+/// Gives a VPC an IPv6 block, or one of its subnets a part of it.
+fn ipv6_of_network(world: &World, made: &Made, a: u8, b: u8) -> Option<()> {
+    let api = &world.handlers;
+    let (subnet, vpc) = pick(&made.subnets, a)?;
+    let input = ec2::DescribeVpcsRequest { vpc_ids: Some(vec![vpc.clone()]), ..Default::default() };
+    let vpc_row = world.ok(api.describe_vpcs, input).vpcs?.pop()?;
+    let Some(block) = vpc_row.ipv6_cidr_block_association_set?.pop().and_then(|block| block.ipv6_cidr_block) else {
+        let input = ec2::AssociateVpcCidrBlockRequest {
+            vpc_id: vpc,
+            amazon_provided_ipv6_cidr_block: Some(true),
+            ..Default::default()
+        };
+        return world.call(api.associate_vpc_cidr_block, input).ok().map(|_| ());
+    };
+    let part = block.replace("00::/56", &format!("{:02x}::/64", b % 8));
+    let input = ec2::AssociateSubnetCidrBlockRequest {
+        subnet_id: subnet.clone(),
+        ipv6_cidr_block: Some(part),
+        ..Default::default()
+    };
+    world.call(api.associate_subnet_cidr_block, input).ok()?;
+    let input = ec2::ModifySubnetAttributeRequest {
+        subnet_id: subnet,
+        assign_ipv6_address_on_creation: Some(ec2::AttributeBooleanValue { value: Some(b.is_multiple_of(2)) }),
+        ..Default::default()
+    };
+    world.call(api.modify_subnet_attribute, input).ok().map(|_| ())
+}
+
+/// Gives an interface an IPv6 address, or takes all from it.
+fn ipv6_of_interface(world: &World, made: &Made, a: u8, c: u8) -> Option<()> {
+    let api = &world.handlers;
+    let id = pick(&made.interfaces, a)?;
+    if !c.is_multiple_of(3) {
+        let input = ec2::AssignIpv6AddressesRequest {
+            network_interface_id: id,
+            ipv6_address_count: Some(1),
+            ..Default::default()
+        };
+        return world.call(api.assign_ipv6_addresses, input).ok().map(|_| ());
+    }
+    let input =
+        ec2::DescribeNetworkInterfacesRequest { network_interface_ids: Some(vec![id.clone()]), ..Default::default() };
+    let row = world.ok(api.describe_network_interfaces, input).network_interfaces?.pop()?;
+    let held = row.ipv6_addresses?.into_iter().filter_map(|one| one.ipv6_address);
+    let input = ec2::UnassignIpv6AddressesRequest {
+        network_interface_id: id,
+        ipv6_addresses: Some(held.collect()),
+        ipv6_prefixes: None,
+    };
+    world.call(api.unassign_ipv6_addresses, input).ok().map(|_| ())
 }
 
 /// Calls, each followed by an apply; then everything of ours is closed and opened again.

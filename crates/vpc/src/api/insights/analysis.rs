@@ -9,7 +9,7 @@ use model::ec2;
 use netplan::walk::{Content, EPHEMERAL, Origin, Station, Walk, walk};
 use netplan::{Ground, NetworkState, PortRange, Traffic};
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use store::View;
 use types::{ApiError, Scope};
@@ -86,21 +86,32 @@ pub(super) fn analyse(
         (Ok(source), Ok(destination)) => (source, destination),
         (Err(error), _) | (_, Err(error)) => return failed(error.message),
     };
+    let of_ipv6 = [path.source_ip, path.destination_ip].iter().flatten().any(IpAddr::is_ipv6);
+    let (host, service): (IpAddr, IpAddr) = if of_ipv6 {
+        (ground.host_address_ipv6().into(), ground.service_address_ipv6().into())
+    } else {
+        (ground.host_address().into(), ground.service_address().into())
+    };
     let origin = match source.interface(view, scope) {
         Some(interface) => Origin::Interface(interface.id.clone()),
-        None => Origin::Outside(path.source_ip.unwrap_or_else(|| ground.host_address())),
+        None => Origin::Outside(path.source_ip.unwrap_or(host)),
     };
     let from_outside = matches!(origin, Origin::Outside(_));
     let interface = destination.as_ref().and_then(|end| end.interface(view, scope));
-    let private = interface.as_ref().and_then(|row| path.destination_ip.or(row.private_ip()));
+    // The address that was asked for, else the first of the family that was spoken of.
+    let private = interface
+        .as_ref()
+        .and_then(|row| path.destination_ip.or_else(|| row.addresses().find(|ip| ip.is_ipv6() == of_ipv6)));
     let to = match (&destination, &interface, private) {
-        (_, Some(interface), Some(private)) if from_outside => match query::public_ip(view, scope, interface) {
-            Some(public) => public,
-            None => return components::no_public_address(scope, source.id(), interface, private),
-        },
+        (_, Some(interface), Some(IpAddr::V4(private))) if from_outside => {
+            match query::public_ip(view, scope, interface) {
+                Some(public) => public.into(),
+                None => return components::no_public_address(scope, source.id(), interface, private),
+            }
+        }
         (_, Some(_), Some(private)) => private,
-        (Some(End::InternetGateway(_)) | None, ..) => path.destination_ip.unwrap_or_else(|| ground.service_address()),
-        (Some(End::Endpoint(_) | End::Interface(_)), ..) => ground.gateway_endpoint_address(),
+        (Some(End::InternetGateway(_)) | None, ..) => path.destination_ip.unwrap_or(service),
+        (Some(End::Endpoint(_) | End::Interface(_)), ..) => ground.gateway_endpoint_address().into(),
     };
     let state = network_state(view, ground);
     let found = best(&state, &origin, to, path);
@@ -124,7 +135,7 @@ fn passes_through(found: &Walk, end: &End) -> bool {
 }
 
 /// The way of a packet that passes if any does: the ports that the path leaves open may be any.
-fn best(state: &NetworkState, origin: &Origin, to: Ipv4Addr, path: &NetworkInsightsPath) -> Walk {
+fn best(state: &NetworkState, origin: &Origin, to: IpAddr, path: &NetworkInsightsPath) -> Walk {
     let go = |source_port: u16, port: u16| {
         let content = if path.protocol == "udp" {
             Content::Udp { source_port, port }

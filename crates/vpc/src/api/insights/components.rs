@@ -3,6 +3,7 @@
 //! Source of the codes: Amazon VPC Reachability Analyzer guide, "Reachability Analyzer explanation codes".
 
 use crate::rows::{NetworkInterface, SecurityGroup};
+use ipnet::IpNet;
 use model::ec2;
 use netplan::walk::{Content, Direction, GroupDecision, Hop, Packet, Reason, RouteTaken, Station, Walk};
 use netplan::{AclEntry, Destination, GroupRule, NetworkState, Peer, PortRange, RouteTarget, Traffic};
@@ -14,6 +15,7 @@ use types::Scope;
 pub(super) fn kind_of(id: &str) -> &'static str {
     match id.split('-').next() {
         Some("acl") => "network-acl",
+        Some("eigw") => "egress-only-internet-gateway",
         Some("igw") => "internet-gateway",
         Some("nat") => "natgateway",
         Some("pcx") => "vpc-peering-connection",
@@ -150,6 +152,9 @@ impl Shower<'_> {
             Station::InternetGateway { gateway, vpc, .. } => {
                 ec2::PathComponent { vpc: self.some(vpc), ..of(self.some(gateway)) }
             }
+            Station::EgressOnlyInternetGateway { gateway, vpc } => {
+                ec2::PathComponent { vpc: self.some(vpc), ..of(self.some(gateway)) }
+            }
             Station::NatGateway { nat_gateway, .. } => of(self.some(nat_gateway)),
             Station::Peering { connection, vpc } => {
                 ec2::PathComponent { destination_vpc: self.some(vpc), ..of(self.some(connection)) }
@@ -222,7 +227,9 @@ impl Shower<'_> {
                 vpc: self.some(vpc),
                 ..code("NO_POSSIBLE_DESTINATION")
             },
-            Reason::NoDnsSupport { vpc } => ec2::Explanation { vpc: self.some(vpc), ..code("NO_POSSIBLE_DESTINATION") },
+            Reason::NoWayIn { vpc } | Reason::NoDnsSupport { vpc } => {
+                ec2::Explanation { vpc: self.some(vpc), ..code("NO_POSSIBLE_DESTINATION") }
+            }
             Reason::NobodyOutside { address } | Reason::PrivateOutside { address } => {
                 ec2::Explanation { address: Some(address.to_string()), ..at("NO_POSSIBLE_DESTINATION") }
             }
@@ -249,7 +256,7 @@ impl Shower<'_> {
             | Reason::UnknownToNatGateway { nat_gateway } => {
                 ec2::Explanation { nat_gateway: self.some(nat_gateway), ..code("NO_POSSIBLE_DESTINATION") }
             }
-            Reason::NotForwarded { interface } => {
+            Reason::NotForwarded { interface } | Reason::NoAddressOfFamily { interface, .. } => {
                 ec2::Explanation { network_interface: self.some(interface), ..at("ENI_ADDRESS_RESTRICTION") }
             }
             Reason::AnotherWay { table } => {
@@ -277,6 +284,7 @@ fn protocol(traffic: Traffic) -> String {
         Traffic::Tcp(_) => "tcp".to_owned(),
         Traffic::Udp(_) => "udp".to_owned(),
         Traffic::Icmp { .. } => "icmp".to_owned(),
+        Traffic::Icmpv6 { .. } => "icmpv6".to_owned(),
         Traffic::Protocol(number) => number.to_string(),
     }
 }
@@ -337,6 +345,9 @@ fn taken(route: &RouteTaken) -> Option<ec2::AnalysisRouteTableRoute> {
                 RouteTarget::Local => shown.gateway_id = Some("local".to_owned()),
                 RouteTarget::InternetGateway(id) => shown.gateway_id = Some(id.to_string()),
                 RouteTarget::GatewayEndpoint(id) => shown.gateway_id = Some(id.to_string()),
+                RouteTarget::EgressOnlyInternetGateway(id) => {
+                    shown.egress_only_internet_gateway_id = Some(id.to_string());
+                }
                 RouteTarget::NatGateway(id) => shown.nat_gateway_id = Some(id.to_string()),
                 RouteTarget::NetworkInterface(id) => shown.network_interface_id = Some(id.to_string()),
                 RouteTarget::Peering(id) => shown.vpc_peering_connection_id = Some(id.to_string()),
@@ -353,11 +364,12 @@ fn header(packet: &Packet) -> ec2::AnalysisPacketHeader {
         Content::Tcp { source_port, port } => ("6", one(source_port), one(port)),
         Content::Udp { source_port, port } => ("17", one(source_port), one(port)),
         Content::Icmp { .. } => ("1", None, None),
+        Content::Icmpv6 { .. } => ("58", None, None),
     };
     ec2::AnalysisPacketHeader {
         protocol: Some(protocol.to_owned()),
-        source_addresses: Some(vec![format!("{}/32", packet.source)]),
-        destination_addresses: Some(vec![format!("{}/32", packet.destination)]),
+        source_addresses: Some(vec![IpNet::from(packet.source).to_string()]),
+        destination_addresses: Some(vec![IpNet::from(packet.destination).to_string()]),
         source_port_ranges: from,
         destination_port_ranges: to,
     }

@@ -12,15 +12,14 @@ use crate::rows::{NetworkInsightsAnalysis, NetworkInsightsPath};
 use crate::texts;
 use gateway::Context;
 use model::ec2;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use store::View;
 use types::id::{NetworkInsightsAnalysisId, NetworkInsightsPathId};
 use types::{ApiError, Scope};
 
-fn address(given: Option<&str>, parameter: &str) -> Result<Option<Ipv4Addr>, ApiError> {
-    let parse = |text: &str| {
-        text.parse().map_err(|_| texts::invalid_value(text, parameter, "This is not a valid IPv4 address."))
-    };
+fn address(given: Option<&str>, parameter: &str) -> Result<Option<IpAddr>, ApiError> {
+    let parse =
+        |text: &str| text.parse().map_err(|_| texts::invalid_value(text, parameter, "This is not a valid IP address."));
     given.map(parse).transpose()
 }
 
