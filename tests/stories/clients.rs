@@ -222,13 +222,23 @@ terraform {
 }
 provider "aws" { region = "us-east-1" }
 resource "aws_vpc" "main" {
-  cidr_block           = "10.7.0.0/16"
-  enable_dns_hostnames = true
-  tags                 = { Name = "story" }
+  cidr_block                       = "10.7.0.0/16"
+  assign_generated_ipv6_cidr_block = true
+  enable_dns_hostnames             = true
+  tags                             = { Name = "story" }
 }
 resource "aws_subnet" "one" {
-  vpc_id     = aws_vpc.main.id
-  cidr_block = "10.7.1.0/24"
+  vpc_id                          = aws_vpc.main.id
+  cidr_block                      = "10.7.1.0/24"
+  ipv6_cidr_block                 = cidrsubnet(aws_vpc.main.ipv6_cidr_block, 8, 1)
+  assign_ipv6_address_on_creation = true
+}
+resource "aws_egress_only_internet_gateway" "main" { vpc_id = aws_vpc.main.id }
+resource "aws_route_table" "one" { vpc_id = aws_vpc.main.id }
+resource "aws_route" "out" {
+  route_table_id              = aws_route_table.one.id
+  destination_ipv6_cidr_block = "::/0"
+  egress_only_gateway_id      = aws_egress_only_internet_gateway.main.id
 }
 resource "aws_security_group" "web" {
   vpc_id = aws_vpc.main.id
@@ -236,7 +246,8 @@ resource "aws_security_group" "web" {
     from_port   = 80
     to_port     = 80
     protocol    = "tcp"
-    cidr_blocks = ["10.0.0.0/8"]
+    cidr_blocks      = ["10.0.0.0/8"]
+    ipv6_cidr_blocks = [aws_vpc.main.ipv6_cidr_block]
   }
 }
 resource "aws_ecs_cluster" "main" { name = "story" }

@@ -273,20 +273,23 @@ fn container_body(scope: &Scope, row: &TaskRow, container: &ContainerRow, defini
         put("LogOptions", options);
     }
     if let Some(eni) = &row.eni {
-        put(
-            "Networks",
-            json!([{
-                "NetworkMode": "awsvpc",
-                "IPv4Addresses": [eni.ip.to_string()],
-                "AttachmentIndex": 0,
-                "MACAddress": eni.mac,
-                "IPv4SubnetCIDRBlock": eni.subnet_cidr,
-                "DomainNameServers": eni.dns_servers,
-                "DomainNameSearchList": eni.dns_search,
-                "PrivateDNSName": spec::host_name(scope, eni.ip),
-                "SubnetGatewayIpv4Address": gateway(&eni.subnet_cidr),
-            }]),
-        );
+        let mut network = json!({
+            "NetworkMode": "awsvpc",
+            "IPv4Addresses": [eni.ip.to_string()],
+            "AttachmentIndex": 0,
+            "MACAddress": eni.mac,
+            "IPv4SubnetCIDRBlock": eni.subnet_cidr,
+            "DomainNameServers": eni.dns_servers,
+            "DomainNameSearchList": eni.dns_search,
+            "PrivateDNSName": spec::host_name(scope, eni.ip),
+            "SubnetGatewayIpv4Address": gateway(&eni.subnet_cidr),
+        });
+        // Without IPv6 the agent leaves these out.
+        if let Some(ipv6) = eni.ipv6 {
+            network["IPv6Addresses"] = json!([ipv6.to_string()]);
+            network["IPv6SubnetCIDRBlock"] = json!(eni.subnet_ipv6_cidr);
+        }
+        put("Networks", json!([network]));
     }
     instant(&mut body, "CreatedAt", container.started_at.or(Some(row.created_at)));
     instant(&mut body, "StartedAt", container.started_at);

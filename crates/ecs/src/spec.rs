@@ -289,10 +289,12 @@ mod tests {
         let eni = EniRow {
             id: "eni-1".to_owned(),
             ip: Ipv4Addr::new(10, 0, 1, 5),
+            ipv6: None,
             mac: String::new(),
             private_dns: None,
             vpc: "vpc-1".to_owned(),
             subnet_cidr: "10.0.1.0/24".to_owned(),
+            subnet_ipv6_cidr: None,
             dns_servers: vec![Ipv4Addr::new(10, 0, 0, 2)],
             dns_search: vec!["ec2.internal".to_owned()],
         };

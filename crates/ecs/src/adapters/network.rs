@@ -10,7 +10,7 @@ use std::sync::Arc;
 use store::{Row, Tx, View};
 use types::Scope;
 use types::id::{EniId, SecurityGroupId, SubnetId};
-use vpc::intent::{NewInterface, PublicPool};
+use vpc::intent::{Ipv6Addresses, NewInterface, PublicPool};
 use vpc::rows::{InterfaceState, InterfaceType, NetworkInterface};
 
 /// Subnets and interfaces as the EC2 API has them.
@@ -47,7 +47,8 @@ impl Network for RealNetwork {
         let id = &request.placement.subnet;
         let gone = || format!("The subnet ID '{id}' does not exist");
         let subnet = SubnetId::parse(id).ok_or_else(gone)?;
-        let cidr = vpc::query::subnet(tx, scope, id).ok_or_else(gone)?.cidr;
+        let home = vpc::query::subnet(tx, scope, id).ok_or_else(gone)?;
+        let ipv6_cidr = home.ipv6.as_ref().map(|(_, cidr)| cidr.to_string());
         let new = NewInterface {
             subnet,
             groups: request.groups.iter().filter_map(|group| SecurityGroupId::parse(group)).collect(),
@@ -57,21 +58,25 @@ impl Network for RealNetwork {
             attach: Some(("amazon-ecs".to_owned(), Some(request.netns.to_owned()))),
             private_ip: None,
             public_ip: request.public,
-            ipv6: vpc::intent::Ipv6Addresses::AsSubnetSays,
+            // The account setting dualStackIPv6 is on unless somebody turns it off. Source: ECS developer guide, "Task
+            // networking options for Fargate".
+            ipv6: Ipv6Addresses::Count(ipv6_cidr.is_some().into()),
             tags: vpc::rows::Tags::default(),
         };
         let made = vpc::intent::create_interface(tx, scope, &self.pool, request.now, new);
         let interface = made.map_err(|error| error.message)?;
         let ip = interface.private_ip().ok_or_else(|| "The network interface has no address.".to_owned())?;
-        let home = vpc::query::vpc(tx, scope, interface.vpc.as_str());
-        let dhcp = home.map(|home| vpc::query::dhcp(tx, scope, &home)).unwrap_or_default();
+        let vpc = vpc::query::vpc(tx, scope, interface.vpc.as_str());
+        let dhcp = vpc.map(|vpc| vpc::query::dhcp(tx, scope, &vpc)).unwrap_or_default();
         Ok(EniRow {
             id: interface.id.to_string(),
             ip,
+            ipv6: interface.ipv6.first().copied(),
             mac: interface.mac_text(),
             private_dns: Some(vpc::names::private_name(&scope.region, ip)),
             vpc: interface.vpc.to_string(),
-            subnet_cidr: cidr.to_string(),
+            subnet_cidr: home.cidr.to_string(),
+            subnet_ipv6_cidr: ipv6_cidr,
             dns_servers: dhcp.name_servers,
             dns_search: dhcp.domains,
         })

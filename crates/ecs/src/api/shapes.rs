@@ -171,6 +171,7 @@ fn attachment(row: &TaskRow) -> Attachment {
         details.push(pair("macAddress", eni.mac.clone()));
         details.extend(eni.private_dns.clone().map(|name| pair("privateDnsName", name)));
         details.push(pair("privateIPv4Address", eni.ip.to_string()));
+        details.extend(eni.ipv6.map(|ip| pair("ipv6Address", ip.to_string())));
     }
     let status = match row.last {
         TaskStatus::Provisioning if row.eni.is_none() => "PRECREATED",
@@ -190,7 +191,7 @@ fn container(scope: &Scope, task: &TaskRow, row: &ContainerRow) -> Container {
     let interface = |eni: &crate::rows::EniRow| NetworkInterface {
         attachment_id: Some(task.attachment_id.clone()),
         private_ipv4_address: Some(eni.ip.to_string()),
-        ipv6_address: None,
+        ipv6_address: eni.ipv6.map(|ip| ip.to_string()),
     };
     Container {
         container_arn: Some(names::container_arn(scope, &task.cluster, &task.id, &row.uuid)),

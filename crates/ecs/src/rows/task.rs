@@ -25,6 +25,9 @@ pub struct EniRow {
     pub id: String,
     /// Its address.
     pub ip: std::net::Ipv4Addr,
+    /// Its IPv6 address, where its subnet has them.
+    #[serde(default)]
+    pub ipv6: Option<std::net::Ipv6Addr>,
     /// Its MAC address.
     pub mac: String,
     /// Its host name in the VPC.
@@ -33,6 +36,9 @@ pub struct EniRow {
     pub vpc: String,
     /// `10.0.1.0/24`.
     pub subnet_cidr: String,
+    /// Its subnet's IPv6 block.
+    #[serde(default)]
+    pub subnet_ipv6_cidr: Option<String>,
     /// Whom its VPC's DHCP said to ask for names. It was not kept at first, when all asked the link-local resolver.
     #[serde(default = "EniRow::dns_servers_at_first")]
     pub dns_servers: Vec<std::net::Ipv4Addr>,

@@ -94,10 +94,12 @@ impl Network for Outside {
         let eni = EniRow {
             id: format!("eni-{:017x}", state.next),
             ip: Ipv4Addr::from(0x0a00_0a04 + state.next),
+            ipv6: None,
             mac: "02:00:00:00:00:01".to_owned(),
             private_dns: None,
             vpc: "vpc-1".to_owned(),
             subnet_cidr: "10.0.10.0/24".to_owned(),
+            subnet_ipv6_cidr: None,
             dns_servers: vec![Ipv4Addr::new(10, 0, 0, 2)],
             dns_search: vec!["ec2.internal".to_owned()],
         };
