@@ -8,7 +8,8 @@ use crate::cli::ServeOptions;
 use crate::disturbances;
 use crate::doors::Doors;
 use crate::output::say;
-use crate::paths::{Paths, RUN_ROOT, make_private};
+use crate::paths::Paths;
+use crate::rootless::{self, Inside};
 use crate::services::{self, Ground, Layers, Services};
 use crate::verdicts::Verdicts;
 use blob::BlobStore;
@@ -16,19 +17,19 @@ use controller::{Limits, Runner, SystemClock};
 use ecs::adapters::LinkLocal;
 use fabric::{Fabric, FabricConfig};
 use gateway::Gateway;
+use nix::sys::signal::SigSet;
 use resolver::Resolvers;
 use runtime::{Native, NativeConfig};
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use types::Clock;
+use types::{Clock, Pace};
 use vault::Vault;
 use vpc::controller::Network;
 
@@ -62,22 +63,91 @@ pub(crate) struct Daemon {
 /// `windtunnel serve`.
 pub(crate) fn serve(paths: &Paths, options: &ServeOptions) -> Result<(), String> {
     log_to_stderr();
-    block_on(async {
-        let mut end = EndSignals::listen()?;
-        let daemon = Daemon::start(paths, options).await?;
-        let told = say(daemon.ready_line());
-        if told.is_ok() {
-            end.wait().await;
-        }
-        daemon.stop().await?;
-        told
+    let listener = listen(options.listen)?;
+    hold_end_signals();
+    let inside = Inside::enter(paths)?;
+    let (paths, pace) = (paths.clone(), options.pace);
+    let server = inside.spawn(move || {
+        block_on(async {
+            let mut end = EndSignals::listen()?;
+            let daemon = Daemon::start(&paths, listener, pace).await?;
+            let told = say(daemon.ready_line());
+            if told.is_ok() {
+                end.wait().await;
+            }
+            daemon.stop().await?;
+            told
+        })
+    })?;
+    rootless::end_of(server)
+}
+
+/// The socket of the API, in the network of the user who calls.
+fn listen(address: SocketAddr) -> Result<TcpListener, String> {
+    let open = || {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        // As many as tokio's own listeners let wait.
+        nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::new(1024)?)?;
+        std::io::Result::Ok(listener)
+    };
+    open().map_err(|error| {
+        format!("cannot listen on {address}: {error}. Stop what listens there, or choose another with --listen.")
     })
+}
+
+/// A server of a command's own, on a thread of its own.
+pub(crate) struct Own {
+    pub(crate) beacon: Beacon,
+    pub(crate) ready_line: String,
+    end: oneshot::Sender<()>,
+    thread: std::thread::JoinHandle<Result<(), String>>,
+}
+
+impl Own {
+    /// Starts it inside. The API answers when this returns.
+    pub(crate) async fn start(inside: &Inside, paths: &Paths, options: &ServeOptions) -> Result<Self, String> {
+        let listener = listen(options.listen)?;
+        let (paths, pace) = (paths.clone(), options.pace);
+        let (tell, told) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let thread = inside.spawn(move || {
+            block_on(async {
+                let daemon = Daemon::start(&paths, listener, pace).await?;
+                let _ = tell.send((daemon.beacon.clone(), daemon.ready_line()));
+                // Whoever has started it may also just go away.
+                let _ = ended.await;
+                daemon.stop().await
+            })
+        })?;
+        match told.await {
+            Ok((beacon, ready_line)) => Ok(Self { beacon, ready_line, end, thread }),
+            Err(_) => Err(rootless::end_of(thread).err().unwrap_or_else(|| "the server ended".to_owned())),
+        }
+    }
+
+    /// Takes everything down.
+    pub(crate) async fn stop(self) -> Result<(), String> {
+        drop(self.end);
+        let end = tokio::task::spawn_blocking(move || rootless::end_of(self.thread));
+        end.await.map_err(|error| error.to_string())?
+    }
 }
 
 /// Runs `work` on the server's own kind of runtime.
 pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.map_err(|error| format!("cannot start the async runtime: {error}"))?.block_on(work)
+}
+
+fn end_signals() -> SigSet {
+    use nix::sys::signal::Signal;
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect()
+}
+
+/// Has what asks the process to end wait until [`EndSignals::listen`].
+pub(crate) fn hold_end_signals() {
+    let _ = end_signals().thread_block();
 }
 
 /// SIGINT, SIGTERM and the end of the terminal, heeded from the moment when this is made: one that comes while the server starts ends it in an
@@ -93,7 +163,10 @@ impl EndSignals {
     pub(crate) fn listen() -> Result<Self, String> {
         let handler = |kind| signal(kind).map_err(|error| format!("cannot handle signals: {error}"));
         let hangup = if ignores_hangup() { None } else { Some(handler(SignalKind::hangup())?) };
-        Ok(Self { interrupt: handler(SignalKind::interrupt())?, terminate: handler(SignalKind::terminate())?, hangup })
+        let signals =
+            Self { interrupt: handler(SignalKind::interrupt())?, terminate: handler(SignalKind::terminate())?, hangup };
+        let _ = end_signals().thread_unblock();
+        Ok(signals)
     }
 
     /// Ends with the first of them that has come since.
@@ -131,24 +204,18 @@ pub(crate) fn log_to_stderr() {
 
 impl Daemon {
     /// Opens everything. The API answers when this returns.
-    pub(crate) async fn start(paths: &Paths, options: &ServeOptions) -> Result<Self, String> {
-        let listener = TcpListener::bind(options.listen).await.map_err(|error| {
-            format!(
-                "cannot listen on {}: {error}. Stop what listens there, or choose another with --listen.",
-                options.listen
-            )
-        })?;
+    pub(crate) async fn start(paths: &Paths, listener: TcpListener, pace: Pace) -> Result<Self, String> {
         let listen = listener.local_addr().map_err(|error| error.to_string())?;
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
         let store = Store::open(&paths.data.join("store"), services::tables())
             .map_err(|error| format!("cannot open the data directory {}: {error}", paths.data.display()))?;
-        make_private(&paths.run)
-            .map_err(|error| format!("cannot make {}: {error}. Windtunnel needs root for now.", paths.run.display()))?;
+        paths.make_run()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let vault = Vault::open(&paths.data).map_err(|error| format!("cannot open the key file: {error}"))?;
         let blobs =
             BlobStore::open(&paths.data, clock.clone()).map_err(|error| format!("cannot open the blobs: {error}"))?;
         let blobs = Arc::new(blobs);
-        let fabric = Fabric::open(FabricConfig { instance: paths.instance.clone(), run_root: RUN_ROOT.into() })
+        let fabric = Fabric::open(FabricConfig { instance: paths.instance.clone(), run_root: paths.run_root.clone() })
             .map_err(|error| format!("cannot set up the network: {error}"))?;
         let fabric = Arc::new(fabric);
         let program = std::env::current_exe().map_err(|error| format!("cannot find this executable: {error}"))?;
@@ -163,6 +230,14 @@ impl Daemon {
         .await
         .map_err(|error| format!("cannot set up the container runtime: {error}"))?;
 
+        let unenforced = runtime.unenforced_limits();
+        if !unenforced.is_empty() {
+            tracing::warn!(
+                limits = unenforced.join(", "),
+                "tasks' limits are not enforced: no control group of theirs may be written here"
+            );
+        }
+
         let ground = Ground {
             store: store.clone(),
             clock: clock.clone(),
@@ -170,7 +245,7 @@ impl Daemon {
             vault,
             fabric: fabric.clone(),
             runtime: Arc::new(runtime.clone()),
-            pace: options.pace,
+            pace,
             traced: Arc::default(),
         };
         let Services { identity, api, mut extras, mut controllers, control, link } =
@@ -265,6 +340,7 @@ impl Daemon {
                 let destroyed = fabric.destroy().map_err(|error| {
                     format!("cannot take the network down: {error}. `windtunnel reset --host` clears it.")
                 });
+                rootless::forget(&run);
                 let _ = fs::remove_dir_all(&run);
                 destroyed
             }

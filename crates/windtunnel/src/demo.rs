@@ -1,9 +1,10 @@
 //! `windtunnel demo`: the reference deployment, built through the AWS API, checked, and kept until Ctrl-C.
 
 use crate::cli::ServeOptions;
-use crate::daemon::{self, Daemon, EndSignals};
+use crate::daemon::{self, EndSignals, Own};
 use crate::output::{print, say};
 use crate::paths::Paths;
+use crate::rootless::Inside;
 use deploy::client::Clients;
 use deploy::reference::{self, Deployment, Progress, SERVICES};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -14,14 +15,23 @@ use std::time::Duration;
 /// Builds the deployment on the server that runs, or on one of its own; with `once`, exits when it has answered.
 pub(crate) fn run(paths: &Paths, options: &ServeOptions, once: bool) -> Result<(), String> {
     daemon::log_to_stderr();
+    let beacon = daemon::running(paths);
+    // The demo is a client like any other, and stays where the user is.
+    let inside = if beacon.is_none() {
+        daemon::hold_end_signals();
+        Some(Inside::enter(paths)?)
+    } else {
+        None
+    };
     daemon::block_on(async {
         let mut end = EndSignals::listen()?;
-        if let Some(beacon) = daemon::running(paths) {
+        if let Some(beacon) = beacon {
             say(format_args!("Using the server at {} (pid {}).", beacon.endpoint, beacon.pid))?;
             return stay(paths, &beacon.endpoint, &mut end, once, "the demo; the server stays").await;
         }
-        let own = Daemon::start(paths, options).await?;
-        let outcome = match say(own.ready_line()) {
+        let Some(inside) = inside else { return Err("no server runs".to_owned()) };
+        let own = Own::start(&inside, paths, options).await?;
+        let outcome = match say(&own.ready_line) {
             Ok(()) => stay(paths, &own.beacon.endpoint, &mut end, once, "the demo and its server").await,
             untold => untold,
         };

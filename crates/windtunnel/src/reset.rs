@@ -2,16 +2,19 @@
 
 use crate::daemon;
 use crate::output::{print, say};
-use crate::paths::{Paths, RUN_ROOT};
+use crate::paths::{Paths, run_root};
+use crate::rootless;
 use std::fs;
 use std::io::{BufRead, IsTerminal};
 use std::path::Path;
 
 /// Clears what servers that no longer run left on the host: tasks, namespaces, links, rules, mounts, control groups.
 pub(crate) fn host() -> Result<(), String> {
-    let root = Path::new(RUN_ROOT);
+    let root = run_root()?;
+    // In namespaces of its own nothing of theirs is mounted, and what lives in their own dies with their processes.
+    rootless::alone()?;
     // The network first: it knows by its lock which servers run, and without it nothing of theirs reaches anyone.
-    let dead = fabric::reset_host(root).map_err(|error| format!("cannot clear the network: {error}"))?;
+    let dead = fabric::reset_host(&root).map_err(|error| format!("cannot clear the network: {error}"))?;
     if dead.is_empty() {
         say("nothing was left on this host")?;
     }
@@ -47,8 +50,8 @@ pub(crate) fn data(paths: &Paths, yes: bool) -> Result<(), String> {
         return Err("nothing was deleted".to_owned());
     }
     // Its own traces alone: the tasks of another server that crashed are to be taken over by that server's next start.
-    fabric::destroy(Path::new(RUN_ROOT), &paths.instance)
-        .map_err(|error| format!("cannot clear the network: {error}"))?;
+    rootless::alone()?;
+    fabric::destroy(&paths.run_root, &paths.instance).map_err(|error| format!("cannot clear the network: {error}"))?;
     clear_tasks(&paths.run, &paths.instance)?;
     if !paths.data.exists() {
         return say(format_args!("there is no {}", paths.data.display()));

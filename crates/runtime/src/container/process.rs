@@ -2,6 +2,7 @@
 
 use super::{Order, mounts, program};
 use crate::cgroup::Group;
+use crate::ids::Ids;
 use crate::spec::{ContainerSpec, Network, Resource};
 use crate::sys::{self, Cloned};
 use crate::{capability, seccomp, user};
@@ -167,9 +168,18 @@ fn become_program(program: &Program<'_>) -> Result<std::convert::Infallible, Str
         filters.install().map_err(|e| format!("seccomp: {e}"))?;
     }
     capability::bound(keep).map_err(|e| format!("capabilities: {e}"))?;
+    let ids = Ids::here();
+    if !ids.can_be(user.uid, user.gid) {
+        return Err(format!(
+            "user {}:{} has no id on this host: the server runs without root, see subuid(5)",
+            user.uid, user.gid
+        ));
+    }
     let groups: Vec<Gid> = user.groups.iter().map(|g| Gid::from_raw(*g)).collect();
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
-    nix::unistd::setgroups(&groups).map_err(|e| format!("setgroups: {e}"))?;
+    if ids.groups_can_be_set || !groups.is_empty() {
+        nix::unistd::setgroups(&groups).map_err(|e| format!("setgroups: {e}"))?;
+    }
     nix::unistd::setresgid(gid, gid, gid).map_err(|e| format!("setgid: {e}"))?;
     nix::unistd::setresuid(uid, uid, uid).map_err(|e| format!("setuid: {e}"))?;
     if uid.is_root() {
