@@ -17,6 +17,7 @@ mod stories {
     mod first_steps;
     mod flow_logs;
     mod hostile_images;
+    mod loopback;
     mod names;
     mod negative_space;
     mod permissions;

@@ -1,7 +1,7 @@
 //! A VPC with two public subnets, security groups, and a load balancer.
 
 use super::api::Api;
-use super::{eventually, seconds};
+use super::{eventually, http, rooted, seconds};
 use std::net::SocketAddr;
 
 /// 10.0.0.0/16 with a public subnet in each of two zones.
@@ -70,8 +70,10 @@ fn rule(api: &Api, operation: &str, group: &str, port: u16, source: Source<'_>) 
 /// A load balancer with an HTTP listener that forwards all to one target group.
 pub(crate) struct Balancer {
     pub(crate) dns_name: String,
-    /// The public address of one of its nodes, with the listener's port.
+    /// Where it is reached from here: at the public address of one of its nodes, or, without root, at its loopback port.
     pub(crate) address: SocketAddr,
+    /// Its loopback port.
+    pub(crate) loopback: SocketAddr,
     pub(crate) target_group: String,
 }
 
@@ -126,8 +128,20 @@ pub(crate) fn balancer(api: &Api, vpc: &Vpc, name: &str, group: &str) -> Balance
     let filter = format!("ELB app/{name}/*");
     let found =
         api.ec2("DescribeNetworkInterfaces", &[("Filter.1.Name", "description"), ("Filter.1.Value.1", &filter)]);
-    let address = SocketAddr::new(found.get("publicIp").parse().unwrap(), 80);
-    Balancer { dns_name, address, target_group }
+    let public = SocketAddr::new(found.get("publicIp").parse().unwrap(), 80);
+    let loopback = loopback(api, &dns_name, |_| true);
+    Balancer { dns_name, address: if rooted() { public } else { loopback }, loopback, target_group }
+}
+
+/// The loopback port of the first listener of the load balancer `dns_name`, once it has one that is `right`.
+pub(crate) fn loopback(api: &Api, dns_name: &str, right: impl Fn(&SocketAddr) -> bool) -> SocketAddr {
+    eventually("the load balancer gets a loopback port", seconds(10), || {
+        let status = http::request(api.address, "GET", "/_windtunnel/status", &[], b"").unwrap();
+        let status: serde_json::Value = serde_json::from_slice(&status.body).unwrap();
+        let ours = status["reach"].as_array().unwrap().iter().find(|reach| reach["dnsName"] == dns_name);
+        let url = ours.and_then(|reach| reach["url"].as_str());
+        url.and_then(|url| url.split('/').nth(2)?.parse().ok()).filter(&right).ok_or(status)
+    })
 }
 
 impl Balancer {

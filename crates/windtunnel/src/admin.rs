@@ -55,6 +55,7 @@ impl Admin {
             "endpoint": self.beacon.endpoint,
             "dataDir": self.beacon.data_dir,
             "pid": self.beacon.pid,
+            "publicAddressesRouted": self.beacon.routed,
             "resources": {
                 "clusters": view.scan_all::<ClusterRow>().filter(|(_, row)| row.active).count(),
                 "services": view.scan_all::<ServiceRow>().filter(|(_, row)| row.deleted_at.is_none()).count(),
@@ -65,6 +66,12 @@ impl Admin {
                 "networkInterfaces": view.count::<vpc::rows::NetworkInterface>(),
                 "roles": view.count::<iam::rows::Role>(),
             },
+            "reach": elb::query::reaches(&view).iter().map(|reach| json!({
+                "loadBalancer": reach.load_balancer,
+                "dnsName": reach.dns_name,
+                "listener": format!("{}:{}", reach.protocol, reach.port),
+                "url": reach.url(),
+            })).collect::<Vec<_>>(),
         })
     }
 }

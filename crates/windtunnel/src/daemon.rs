@@ -9,20 +9,24 @@ use crate::disturbances;
 use crate::doors::Doors;
 use crate::output::say;
 use crate::paths::Paths;
-use crate::rootless::{self, Inside};
+use crate::rootless::{self, Inside, Outside};
 use crate::services::{self, Ground, Layers, Services};
 use crate::verdicts::Verdicts;
 use blob::BlobStore;
 use controller::{Limits, Runner, SystemClock};
 use ecs::adapters::LinkLocal;
+use elb::LoopbackPorts;
+use elb::query::Reach;
 use fabric::{Fabric, FabricConfig};
 use gateway::Gateway;
 use nix::sys::signal::SigSet;
+use proxy::loopback::client::KeeperProcess;
 use resolver::Resolvers;
 use runtime::{Native, NativeConfig};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
@@ -42,6 +46,19 @@ pub(crate) struct Beacon {
     pub(crate) endpoint: String,
     pub(crate) data_dir: String,
     pub(crate) pid: u32,
+    /// Whether this machine has a route to public addresses; else loopback ports alone lead to load balancers.
+    pub(crate) routed: bool,
+}
+
+/// What a server is started with.
+struct Given {
+    paths: Paths,
+    /// The API's socket.
+    listener: TcpListener,
+    pace: Pace,
+    outside: Option<Outside>,
+    /// Whether load balancers' URLs are printed when they come about.
+    announce: bool,
 }
 
 /// A running server.
@@ -66,11 +83,11 @@ pub(crate) fn serve(paths: &Paths, options: &ServeOptions) -> Result<(), String>
     let listener = listen(options.listen)?;
     hold_end_signals();
     let inside = Inside::enter(paths)?;
-    let (paths, pace) = (paths.clone(), options.pace);
+    let given = Given { paths: paths.clone(), listener, pace: options.pace, outside: inside.outside(), announce: true };
     let server = inside.spawn(move || {
         block_on(async {
             let mut end = EndSignals::listen()?;
-            let daemon = Daemon::start(&paths, listener, pace).await?;
+            let daemon = Daemon::start(given).await?;
             let told = say(daemon.ready_line());
             if told.is_ok() {
                 end.wait().await;
@@ -108,12 +125,13 @@ impl Own {
     /// Starts it inside. The API answers when this returns.
     pub(crate) async fn start(inside: &Inside, paths: &Paths, options: &ServeOptions) -> Result<Self, String> {
         let listener = listen(options.listen)?;
-        let (paths, pace) = (paths.clone(), options.pace);
+        let given =
+            Given { paths: paths.clone(), listener, pace: options.pace, outside: inside.outside(), announce: false };
         let (tell, told) = oneshot::channel();
         let (end, ended) = oneshot::channel();
         let thread = inside.spawn(move || {
             block_on(async {
-                let daemon = Daemon::start(&paths, listener, pace).await?;
+                let daemon = Daemon::start(given).await?;
                 let _ = tell.send((daemon.beacon.clone(), daemon.ready_line()));
                 // Whoever has started it may also just go away.
                 let _ = ended.await;
@@ -202,9 +220,37 @@ pub(crate) fn log_to_stderr() {
         .try_init();
 }
 
+/// The ports of 127.0.0.1 of load balancers' listeners, in the network of the user.
+fn loopback_ports(
+    paths: &Paths,
+    program: &Path,
+    store: &Store,
+    runtime: &Native,
+    outside: Option<Outside>,
+    announce: bool,
+) -> LoopbackPorts {
+    let network = outside.is_some().then(|| rootless::network(&paths.run));
+    let command_line = proxy::loopback::client::argv(program, &paths.run, network.as_deref());
+    let runtime = runtime.clone();
+    let start = Arc::new(move || match &outside {
+        Some(outside) => outside.start(command_line.clone()),
+        None => runtime.start_companion(&command_line),
+    });
+    let told = move |reach: &Reach| {
+        if let Some(url) = reach.url().filter(|_| announce) {
+            let Reach { load_balancer, protocol, port, .. } = reach;
+            // Whoever has stopped listening still finds it by `windtunnel status`.
+            let _ =
+                say(format_args!("windtunnel load-balancer name={load_balancer} listener={protocol}:{port} url={url}"));
+        }
+    };
+    LoopbackPorts::new(store.clone(), Arc::new(KeeperProcess::new(paths.run.clone(), start)), Box::new(told))
+}
+
 impl Daemon {
     /// Opens everything. The API answers when this returns.
-    pub(crate) async fn start(paths: &Paths, listener: TcpListener, pace: Pace) -> Result<Self, String> {
+    async fn start(given: Given) -> Result<Self, String> {
+        let Given { paths, listener, pace, outside, announce } = given;
         let listen = listener.local_addr().map_err(|error| error.to_string())?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
         let store = Store::open(&paths.data.join("store"), services::tables())
@@ -254,7 +300,9 @@ impl Daemon {
             endpoint: format!("http://{listen}"),
             data_dir: paths.data.display().to_string(),
             pid: std::process::id(),
+            routed: outside.is_none(),
         };
+        controllers.push(Arc::new(loopback_ports(&paths, &program, &store, &runtime, outside, announce)));
         let verdicts = Verdicts::new(store.clone(), fabric.clone(), clock.clone(), ground.traced.clone());
         extras.push(Box::new(Admin::new(beacon.clone(), listen, store.clone(), fabric.clone(), verdicts.clone())));
         let gateway = Gateway::new(store.clone(), clock.clone(), identity, api, extras, secrets::query::secret_arn);
@@ -290,7 +338,7 @@ impl Daemon {
             .map_err(|error| format!("cannot write {}: {error}", paths.beacon().display()))?;
         Ok(Self {
             beacon,
-            paths: paths.clone(),
+            paths,
             runner,
             pump,
             disturbances,
@@ -306,7 +354,7 @@ impl Daemon {
 
     /// What a person or a script waits for.
     pub(crate) fn ready_line(&self) -> String {
-        let Beacon { endpoint, data_dir, pid } = &self.beacon;
+        let Beacon { endpoint, data_dir, pid, .. } = &self.beacon;
         format!("windtunnel ready endpoint={endpoint} data-dir={data_dir} pid={pid}")
     }
 
@@ -332,6 +380,7 @@ impl Daemon {
         self.link.abort();
         let _ = self.link.await;
         proxy::client::end(&self.paths.run).await;
+        proxy::loopback::client::end(&self.paths.run).await;
         self.runtime.shutdown().await;
         let outcome = tokio::task::spawn_blocking({
             let run = self.paths.run.clone();

@@ -4,6 +4,8 @@ use crate::daemon;
 use crate::output::{print, say};
 use crate::paths::{Paths, run_root};
 use crate::rootless;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs;
 use std::io::{BufRead, IsTerminal};
 use std::path::Path;
@@ -27,18 +29,25 @@ pub(crate) fn host() -> Result<(), String> {
 
 /// Ends what runs of an instance whose network is gone already.
 fn clear_tasks(run: &Path, instance: &str) -> Result<(), String> {
-    end_proxy(run);
+    end_companions(run);
     runtime::reset_host(run, instance).map_err(|error| format!("cannot clear the tasks of {instance}: {error}"))?;
     let _ = fs::remove_dir_all(run);
     Ok(())
 }
 
-/// Ends the load balancers' process of a server that is gone; nothing happens if there is none.
-fn end_proxy(run: &Path) {
+/// Ends the processes of a server that is gone which belong to no task; nothing happens if there are none.
+fn end_companions(run: &Path) {
     let _ = daemon::block_on(async {
         proxy::client::end(run).await;
+        proxy::loopback::client::end(run).await;
         Ok(())
     });
+    // One that does not listen, where no control group holds it.
+    for socket in [proxy::socket_path(run), proxy::loopback::socket_path(run)] {
+        if let Some(pid) = proxy::client::pid(&socket) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
 }
 
 /// Deletes the data directory of a stopped server, and what it left on the host.

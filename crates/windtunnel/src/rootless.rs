@@ -14,9 +14,13 @@ use crate::paths::Paths;
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 /// The server's first thread has a main thread's stack.
@@ -26,12 +30,13 @@ const STACK: usize = 8 << 20;
 pub(crate) struct Inside {
     /// None if that is where the user is.
     network: Option<File>,
+    outside: Option<Outside>,
     /// Held as long as the process lives: two servers would take each other's namespaces away.
     _held: Option<Flock<File>>,
 }
 
 /// Where the network that stands for the host's is bound.
-fn network(run: &Path) -> PathBuf {
+pub(crate) fn network(run: &Path) -> PathBuf {
     run.join("host")
 }
 
@@ -40,7 +45,7 @@ impl Inside {
     /// To be called before the process has a second thread.
     pub(crate) fn enter(paths: &Paths) -> Result<Self, String> {
         if nix::unistd::geteuid().is_root() {
-            return Ok(Self { network: None, _held: None });
+            return Ok(Self { network: None, outside: None, _held: None });
         }
         paths.make_run()?;
         let lock = paths.run.join("namespaces.lock");
@@ -50,7 +55,12 @@ impl Inside {
             Some(pid) => join(pid, &paths.run)?,
             None => found(&paths.run)?,
         };
-        Ok(Self { network: Some(network), _held: Some(held) })
+        Ok(Self { network: Some(network), outside: Some(Outside::open()?), _held: Some(held) })
+    }
+
+    /// The way out, if inside is not where the user is.
+    pub(crate) fn outside(&self) -> Option<Outside> {
+        self.outside.clone()
     }
 
     /// Runs `work` on a thread inside; threads that it starts are inside as well.
@@ -69,6 +79,47 @@ impl Inside {
         let thread = std::thread::Builder::new().name("server".to_owned()).stack_size(STACK);
         thread.spawn(inside).map_err(|error| format!("cannot start a thread: {error}"))
     }
+}
+
+/// A thread in the user's network that starts processes there.
+#[derive(Clone)]
+pub(crate) struct Outside(mpsc::Sender<Order>);
+
+/// A command line, and whom to tell how it went.
+type Order = (Vec<OsString>, mpsc::Sender<std::io::Result<()>>);
+
+impl Outside {
+    fn open() -> Result<Self, String> {
+        let (orders, received) = mpsc::channel::<Order>();
+        let thread = std::thread::Builder::new().name("outside".to_owned());
+        let work = move || {
+            for (command_line, told) in received {
+                let _ = told.send(start(&command_line));
+            }
+        };
+        thread.spawn(work).map_err(|error| format!("cannot start a thread: {error}"))?;
+        Ok(Self(orders))
+    }
+
+    /// Starts a process in the user's network that outlives this one. Whether it runs shows where it is spoken to.
+    pub(crate) fn start(&self, command_line: Vec<OsString>) -> std::io::Result<()> {
+        let (tell, told) = mpsc::channel();
+        self.0.send((command_line, tell)).map_err(std::io::Error::other)?;
+        told.recv().map_err(std::io::Error::other)?
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the launcher is inside, and cannot get out")]
+fn start(command_line: &[OsString]) -> std::io::Result<()> {
+    let mut words = command_line.iter();
+    let program = words.next().ok_or(std::io::ErrorKind::InvalidInput)?;
+    // What a terminal sends to end the server is not meant for it.
+    let mut command = Command::new(program);
+    let mut child =
+        command.args(words).process_group(0).current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+    // Someone must take note of its end, or its number stays taken.
+    std::thread::Builder::new().name("reaper".to_owned()).spawn(move || child.wait())?;
+    Ok(())
 }
 
 /// The end of a thread that [`Inside::spawn`] has started.
@@ -102,7 +153,9 @@ fn failed(path: &Path, error: impl std::fmt::Display) -> String {
 
 /// A process of an earlier server's.
 fn survivor(run: &Path) -> Option<i32> {
-    runtime::survivors(run).into_iter().next().or_else(|| proxy::client::pid(&proxy::socket_path(run)))
+    let sockets = [proxy::socket_path(run), proxy::loopback::socket_path(run)];
+    let shim = runtime::survivors(run).into_iter().next();
+    shim.or_else(|| sockets.iter().find_map(|socket| proxy::client::pid(socket)))
 }
 
 /// Namespaces of its own, of which this process is root.

@@ -26,6 +26,10 @@ pub(crate) fn status(paths: &Paths, as_json: bool) -> Result<(), String> {
     for (name, count) in found["resources"].as_object().into_iter().flatten() {
         say(format_args!("{:<20}{count}", spaced(name)))?;
     }
+    for reach in found["reach"].as_array().into_iter().flatten() {
+        let text = |name: &str| reach[name].as_str().unwrap_or("-").to_owned();
+        say(format_args!("{:<20}{} {}", text("loadBalancer"), text("url"), text("listener")))?;
+    }
     Ok(())
 }
 

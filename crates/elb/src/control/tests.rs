@@ -190,6 +190,7 @@ fn make(tx: &mut store::Tx, interface: &NetworkInterface) {
             default_rule_tags: BTreeMap::new(),
             attributes: BTreeMap::new(),
             tags: BTreeMap::new(),
+            loopback_port: None,
         },
     );
 }
