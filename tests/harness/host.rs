@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Traces {
     pub(crate) instance: String,
     data: PathBuf,
+    run_root: PathBuf,
 }
 
 /// Where all instances of this user have their run directories.
@@ -70,12 +71,17 @@ impl Traces {
     pub(crate) fn of(data: &Path) -> Self {
         let data = data.canonicalize().unwrap();
         let instance = hex::encode(&Sha256::digest(data.as_os_str().as_bytes())[..4]);
-        Self { instance, data }
+        Self { instance, data, run_root: run_root() }
+    }
+
+    /// The same with a runtime directory that no other instance has.
+    pub(crate) fn apart(self, runtime: &Path) -> Self {
+        Self { run_root: runtime.join("windtunnel"), ..self }
     }
 
     /// Where it keeps what lives as long as it runs.
     pub(crate) fn run(&self) -> PathBuf {
-        run_root().join(&self.instance)
+        self.run_root.join(&self.instance)
     }
 
     /// Where one of its network namespaces is.
@@ -160,7 +166,7 @@ impl Traces {
         if self.run().exists() {
             found.push(format!("the directory {}", self.run().display()));
         }
-        for slot in entries(&run_root().join("slots")) {
+        for slot in entries(&self.run_root.join("slots")) {
             if fs::read_to_string(&slot).is_ok_and(|owner| owner.contains(&self.instance)) {
                 found.push(format!("the block of addresses {}", slot.display()));
             }

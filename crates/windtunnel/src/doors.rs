@@ -113,7 +113,10 @@ impl Controller for Doors {
             }
             match self.open(&place) {
                 Ok(stop) => drop(self.lock().insert(place, stop)),
-                Err(error) if error.kind() == ErrorKind::NotFound => next = Next::After(AGAIN),
+                // The second: its file is there, its mount is not yet.
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => {
+                    next = Next::After(AGAIN);
+                }
                 Err(error) => failure = Some(Failure::new(format_args!("{} in {}: {error}", place.1, place.0))),
             }
         }

@@ -53,7 +53,8 @@ impl Inside {
         let held = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|_| already(paths))?;
         let network = match survivor(&paths.run) {
             Some(pid) => join(pid, &paths.run)?,
-            None => found(&paths.run)?,
+            // Nothing of it lives: a failure leaves nothing either.
+            None => found(&paths.run).inspect_err(|_| drop(fs::remove_dir_all(&paths.run)))?,
         };
         Ok(Self { network: Some(network), outside: Some(Outside::open()?), _held: Some(held) })
     }
