@@ -56,6 +56,7 @@ impl Admin {
             "dataDir": self.beacon.data_dir,
             "pid": self.beacon.pid,
             "publicAddressesRouted": self.beacon.routed,
+            "unenforcedLimits": self.beacon.unenforced_limits,
             "resources": {
                 "clusters": view.scan_all::<ClusterRow>().filter(|(_, row)| row.active).count(),
                 "services": view.scan_all::<ServiceRow>().filter(|(_, row)| row.deleted_at.is_none()).count(),

@@ -48,6 +48,8 @@ pub(crate) struct Beacon {
     pub(crate) pid: u32,
     /// Whether this machine has a route to public addresses; else loopback ports alone lead to load balancers.
     pub(crate) routed: bool,
+    /// The limits of tasks that nothing enforces here.
+    pub(crate) unenforced_limits: Vec<String>,
 }
 
 /// What a server is started with.
@@ -301,6 +303,7 @@ impl Daemon {
             data_dir: paths.data.display().to_string(),
             pid: std::process::id(),
             routed: outside.is_none(),
+            unenforced_limits: unenforced.into_iter().map(str::to_owned).collect(),
         };
         controllers.push(Arc::new(loopback_ports(&paths, &program, &store, &runtime, outside, announce)));
         let verdicts = Verdicts::new(store.clone(), fabric.clone(), clock.clone(), ground.traced.clone());

@@ -214,9 +214,11 @@ fn become_program(program: &Program<'_>) -> Result<std::convert::Infallible, Str
             user.uid, user.gid
         ));
     }
-    let groups: Vec<Gid> = user.groups.iter().map(|g| Gid::from_raw(*g)).collect();
+    // A group that has no id here owns nothing here either.
+    let groups = user.groups.iter().filter(|group| ids.can_be(user.uid, **group));
+    let groups: Vec<Gid> = groups.map(|group| Gid::from_raw(*group)).collect();
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
-    if ids.groups_can_be_set || !groups.is_empty() {
+    if ids.groups_can_be_set {
         nix::unistd::setgroups(&groups).map_err(|e| format!("setgroups: {e}"))?;
     }
     nix::unistd::setresgid(gid, gid, gid).map_err(|e| format!("setgid: {e}"))?;
