@@ -181,3 +181,41 @@ impl Controller for LoopbackPorts {
         Ok(if wanted.is_empty() { Next::Done } else { Next::After(TICK) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(arn: &str, has: Option<u16>) -> Wanted {
+        Wanted { scope: Scope::default(), arn: arn.to_owned(), to: vec![], has, refused: 0 }
+    }
+
+    fn ports(wanted: &[Wanted]) -> Vec<u16> {
+        assign(wanted).into_iter().map(|port| port.port).collect()
+    }
+
+    #[test]
+    fn each_listener_has_a_port_of_its_own_and_keeps_it() {
+        let many: Vec<_> = (0..3000).map(|n| wanted(&format!("listener/{n}"), None)).collect();
+        let first = ports(&many);
+        assert_eq!(first.iter().collect::<BTreeSet<_>>().len(), many.len(), "two listeners have one port");
+        assert!(first.iter().all(|port| (FIRST..FIRST + COUNT).contains(port)));
+        assert_eq!(ports(&many), first, "the same listeners, the same ports");
+        // A new one does not take the port of one that has it.
+        let other = candidate("listener/new", 0);
+        let pair = [wanted("listener/new", None), wanted("listener/old", Some(other))];
+        assert_eq!(ports(&pair)[1], other);
+        assert_ne!(ports(&pair)[0], other);
+    }
+
+    #[test]
+    fn a_port_that_is_refused_is_not_chosen_again() {
+        let mut one = wanted("listener/1", None);
+        let mut seen = BTreeSet::new();
+        for _ in 0..ATTEMPTS {
+            let [port] = ports(std::slice::from_ref(&one))[..] else { panic!("one port") };
+            assert!(seen.insert(port), "{port} was refused before");
+            one.refused += 1;
+        }
+    }
+}
