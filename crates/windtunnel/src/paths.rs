@@ -53,11 +53,12 @@ impl Paths {
             format!("cannot make the data directory {}: {error}. Choose another with --data-dir.", data.display())
         };
         make_private(data).map_err(failed)?;
-        let owner = std::fs::metadata(data).map_err(failed)?.uid();
-        if owner != nix::unistd::geteuid().as_raw() {
+        let user = nix::unistd::geteuid().as_raw();
+        let owner = std::fs::metadata(data.join("store")).map_or(user, |found| found.uid());
+        if owner != user {
             return Err(format!(
-                "the data directory {} belongs to user {owner}, whose containers' files would get other owners. Choose \
-                 another with --data-dir.",
+                "what is in the data directory {} belongs to user {owner}, and its containers' files would get other \
+                 owners. Choose another with --data-dir.",
                 data.display()
             ));
         }
@@ -102,5 +103,26 @@ impl Paths {
     /// Where the running daemon says how to reach it.
     pub(crate) fn beacon(&self) -> PathBuf {
         self.run.join("daemon.json")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_of_another_user_is_left_alone() {
+        if !nix::unistd::geteuid().is_root() {
+            println!("SKIPPED: needs root");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        make_private(&data).unwrap();
+        std::os::unix::fs::chown(&data, Some(1234), None).unwrap();
+        Paths::open(&data).expect("a directory that somebody made for root is root's to use");
+        std::os::unix::fs::chown(data.join("store"), Some(1234), None).unwrap();
+        let told = Paths::open(&data).unwrap_err();
+        assert!(told.contains("user 1234") && told.contains("--data-dir"), "{told}");
     }
 }
