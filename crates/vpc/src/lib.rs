@@ -2,8 +2,8 @@
 //!
 //! [`rows`] are the resources as stored; [`api`] turns requests into rows; [`query`] is what other services may read and
 //! [`intent`] what they may ask for (an interface for a task or a load balancer's node); [`names`] is how AWS calls things;
-//! [`controller`] compiles all rows
-//! into a `netplan::NetworkState` and has the fabric apply it. Packets are the fabric's business, not this crate's.
+//! [`controller`] compiles all rows into a `netplan::NetworkState` and has the fabric apply it; [`router_sockets`] keeps the
+//! sockets of others in the VPCs' routers. Packets are the fabric's business, not this crate's.
 
 pub mod api;
 pub mod controller;
@@ -11,6 +11,7 @@ pub mod flow_logs;
 pub mod intent;
 pub mod names;
 pub mod query;
+pub mod router_sockets;
 pub mod rows;
 mod texts;
 

@@ -64,7 +64,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     let secrets = secrets::Secrets { vault: vault.clone() };
     let network = vpc::api::Ec2 { pool: PublicPool::new(fabric.ground()), ground: fabric.ground().clone() };
     let host = format!("localhost:{}", listen.port());
-    let config = ecr::Config { endpoint: format!("http://{host}"), host: host.clone(), ..ecr::Config::new(data) };
+    let config = ecr::Config { endpoint: format!("http://{host}"), host, ..ecr::Config::new(data) };
     let registry = ecr::Ecr::open(config, store.clone(), blobs.clone(), clock.clone(), identity.clone())
         .map_err(|error| format!("cannot open the registry: {error}"))?;
 
@@ -72,7 +72,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     let ports = ecs::Ports {
         network: Arc::new(RealNetwork::new(fabric.clone(), reach.clone())),
         targets: Arc::new(RealTargets),
-        images: Arc::new(RealImages::new(blobs.clone(), host, reach.clone())),
+        images: Arc::new(RealImages::new(registry.clone(), reach.clone())),
         logs: Arc::new(RealLogs::new(store.clone(), reach.clone())),
         secrets: Arc::new(RealSecrets::new(secrets.clone(), reach)),
         roles: Arc::new(RealRoles::new((*identity).clone(), clock.clone())),
@@ -117,7 +117,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
             Box::new(model::cloudwatch::Api::new(observe::Observe, observe::cloudwatch_handlers())),
             Box::new(model::ssm::Api::new(secrets, secrets::ssm_handlers())),
         ],
-        extras: vec![Box::new(ecr::Registry::new(registry))],
+        extras: vec![Box::new(ecr::LayerBucket::new(registry.clone())), Box::new(ecr::Registry::new(registry))],
         controllers,
         control,
         link,

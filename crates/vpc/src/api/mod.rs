@@ -4,6 +4,7 @@ mod address;
 mod describe;
 mod dhcp_options;
 mod endpoint;
+mod endpoint_service;
 mod flow_log;
 mod insights;
 mod interface;
@@ -105,7 +106,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         describe_network_insights_paths: insights::describe_paths,
         describe_network_interface_attribute: interface::describe_attribute,
         describe_network_interfaces: interface::describe,
-        describe_prefix_lists: endpoint::describe_prefix_lists,
+        describe_prefix_lists: endpoint_service::describe_prefix_lists,
         describe_regions: region::regions,
         describe_route_tables: route_table::describe,
         describe_security_group_references: security_group::references,
@@ -115,7 +116,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         describe_subnets: subnet::describe,
         describe_tags: tags::describe,
         describe_vpc_attribute: vpc::describe_attribute,
-        describe_vpc_endpoint_services: endpoint::describe_services,
+        describe_vpc_endpoint_services: endpoint_service::describe_services,
         describe_vpc_endpoints: endpoint::describe,
         describe_vpc_peering_connections: peering::describe,
         describe_vpcs: vpc::describe,
