@@ -107,6 +107,9 @@ pub const AWSVPC_DISABLE_NETWORKING: &str = "Disable Networking is not supported
 pub const FARGATE_PRIVILEGED: &str = "Fargate requires that the 'privileged' setting be 'false'.";
 /// seen
 pub const FARGATE_IPC_MODE: &str = "Tasks using the Fargate launch type do not support ipcMode.";
+/// seen
+pub const CPU_SUM_ABOVE_TASK: &str =
+    "The sum of all container 'cpu' values cannot be greater than the value of the task 'cpu'.";
 /// own: only one container's memory above the task's is seen
 pub const MEMORY_SUM_ABOVE_TASK: &str = "The sum of the containers' memory is greater than for the task.";
 
