@@ -1,8 +1,14 @@
 //! VPC endpoints and the services that they lead to.
 
-use crate::world::World;
+use crate::world::{NOW, World};
+use controller::Controller;
 use model::ec2;
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use types::SimClock;
+use vpc::client_tokens::TokenKeeper;
+use vpc::rows::ClientToken;
 
 const S3: &str = "com.amazonaws.us-east-1.s3";
 const LOGS: &str = "com.amazonaws.us-east-1.logs";
@@ -260,4 +266,42 @@ fn prefix_lists_are_those_of_gateway_endpoints() {
     assert_eq!(second.next_token, None);
     let unknown = ec2::DescribePrefixListsRequest { prefix_list_ids: strings(["pl-0"]), ..Default::default() };
     assert_eq!(world.refused(world.handlers.describe_prefix_lists, unknown), "InvalidPrefixListId.NotFound");
+}
+
+#[tokio::test]
+async fn a_creation_with_its_client_token_is_done_once_a_day() {
+    let world = World::new();
+    let vpc = world.vpc("10.0.0.0/16");
+    let with = |token: &str, tables: Option<Vec<String>>| ec2::CreateVpcEndpointRequest {
+        client_token: Some(token.to_owned()),
+        route_table_ids: tables,
+        ..of_type("Gateway", &vpc, S3)
+    };
+    let first = world.endpoint(with("once", None));
+    assert_eq!(world.endpoint(with("once", None)), first, "a repetition makes nothing");
+    assert_ne!(world.endpoint(with("twice", None)).vpc_endpoint_id, first.vpc_endpoint_id);
+    let other = with("once", Some(vec![world.main_table(&vpc)]));
+    assert_eq!(world.refused(world.handlers.create_vpc_endpoint, other), "IdempotentParameterMismatch");
+    let long = with(&"x".repeat(65), None);
+    assert_eq!(world.refused(world.handlers.create_vpc_endpoint, long), "InvalidParameterValue");
+    // The same token of another operation is another one.
+    let table = ec2::CreateRouteTableRequest {
+        vpc_id: vpc.clone(),
+        client_token: Some("once".to_owned()),
+        ..Default::default()
+    };
+    let made = [(); 2].map(|()| world.ok(world.handlers.create_route_table, table.clone()).route_table);
+    assert_eq!(made[0], made[1]);
+
+    let clock = SimClock::new(NOW);
+    let keeper = TokenKeeper::new(world.store.clone(), Arc::new(clock.clone()));
+    let kept = || world.store.view().scan_all::<ClientToken>().count();
+    for (hours, left) in [(23, 3), (1, 0)] {
+        clock.advance(Duration::from_hours(hours));
+        for key in keeper.all_keys(&world.store.view()) {
+            keeper.reconcile(&key).await.expect("it can be kept");
+        }
+        assert_eq!(kept(), left);
+    }
+    assert_ne!(world.endpoint(with("once", None)).vpc_endpoint_id, first.vpc_endpoint_id);
 }
