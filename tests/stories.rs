@@ -13,6 +13,7 @@ mod stories {
     mod clients;
     mod credentials;
     mod demo;
+    mod endpoints;
     mod explain;
     mod first_steps;
     mod flow_logs;

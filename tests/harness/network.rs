@@ -159,3 +159,51 @@ pub(crate) fn targets(api: &Api, group: &str) -> Vec<String> {
     targets.sort_unstable();
     targets
 }
+
+/// A subnet of its own, with a route table that has nothing but the local route.
+pub(crate) fn isolated(api: &Api, vpc: &Vpc, block: &str) -> (String, String) {
+    let fields = [("VpcId", vpc.id.as_str()), ("CidrBlock", block), ("AvailabilityZone", "us-east-1a")];
+    let subnet = api.ec2("CreateSubnet", &fields).get("subnetId").to_owned();
+    let table = api.ec2("CreateRouteTable", &[("VpcId", &vpc.id)]).get("routeTableId").to_owned();
+    api.ec2("AssociateRouteTable", &[("RouteTableId", &table), ("SubnetId", &subnet)]);
+    (subnet, table)
+}
+
+/// The endpoints that a task on Fargate needs to start without a way out.
+pub(crate) fn endpoints(api: &Api, vpc: &Vpc, subnet: &str, table: &str, group: &str) {
+    for service in ["ecr.api", "ecr.dkr", "logs"] {
+        interface_endpoint(api, vpc, service, subnet, group);
+    }
+    gateway_endpoint(api, vpc, table);
+}
+
+/// An interface endpoint with private DNS, for the VPC itself.
+pub(crate) fn interface_endpoint(api: &Api, vpc: &Vpc, service: &str, subnet: &str, group: &str) -> String {
+    for attribute in ["EnableDnsSupport.Value", "EnableDnsHostnames.Value"] {
+        api.ec2("ModifyVpcAttribute", &[("VpcId", &vpc.id), (attribute, "true")]);
+    }
+    let service = format!("com.amazonaws.us-east-1.{service}");
+    let mut fields = vec![
+        ("VpcEndpointType", "Interface"),
+        ("VpcId", vpc.id.as_str()),
+        ("ServiceName", &service),
+        ("SubnetId.1", subnet),
+        ("SecurityGroupId.1", group),
+        ("PrivateDnsEnabled", "true"),
+    ];
+    if service == "com.amazonaws.us-east-1.s3" {
+        fields.push(("DnsOptions.PrivateDnsOnlyForInboundResolverEndpoint", "false"));
+    }
+    let made = api.ec2("CreateVpcEndpoint", &fields).get("vpcEndpointId").to_owned();
+    eventually("the endpoint becomes available", seconds(20), || {
+        let state = api.ec2("DescribeVpcEndpoints", &[("VpcEndpointId.1", &made)]).get("state").to_owned();
+        if state == "available" { Ok(()) } else { Err(state) }
+    });
+    made
+}
+
+/// The gateway endpoint for Amazon S3, with a route in one table.
+pub(crate) fn gateway_endpoint(api: &Api, vpc: &Vpc, table: &str) -> String {
+    let s3 = [("VpcId", vpc.id.as_str()), ("ServiceName", "com.amazonaws.us-east-1.s3"), ("RouteTableId.1", table)];
+    api.ec2("CreateVpcEndpoint", &s3).get("vpcEndpointId").to_owned()
+}

@@ -18,10 +18,10 @@ use ecs::adapters::LinkLocal;
 use elb::LoopbackPorts;
 use elb::query::Reach;
 use fabric::{Fabric, FabricConfig};
-use gateway::Gateway;
+use gateway::{Door, Gateway};
 use nix::sys::signal::SigSet;
 use proxy::loopback::client::KeeperProcess;
-use resolver::Resolvers;
+use resolver::Dns;
 use runtime::{Native, NativeConfig};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -36,6 +36,7 @@ use tokio::task::JoinHandle;
 use types::{Clock, Pace};
 use vault::Vault;
 use vpc::controller::Network;
+use vpc::router_sockets::RouterSockets;
 
 /// How long controllers may take to end what they do.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -310,8 +311,9 @@ impl Daemon {
         extras.push(Box::new(Admin::new(beacon.clone(), listen, store.clone(), fabric.clone(), verdicts.clone())));
         let gateway = Gateway::new(store.clone(), clock.clone(), identity, api, extras, secrets::query::secret_arn);
         let agent = ecs::endpoint::Endpoint::new(control.clone());
-        controllers.push(Arc::new(LinkLocal::new(store.clone(), fabric.clone(), agent)));
-        controllers.push(Arc::new(Resolvers::new(store.clone(), fabric.clone(), clock.clone())));
+        let dns = Dns::new(store.clone(), fabric.clone(), clock.clone());
+        controllers.push(Arc::new(RouterSockets::new(store.clone(), fabric.clone(), LinkLocal::new(agent))));
+        controllers.push(Arc::new(RouterSockets::new(store.clone(), fabric.clone(), dns)));
         controllers.push(Arc::new(Doors::new(store.clone(), fabric.clone(), gateway.clone())));
         let runner = Arc::new(Runner::start(&store, clock.clone(), controllers, Limits::default()));
         let pump = tokio::spawn({
@@ -335,7 +337,7 @@ impl Daemon {
             }),
         }));
         let (stop, stopped) = watch::channel(false);
-        let listeners = vec![tokio::spawn(gateway.serve(listener, stopped))];
+        let listeners = vec![tokio::spawn(gateway.serve(listener, Door::Machine, stopped))];
         let text = serde_json::to_string(&beacon).map_err(|error| error.to_string())?;
         fs::write(paths.beacon(), text)
             .map_err(|error| format!("cannot write {}: {error}", paths.beacon().display()))?;
