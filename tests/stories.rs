@@ -13,11 +13,13 @@ mod stories {
     mod clients;
     mod credentials;
     mod demo;
+    mod endpoints;
     mod explain;
     mod first_steps;
     mod flow_logs;
     mod hostile_images;
     mod ipv6;
+    mod loopback;
     mod names;
     mod negative_space;
     mod permissions;

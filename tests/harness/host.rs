@@ -4,6 +4,7 @@
 //! what is looked for; and since a thing could be made without them, devices and mounts are compared whole as well, but
 //! for what carries another instance's digits or is known to be a container engine's.
 
+use super::rooted;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,6 +16,17 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Traces {
     pub(crate) instance: String,
     data: PathBuf,
+    run_root: PathBuf,
+}
+
+/// Where all instances of this user have their run directories.
+fn run_root() -> PathBuf {
+    let user = nix::unistd::geteuid();
+    match std::env::var_os("XDG_RUNTIME_DIR") {
+        _ if user.is_root() => "/run/windtunnel".into(),
+        Some(dir) => PathBuf::from(dir).join("windtunnel"),
+        None => format!("/tmp/windtunnel-{user}").into(),
+    }
 }
 
 /// A process, told apart from a later one with the same number.
@@ -59,12 +71,22 @@ impl Traces {
     pub(crate) fn of(data: &Path) -> Self {
         let data = data.canonicalize().unwrap();
         let instance = hex::encode(&Sha256::digest(data.as_os_str().as_bytes())[..4]);
-        Self { instance, data }
+        Self { instance, data, run_root: run_root() }
+    }
+
+    /// The same with a runtime directory that no other instance has.
+    pub(crate) fn apart(self, runtime: &Path) -> Self {
+        Self { run_root: runtime.join("windtunnel"), ..self }
+    }
+
+    /// Where it keeps what lives as long as it runs.
+    pub(crate) fn run(&self) -> PathBuf {
+        self.run_root.join(&self.instance)
     }
 
     /// Where one of its network namespaces is.
     pub(crate) fn netns(&self, name: &str) -> PathBuf {
-        Path::new("/run/windtunnel").join(&self.instance).join("netns").join(name)
+        self.run().join("netns").join(name)
     }
 
     /// Its control groups, in all trees.
@@ -74,14 +96,51 @@ impl Traces {
         roots.map(|root| root.join(&self.instance)).filter(|group| group.exists()).collect()
     }
 
-    /// The processes in the control group of a task's container, or in another one of the instance.
+    /// The processes in the control group of a task's container, or in another one of the instance. Without root there are no
+    /// groups, and a container's processes are those below its shim.
     pub(crate) fn processes_in(&self, group: &str) -> Vec<Process> {
+        if !rooted() {
+            return self.processes_without_groups(group);
+        }
         let mut pids = BTreeSet::new();
         for root in self.cgroups() {
             let text = fs::read_to_string(root.join(group).join("cgroup.procs")).unwrap_or_default();
             pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
         }
         pids.into_iter().filter_map(Process::of).collect()
+    }
+
+    fn processes_without_groups(&self, group: &str) -> Vec<Process> {
+        let run = self.run().display().to_string();
+        match group.split_once('/') {
+            None if group == "shims" => {
+                let shims = names(&self.run().join("tasks")).into_iter().filter_map(|task| self.shim(&task));
+                let launcher =
+                    |process: &Process| process.shown.contains("__launcher") && process.shown.contains(&self.instance);
+                // Shims are forks of a launcher, and are shown as it is; they have a parent of their own.
+                let all = all_processes().into_iter().filter(launcher);
+                shims.chain(all).collect::<BTreeSet<_>>().into_iter().collect()
+            }
+            None => {
+                let ours = |process: &Process| process.shown.contains("windtunnel __") && process.shown.contains(&run);
+                all_processes().into_iter().filter(ours).collect()
+            }
+            Some((task, _)) => {
+                let Some(shim) = self.shim(task) else { return Vec::new() };
+                let (all, mut parents) = (all_processes(), BTreeSet::from([shim.pid]));
+                while all.iter().any(|process| {
+                    process.parent().is_some_and(|at| parents.contains(&at)) && parents.insert(process.pid)
+                }) {}
+                all.into_iter().filter(|process| process.pid != shim.pid && parents.contains(&process.pid)).collect()
+            }
+        }
+    }
+
+    /// The shim of a task, as its state file names it.
+    fn shim(&self, task: &str) -> Option<Process> {
+        let state = fs::read(self.run().join("tasks").join(task).join("state.json")).ok()?;
+        let state: serde_json::Value = serde_json::from_slice(&state).ok()?;
+        Process::of(i32::try_from(state["pid"].as_i64()?).ok()?)
     }
 
     /// All its processes: those in its control groups, and those that name it or its directory.
@@ -94,9 +153,7 @@ impl Traces {
             groups.extend(entries(&group).into_iter().filter(|path| path.is_dir()));
         }
         let data = self.data.display().to_string();
-        let all = entries(Path::new("/proc")).into_iter();
-        let all = all.filter_map(|path| Process::of(path.file_name()?.to_str()?.parse().ok()?));
-        found.extend(all.filter(|process| {
+        found.extend(all_processes().into_iter().filter(|process| {
             let ours = process.shown.contains("windtunnel");
             ours && (process.shown.contains(&self.instance) || process.shown.contains(&data))
         }));
@@ -106,11 +163,10 @@ impl Traces {
     /// Whatever carries its name now. Empty before it is started and after it has gone.
     pub(crate) fn all(&self) -> Vec<String> {
         let mut found = Vec::new();
-        let run = Path::new("/run/windtunnel");
-        if run.join(&self.instance).exists() {
-            found.push(format!("the directory {}", run.join(&self.instance).display()));
+        if self.run().exists() {
+            found.push(format!("the directory {}", self.run().display()));
         }
-        for slot in entries(&run.join("slots")) {
+        for slot in entries(&self.run_root.join("slots")) {
             if fs::read_to_string(&slot).is_ok_and(|owner| owner.contains(&self.instance)) {
                 found.push(format!("the block of addresses {}", slot.display()));
             }
@@ -151,6 +207,11 @@ impl Traces {
         };
         digits("wt-") || digits("/run/windtunnel/") || (text.contains(" /tmp/") && !text.contains("wt-story-"))
     }
+}
+
+fn all_processes() -> Vec<Process> {
+    let all = entries(Path::new("/proc")).into_iter();
+    all.filter_map(|path| Process::of(path.file_name()?.to_str()?.parse().ok()?)).collect()
 }
 
 /// The names in a directory; none where there is no such directory.

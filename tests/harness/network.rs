@@ -1,7 +1,7 @@
 //! A VPC with two public subnets, security groups, and a load balancer.
 
 use super::api::Api;
-use super::{eventually, seconds};
+use super::{eventually, http, rooted, seconds};
 use std::net::SocketAddr;
 
 /// 10.0.0.0/16 with a public subnet in each of two zones.
@@ -70,8 +70,10 @@ fn rule(api: &Api, operation: &str, group: &str, port: u16, source: Source<'_>) 
 /// A load balancer with an HTTP listener that forwards all to one target group.
 pub(crate) struct Balancer {
     pub(crate) dns_name: String,
-    /// The public address of one of its nodes, with the listener's port.
+    /// Where it is reached from here: at the public address of one of its nodes, or, without root, at its loopback port.
     pub(crate) address: SocketAddr,
+    /// Its loopback port.
+    pub(crate) loopback: SocketAddr,
     pub(crate) target_group: String,
 }
 
@@ -126,8 +128,20 @@ pub(crate) fn balancer(api: &Api, vpc: &Vpc, name: &str, group: &str) -> Balance
     let filter = format!("ELB app/{name}/*");
     let found =
         api.ec2("DescribeNetworkInterfaces", &[("Filter.1.Name", "description"), ("Filter.1.Value.1", &filter)]);
-    let address = SocketAddr::new(found.get("publicIp").parse().unwrap(), 80);
-    Balancer { dns_name, address, target_group }
+    let public = SocketAddr::new(found.get("publicIp").parse().unwrap(), 80);
+    let loopback = loopback(api, &dns_name, |_| true);
+    Balancer { dns_name, address: if rooted() { public } else { loopback }, loopback, target_group }
+}
+
+/// The loopback port of the first listener of the load balancer `dns_name`, once it has one that is `right`.
+pub(crate) fn loopback(api: &Api, dns_name: &str, right: impl Fn(&SocketAddr) -> bool) -> SocketAddr {
+    eventually("the load balancer gets a loopback port", seconds(10), || {
+        let status = http::request(api.address, "GET", "/_windtunnel/status", &[], b"").unwrap();
+        let status: serde_json::Value = serde_json::from_slice(&status.body).unwrap();
+        let ours = status["reach"].as_array().unwrap().iter().find(|reach| reach["dnsName"] == dns_name);
+        let url = ours.and_then(|reach| reach["url"].as_str());
+        url.and_then(|url| url.split('/').nth(2)?.parse().ok()).filter(&right).ok_or(status)
+    })
 }
 
 impl Balancer {
@@ -144,4 +158,52 @@ pub(crate) fn targets(api: &Api, group: &str) -> Vec<String> {
     let mut targets: Vec<_> = ids.iter().zip(states).map(|(id, state)| format!("{id} {state}")).collect();
     targets.sort_unstable();
     targets
+}
+
+/// A subnet of its own, with a route table that has nothing but the local route.
+pub(crate) fn isolated(api: &Api, vpc: &Vpc, block: &str) -> (String, String) {
+    let fields = [("VpcId", vpc.id.as_str()), ("CidrBlock", block), ("AvailabilityZone", "us-east-1a")];
+    let subnet = api.ec2("CreateSubnet", &fields).get("subnetId").to_owned();
+    let table = api.ec2("CreateRouteTable", &[("VpcId", &vpc.id)]).get("routeTableId").to_owned();
+    api.ec2("AssociateRouteTable", &[("RouteTableId", &table), ("SubnetId", &subnet)]);
+    (subnet, table)
+}
+
+/// The endpoints that a task on Fargate needs to start without a way out.
+pub(crate) fn endpoints(api: &Api, vpc: &Vpc, subnet: &str, table: &str, group: &str) {
+    for service in ["ecr.api", "ecr.dkr", "logs"] {
+        interface_endpoint(api, vpc, service, subnet, group);
+    }
+    gateway_endpoint(api, vpc, table);
+}
+
+/// An interface endpoint with private DNS, for the VPC itself.
+pub(crate) fn interface_endpoint(api: &Api, vpc: &Vpc, service: &str, subnet: &str, group: &str) -> String {
+    for attribute in ["EnableDnsSupport.Value", "EnableDnsHostnames.Value"] {
+        api.ec2("ModifyVpcAttribute", &[("VpcId", &vpc.id), (attribute, "true")]);
+    }
+    let service = format!("com.amazonaws.us-east-1.{service}");
+    let mut fields = vec![
+        ("VpcEndpointType", "Interface"),
+        ("VpcId", vpc.id.as_str()),
+        ("ServiceName", &service),
+        ("SubnetId.1", subnet),
+        ("SecurityGroupId.1", group),
+        ("PrivateDnsEnabled", "true"),
+    ];
+    if service == "com.amazonaws.us-east-1.s3" {
+        fields.push(("DnsOptions.PrivateDnsOnlyForInboundResolverEndpoint", "false"));
+    }
+    let made = api.ec2("CreateVpcEndpoint", &fields).get("vpcEndpointId").to_owned();
+    eventually("the endpoint becomes available", seconds(20), || {
+        let state = api.ec2("DescribeVpcEndpoints", &[("VpcEndpointId.1", &made)]).get("state").to_owned();
+        if state == "available" { Ok(()) } else { Err(state) }
+    });
+    made
+}
+
+/// The gateway endpoint for Amazon S3, with a route in one table.
+pub(crate) fn gateway_endpoint(api: &Api, vpc: &Vpc, table: &str) -> String {
+    let s3 = [("VpcId", vpc.id.as_str()), ("ServiceName", "com.amazonaws.us-east-1.s3"), ("RouteTableId.1", table)];
+    api.ec2("CreateVpcEndpoint", &s3).get("vpcEndpointId").to_owned()
 }

@@ -3,7 +3,7 @@
 use super::api::Api;
 use super::clients::{both, succeed};
 use super::host::{Process, Traces};
-use super::{eventually, seconds};
+use super::{eventually, rooted, seconds};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
@@ -22,6 +22,8 @@ pub(crate) struct Server {
     before: BTreeSet<String>,
     root: tempfile::TempDir,
     child: Option<Child>,
+    /// A runtime directory of its own.
+    runtime: Option<PathBuf>,
     /// Held as long as the port is this server's.
     _port: File,
 }
@@ -34,12 +36,25 @@ impl Server {
         let traces = Traces::of(&root.path().join("data"));
         let before = traces.host();
         let (address, port) = free_address();
-        Self { address, traces, before, root, child: None, _port: port }
+        Self { address, traces, before, root, child: None, runtime: None, _port: port }
     }
 
     /// A server that answers.
     pub(crate) fn start() -> Self {
         let mut server = Self::prepare();
+        server.serve();
+        server
+    }
+
+    /// A server that answers, and that `reset --host` of others does not know; without root, where users have such directories.
+    pub(crate) fn start_apart() -> Self {
+        let mut server = Self::prepare();
+        if !rooted() {
+            let runtime = server.root.path().join("run");
+            fs::create_dir(&runtime).unwrap();
+            server.traces = server.traces.clone().apart(&runtime);
+            server.runtime = Some(runtime);
+        }
         server.serve();
         server
     }
@@ -103,6 +118,9 @@ impl Server {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(WINDTUNNEL);
         command.arg("--data-dir").arg(self.data()).args(arguments);
+        if let Some(runtime) = &self.runtime {
+            command.env("XDG_RUNTIME_DIR", runtime);
+        }
         command
     }
 

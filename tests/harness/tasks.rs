@@ -1,8 +1,8 @@
 //! Clusters, task definitions, tasks and services.
 
 use super::api::Api;
-use super::eventually;
 use super::network::Vpc;
+use super::{eventually, seconds};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -80,6 +80,31 @@ pub(crate) fn run(api: &Api, vpc: &Vpc, definition: &str, groups: &[&str]) -> St
     );
     let arn = made["tasks"][0]["taskArn"].as_str();
     arn.unwrap_or_else(|| panic!("expected RunTask to start a task, but: {made}")).to_owned()
+}
+
+/// Starts one task in one subnet, without a public address.
+pub(crate) fn run_in(api: &Api, subnet: &str, definition: &str, group: &str) -> String {
+    let made = api.ecs(
+        "RunTask",
+        json!({
+            "cluster": CLUSTER, "taskDefinition": definition, "launchType": "FARGATE",
+            "networkConfiguration": { "awsvpcConfiguration": {
+                "subnets": [subnet], "securityGroups": [group], "assignPublicIp": "DISABLED",
+            } },
+        }),
+    );
+    made["tasks"][0]["taskArn"].as_str().unwrap_or_else(|| panic!("expected a task, but: {made}")).to_owned()
+}
+
+/// Why a task that must fail to start has stopped.
+pub(crate) fn reason_of(api: &Api, task: &str) -> String {
+    let stopped: Value = eventually("the task stops", seconds(40), || {
+        let found = describe(api, task);
+        assert_ne!(found["lastStatus"], "RUNNING", "expected the task to fail, but it runs");
+        if found["lastStatus"] == "STOPPED" { Ok(found) } else { Err(found["lastStatus"].clone()) }
+    });
+    assert_eq!(stopped["stopCode"], "TaskFailedToStart", "{stopped}");
+    stopped["stoppedReason"].as_str().unwrap_or_default().to_owned()
 }
 
 /// The description of one task.

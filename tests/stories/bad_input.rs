@@ -32,7 +32,7 @@ struct Holding {
 
 fn holding(server: &Server) -> Holding {
     let status = succeed(&mut server.command(&["status", "--json"]));
-    let netns = Path::new("/run/windtunnel").join(&server.traces.instance).join("netns");
+    let netns = server.traces.run().join("netns");
     let mut files = BTreeSet::new();
     for dir in ["blobs", "layers", "tasks"] {
         walk(&server.data().join(dir), &mut files);

@@ -4,7 +4,7 @@ use crate::harness::clients::{client, curl, succeed};
 use crate::harness::host::Process;
 use crate::harness::load::Load;
 use crate::harness::server::Server;
-use crate::harness::{eventually, network, possible, seconds, tasks};
+use crate::harness::{eventually, network, possible, rooted, seconds, tasks};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -17,7 +17,8 @@ const SERVICE: &str = "user-service";
 /// How the demo said it is reached.
 struct Reach {
     name: String,
-    address: String,
+    /// The option by which curl finds the name's port 443: `--resolve` to a public address, or `--connect-to` a loopback port.
+    option: [String; 2],
     /// The command lines that it printed.
     lines: Vec<String>,
 }
@@ -26,18 +27,25 @@ impl Reach {
     fn read(printed: &str) -> Self {
         let lines: Vec<String> =
             printed.lines().map(str::trim).filter(|line| line.starts_with("curl ")).map(str::to_owned).collect();
-        let resolve = lines.iter().find_map(|line| line.split("--resolve ").nth(1)?.split(' ').next());
-        let parts: Vec<&str> = resolve.unwrap_or_default().split(':').collect();
-        let [name, "443", address] = parts[..] else {
+        let words: Vec<&str> = lines.first().map(|line| line.split(' ').collect()).unwrap_or_default();
+        let way = if rooted() { "--resolve" } else { "--connect-to" };
+        let found = words.iter().position(|word| *word == way).and_then(|at| words.get(at + 1));
+        let Some((name, there)) = found.and_then(|text| text.split_once(":443:")) else {
             panic!("expected the demo to print how curl reaches it, but: {printed}");
         };
-        Self { name: name.to_owned(), address: address.to_owned(), lines }
+        Self { name: name.to_owned(), option: [way.to_owned(), there.to_owned()], lines }
+    }
+
+    /// What curl needs to find `name` where the load balancer is.
+    fn at(&self, name: &str) -> [String; 2] {
+        let [option, there] = &self.option;
+        [option.clone(), format!("{name}:443:{there}")]
     }
 
     /// curl for a page of the load balancer, which answers with its body, a line, and the status.
     fn get(&self, path: &str) -> Command {
-        let resolve = format!("{}:443:{}", self.name, self.address);
-        curl(&["-k", "-w", "\n%{http_code}", "--resolve", &resolve, &format!("https://{}{path}", self.name)])
+        let [option, there] = self.at(&self.name);
+        curl(&["-k", "-w", "\n%{http_code}", &option, &there, &format!("https://{}{path}", self.name)])
     }
 }
 
@@ -85,11 +93,11 @@ fn it_answers(server: &Server, reach: &Reach) {
 
     // The certificate is one that holds, for whoever trusts the demo's authority.
     let name = "demo.windtunnel.internal";
-    let resolve = format!("{name}:443:{}", reach.address);
+    let [option, there] = reach.at(name);
     let authority = server.data().join("demo-ca.pem");
     let authority = authority.to_str().unwrap();
     let page = format!("https://{name}/api/users/1");
-    let answer = succeed(&mut curl(&["--fail", "--cacert", authority, "--resolve", &resolve, &page]));
+    let answer = succeed(&mut curl(&["--fail", "--cacert", authority, &option, &there, &page]));
     assert!(answer.contains("user-service"), "{answer}");
 }
 

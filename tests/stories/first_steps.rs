@@ -90,6 +90,10 @@ fn status_tells_what_it_holds(server: &Server) {
     let clusters = usize::from(possible(&["aws"]));
     assert_eq!(status["resources"]["clusters"], clusters);
     let told = succeed(&mut server.command(&["status"]));
+    let pretends = status["unenforcedLimits"].as_array().is_none_or(Vec::is_empty);
+    let enforced = !server.traces.cgroups().is_empty();
+    assert_eq!(pretends, enforced, "expected status to tell whether limits are enforced, but: {status}");
+    assert_eq!(told.contains("not enforced"), !enforced, "{told}");
     assert!(
         told.contains(&server.endpoint()) && !told.contains('\u{1b}'),
         "expected plain text in a pipe, but: {told}"

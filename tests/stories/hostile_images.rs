@@ -94,7 +94,7 @@ fn a_hostile_image_writes_nothing_outside_of_its_container() {
         let groups = server.traces.cgroups();
         let groups: BTreeSet<String> =
             groups.iter().flat_map(|group| names(group)).filter(|name| name.len() == 32).collect();
-        let namespaces = names(&Path::new("/run/windtunnel").join(&server.traces.instance).join("netns"));
+        let namespaces = names(&server.traces.run().join("netns"));
         let namespaces: BTreeSet<_> = namespaces.into_iter().filter(|name| name.starts_with("task")).collect();
         let files = names(&server.data().join("tasks"));
         if groups.is_empty() && namespaces.is_empty() && files.is_empty() {

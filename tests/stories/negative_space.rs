@@ -3,69 +3,11 @@
 
 use crate::harness::api::Api;
 use crate::harness::image::{self, busybox};
-use crate::harness::network::{self, Source, Vpc, allow, balancer, vpc};
+use crate::harness::network::{self, Source, allow, balancer, endpoints, isolated, vpc};
 use crate::harness::server::Server;
-use crate::harness::tasks::{self, CLUSTER, WEB};
+use crate::harness::tasks::{self, CLUSTER, WEB, reason_of, run_in};
 use crate::harness::{eventually, possible, seconds};
-use serde_json::{Value, json};
-
-/// A subnet of its own, with a route table that has nothing but the local route.
-fn isolated(api: &Api, vpc: &Vpc, block: &str) -> (String, String) {
-    let fields = [("VpcId", vpc.id.as_str()), ("CidrBlock", block), ("AvailabilityZone", "us-east-1a")];
-    let subnet = api.ec2("CreateSubnet", &fields).get("subnetId").to_owned();
-    let table = api.ec2("CreateRouteTable", &[("VpcId", &vpc.id)]).get("routeTableId").to_owned();
-    api.ec2("AssociateRouteTable", &[("RouteTableId", &table), ("SubnetId", &subnet)]);
-    (subnet, table)
-}
-
-fn run_in(api: &Api, subnet: &str, definition: &str, group: &str) -> String {
-    let made = api.ecs(
-        "RunTask",
-        json!({
-            "cluster": CLUSTER, "taskDefinition": definition, "launchType": "FARGATE",
-            "networkConfiguration": { "awsvpcConfiguration": {
-                "subnets": [subnet], "securityGroups": [group], "assignPublicIp": "DISABLED",
-            } },
-        }),
-    );
-    made["tasks"][0]["taskArn"].as_str().unwrap_or_else(|| panic!("expected a task, but: {made}")).to_owned()
-}
-
-/// Why a task that must fail to start has stopped.
-fn reason_of(api: &Api, task: &str) -> String {
-    let stopped: Value = eventually("the task stops", seconds(40), || {
-        let found = tasks::describe(api, task);
-        assert_ne!(found["lastStatus"], "RUNNING", "expected the task to fail, but it runs");
-        if found["lastStatus"] == "STOPPED" { Ok(found) } else { Err(found["lastStatus"].clone()) }
-    });
-    assert_eq!(stopped["stopCode"], "TaskFailedToStart", "{stopped}");
-    stopped["stoppedReason"].as_str().unwrap_or_default().to_owned()
-}
-
-/// The endpoints that a task on Fargate needs to start without a way out.
-fn endpoints(api: &Api, vpc: &Vpc, subnet: &str, table: &str, group: &str) {
-    for attribute in ["EnableDnsSupport.Value", "EnableDnsHostnames.Value"] {
-        api.ec2("ModifyVpcAttribute", &[("VpcId", &vpc.id), (attribute, "true")]);
-    }
-    for service in ["ecr.api", "ecr.dkr", "logs"] {
-        let service = format!("com.amazonaws.us-east-1.{service}");
-        let fields = [
-            ("VpcEndpointType", "Interface"),
-            ("VpcId", vpc.id.as_str()),
-            ("ServiceName", &service),
-            ("SubnetId.1", subnet),
-            ("SecurityGroupId.1", group),
-            ("PrivateDnsEnabled", "true"),
-        ];
-        let made = api.ec2("CreateVpcEndpoint", &fields).get("vpcEndpointId").to_owned();
-        eventually("the endpoint becomes available", seconds(20), || {
-            let state = api.ec2("DescribeVpcEndpoints", &[("VpcEndpointId.1", &made)]).get("state").to_owned();
-            if state == "available" { Ok(()) } else { Err(state) }
-        });
-    }
-    let s3 = [("VpcId", vpc.id.as_str()), ("ServiceName", "com.amazonaws.us-east-1.s3"), ("RouteTableId.1", table)];
-    api.ec2("CreateVpcEndpoint", &s3);
-}
+use serde_json::json;
 
 /// Tries `target` once a moment and says how it went: `name through` or `name blocked`.
 fn tries(name: &str, target: &str, port: u16) -> String {

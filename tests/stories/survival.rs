@@ -1,12 +1,13 @@
 //! Whatever is killed, traffic goes on, and what was killed comes back.
 
 use crate::harness::api::Api;
-use crate::harness::host::Process;
+use crate::harness::clients::succeed;
+use crate::harness::host::{Process, names};
 use crate::harness::load::Load;
 use crate::harness::network::{Balancer, Source, Vpc, allow, balancer, vpc};
 use crate::harness::server::Server;
 use crate::harness::tasks::{self, CLUSTER, WEB};
-use crate::harness::{eventually, image, possible, seconds};
+use crate::harness::{eventually, image, possible, rooted, seconds};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -24,8 +25,7 @@ struct World {
     image: String,
 }
 
-fn build() -> World {
-    let server = Server::start();
+fn build(server: Server) -> World {
     let api = server.api();
     let vpc = vpc(&api);
     let (sg_alb, sg_ecs) = (vpc.group(&api, "alb"), vpc.group(&api, "ecs"));
@@ -95,7 +95,7 @@ fn traffic_goes_on_whatever_is_killed() {
     if !possible(&["skopeo"]) {
         return;
     }
-    let mut world = build();
+    let mut world = build(Server::start());
     let load = Load::start(world.balancer.address, &world.balancer.dns_name, "/who");
     load.for_another(seconds(1)).assert_undisturbed("nothing happens");
 
@@ -261,4 +261,62 @@ fn a_shim(world: &World, load: &Load) {
     );
     std::thread::sleep(seconds(1));
     load.since(&tally).assert_undisturbed("the dead task is replaced");
+}
+
+/// All processes at once: the server, the load balancers' and the tasks'. Without root nothing but files can be left then; with
+/// root the network is. Either way the next server goes on from what the store says, and leaves nothing.
+#[test]
+fn everything_is_killed_at_once() {
+    if !possible(&["skopeo"]) {
+        return;
+    }
+    let mut world = build(Server::start_apart());
+    let before = world.tasks();
+    kill_all(&mut world.server);
+    let processes = world.server.traces.processes();
+    assert!(processes.is_empty(), "expected no process to come back by itself: {processes:#?}");
+
+    world.server.serve();
+    eventually("the service replaces the tasks that were killed", seconds(30), || {
+        let after = world.tasks();
+        if after.len() == 3 && after.keys().all(|task| !before.contains_key(task)) { Ok(()) } else { Err(after) }
+    });
+    world.wait_until_well();
+    let load = Load::start(world.balancer.address, &world.balancer.dns_name, "/who");
+    eventually("requests are answered again", seconds(20), || {
+        let tally = load.for_another(std::time::Duration::from_millis(200));
+        if tally.answered > 0 && tally.failed.is_empty() { Ok(()) } else { Err(tally.failed.len()) }
+    });
+    load.for_another(seconds(1)).assert_undisturbed("another server has taken over");
+    drop(load);
+
+    // And if no server comes back: whoever owns the instance clears it away, and its data stay.
+    let processes = world.server.traces.processes();
+    world.server.kill();
+    if rooted() {
+        // This would clear away what other stories have left to be taken over.
+        world.server.reset();
+    } else {
+        let told = succeed(&mut world.server.command(&["reset", "--host"]));
+        let cleared = format!("cleared instance {}", world.server.traces.instance);
+        assert!(told.contains(&cleared), "expected reset --host to say {cleared:?}, but: {told}");
+    }
+    world.server.assert_host_as_before(&processes);
+}
+
+/// Kills until there is nobody left: whoever dies last may have started another meanwhile.
+fn kill_all(server: &mut Server) {
+    server.kill();
+    eventually("all processes of the instance are dead", seconds(10), || {
+        let processes = server.traces.processes();
+        let tasks = names(&server.traces.run().join("tasks"));
+        let below = tasks.iter().flat_map(|task| server.traces.processes_in(&format!("{task}/app")));
+        let shims = server.traces.processes_in("shims");
+        let all: Vec<_> = processes.into_iter().chain(below).chain(shims).collect();
+        for process in &all {
+            // It may have died with another one.
+            let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
+        }
+        if all.is_empty() { Ok(()) } else { Err(all) }
+    });
 }

@@ -4,6 +4,7 @@ mod bench;
 mod coverage;
 mod fuzz;
 mod models;
+mod rootless;
 mod test;
 mod truth;
 
@@ -15,6 +16,7 @@ usage: cargo xtask models [generate]      write crates/model/src from models/*.j
        cargo xtask models sync <wheel>    write models/*.json from a botocore wheel, then generate
        cargo xtask coverage [--check]     write docs/coverage.md, or fail if that would change it
        cargo xtask test [<arguments>]     run all tests; the arguments go on to nextest
+       cargo xtask rootless <user> [<arguments>]    run as root what needs root as that user, who is not
        cargo xtask fuzz [--seconds N] [<target>…]    fuzz the targets (all of them), N (20) seconds each
        cargo xtask truth [--seeds N | --seed N]    compare verdicts on the packets of N (1000) random networks
        cargo xtask bench [all] [--json]   measure speed and size against named peers, as root
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         ["coverage"] => coverage::write(),
         ["coverage", "--check"] => coverage::check(),
         ["test", ref arguments @ ..] => test::run(arguments),
+        ["rootless", user, ref arguments @ ..] => rootless::run(user, arguments),
         ["fuzz", ref words @ ..] => fuzz::run(words).unwrap_or_else(|| Err(USAGE.to_owned())),
         ["truth", ref words @ ..] => truth::run(words).unwrap_or_else(|| Err(USAGE.to_owned())),
         ["bench", ref arguments @ ..] => bench::run(arguments),

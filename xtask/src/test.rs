@@ -30,12 +30,21 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
         .args(arguments)
         .status()
         .map_err(|error| format!("cannot start cargo: {error}"))?;
-    let skipped = std::fs::read_to_string(report()?).map(|report| skipped(&report)).unwrap_or_default();
+    say_skipped(&skipped_now());
+    if status.success() { Ok(()) } else { Err("not all tests passed".to_owned()) }
+}
+
+/// The tests that said in nextest's last run that they were skipped, and why.
+pub(crate) fn skipped_now() -> Vec<(String, String)> {
+    let report = report().ok().and_then(|path| std::fs::read_to_string(path).ok());
+    report.map(|report| skipped(&report)).unwrap_or_default()
+}
+
+pub(crate) fn say_skipped(skipped: &[(String, String)]) {
     if !skipped.is_empty() {
         eprintln!("{} tests were SKIPPED here:", skipped.len());
         skipped.iter().for_each(|(test, why)| eprintln!("  {test}: {why}"));
     }
-    if status.success() { Ok(()) } else { Err("not all tests passed".to_owned()) }
 }
 
 /// Where nextest writes its report: beside the folder that this task runs from.

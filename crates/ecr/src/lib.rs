@@ -20,6 +20,6 @@ pub mod texts;
 pub mod token;
 
 pub use api::handlers;
-pub use registry::Registry;
+pub use registry::{LayerAddress, LayerBucket, Registry};
 pub use rows::tables;
 pub use service::{Config, Ecr};

@@ -10,7 +10,7 @@ use store::View;
 use types::{AccountId, Region, Scope};
 
 /// The largest image configuration read.
-const MAX_CONFIG: u64 = 8 << 20;
+pub const MAX_CONFIG: u64 = 8 << 20;
 
 /// An image reference whose host is one of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct PullableImage {
     pub manifest_digest: Digest,
     /// That manifest's bytes.
     pub manifest: Vec<u8>,
+    /// The digest of its configuration.
+    pub config_digest: Digest,
     /// The configuration's bytes.
     pub config: Vec<u8>,
 }
@@ -129,6 +131,7 @@ pub fn image(
         digest: named.digest.clone(),
         manifest_digest: row.digest.clone(),
         manifest: blobs.read_small(&row.digest, MAX_SIZE as u64)?,
+        config_digest: config.digest.clone(),
         config: blobs.read_small(&config.digest, MAX_CONFIG)?,
     })
 }

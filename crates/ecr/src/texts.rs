@@ -154,3 +154,7 @@ pub const TAG_DOES_NOT_MATCH: &str = "The provided tag does not match the provid
 /// A malformed layer digest in a batch.
 pub const INVALID_LAYER_DIGEST: &str =
     "Invalid request parameters: layer digest should satisfy the regex '[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+'";
+
+/// Amazon S3's, of a signature that does not hold.
+pub const S3_MISMATCH: &str =
+    "The request signature we calculated does not match the signature you provided. Check your key and signing method.";

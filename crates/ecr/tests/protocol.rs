@@ -397,3 +397,41 @@ async fn a_download_address_needs_no_login_and_opens_one_layer() {
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.contains("401 Unauthorized"), "{answer}");
 }
+
+#[tokio::test]
+async fn who_comes_from_a_vpc_is_sent_to_the_layer_bucket() {
+    let world = World::start().await;
+    world.create("team/app").await;
+    world.push_image("team/app", "v1", b"layer").await;
+    let inside = world.open_door(gateway::Door::Internet { host: [192, 0, 2, 1].into() }).await;
+    let login = world.login(root()).await;
+    let blob = format!("/v2/team/app/blobs/{}", Digest::of(b"layer"));
+    // The machine's own users cannot reach that bucket.
+    assert_eq!(world.send_as(&login, "GET", &blob, &[], "").await.body, "layer");
+    let reply = world.send_to(inside, &login, "GET", &blob, &[]).await;
+    assert_eq!(reply.status, StatusCode::TEMPORARY_REDIRECT);
+    let host = "prod-us-east-1-starport-layer-bucket.s3.us-east-1.amazonaws.com";
+    let target = reply.header("location").strip_prefix(&format!("http://{host}")).expect("a place in the bucket");
+    let get = async |target: &str, headers: &[(&str, &str)]| {
+        let headers = [&[("host", host)], headers].concat();
+        world.send_to(inside, "", "GET", target, &headers).await
+    };
+    let reply = get(target, &[]).await;
+    assert_eq!((reply.status, &*reply.body), (StatusCode::OK, &b"layer"[..]));
+    let reply = get(target, &[("range", "bytes=1-2")]).await;
+    assert_eq!((reply.status, &*reply.body), (StatusCode::PARTIAL_CONTENT, &b"ay"[..]));
+    let (path, token) = target.split_once('?').unwrap();
+    let other = path.replace(Digest::of(b"layer").hex(), Digest::of(b"x").hex());
+    for (target, status, code) in [
+        (path.to_owned(), StatusCode::FORBIDDEN, "AccessDenied"),
+        (format!("{path}?token=x"), StatusCode::FORBIDDEN, "SignatureDoesNotMatch"),
+        (format!("{other}?{token}"), StatusCode::FORBIDDEN, "SignatureDoesNotMatch"),
+        (format!("/?{token}"), StatusCode::FORBIDDEN, "AccessDenied"),
+        (format!("{}?{token}", path.replace("123456789012", "210987654321")), StatusCode::NOT_FOUND, "NoSuchKey"),
+    ] {
+        let reply = get(&target, &[]).await;
+        let text = String::from_utf8_lossy(&reply.body).into_owned();
+        assert_eq!(reply.status, status, "{target}: {text}");
+        assert!(text.contains(&format!("<Code>{code}</Code>")), "{target}: {text}");
+    }
+}

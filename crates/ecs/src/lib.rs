@@ -26,6 +26,7 @@ pub use control::health::HealthChecker;
 pub use control::logs::LogShipper;
 pub use control::service::ServiceController;
 pub use control::task::TaskController;
+pub use control::tokens::TokenKeeper;
 pub use control::{Control, pump};
 pub use ports::Ports;
 pub use rows::tables;

@@ -8,7 +8,7 @@ use rollout::{Placement, TargetHealth};
 use runtime::ImageSnapshot;
 use std::path::PathBuf;
 use std::sync::Arc;
-use store::{Store, Tx, View};
+use store::{Tx, View};
 use types::{Scope, Timestamp};
 
 /// All ports.
@@ -219,15 +219,16 @@ pub trait Logs: Send + Sync {
         netns: &str,
     ) -> Result<(), String>;
 
-    /// Appends to the stream. `position` grows with each call for a stream and is repeated only with the same events,
-    /// after a crash between this and the caller's commit: then nothing is appended again.
+    /// Appends to the stream, as the session from the task's own network; what it may not write is lost, as the driver
+    /// tells nobody. `position` grows with each call for a stream and is repeated only with the same events, after a crash
+    /// between this and the caller's commit: then nothing is appended again.
     async fn append(
         &self,
-        store: &Store,
         scope: &Scope,
         log: &LogTarget,
-        position: u64,
-        events: Vec<LogEvent>,
+        (position, events): (u64, Vec<LogEvent>),
+        session: Option<&Session>,
+        netns: &str,
     ) -> Result<(), String>;
 }
 

@@ -107,6 +107,9 @@ pub const AWSVPC_DISABLE_NETWORKING: &str = "Disable Networking is not supported
 pub const FARGATE_PRIVILEGED: &str = "Fargate requires that the 'privileged' setting be 'false'.";
 /// seen
 pub const FARGATE_IPC_MODE: &str = "Tasks using the Fargate launch type do not support ipcMode.";
+/// seen
+pub const CPU_SUM_ABOVE_TASK: &str =
+    "The sum of all container 'cpu' values cannot be greater than the value of the task 'cpu'.";
 /// own: only one container's memory above the task's is seen
 pub const MEMORY_SUM_ABOVE_TASK: &str = "The sum of the containers' memory is greater than for the task.";
 
@@ -426,6 +429,35 @@ pub fn registry_out_of_reach(image: &str, reference: &ecr::query::Reference, dia
 }
 
 /// seen
+fn layer_failed(why: &str) -> String {
+    format!(
+        "CannotPullContainerError: ref pull has been retried 1 time(s): failed to copy: httpReadSeeker: failed open: {why}"
+    )
+}
+
+/// seen: Amazon S3 is not reached, which has the layers
+pub fn layer_out_of_reach(address: &ecr::LayerAddress, why: &str) -> String {
+    layer_failed(&format!("failed to do request: Get \"{}\": {why}", https(address)))
+}
+
+/// containerd's source, `core/remotes/errors`
+pub fn layer_refused(address: &ecr::LayerAddress, status: &str) -> String {
+    layer_failed(&format!("unexpected status from GET request to {}: {status}", https(address)))
+}
+
+/// containerd's source, `plugins/content/local/writer.go`: what came is not what was asked for
+pub fn layer_corrupt(expected: &str, found: &str) -> String {
+    format!(
+        "CannotPullContainerError: ref pull has been retried 1 time(s): failed to commit: unexpected commit digest {found}, expected {expected}: failed precondition"
+    )
+}
+
+/// As it stands in error texts.
+fn https(address: &ecr::LayerAddress) -> String {
+    format!("https://{}{}", address.host, address.target)
+}
+
+/// seen
 pub fn registry_auth_out_of_reach(region: &str, dial: &str) -> String {
     format!(
         "ResourceInitializationError: unable to pull secrets or registry auth: The task cannot pull registry auth from Amazon ECR: There is a connection issue between the task and Amazon ECR. Check your task network configuration. operation error ECR: GetAuthorizationToken, exceeded maximum number of attempts, 3, https response error StatusCode: 0, RequestID: , request send failed, Post \"https://api.ecr.{region}.amazonaws.com/\": {dial}"
@@ -473,6 +505,12 @@ pub fn service_out_of_reach(service: &str, region: &str, value_from: &str, dial:
 pub fn dial(address: Ipv4Addr, why: &str) -> String {
     format!("dial tcp {address}:443: {why}")
 }
+
+/// seen: Go's HTTP library, of a connection that ends before the answer does
+pub const EOF: &str = "EOF";
+
+/// seen: Go's HTTP library
+pub const NO_HEADERS: &str = "net/http: timeout awaiting response headers";
 
 /// seen: Go's network library, of a resolver that does not answer (`i/o timeout`) or where there is none (`read:
 /// connection refused`)

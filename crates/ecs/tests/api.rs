@@ -364,6 +364,15 @@ fn the_values_of_a_definition_have_bounds() {
         "The sum of the containers' memory is greater than for the task."
     );
     server.register(|input| two(input, Some(512), Some(256))).expect("what they reserve fits");
+    let shares = |input: &mut shape::RegisterTaskDefinitionRequest, cpu| {
+        two(input, None, None);
+        input.container_definitions.iter_mut().for_each(|container| container.cpu = Some(cpu));
+    };
+    assert_eq!(
+        message(&|input| shares(input, 129)),
+        "The sum of all container 'cpu' values cannot be greater than the value of the task 'cpu'."
+    );
+    server.register(|input| shares(input, 128)).expect("all of the task's is shared out");
 
     let ulimit =
         |soft_limit, hard_limit| Some(vec![shape::Ulimit { name: "nofile".to_owned(), soft_limit, hard_limit }]);

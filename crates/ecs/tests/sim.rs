@@ -5,8 +5,8 @@ mod fakes;
 
 use controller::{Limits, Runner};
 use ecs::endpoint::Endpoint;
-use ecs::rows::{EventsRow, ServiceRow, TaskRow};
-use ecs::{Control, Ecs, HealthChecker, LogShipper, ServiceController, TaskController};
+use ecs::rows::{EventsRow, ServiceRow, TaskRow, TokenRow};
+use ecs::{Control, Ecs, HealthChecker, LogShipper, ServiceController, TaskController, TokenKeeper};
 use fakes::{GROUP, Outside};
 use gateway::{Context, Principal, PrincipalKind};
 use model::ecs as shape;
@@ -60,6 +60,7 @@ impl World {
             Arc::new(TaskController::new(control.clone())),
             Arc::new(LogShipper::new(control.clone())),
             Arc::new(HealthChecker::new(control.clone())),
+            Arc::new(TokenKeeper::new(control.clone())),
         ];
         let runner = Arc::new(Runner::start(&self.store, control.clock.clone(), controllers, Limits::default()));
         let wake = runner.clone();
@@ -442,6 +443,46 @@ async fn a_task_run_once_ends_with_its_program() {
     assert_eq!(seen, [TaskStatus::Provisioning, TaskStatus::Running, TaskStatus::Stopped], "settled stations");
     assert_eq!(world.tasks()[0].containers[0].exit_code, Some(0));
     assert_eq!(world.tasks()[0].group, "family:web");
+}
+
+#[tokio::test]
+async fn a_client_token_is_forgotten_after_a_day_or_with_its_tasks() {
+    let world = World::new();
+    world.cluster();
+    world.register("job:1");
+    let run = |token: &str| {
+        let input = shape::RunTaskRequest {
+            cluster: Some("c".to_owned()),
+            task_definition: "web".to_owned(),
+            launch_type: Some("FARGATE".to_owned()),
+            network_configuration: World::network(),
+            client_token: Some(token.to_owned()),
+            ..Default::default()
+        };
+        let tasks = world.call(world.handlers.run_task, input).expect("it can be run").tasks.expect("tasks");
+        tasks[0].task_arn.clone().expect("an ARN")
+    };
+    let tokens = || world.store.view().scan_all::<TokenRow>().map(|(_, row)| row.token.clone()).collect::<Vec<_>>();
+    // One that ends, and is shown for an hour; and one that runs on.
+    world.sim.script("job:1", SimScript { exits: Some((Duration::from_secs(4), 0)), ..SimScript::default() });
+    run("brief");
+    world.pass(15).await;
+    world.sim.script("job:1", SimScript::default());
+    let first = run("long");
+    world.pass(15).await;
+    assert_eq!(tokens(), ["c/brief", "c/long"]);
+    for _ in 0..3 {
+        world.clock.advance(Duration::from_hours(1));
+        world.settle().await;
+    }
+    assert_eq!(tokens(), ["c/long"], "the brief task is forgotten, and its token with it");
+    assert_eq!(run("long"), first, "within a day it is a repetition");
+    for _ in 0..21 {
+        world.clock.advance(Duration::from_hours(1));
+        world.settle().await;
+    }
+    assert!(tokens().is_empty(), "after a day nothing is kept");
+    assert_ne!(run("long"), first, "and the token starts another task");
 }
 
 #[tokio::test]

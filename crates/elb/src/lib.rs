@@ -13,7 +13,9 @@ pub mod query;
 pub mod rows;
 mod texts;
 
-pub use control::{Channel, Connector, Control, Link, LoadBalancers, ProxyProcess, Start, controller};
+pub use control::{
+    Channel, Connector, Control, Keeper, Link, LoadBalancers, LoopbackPorts, ProxyProcess, Start, Told, controller,
+};
 
 use gateway::Context;
 use store::TableDef;

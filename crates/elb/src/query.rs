@@ -72,3 +72,47 @@ pub fn addresses(view: &View, scope: &Scope, dns_name: &str, public: bool) -> Ve
     };
     interfaces.filter_map(address).collect()
 }
+
+/// How the user's machine reaches a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reach {
+    /// The listener's ARN.
+    pub listener: String,
+    /// Its load balancer's name.
+    pub load_balancer: String,
+    /// Its load balancer's DNS name.
+    pub dns_name: String,
+    /// `HTTP` or `HTTPS`.
+    pub protocol: String,
+    /// Its port.
+    pub port: u16,
+    /// Its port of 127.0.0.1, if it has one.
+    pub loopback_port: Option<u16>,
+}
+
+impl Reach {
+    /// Its URL on this machine.
+    pub fn url(&self) -> Option<String> {
+        let scheme = self.protocol.to_ascii_lowercase();
+        self.loopback_port.map(|port| format!("{scheme}://127.0.0.1:{port}/"))
+    }
+}
+
+/// How the user's machine reaches the listeners of all internet-facing load balancers, in order of their names and ports.
+pub fn reaches(view: &View) -> Vec<Reach> {
+    let mut all = Vec::new();
+    for (scope, balancer) in view.scan_all::<LoadBalancer>().filter(|(_, row)| !row.internal) {
+        for listener in view.by_index(&Listener::BY_LOAD_BALANCER, scope, &balancer.arn) {
+            all.push(Reach {
+                listener: listener.arn.clone(),
+                load_balancer: balancer.name.clone(),
+                dns_name: balancer.dns_name.clone(),
+                protocol: listener.protocol.clone(),
+                port: listener.port,
+                loopback_port: listener.loopback_port,
+            });
+        }
+    }
+    all.sort_by(|a, b| (&a.load_balancer, a.port, &a.listener).cmp(&(&b.load_balancer, b.port, &b.listener)));
+    all
+}

@@ -187,6 +187,9 @@ pub struct Listener {
     pub attributes: BTreeMap<String, String>,
     /// Its tags.
     pub tags: Tags,
+    /// The port of 127.0.0.1 by which the user's machine reaches it; none until it has one.
+    #[serde(default)]
+    pub loopback_port: Option<u16>,
 }
 
 impl Listener {

@@ -4,9 +4,11 @@
 //! The calling thread enters the namespace, makes the socket and comes back before the function returns (6 µs); the
 //! socket stays there for good. Nothing here waits or awaits while inside.
 
+use crate::netlink::{route, socket::Socket};
 use nix::{
     errno::Errno,
-    sched::{CloneFlags, setns},
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, setns, unshare},
     sys::socket::{
         AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, SockaddrIn6, bind, connect, listen, setsockopt, socket,
         sockopt,
@@ -36,6 +38,21 @@ pub fn within_file<T>(netns: &File, work: impl FnOnce() -> io::Result<T>) -> io:
     let result = work();
     drop(home);
     result
+}
+
+/// Makes a namespace, binds it at `path`, and brings its loopback up. What is at `path` is replaced.
+pub fn make(path: &Path) -> io::Result<File> {
+    let work = || {
+        unshare(CloneFlags::CLONE_NEWNET)?;
+        File::create(path)?;
+        mount(Some("/proc/thread-self/ns/net"), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+        match Socket::route()?.each(&[route::bring_up("lo", None)])?.first() {
+            Some(refused) => Err(refused.errno.into()),
+            None => File::open(path),
+        }
+    };
+    // A thread of its own, since it ends up there.
+    std::thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
 }
 
 /// Brings the thread back, however the work ended.

@@ -6,6 +6,7 @@
 
 use crate::Context;
 use crate::dispatch::{self, Target};
+use crate::door::{Endpoint, Origin};
 use crate::identity::{Action, Identity, Principal};
 use crate::resource;
 use crate::server::{Body, full};
@@ -13,7 +14,6 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use store::{Store, Ticket, View};
@@ -29,7 +29,7 @@ pub struct Call {
     /// Its body.
     pub body: Bytes,
     /// Whence it came.
-    pub peer: SocketAddr,
+    pub origin: Origin,
 }
 
 /// What runs calls.
@@ -117,6 +117,9 @@ impl Caller {
             Some(at) => (&self.services[at], self.infos[at]),
             None => return Err(unknown_service(call)),
         };
+        if let Some(endpoint) = call.origin.endpoint().filter(|endpoint| !endpoint.leads_to(info)) {
+            return Err(SignatureError::Scope(other_service(endpoint)).into_api(target.protocol));
+        }
         let form = form(call);
         let name = match &target.operation {
             Some(name) => Cow::Borrowed(name.as_str()),
@@ -128,7 +131,7 @@ impl Caller {
         wire::validate(info, target.protocol, operation.input, &input)?;
 
         let scope = Scope::new(signer.principal.account.clone(), signer.region);
-        let (store, origin) = (self.store.clone(), call.peer.ip());
+        let (store, origin) = (self.store.clone(), call.origin.clone());
         let mut context = Context::of_request(store, scope, signer.principal, now, request_id.to_owned(), origin);
         self.authorize(&mut context, info, operation, &input)?;
 
@@ -171,9 +174,9 @@ impl Caller {
                 *arn = whole;
             }
         }
-        let (principal, source_ip) = (context.principal.clone(), context.source_ip);
+        let (principal, origin) = (context.principal.clone(), context.origin.clone());
         let region = context.region().as_str().to_owned();
-        let action = Action { action: &action, resources: &resources, region: &region, source_ip, now };
+        let action = Action { action: &action, resources: &resources, region: &region, origin: &origin, now };
         self.identity.authorize(context.view(), &principal, &action)
     }
 }
@@ -224,6 +227,12 @@ fn unknown_operation(info: &ServiceInfo, name: &str, target: &Target) -> ApiErro
         }
         _ => ApiError::new("UnknownOperationException", "").with_status(404),
     }
+}
+
+/// What a service says to a call that another one's client signed.
+fn other_service(endpoint: &Endpoint) -> String {
+    let own = endpoint.signing_name().unwrap_or(&endpoint.service);
+    format!("Credential should be scoped to correct service: '{own}'.")
 }
 
 fn unknown_service(call: &Call) -> ApiError {

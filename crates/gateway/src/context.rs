@@ -1,7 +1,7 @@
 //! What a handler sees of a call: who, where, when, and the store.
 
+use crate::door::Origin;
 use crate::identity::Principal;
-use std::net::IpAddr;
 use store::{Store, Tx, View};
 use types::{Region, Scope, Timestamp};
 
@@ -16,8 +16,8 @@ pub struct Context {
     pub request_id: String,
     /// When the call arrived.
     pub now: Timestamp,
-    /// The caller's address.
-    pub source_ip: IpAddr,
+    /// The caller's address, and where the call came in.
+    pub origin: Origin,
     store: Store,
     view: Option<View>,
     tx: Option<Tx>,
@@ -26,7 +26,7 @@ pub struct Context {
 impl Context {
     /// The context of one call from loopback, with a request id of its own.
     pub fn new(store: Store, scope: Scope, principal: Principal, now: Timestamp) -> Self {
-        Self::of_request(store, scope, principal, now, types::id::random_uuid(), IpAddr::from([127, 0, 0, 1]))
+        Self::of_request(store, scope, principal, now, types::id::random_uuid(), Origin::local())
     }
 
     /// The context of a call whose request id and origin are known.
@@ -36,9 +36,9 @@ impl Context {
         principal: Principal,
         now: Timestamp,
         request_id: String,
-        source_ip: IpAddr,
+        origin: Origin,
     ) -> Self {
-        Self { scope, principal, request_id, now, source_ip, store, view: None, tx: None }
+        Self { scope, principal, request_id, now, origin, store, view: None, tx: None }
     }
 
     /// What can be read: the transaction's state once it has begun, else the newest durable state.

@@ -1,5 +1,6 @@
 //! Who calls, and who decides what they may do. The `iam` crate implements [`Identity`].
 
+use crate::door::Origin;
 use serde::{Deserialize, Serialize};
 use store::View;
 use types::{AccountId, ApiError, Timestamp};
@@ -53,8 +54,8 @@ pub struct Action<'a> {
     pub resources: &'a [String],
     /// The region of the call.
     pub region: &'a str,
-    /// The caller's address, for `aws:SourceIp`.
-    pub source_ip: std::net::IpAddr,
+    /// The caller's address and where the call came in, for `aws:SourceIp`, `aws:SourceVpce` and their like.
+    pub origin: &'a Origin,
     /// The present instant.
     pub now: Timestamp,
 }
@@ -64,6 +65,10 @@ pub trait Identity: Send + Sync + 'static {
     /// Whom `access_key` stands for. `None` if it is unknown, inactive or expired.
     fn credentials(&self, view: &View, access_key: &str, now: Timestamp) -> Option<Credentials>;
 
-    /// Whether `principal` may do `action`; the error carries AWS's text.
+    /// Whether `principal` may do `action`, and the VPC endpoint that it came through lets it; the error carries AWS's text.
     fn authorize(&self, view: &View, principal: &Principal, action: &Action<'_>) -> Result<(), ApiError>;
+
+    /// Whether the VPC endpoint, if one was come through, lets `action` pass which `service` itself has allowed: the address
+    /// was signed by it.
+    fn authorize_signed_by(&self, view: &View, service: &str, action: &Action<'_>) -> Result<(), ApiError>;
 }

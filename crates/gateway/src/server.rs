@@ -5,6 +5,7 @@
 
 use crate::Context;
 use crate::call::{Call, Caller, WholeArn};
+use crate::door::{Door, Origin};
 use crate::identity::Identity;
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -18,7 +19,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,10 +50,12 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 
 /// Something besides the AWS API that the same port answers, such as the registry.
 pub trait Extra: Send + Sync + 'static {
-    /// Whether requests for `path` are its own.
-    fn takes(&self, path: &str) -> bool;
+    /// Whether requests to this host (without its port) and path are its own.
+    fn takes(&self, host: &str, path: &str) -> bool;
+    /// The last part of `com.amazonaws.<region>.<service>`, for the VPC endpoints that lead to it. No other one does.
+    fn service(&self) -> Option<&'static str>;
     /// Answers one of them.
-    fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> BoxFuture<'_, Response<Body>>;
+    fn answer(&self, request: Request<Incoming>, origin: Origin) -> BoxFuture<'_, Response<Body>>;
 }
 
 /// The front door with all that it needs. Cheap to clone.
@@ -79,8 +81,8 @@ impl Gateway {
         Self(Arc::new(Inner { caller, extras }))
     }
 
-    /// Accepts connections until `stop` turns true, then lets open requests end.
-    pub async fn serve(self, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+    /// Accepts connections at `door` until `stop` turns true, then lets open requests end.
+    pub async fn serve(self, listener: TcpListener, door: Door, mut stop: watch::Receiver<bool>) {
         let graceful = GracefulShutdown::new();
         let mut builder = auto::Builder::new(TokioExecutor::new());
         // A client that has said all that it will still wants its answer.
@@ -101,10 +103,10 @@ impl Gateway {
                 }
             };
             drop(stream.set_nodelay(true));
-            let gateway = self.clone();
+            let (gateway, origin) = (self.clone(), Origin::new(peer, &door));
             let service = service_fn(move |request| {
-                let gateway = gateway.clone();
-                async move { Ok::<_, Infallible>(gateway.answer(request, peer).await) }
+                let (gateway, origin) = (gateway.clone(), origin.clone());
+                async move { Ok::<_, Infallible>(gateway.answer(request, origin).await) }
             });
             let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
             let watched = graceful.watch(connection);
@@ -117,15 +119,15 @@ impl Gateway {
         drop(tokio::time::timeout(SHUTDOWN_GRACE, graceful.shutdown()).await);
     }
 
-    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, origin: Origin) -> Response<Body> {
         if from_another_site(request.headers()) {
             let text = "Requests that a web page of another site makes are refused.";
             let error = types::ApiError::new("AccessDenied", text).with_status(403);
             return self.0.caller.refuse(&request.into_parts().0, error);
         }
-        if let Some(extra) = self.0.extras.iter().find(|extra| extra.takes(request.uri().path())) {
+        if let Some(extra) = self.extra(&request, &origin) {
             // A panic there must not take the connection down without an answer.
-            let answer = AssertUnwindSafe(extra.answer(request, peer)).catch_unwind().await;
+            let answer = AssertUnwindSafe(extra.answer(request, origin)).catch_unwind().await;
             return answer.unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n"));
         }
         let (mut parts, body) = request.into_parts();
@@ -156,7 +158,19 @@ impl Gateway {
                 ));
             }
         };
-        self.0.caller.call(Call { parts, body, peer }).await
+        self.0.caller.call(Call { parts, body, origin }).await
+    }
+
+    fn extra(&self, request: &Request<Incoming>, origin: &Origin) -> Option<&dyn Extra> {
+        let named = request.headers().get(http::header::HOST).and_then(|value| value.to_str().ok());
+        let authority = request.uri().authority().map(http::uri::Authority::as_str).or(named).unwrap_or_default();
+        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+        let leads_there = |extra: &dyn Extra| match origin.endpoint() {
+            Some(endpoint) => extra.service() == Some(endpoint.service.as_str()),
+            None => true,
+        };
+        let found = self.0.extras.iter().find(|extra| extra.takes(host, request.uri().path()))?;
+        Some(&**found).filter(|extra| leads_there(*extra))
     }
 }
 

@@ -2,8 +2,9 @@
 
 use crate::rows::{self, AccessKey, Entity, ManagedPolicy, Owner, Role, Session, SessionPolicy, User};
 use crate::{Iam, credentials, managed, texts};
+use gateway::door::{Endpoint, EndpointPolicy};
 use gateway::identity::{Action, Credentials};
-use gateway::{Identity, Principal, PrincipalKind};
+use gateway::{Door, Identity, Origin, Principal, PrincipalKind};
 use policy::{Caller, Context, Decision, Denial, Document, Named, Policies, Request};
 use std::sync::Arc;
 use store::View;
@@ -43,19 +44,31 @@ impl Identity for Iam {
     }
 
     fn authorize(&self, view: &View, principal: &Principal, action: &Action<'_>) -> Result<(), ApiError> {
+        let subject = || Subject::of(view, principal).ok_or_else(texts::invalid_token);
+        let resources: Vec<&str> = action.resources.iter().map(String::as_str).collect();
+        let context = request_keys(action.now, action.origin).with("aws:RequestedRegion", action.region);
+        let refused = |denial: Box<Denial>| {
+            let prefix = action.action.split_once(':').map_or("", |(prefix, _)| prefix);
+            texts::denied(prefix, &denial.to_string())
+        };
+        if let Some(endpoint) = action.origin.endpoint() {
+            subject()?.passes(view, endpoint, action.action, &resources, context.clone()).map_err(refused)?;
+        }
         // Anyone may ask who they are. Whether a role may be assumed depends on its trust policy, which the handler reads.
         if matches!(action.action, "sts:GetCallerIdentity" | "sts:AssumeRole") {
             return Ok(());
         }
-        let context = global_keys(action.now)
-            .with("aws:RequestedRegion", action.region)
-            .with("aws:SourceIp", action.source_ip.to_string());
+        subject()?.may(action.action, &resources, context, None).map_err(refused)
+    }
+
+    fn authorize_signed_by(&self, view: &View, service: &str, action: &Action<'_>) -> Result<(), ApiError> {
+        let Some(endpoint) = action.origin.endpoint() else { return Ok(()) };
         let resources: Vec<&str> = action.resources.iter().map(String::as_str).collect();
-        let subject = Subject::of(view, principal).ok_or_else(texts::invalid_token)?;
-        subject.may(action.action, &resources, context, None).map_err(|denial| {
-            let prefix = action.action.split_once(':').map_or("", |(prefix, _)| prefix);
-            texts::denied(prefix, &denial.to_string())
-        })
+        let context = request_keys(action.now, action.origin).with("aws:RequestedRegion", action.region);
+        let subject = Subject::bare(Caller::Service { name: service.to_owned() });
+        let passes = subject.passes(view, endpoint, action.action, &resources, context);
+        // Whose key signed is the service's own affair, and so is why it was refused.
+        passes.map_err(|_| ApiError::new("AccessDenied", "Access Denied").with_status(403))
     }
 }
 
@@ -76,6 +89,19 @@ pub(crate) fn global_keys(now: Timestamp) -> Context {
         .with("aws:CurrentTime", now.iso8601())
         .with("aws:EpochTime", (now.millis() / 1000).to_string())
         .with("aws:SecureTransport", "false")
+}
+
+/// The condition keys of a request that came from somewhere. Source: IAM user guide, "AWS global condition context keys":
+/// through a VPC endpoint the caller's address is `aws:VpcSourceIp`, and there is no `aws:SourceIp`.
+pub(crate) fn request_keys(now: Timestamp, origin: &Origin) -> Context {
+    let (context, ip) = (global_keys(now), origin.ip().to_string());
+    match &origin.door {
+        Door::Machine | Door::Internet { .. } => context.with("aws:SourceIp", ip),
+        Door::Endpoint(endpoint) => context
+            .with("aws:SourceVpce", endpoint.id.as_str())
+            .with("aws:SourceVpc", endpoint.vpc.as_str())
+            .with("aws:VpcSourceIp", ip),
+    }
 }
 
 /// A caller with the policies that bind it.
@@ -160,20 +186,45 @@ impl Subject {
         Some(())
     }
 
-    /// Whether the caller may do it. `trust` is the trust policy where the action is to assume that role.
-    pub(crate) fn may(
+    /// Whether the endpoint's policy lets the caller pass.
+    pub(crate) fn passes(
         &self,
+        view: &View,
+        endpoint: &Endpoint,
         action: &str,
         resources: &[&str],
-        mut context: Context,
-        trust: Option<&Role>,
+        context: Context,
     ) -> Result<(), Box<Denial>> {
+        let document = match endpoint.policy(view) {
+            EndpointPolicy::FullAccess => return Ok(()),
+            // What is no document was refused when it was given; it allows nothing.
+            EndpointPolicy::Document(text) => policy::parse(policy::Kind::Resource, &text).unwrap_or_default(),
+            EndpointPolicy::Gone => Document::default(),
+        };
+        let request = Request { caller: &self.caller, action, resources, context: self.with_keys(context) };
+        policy::pass_endpoint(&request, Named { name: endpoint.id.as_str(), document: &document }).into_result()
+    }
+
+    /// The condition keys that the caller brings.
+    fn with_keys(&self, mut context: Context) -> Context {
         for (key, value) in &self.tags {
             context.set(&format!("aws:PrincipalTag/{key}"), value.clone());
         }
         if let Some(source) = &self.source_identity {
             context.set("aws:SourceIdentity", source.clone());
         }
+        context
+    }
+
+    /// Whether the caller may do it. `trust` is the trust policy where the action is to assume that role.
+    pub(crate) fn may(
+        &self,
+        action: &str,
+        resources: &[&str],
+        context: Context,
+        trust: Option<&Role>,
+    ) -> Result<(), Box<Denial>> {
+        let context = self.with_keys(context);
         let identity: Vec<Named<'_>> = self.identity.iter().map(named).collect();
         let session: Option<Vec<Named<'_>>> = self.session.as_ref().map(|all| all.iter().map(named).collect());
         let policies = Policies {

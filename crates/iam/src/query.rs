@@ -1,10 +1,10 @@
 //! What other services may ask of IAM.
 
 use crate::Iam;
-use crate::auth::{Subject, global_keys};
+use crate::auth::{Subject, global_keys, request_keys};
 use crate::credentials::{self, Credentials, Extras};
 use crate::rows::{self, Entity, Role};
-use gateway::Principal;
+use gateway::{Origin, Principal};
 use policy::{Caller, Denial};
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,19 +54,25 @@ pub fn assume_for_task(
     Ok(credentials::issue(&iam.vault, tx, &account, &role, session, Extras::default(), (now, lasting)))
 }
 
-/// Whether a session of the role may do `action` on `resources` (none: on `*`). The denial's text is AWS's. For what the agent
-/// does as the execution role: pulling, creating log streams, reading secrets.
+/// Whether a session of the role may do `action` on `resources` (none: on `*`), and the VPC endpoint that it came through, if
+/// it came through one, lets it. The denial's text is AWS's. For what the agent does as the execution role: pulling, creating
+/// log streams, reading secrets.
 pub fn role_may(
     view: &View,
     role_arn: &str,
     session: &str,
     action: &str,
     resources: &[&str],
-    now: Timestamp,
+    (now, through): (Timestamp, Option<&Origin>),
 ) -> Result<(), RoleDenied> {
     let (account, role) = role(view, role_arn).ok_or(RoleDenied::NoSuchRole)?;
     let subject = Subject::of_session(view, &account, &role, session).ok_or(RoleDenied::NoSuchRole)?;
-    subject.may(action, resources, global_keys(now), None).map_err(RoleDenied::Denied)
+    let mut context = global_keys(now);
+    if let Some((origin, endpoint)) = through.and_then(|origin| Some((origin, origin.endpoint()?))) {
+        context = request_keys(now, origin);
+        subject.passes(view, endpoint, action, resources, context.clone()).map_err(RoleDenied::Denied)?;
+    }
+    subject.may(action, resources, context, None).map_err(RoleDenied::Denied)
 }
 
 /// Why a role's session may not.

@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
-use gateway::{Action, Context, Identity, Principal};
+use gateway::door::{Endpoint, EndpointPolicy, PolicySource};
+use gateway::{Action, Context, Door, Identity, Origin, Principal};
 use iam::Iam;
 use model::iam::{
     AttachRolePolicyRequest, CreateAccessKeyRequest, CreatePolicyRequest, CreateRoleRequest, CreateUserRequest,
@@ -10,9 +11,10 @@ use model::iam::{
     ListAttachedRolePoliciesRequest, ListRolesRequest, PutRolePolicyRequest, PutUserPolicyRequest,
 };
 use model::sts::{AssumeRoleRequest, GetCallerIdentityRequest};
-use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
-use store::Store;
+use store::{Store, View};
+use types::id::{VpcEndpointId, VpcId};
 use types::{AccountId, ApiError, Scope, Timestamp};
 use vault::Vault;
 
@@ -87,9 +89,12 @@ impl World {
     }
 
     fn may(&self, principal: &Principal, action: &str, resource: &str) -> Result<(), ApiError> {
+        self.may_from(&Origin::local(), principal, action, resource)
+    }
+
+    fn may_from(&self, origin: &Origin, principal: &Principal, action: &str, resource: &str) -> Result<(), ApiError> {
         let resources = [resource.to_owned()];
-        let source_ip = IpAddr::from([127, 0, 0, 1]);
-        let action = Action { action, resources: &resources, region: "us-east-1", source_ip, now: NOW };
+        let action = Action { action, resources: &resources, region: "us-east-1", origin, now: NOW };
         self.iam.authorize(&self.store.view(), principal, &action)
     }
 }
@@ -248,8 +253,9 @@ fn the_agent_gets_a_role_only_if_it_trusts_the_service() {
     assert!(
         iam::query::trusts_service(&view, "arn:aws:iam::123456789012:role/x", "ecs-tasks.amazonaws.com", NOW).is_err()
     );
-    assert_eq!(iam::query::role_may(&view, arn, "t1", "ecr:BatchGetImage", &[], NOW), Ok(()));
-    let denied = iam::query::role_may(&view, arn, "t1", "secretsmanager:GetSecretValue", &["arn:aws:x:::y"], NOW);
+    assert_eq!(iam::query::role_may(&view, arn, "t1", "ecr:BatchGetImage", &[], (NOW, None)), Ok(()));
+    let denied =
+        iam::query::role_may(&view, arn, "t1", "secretsmanager:GetSecretValue", &["arn:aws:x:::y"], (NOW, None));
     assert_eq!(
         denied.unwrap_err().to_string(),
         "User: arn:aws:sts::123456789012:assumed-role/exec/t1 is not authorized to perform: secretsmanager:GetSecretValue \
@@ -286,4 +292,80 @@ fn managed_policies_are_kept_while_they_are_attached_and_lists_have_pages() {
     assert_eq!((first.roles.len(), first.is_truncated), (2, Some(true)));
     let second = list(first.marker);
     assert_eq!((second.roles[0].role_name.as_str(), second.is_truncated), ("c", Some(false)));
+}
+
+/// Somebody who comes through an endpoint for a service that has such a policy.
+fn through_endpoint(service: &str, policy: fn(&View, &Scope, &VpcEndpointId) -> EndpointPolicy) -> Origin {
+    let endpoint = Endpoint {
+        scope: Scope::default(),
+        id: VpcEndpointId::generate(),
+        vpc: VpcId::generate(),
+        service: service.to_owned(),
+        policy: PolicySource(policy),
+    };
+    Origin { peer: ([10, 0, 1, 5], 40_000).into(), door: Door::Endpoint(Arc::new(endpoint)) }
+}
+
+fn reads(_: &View, _: &Scope, _: &VpcEndpointId) -> EndpointPolicy {
+    let statement = r#"{"Effect":"Allow","Principal":"*","Action":["logs:Describe*","sts:*"],"Resource":"*"}"#;
+    EndpointPolicy::Document(format!(r#"{{"Statement":[{statement}]}}"#))
+}
+
+fn denies(_: &View, _: &Scope, _: &VpcEndpointId) -> EndpointPolicy {
+    let statement = r#"{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*"}"#;
+    EndpointPolicy::Document(format!(r#"{{"Statement":[{statement}]}}"#))
+}
+
+#[test]
+fn a_policy_of_an_endpoint_binds_everybody_who_comes_through_it() {
+    let world = World::new();
+    let root = iam::auth::root(&AccountId::default());
+    let reading = through_endpoint("logs", reads);
+    assert_eq!(world.may_from(&reading, &root, "logs:DescribeLogGroups", "*"), Ok(()));
+    let (kind, text) = code(world.may_from(&reading, &root, "logs:PutLogEvents", "*"));
+    assert_eq!(
+        (kind.as_str(), text.as_str()),
+        (
+            "AccessDeniedException",
+            "User: arn:aws:iam::123456789012:root is not authorized to perform: logs:PutLogEvents on resource: * because \
+             no VPC endpoint policy allows the logs:PutLogEvents action"
+        )
+    );
+    // Not even who one is may be asked through one that does not let it.
+    let nobody = through_endpoint("sts", denies);
+    let (_, text) = code(world.may_from(&nobody, &root, "sts:GetCallerIdentity", "*"));
+    assert!(text.ends_with(" with an explicit deny in a VPC endpoint policy"), "{text}");
+    // Full access is no permission of the caller's own.
+    let open = through_endpoint("logs", |_, _, _| EndpointPolicy::FullAccess);
+    let jo = world.user("jo", r#"{"Effect":"Allow","Action":"ecs:*","Resource":"*"}"#);
+    assert_eq!(world.may_from(&open, &root, "logs:PutLogEvents", "*"), Ok(()));
+    let (_, text) = code(world.may_from(&open, &jo, "logs:PutLogEvents", "*"));
+    assert!(text.ends_with("because no identity-based policy allows the logs:PutLogEvents action"), "{text}");
+    // One that is gone lets nothing pass.
+    let gone = through_endpoint("logs", |_, _, _| EndpointPolicy::Gone);
+    assert!(world.may_from(&gone, &root, "logs:PutLogEvents", "*").is_err());
+}
+
+#[test]
+fn policies_can_tell_endpoints_apart() {
+    let world = World::new();
+    let [one, other] = [(); 2].map(|()| through_endpoint("ecs", |_, _, _| EndpointPolicy::FullAccess));
+    let id = one.endpoint().map(|endpoint| endpoint.id.to_string()).unwrap();
+    let vpc = other.endpoint().map(|endpoint| endpoint.vpc.to_string()).unwrap();
+    let statement = format!(
+        r#"{{"Effect":"Allow","Action":"ecs:RunTask","Resource":"*","Condition":{{"StringEquals":{{"aws:SourceVpce":"{id}"}}}}}},
+        {{"Effect":"Allow","Action":"ecs:StopTask","Resource":"*","Condition":{{"StringEquals":{{"aws:SourceVpc":"{vpc}"}},
+            "IpAddress":{{"aws:VpcSourceIp":"10.0.0.0/16"}},"Null":{{"aws:SourceIp":"true"}}}}}}"#
+    );
+    let jo = world.user("jo", &statement);
+    for (from, action, allowed) in [
+        (&one, "ecs:RunTask", true),
+        (&other, "ecs:RunTask", false),
+        (&one, "ecs:StopTask", false),
+        (&other, "ecs:StopTask", true),
+        (&Origin::local(), "ecs:RunTask", false),
+        (&Origin::local(), "ecs:StopTask", false),
+    ] {
+        assert_eq!(world.may_from(from, &jo, action, "*").is_ok(), allowed, "{action} from {from:?}");
+    }
 }

@@ -17,6 +17,8 @@ pub enum Layer {
     Session,
     /// The trust policy of the role to assume.
     Trust,
+    /// The policy of the VPC endpoint that the request came through.
+    Endpoint,
 }
 
 /// Whether something denied, or nothing allowed.
@@ -67,6 +69,7 @@ impl fmt::Display for Denial {
                     Layer::Boundary => "a permissions boundary",
                     Layer::Session => "a session policy",
                     Layer::Trust => "the role trust policy",
+                    Layer::Endpoint => "a VPC endpoint policy",
                 };
                 write!(f, " with an explicit deny in {policy}")
             }
@@ -77,6 +80,7 @@ impl fmt::Display for Denial {
                     Layer::Boundary => "permissions boundary",
                     Layer::Session => "session policy",
                     Layer::Trust => "role trust policy",
+                    Layer::Endpoint => "VPC endpoint policy",
                 };
                 write!(f, " because no {policy} allows the {} action", self.action)
             }

@@ -14,8 +14,8 @@ pub enum Effect {
     Deny,
 }
 
-/// A policy document, ready to be evaluated.
-#[derive(Debug, Clone, PartialEq)]
+/// A policy document, ready to be evaluated. The default one says nothing, and so allows nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Document {
     /// Whether its version is 2012-10-17, which has policy variables.
     pub(crate) current: bool,

@@ -4,6 +4,7 @@
 //! it finds ([`ProxyHandle::connect`]) and sends the configuration anew, which changes nothing if nothing has changed.
 
 use crate::control::{receive, send, socket_path};
+use nix::sys::socket::{getsockopt, sockopt};
 use routing::status::Command;
 use routing::{ProxyConfig, Status};
 use std::ffi::OsString;
@@ -19,6 +20,12 @@ pub const SUBCOMMAND: &str = "__proxy";
 /// The command line that starts the proxy of `run_dir`.
 pub fn argv(executable: &Path, run_dir: &Path) -> Vec<OsString> {
     vec![executable.into(), SUBCOMMAND.into(), run_dir.into()]
+}
+
+/// The process that listens on a socket, if one does.
+pub fn pid(socket: &Path) -> Option<i32> {
+    let stream = std::os::unix::net::UnixStream::connect(socket).ok()?;
+    Some(getsockopt(&stream, sockopt::PeerCredentials).ok()?.pid()).filter(|pid| *pid > 0)
 }
 
 /// How long a proxy may take to end.

@@ -32,16 +32,20 @@ pub(crate) enum Event {
 
 /// Takes the socket, unless another proxy lives behind it.
 pub(crate) fn bind(run_dir: &Path) -> io::Result<UnixListener> {
-    let path = socket_path(run_dir);
-    if std::os::unix::net::UnixStream::connect(&path).is_ok() {
-        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another proxy serves this run directory"));
+    bind_at(&socket_path(run_dir))
+}
+
+/// Takes a socket, unless another process lives behind it.
+pub(crate) fn bind_at(path: &Path) -> io::Result<UnixListener> {
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process serves this run directory"));
     }
-    match std::fs::remove_file(&path) {
+    match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = UnixListener::bind(&path)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
 }
 

@@ -6,6 +6,8 @@
 //!
 //! A request's way: [`worker`] accepts → [`h1`] or [`h2`] parses → [`decide`] routes → [`upstream`] chooses a target and connects from the
 //! node's network namespace → the same task relays both directions.
+//!
+//! [`loopback`] is another process, by which hosts that cannot reach public addresses get at load balancers.
 
 mod answer;
 mod buffer;
@@ -20,6 +22,7 @@ mod forwarded;
 pub mod fuzz;
 mod h1;
 mod h2;
+pub mod loopback;
 mod netns;
 mod plan;
 pub mod process;

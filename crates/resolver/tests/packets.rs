@@ -8,7 +8,7 @@ use domain::base::{Message, MessageBuilder, Name, Rtype};
 use domain::rdata::A;
 use fabric::{Fabric, FabricConfig, RUN_ROOT};
 use nix::sched::{CloneFlags, unshare};
-use resolver::Resolvers;
+use resolver::Dns;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use types::id::{
 };
 use types::{Scope, Timestamp};
 use vpc::intent::{NewInterface, PublicPool, create_interface, delete_interface};
+use vpc::router_sockets::RouterSockets;
 use vpc::rows::{
     AclEntry, AclTraffic, InterfaceType, NetworkAcl, RouteTable, SecurityGroup, Subnet, Tags, Vpc, VpcEndpoint,
 };
@@ -38,7 +39,7 @@ struct Lab {
     scope: Scope,
     fabric: Arc<Fabric>,
     network: vpc::controller::Network,
-    resolvers: Resolvers,
+    resolvers: RouterSockets<Dns>,
     vpc: VpcId,
     subnet: SubnetId,
 }
@@ -65,7 +66,11 @@ impl Lab {
         let lab = Self {
             scope: Scope::default(),
             network: vpc::controller::Network::new(store.clone(), Arc::new(SystemClock), fabric.clone()),
-            resolvers: Resolvers::new(store.clone(), fabric.clone(), Arc::new(SystemClock)),
+            resolvers: RouterSockets::new(
+                store.clone(),
+                fabric.clone(),
+                Dns::new(store.clone(), fabric.clone(), Arc::new(SystemClock)),
+            ),
             vpc: VpcId::generate(),
             subnet: SubnetId::generate(),
             store,
@@ -257,6 +262,7 @@ impl Lab {
                 interfaces,
                 security_groups: Vec::new(),
                 private_dns: true,
+                inbound_only: false,
                 route_tables: Vec::new(),
                 created: Timestamp(0),
                 tags: Tags::new(),

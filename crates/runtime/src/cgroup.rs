@@ -3,7 +3,7 @@
 //! A task's groups are `windtunnel/<instance>/<task>/<container>` below each tree's root, and
 //! `windtunnel/<instance>/shims` holds the launcher and the shims, whose memory is not the tasks', and `…/companions` what else
 //! outlives the daemon. The names alone tell what to remove.
-//! Where no tree can be written (no root, no delegation) limits are not enforced, which [`Cgroups::discover`] logs.
+//! Where no tree can be written (no root, no delegation) limits are not enforced: [`Cgroups::unenforced`] says which.
 
 mod usage;
 
@@ -61,14 +61,14 @@ impl Cgroups {
     /// Finds the mounted trees whose controllers matter here.
     pub(crate) fn discover(instance: &str) -> io::Result<Self> {
         let mut trees = Self::from_mounts(&fs::read_to_string("/proc/self/mounts")?, instance);
-        trees.trees.retain(|tree| {
-            let usable = make(&tree.base).is_ok() && (!tree.is_v2() || tree.delegate(&tree.base).is_ok());
-            if !usable {
-                tracing::warn!(path = %tree.base.display(), "limits of this control group tree are not enforced");
-            }
-            usable
-        });
+        trees.trees.retain(|tree| make(&tree.base).is_ok() && (!tree.is_v2() || tree.delegate(&tree.base).is_ok()));
         Ok(trees)
+    }
+
+    /// The limits that nothing enforces here, in words; none if all are.
+    pub(crate) fn unenforced(&self) -> Vec<&'static str> {
+        let has = |controller: &&str| self.trees.iter().any(|tree| tree.version_of(controller).is_some());
+        ["cpu", "memory", "pids"].into_iter().filter(|controller| !has(controller)).collect()
     }
 
     fn from_mounts(mounts: &str, instance: &str) -> Self {

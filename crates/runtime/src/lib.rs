@@ -21,6 +21,7 @@ mod cgroup;
 mod container;
 mod error;
 mod event;
+mod ids;
 mod image;
 pub mod launcher;
 mod layers;
@@ -42,7 +43,7 @@ pub use error::{PrepareError, RuntimeError, StartError};
 pub use event::{LogChunk, LogRecord, LogStream, TaskEvent, TaskEventKind};
 pub use image::{ImageConfig, ImageError, ImageSnapshot, LayerRef, LayerSource};
 pub use native::{Native, NativeConfig, SERVER_STOPPED};
-pub use reset::reset_host;
+pub use reset::{reset_host, survivors};
 pub use sim::{Sim, SimScript};
 pub use spec::{
     Capabilities, ContainerSpec, CpuLimit, ExecSpec, HostEntry, InvalidSpec, Limits, LogBuffer, Mount, MountSource,

@@ -17,14 +17,16 @@ pub(crate) enum Cloned {
     Child,
 }
 
-/// Forks into new namespaces. The caller must have one thread.
-pub(crate) fn clone_process(namespaces: nix::sched::CloneFlags) -> nix::Result<Cloned> {
+/// Forks into new namespaces, or on behalf of the parent (`CLONE_PARENT`). The caller must have one thread.
+pub(crate) fn clone_process(flags: nix::sched::CloneFlags) -> nix::Result<Cloned> {
+    // A sibling has the caller's own signal, and the kernel refuses to be told one.
+    let sibling = flags.contains(nix::sched::CloneFlags::CLONE_PARENT);
     let args = libc::clone_args {
-        flags: namespaces.bits() as u64,
+        flags: flags.bits() as u64,
         pidfd: 0,
         child_tid: 0,
         parent_tid: 0,
-        exit_signal: libc::SIGCHLD as u64,
+        exit_signal: if sibling { 0 } else { libc::SIGCHLD as u64 },
         stack: 0,
         stack_size: 0,
         tls: 0,

@@ -2,15 +2,18 @@
 //!
 //! [`rows`] are the resources as stored; [`api`] turns requests into rows; [`query`] is what other services may read and
 //! [`intent`] what they may ask for (an interface for a task or a load balancer's node); [`names`] is how AWS calls things;
-//! [`controller`] compiles all rows
-//! into a `netplan::NetworkState` and has the fabric apply it. Packets are the fabric's business, not this crate's.
+//! [`client_tokens`] has each creation done once; [`controller`] compiles all rows into a `netplan::NetworkState` and has the
+//! fabric apply it; [`router_sockets`] keeps the sockets of others in the VPCs' routers. Packets are the fabric's business,
+//! not this crate's.
 
 pub mod api;
+pub mod client_tokens;
 pub mod controller;
 pub mod flow_logs;
 pub mod intent;
 pub mod names;
 pub mod query;
+pub mod router_sockets;
 pub mod rows;
 mod texts;
 
@@ -37,5 +40,6 @@ pub fn tables() -> Vec<TableDef> {
         TableDef::of::<rows::NetworkInsightsPath>(),
         TableDef::of::<rows::NetworkInsightsAnalysis>(),
         TableDef::of::<rows::VpcPeeringConnection>(),
+        TableDef::of::<rows::ClientToken>(),
     ]
 }

@@ -62,6 +62,12 @@ pub fn private_dns_name(region: &Region, service: &str) -> String {
     format!("{any}{}.{region}.{AMAZON}", service_label(service))
 }
 
+/// All names that an interface endpoint with private DNS answers for: S3's buckets have their own below the service's.
+pub fn private_dns_names(region: &Region, service: &str) -> Vec<String> {
+    let own = private_dns_name(region, service);
+    if service == "s3" { vec![format!("*.{own}"), own] } else { vec![own] }
+}
+
 /// What names of a service's endpoints end with: `logs.us-east-1.vpce.amazonaws.com`.
 pub fn endpoint_domain(region: &Region, service: &str) -> String {
     format!("{}.{region}.vpce.{AMAZON}", service_label(service))
@@ -80,10 +86,19 @@ pub fn endpoint_name(region: &Region, endpoint: &VpcEndpoint, zone: Option<&str>
     format!("{}-{}{zone}.{}", endpoint.id, suffix(endpoint), endpoint_domain(region, service))
 }
 
+/// The id of a service with endpoints, which its name and type determine.
+pub(crate) fn service_id(key: &str) -> String {
+    format!("vpce-svc-0{:016x}", hash(key))
+}
+
+fn hash(text: &str) -> u64 {
+    let step = |h: u64, b: u8| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3);
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
 /// Eight letters that look as AWS's do and that the id determines, so that nothing has to be kept.
 fn suffix(endpoint: &VpcEndpoint) -> String {
-    let hash = |h: u64, b: u8| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3);
-    let mut rest = endpoint.id.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, hash);
+    let mut rest = hash(endpoint.id.as_str());
     let letters = (0..8).map(|_| {
         let digit = (rest % 36) as u32;
         rest /= 36;
@@ -120,6 +135,7 @@ mod tests {
         assert_eq!(private_dns_name(&region, "ecr.api"), "api.ecr.us-east-1.amazonaws.com");
         assert_eq!(private_dns_name(&region, "ecr.dkr"), "*.dkr.ecr.us-east-1.amazonaws.com");
         assert_eq!(private_dns_name(&region, "ecs-telemetry"), "ecs-t.us-east-1.amazonaws.com");
+        assert_eq!(private_dns_names(&region, "s3"), ["*.s3.us-east-1.amazonaws.com", "s3.us-east-1.amazonaws.com"]);
         assert_eq!(endpoint_domain(&region, "ecr.dkr"), "dkr.ecr.us-east-1.vpce.amazonaws.com");
     }
 }

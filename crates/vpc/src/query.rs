@@ -5,6 +5,8 @@ use crate::rows::{
     Address, DhcpOptions, InterfaceState, ManagedPrefixList, NetworkInterface, PeeredGroup, PeeringState, RouteTable,
     SecurityGroup, Subnet, Vpc, VpcEndpoint, VpcPeeringConnection,
 };
+use gateway::Door;
+use gateway::door::{Endpoint, EndpointPolicy, PolicySource};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use store::View;
@@ -12,7 +14,7 @@ use types::id::{SubnetId, VpcId};
 use types::{Region, Scope};
 
 /// The services that have interface endpoints here.
-pub const INTERFACE_SERVICES: [&str; 13] = [
+pub const INTERFACE_SERVICES: [&str; 14] = [
     "application-autoscaling",
     "ec2",
     "ecr.api",
@@ -23,6 +25,7 @@ pub const INTERFACE_SERVICES: [&str; 13] = [
     "elasticloadbalancing",
     "logs",
     "monitoring",
+    "s3",
     "secretsmanager",
     "ssm",
     "sts",
@@ -89,12 +92,48 @@ pub fn endpoint(view: &View, scope: &Scope, id: &str) -> Option<Arc<VpcEndpoint>
     view.get(scope, id)
 }
 
+/// The door that an endpoint is.
+pub fn door(scope: &Scope, endpoint: &VpcEndpoint) -> Door {
+    let service = names::short_service(&scope.region, &endpoint.service).unwrap_or(&endpoint.service);
+    Door::Endpoint(Arc::new(Endpoint {
+        scope: scope.clone(),
+        id: endpoint.id.clone(),
+        vpc: endpoint.vpc.clone(),
+        service: service.to_owned(),
+        policy: PolicySource(|view, scope, id| endpoint_policy(view, scope, id.as_str())),
+    }))
+}
+
+/// What the endpoint of that id lets pass.
+pub fn endpoint_policy(view: &View, scope: &Scope, id: &str) -> EndpointPolicy {
+    match endpoint(view, scope, id).map(|row| row.policy.clone()) {
+        Some(None) => EndpointPolicy::FullAccess,
+        Some(Some(text)) => EndpointPolicy::Document(text),
+        None => EndpointPolicy::Gone,
+    }
+}
+
+/// The endpoint that has an interface with that address, in the VPC or in one that it is peered with.
+pub fn endpoint_at(view: &View, scope: &Scope, vpc: &VpcId, ip: Ipv4Addr) -> Option<(Scope, Arc<VpcEndpoint>)> {
+    let active = peerings(view, scope).into_iter().filter(|row| row.state == PeeringState::Active);
+    let beyond = active.filter_map(|row| row.beyond(vpc).map(|side| (side.scope.clone(), side.vpc.clone())));
+    let places = std::iter::once((scope.clone(), vpc.clone())).chain(beyond);
+    let (scope, interface) =
+        places.into_iter().find_map(|(scope, vpc)| interface_by_ip(view, &scope, &vpc, ip).map(|row| (scope, row)))?;
+    let mut endpoints = view.by_index(&VpcEndpoint::BY_VPC, &scope, interface.vpc.as_str());
+    let found = endpoints.find(|row| row.interfaces.iter().any(|(_, id)| *id == interface.id)).cloned()?;
+    Some((scope, found))
+}
+
 /// The interface endpoint that has a service's own name in a VPC: one with private DNS, where the VPC's attributes let
 /// it. `service` is the last part of `com.amazonaws.<region>.<service>`.
 pub fn private_dns_endpoint(view: &View, scope: &Scope, vpc: &Vpc, service: &str) -> Option<Arc<VpcEndpoint>> {
     let mut endpoints = view.by_index(&VpcEndpoint::BY_VPC, scope, vpc.id.as_str());
     let fits = |row: &&Arc<VpcEndpoint>| {
-        row.private_dns && row.kind == "Interface" && names::short_service(&scope.region, &row.service) == Some(service)
+        row.private_dns
+            && !row.inbound_only
+            && row.kind == "Interface"
+            && names::short_service(&scope.region, &row.service) == Some(service)
     };
     (vpc.dns_support && vpc.dns_hostnames).then(|| endpoints.find(fits).cloned())?
 }

@@ -42,6 +42,43 @@ not_found! {
     service_not_found(name) = "InvalidServiceName", "The Vpc Endpoint Service '{name}' does not exist";
 }
 
+/// seen
+pub(crate) const SUBNETS_OF_GATEWAY: &str =
+    "Subnet IDs are only supported for Interface and GatewayLoadBalancer type VPC Endpoints.";
+/// seen
+pub(crate) const ROUTE_TABLES_OF_INTERFACE: &str = "Route table IDs are only supported for Gateway type VPC Endpoint.";
+/// Modelled on the one above.
+pub(crate) const GROUPS_OF_GATEWAY: &str = "Security group IDs are only supported for Interface type VPC Endpoint.";
+/// Modelled on the one above.
+pub(crate) const PRIVATE_DNS_OF_GATEWAY: &str = "Private DNS is only supported for Interface type VPC Endpoint.";
+
+/// seen
+pub(crate) const INBOUND_ONLY_OF_GATEWAY: &str =
+    "DnsOptions PrivateDnsOnlyForInboundResolverEndpoint is applicable only to Interface VPC Endpoints.";
+
+/// seen
+pub(crate) fn gateway_endpoint_needed(vpc: &str) -> ApiError {
+    let text = format!(
+        "To set PrivateDnsOnlyForInboundResolverEndpoint to true, the VPC {vpc} must have a Gateway endpoint for the service."
+    );
+    ApiError::new("InvalidParameter", text)
+}
+
+/// Modelled on what is seen of internet gateways.
+pub(crate) fn route_table_elsewhere(table: &str, vpc: &str) -> ApiError {
+    ApiError::new("InvalidParameter", format!("Route table {table} and network {vpc} belong to different networks"))
+}
+
+/// Ours.
+pub(crate) fn endpoint_without_groups(id: &str) -> ApiError {
+    ApiError::new("InvalidParameter", format!("The VPC endpoint {id} must have at least one security group."))
+}
+
+/// The first sentence and the code are seen; AWS then names a position.
+pub(crate) fn invalid_endpoint_policy(why: &str) -> ApiError {
+    ApiError::new("InvalidPolicyDocument", format!("The Policy Document is not valid. {why}"))
+}
+
 /// `DryRun` on a request that would have succeeded.
 pub(crate) fn dry_run() -> ApiError {
     ApiError::new("DryRunOperation", "Request would have succeeded, but DryRun flag is set.").with_status(412)

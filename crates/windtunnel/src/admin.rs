@@ -9,7 +9,7 @@ use fabric::Fabric;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use gateway::server::{full, plain};
-use gateway::{Body, Extra};
+use gateway::{Body, Extra, Origin};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -55,6 +55,8 @@ impl Admin {
             "endpoint": self.beacon.endpoint,
             "dataDir": self.beacon.data_dir,
             "pid": self.beacon.pid,
+            "publicAddressesRouted": self.beacon.routed,
+            "unenforcedLimits": self.beacon.unenforced_limits,
             "resources": {
                 "clusters": view.scan_all::<ClusterRow>().filter(|(_, row)| row.active).count(),
                 "services": view.scan_all::<ServiceRow>().filter(|(_, row)| row.deleted_at.is_none()).count(),
@@ -65,6 +67,12 @@ impl Admin {
                 "networkInterfaces": view.count::<vpc::rows::NetworkInterface>(),
                 "roles": view.count::<iam::rows::Role>(),
             },
+            "reach": elb::query::reaches(&view).iter().map(|reach| json!({
+                "loadBalancer": reach.load_balancer,
+                "dnsName": reach.dns_name,
+                "listener": format!("{}:{}", reach.protocol, reach.port),
+                "url": reach.url(),
+            })).collect::<Vec<_>>(),
         })
     }
 }
@@ -142,15 +150,19 @@ fn json_page(value: &Value) -> Response<Body> {
 }
 
 impl Extra for Admin {
-    fn takes(&self, path: &str) -> bool {
+    fn takes(&self, _: &str, path: &str) -> bool {
         path.starts_with("/_windtunnel/")
     }
 
-    fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> BoxFuture<'_, Response<Body>> {
+    fn service(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn answer(&self, request: Request<Incoming>, origin: Origin) -> BoxFuture<'_, Response<Body>> {
         let response = match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::HEAD, "/_windtunnel/status") => json_page(&self.status()),
             (_, "/_windtunnel/status") => plain(StatusCode::METHOD_NOT_ALLOWED, "GET only\n"),
-            (_, EXPLAIN_PATH | TRACE) if !self.is_near(peer) => {
+            (_, EXPLAIN_PATH | TRACE) if !self.is_near(origin.peer) => {
                 plain(StatusCode::FORBIDDEN, "only for those on the server's own machine\n")
             }
             (&Method::POST, EXPLAIN_PATH) => return self.explain_path(request).boxed(),

@@ -8,29 +8,35 @@ use crate::cli::ServeOptions;
 use crate::disturbances;
 use crate::doors::Doors;
 use crate::output::say;
-use crate::paths::{Paths, RUN_ROOT, make_private};
+use crate::paths::Paths;
+use crate::rootless::{self, Inside, Outside};
 use crate::services::{self, Ground, Layers, Services};
 use crate::verdicts::Verdicts;
 use blob::BlobStore;
 use controller::{Limits, Runner, SystemClock};
 use ecs::adapters::LinkLocal;
+use elb::LoopbackPorts;
+use elb::query::Reach;
 use fabric::{Fabric, FabricConfig};
-use gateway::Gateway;
-use resolver::Resolvers;
+use gateway::{Door, Gateway};
+use nix::sys::signal::SigSet;
+use proxy::loopback::client::KeeperProcess;
+use resolver::Dns;
 use runtime::{Native, NativeConfig};
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use types::Clock;
+use types::{Clock, Pace};
 use vault::Vault;
 use vpc::controller::Network;
+use vpc::router_sockets::RouterSockets;
 
 /// How long controllers may take to end what they do.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -41,6 +47,21 @@ pub(crate) struct Beacon {
     pub(crate) endpoint: String,
     pub(crate) data_dir: String,
     pub(crate) pid: u32,
+    /// Whether this machine has a route to public addresses; else loopback ports alone lead to load balancers.
+    pub(crate) routed: bool,
+    /// The limits of tasks that nothing enforces here.
+    pub(crate) unenforced_limits: Vec<String>,
+}
+
+/// What a server is started with.
+struct Given {
+    paths: Paths,
+    /// The API's socket.
+    listener: TcpListener,
+    pace: Pace,
+    outside: Option<Outside>,
+    /// Whether load balancers' URLs are printed when they come about.
+    announce: bool,
 }
 
 /// A running server.
@@ -62,22 +83,92 @@ pub(crate) struct Daemon {
 /// `windtunnel serve`.
 pub(crate) fn serve(paths: &Paths, options: &ServeOptions) -> Result<(), String> {
     log_to_stderr();
-    block_on(async {
-        let mut end = EndSignals::listen()?;
-        let daemon = Daemon::start(paths, options).await?;
-        let told = say(daemon.ready_line());
-        if told.is_ok() {
-            end.wait().await;
-        }
-        daemon.stop().await?;
-        told
+    let listener = listen(options.listen)?;
+    hold_end_signals();
+    let inside = Inside::enter(paths)?;
+    let given = Given { paths: paths.clone(), listener, pace: options.pace, outside: inside.outside(), announce: true };
+    let server = inside.spawn(move || {
+        block_on(async {
+            let mut end = EndSignals::listen()?;
+            let daemon = Daemon::start(given).await?;
+            let told = say(daemon.ready_line());
+            if told.is_ok() {
+                end.wait().await;
+            }
+            daemon.stop().await?;
+            told
+        })
+    })?;
+    rootless::end_of(server)
+}
+
+/// The socket of the API, in the network of the user who calls.
+fn listen(address: SocketAddr) -> Result<TcpListener, String> {
+    let open = || {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        // As many as tokio's own listeners let wait.
+        nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::new(1024)?)?;
+        std::io::Result::Ok(listener)
+    };
+    open().map_err(|error| {
+        format!("cannot listen on {address}: {error}. Stop what listens there, or choose another with --listen.")
     })
+}
+
+/// A server of a command's own, on a thread of its own.
+pub(crate) struct Own {
+    pub(crate) beacon: Beacon,
+    pub(crate) ready_line: String,
+    end: oneshot::Sender<()>,
+    thread: std::thread::JoinHandle<Result<(), String>>,
+}
+
+impl Own {
+    /// Starts it inside. The API answers when this returns.
+    pub(crate) async fn start(inside: &Inside, paths: &Paths, options: &ServeOptions) -> Result<Self, String> {
+        let listener = listen(options.listen)?;
+        let given =
+            Given { paths: paths.clone(), listener, pace: options.pace, outside: inside.outside(), announce: false };
+        let (tell, told) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let thread = inside.spawn(move || {
+            block_on(async {
+                let daemon = Daemon::start(given).await?;
+                let _ = tell.send((daemon.beacon.clone(), daemon.ready_line()));
+                // Whoever has started it may also just go away.
+                let _ = ended.await;
+                daemon.stop().await
+            })
+        })?;
+        match told.await {
+            Ok((beacon, ready_line)) => Ok(Self { beacon, ready_line, end, thread }),
+            Err(_) => Err(rootless::end_of(thread).err().unwrap_or_else(|| "the server ended".to_owned())),
+        }
+    }
+
+    /// Takes everything down.
+    pub(crate) async fn stop(self) -> Result<(), String> {
+        drop(self.end);
+        let end = tokio::task::spawn_blocking(move || rootless::end_of(self.thread));
+        end.await.map_err(|error| error.to_string())?
+    }
 }
 
 /// Runs `work` on the server's own kind of runtime.
 pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.map_err(|error| format!("cannot start the async runtime: {error}"))?.block_on(work)
+}
+
+fn end_signals() -> SigSet {
+    use nix::sys::signal::Signal;
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect()
+}
+
+/// Has what asks the process to end wait until [`EndSignals::listen`].
+pub(crate) fn hold_end_signals() {
+    let _ = end_signals().thread_block();
 }
 
 /// SIGINT, SIGTERM and the end of the terminal, heeded from the moment when this is made: one that comes while the server starts ends it in an
@@ -93,7 +184,10 @@ impl EndSignals {
     pub(crate) fn listen() -> Result<Self, String> {
         let handler = |kind| signal(kind).map_err(|error| format!("cannot handle signals: {error}"));
         let hangup = if ignores_hangup() { None } else { Some(handler(SignalKind::hangup())?) };
-        Ok(Self { interrupt: handler(SignalKind::interrupt())?, terminate: handler(SignalKind::terminate())?, hangup })
+        let signals =
+            Self { interrupt: handler(SignalKind::interrupt())?, terminate: handler(SignalKind::terminate())?, hangup };
+        let _ = end_signals().thread_unblock();
+        Ok(signals)
     }
 
     /// Ends with the first of them that has come since.
@@ -129,26 +223,48 @@ pub(crate) fn log_to_stderr() {
         .try_init();
 }
 
+/// The ports of 127.0.0.1 of load balancers' listeners, in the network of the user.
+fn loopback_ports(
+    paths: &Paths,
+    program: &Path,
+    store: &Store,
+    runtime: &Native,
+    outside: Option<Outside>,
+    announce: bool,
+) -> LoopbackPorts {
+    let network = outside.is_some().then(|| rootless::network(&paths.run));
+    let command_line = proxy::loopback::client::argv(program, &paths.run, network.as_deref());
+    let runtime = runtime.clone();
+    let start = Arc::new(move || match &outside {
+        Some(outside) => outside.start(command_line.clone()),
+        None => runtime.start_companion(&command_line),
+    });
+    let told = move |reach: &Reach| {
+        if let Some(url) = reach.url().filter(|_| announce) {
+            let Reach { load_balancer, protocol, port, .. } = reach;
+            // Whoever has stopped listening still finds it by `windtunnel status`.
+            let _ =
+                say(format_args!("windtunnel load-balancer name={load_balancer} listener={protocol}:{port} url={url}"));
+        }
+    };
+    LoopbackPorts::new(store.clone(), Arc::new(KeeperProcess::new(paths.run.clone(), start)), Box::new(told))
+}
+
 impl Daemon {
     /// Opens everything. The API answers when this returns.
-    pub(crate) async fn start(paths: &Paths, options: &ServeOptions) -> Result<Self, String> {
-        let listener = TcpListener::bind(options.listen).await.map_err(|error| {
-            format!(
-                "cannot listen on {}: {error}. Stop what listens there, or choose another with --listen.",
-                options.listen
-            )
-        })?;
+    async fn start(given: Given) -> Result<Self, String> {
+        let Given { paths, listener, pace, outside, announce } = given;
         let listen = listener.local_addr().map_err(|error| error.to_string())?;
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
         let store = Store::open(&paths.data.join("store"), services::tables())
             .map_err(|error| format!("cannot open the data directory {}: {error}", paths.data.display()))?;
-        make_private(&paths.run)
-            .map_err(|error| format!("cannot make {}: {error}. Windtunnel needs root for now.", paths.run.display()))?;
+        paths.make_run()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let vault = Vault::open(&paths.data).map_err(|error| format!("cannot open the key file: {error}"))?;
         let blobs =
             BlobStore::open(&paths.data, clock.clone()).map_err(|error| format!("cannot open the blobs: {error}"))?;
         let blobs = Arc::new(blobs);
-        let fabric = Fabric::open(FabricConfig { instance: paths.instance.clone(), run_root: RUN_ROOT.into() })
+        let fabric = Fabric::open(FabricConfig { instance: paths.instance.clone(), run_root: paths.run_root.clone() })
             .map_err(|error| format!("cannot set up the network: {error}"))?;
         let fabric = Arc::new(fabric);
         let program = std::env::current_exe().map_err(|error| format!("cannot find this executable: {error}"))?;
@@ -163,6 +279,14 @@ impl Daemon {
         .await
         .map_err(|error| format!("cannot set up the container runtime: {error}"))?;
 
+        let unenforced = runtime.unenforced_limits();
+        if !unenforced.is_empty() {
+            tracing::warn!(
+                limits = unenforced.join(", "),
+                "tasks' limits are not enforced: no control group of theirs may be written here"
+            );
+        }
+
         let ground = Ground {
             store: store.clone(),
             clock: clock.clone(),
@@ -170,7 +294,7 @@ impl Daemon {
             vault,
             fabric: fabric.clone(),
             runtime: Arc::new(runtime.clone()),
-            pace: options.pace,
+            pace,
             traced: Arc::default(),
         };
         let Services { identity, api, mut extras, mut controllers, control, link } =
@@ -179,13 +303,17 @@ impl Daemon {
             endpoint: format!("http://{listen}"),
             data_dir: paths.data.display().to_string(),
             pid: std::process::id(),
+            routed: outside.is_none(),
+            unenforced_limits: unenforced.into_iter().map(str::to_owned).collect(),
         };
+        controllers.push(Arc::new(loopback_ports(&paths, &program, &store, &runtime, outside, announce)));
         let verdicts = Verdicts::new(store.clone(), fabric.clone(), clock.clone(), ground.traced.clone());
         extras.push(Box::new(Admin::new(beacon.clone(), listen, store.clone(), fabric.clone(), verdicts.clone())));
         let gateway = Gateway::new(store.clone(), clock.clone(), identity, api, extras, secrets::query::secret_arn);
         let agent = ecs::endpoint::Endpoint::new(control.clone());
-        controllers.push(Arc::new(LinkLocal::new(store.clone(), fabric.clone(), agent)));
-        controllers.push(Arc::new(Resolvers::new(store.clone(), fabric.clone(), clock.clone())));
+        let dns = Dns::new(store.clone(), fabric.clone(), clock.clone());
+        controllers.push(Arc::new(RouterSockets::new(store.clone(), fabric.clone(), LinkLocal::new(agent))));
+        controllers.push(Arc::new(RouterSockets::new(store.clone(), fabric.clone(), dns)));
         controllers.push(Arc::new(Doors::new(store.clone(), fabric.clone(), gateway.clone())));
         let runner = Arc::new(Runner::start(&store, clock.clone(), controllers, Limits::default()));
         let pump = tokio::spawn({
@@ -209,13 +337,13 @@ impl Daemon {
             }),
         }));
         let (stop, stopped) = watch::channel(false);
-        let listeners = vec![tokio::spawn(gateway.serve(listener, stopped))];
+        let listeners = vec![tokio::spawn(gateway.serve(listener, Door::Machine, stopped))];
         let text = serde_json::to_string(&beacon).map_err(|error| error.to_string())?;
         fs::write(paths.beacon(), text)
             .map_err(|error| format!("cannot write {}: {error}", paths.beacon().display()))?;
         Ok(Self {
             beacon,
-            paths: paths.clone(),
+            paths,
             runner,
             pump,
             disturbances,
@@ -231,7 +359,7 @@ impl Daemon {
 
     /// What a person or a script waits for.
     pub(crate) fn ready_line(&self) -> String {
-        let Beacon { endpoint, data_dir, pid } = &self.beacon;
+        let Beacon { endpoint, data_dir, pid, .. } = &self.beacon;
         format!("windtunnel ready endpoint={endpoint} data-dir={data_dir} pid={pid}")
     }
 
@@ -257,6 +385,7 @@ impl Daemon {
         self.link.abort();
         let _ = self.link.await;
         proxy::client::end(&self.paths.run).await;
+        proxy::loopback::client::end(&self.paths.run).await;
         self.runtime.shutdown().await;
         let outcome = tokio::task::spawn_blocking({
             let run = self.paths.run.clone();
@@ -265,6 +394,7 @@ impl Daemon {
                 let destroyed = fabric.destroy().map_err(|error| {
                     format!("cannot take the network down: {error}. `windtunnel reset --host` clears it.")
                 });
+                rootless::forget(&run);
                 let _ = fs::remove_dir_all(&run);
                 destroyed
             }

@@ -1,13 +1,15 @@
 //! The doors inside the network: where tasks reach AWS's services.
 //!
-//! The service addresses in the internet namespace, each interface endpoint and each gateway endpoint open onto the gateway.
-//! One controller opens and closes the doors as the network changes. A door opened too early, before its namespace is there, is tried again.
+//! The service addresses in the internet namespace, each interface endpoint and each gateway endpoint open onto the gateway,
+//! which is told what door it is. One controller opens and closes the doors as the network changes. A door opened too early,
+//! before its namespace is there, is tried again; a namespace that went and came anew gets a new one, as the old door would
+//! stay in the old namespace.
 
 use async_trait::async_trait;
 use controller::{Controller, Failure, Key, Next};
 use fabric::Fabric;
-use gateway::Gateway;
-use std::collections::{BTreeMap, BTreeSet};
+use gateway::{Door, Gateway};
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,10 +18,12 @@ use store::{Change, Row, Store, View};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use types::Scope;
-use vpc::rows::{InterfaceState, InterfaceType, NetworkInterface, VpcEndpoint};
+use vpc::rows::{InterfaceState, NetworkInterface, VpcEndpoint};
 
 /// After this a namespace that was not there yet is looked for again.
 const AGAIN: Duration = Duration::from_millis(50);
+/// Where AWS's services listen. Nobody here can prove to be amazonaws.com, so both speak plain HTTP.
+const PORTS: [u16; 2] = [80, 443];
 
 /// Where a door stands: a namespace and an address there.
 type Place = (String, SocketAddr);
@@ -29,7 +33,20 @@ pub(crate) struct Doors {
     store: Store,
     fabric: Arc<Fabric>,
     gateway: Gateway,
-    open: Mutex<BTreeMap<Place, watch::Sender<bool>>>,
+    open: Mutex<BTreeMap<Place, Open>>,
+}
+
+/// A door that is open.
+struct Open {
+    namespace: u64,
+    door: Door,
+    stop: watch::Sender<bool>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
 }
 
 impl Doors {
@@ -38,42 +55,47 @@ impl Doors {
         Self { store, fabric, gateway, open: Mutex::default() }
     }
 
-    fn wanted(&self, view: &View) -> BTreeSet<Place> {
-        let mut wanted = BTreeSet::new();
-        let attached = view.scan_all::<NetworkInterface>().filter(|(_, row)| row.state == InterfaceState::Attached);
-        let services = self.fabric.ground().gateway_endpoint_address();
-        let mut vpcs = BTreeSet::new();
-        for (_, interface) in attached {
-            vpcs.insert(&interface.vpc);
-            for port in [80, 443] {
-                for everyone in [self.fabric.service_address(), services] {
-                    wanted.insert((netplan::INTERNET.to_owned(), SocketAddr::from((everyone, port))));
-                }
-                let namespace = interface.attachment.as_ref().and_then(|attachment| attachment.namespace.clone());
-                if let (InterfaceType::VpcEndpoint, Some(namespace), Some(ip)) =
-                    (interface.kind, namespace, interface.private_ip())
-                {
-                    wanted.insert((namespace, SocketAddr::from((ip, port))));
-                }
+    fn wanted(&self, view: &View) -> BTreeMap<Place, Door> {
+        let mut wanted = BTreeMap::new();
+        let mut put = |namespace: &str, ip, door: &Door| {
+            for port in PORTS {
+                wanted.insert((namespace.to_owned(), SocketAddr::from((ip, port))), door.clone());
+            }
+        };
+        let attached = |row: &NetworkInterface| row.state == InterfaceState::Attached;
+        let ground = self.fabric.ground();
+        let services = ground.gateway_endpoint_address();
+        if view.scan_all::<NetworkInterface>().any(|(_, row)| attached(row)) {
+            let door = Door::Internet { host: ground.host_address().into() };
+            for everyone in [self.fabric.service_address(), services] {
+                put(netplan::INTERNET, everyone, &door);
             }
         }
-        let endpoints = view.scan_all::<VpcEndpoint>().filter(|(_, row)| row.is_gateway() && vpcs.contains(&row.vpc));
-        for (_, endpoint) in endpoints {
-            wanted.extend([80, 443].map(|port| (endpoint.id.to_string(), SocketAddr::from((services, port)))));
+        for (scope, endpoint) in view.scan_all::<VpcEndpoint>() {
+            let door = vpc::query::door(scope, endpoint);
+            if endpoint.is_gateway() && vpc::query::has_router(view, scope, endpoint.vpc.as_str()) {
+                put(endpoint.id.as_str(), services, &door);
+            }
+            for interface in vpc::query::endpoint_interfaces(view, scope, endpoint) {
+                let namespace = interface.attachment.as_ref().and_then(|attachment| attachment.namespace.as_deref());
+                if let (true, Some(namespace), Some(ip)) = (attached(&interface), namespace, interface.private_ip()) {
+                    put(namespace, ip, &door);
+                }
+            }
         }
         wanted
     }
 
-    fn open(&self, place: &Place) -> std::io::Result<watch::Sender<bool>> {
+    fn open(&self, place: &Place, namespace: u64, door: Door) -> std::io::Result<Open> {
         let listener = self.fabric.listen_tcp(&place.0, place.1)?;
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let (stop, stopped) = watch::channel(false);
-        tokio::spawn(self.gateway.clone().serve(listener, stopped));
-        Ok(stop)
+        tokio::spawn(self.gateway.clone().serve(listener, door.clone(), stopped));
+        Ok(Open { namespace, door, stop })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Place, watch::Sender<bool>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Place, Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -98,22 +120,22 @@ impl Controller for Doors {
 
     async fn reconcile(&self, _: &Key) -> Result<Next, Failure> {
         let wanted = self.wanted(&self.store.view());
-        // A closed door's stop signal goes with its sender.
-        self.lock().retain(|place, stop| {
-            let stays = wanted.contains(place);
-            if !stays {
-                stop.send_replace(true);
-            }
-            stays
-        });
+        let namespace = |place: &Place| self.fabric.netns_identity(&place.0);
+        self.lock()
+            .retain(|place, open| wanted.get(place) == Some(&open.door) && namespace(place) == Some(open.namespace));
         let (mut failure, mut next) = (None, Next::Done);
-        for place in wanted {
+        for (place, door) in wanted {
             if self.lock().contains_key(&place) {
                 continue;
             }
-            match self.open(&place) {
-                Ok(stop) => drop(self.lock().insert(place, stop)),
-                Err(error) if error.kind() == ErrorKind::NotFound => next = Next::After(AGAIN),
+            let Some(namespace) = namespace(&place) else {
+                next = Next::After(AGAIN);
+                continue;
+            };
+            match self.open(&place, namespace, door) {
+                Ok(open) => drop(self.lock().insert(place, open)),
+                // The namespace or its address is not there yet; or the door just closed is not quite gone.
+                Err(error) if comes_right(error.kind()) => next = Next::After(AGAIN),
                 Err(error) => failure = Some(Failure::new(format_args!("{} in {}: {error}", place.1, place.0))),
             }
         }
@@ -121,10 +143,10 @@ impl Controller for Doors {
     }
 }
 
-impl Drop for Doors {
-    fn drop(&mut self) {
-        for stop in self.lock().values() {
-            stop.send_replace(true);
-        }
-    }
+/// Not there yet (the second: its file is there, its mount is not), or not quite gone.
+fn comes_right(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::InvalidInput | ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse)
 }
+
+#[cfg(test)]
+mod tests;

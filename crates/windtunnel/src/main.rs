@@ -1,7 +1,7 @@
 //! The `windtunnel` command: the server, and the tools around it.
 //!
-//! The same executable is also every process that Windtunnel starts: the launcher, the load balancers' proxy, and the
-//! sample service inside the demo's containers. Those are told apart by the first argument before anything else happens,
+//! The same executable is also every process that Windtunnel starts: the launcher, the load balancers' proxy, the keeper of their
+//! loopback ports, the one that has ids given to a server without root, and the sample service inside the demo's containers. Those are told apart by the first argument before anything else happens,
 //! so that they stay small.
 
 mod admin;
@@ -16,6 +16,7 @@ mod explain;
 mod output;
 mod paths;
 mod reset;
+mod rootless;
 mod services;
 mod status;
 mod trace;
@@ -31,6 +32,11 @@ fn main() -> ExitCode {
             daemon::log_to_stderr();
             return proxy::process::main(std::path::Path::new(&arguments.next().unwrap_or_default()));
         }
+        Some(proxy::loopback::SUBCOMMAND) => {
+            daemon::log_to_stderr();
+            return proxy::loopback::main(arguments);
+        }
+        Some(rootless::SUBCOMMAND) => return rootless::main(arguments),
         Some("__sample") => sample::main().map_err(|error| error.to_string()),
         _ => cli::run(),
     };

@@ -5,7 +5,7 @@
 
 use sha2::{Digest, Sha256};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// The directories of one instance.
@@ -15,12 +15,31 @@ pub(crate) struct Paths {
     pub(crate) data: PathBuf,
     /// What lives as long as the machine is up: sockets, namespaces, tasks' state.
     pub(crate) run: PathBuf,
+    /// Under which the run directories of all the user's instances lie.
+    pub(crate) run_root: PathBuf,
     /// The eight digits.
     pub(crate) instance: String,
 }
 
-/// Under which all instances' run directories lie.
-pub(crate) const RUN_ROOT: &str = "/run/windtunnel";
+/// Under which all the user's instances' run directories lie: root's, or the user's own, which must be nobody else's.
+pub(crate) fn run_root() -> Result<PathBuf, String> {
+    let user = nix::unistd::geteuid();
+    if user.is_root() {
+        return Ok(fabric::RUN_ROOT.into());
+    }
+    let is_ours =
+        |dir: &Path| std::fs::symlink_metadata(dir).is_ok_and(|found| found.is_dir() && found.uid() == user.as_raw());
+    let runtime =
+        std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute() && is_ours(dir));
+    if let Some(runtime) = runtime {
+        return Ok(runtime.join("windtunnel"));
+    }
+    let shared = PathBuf::from(format!("/tmp/windtunnel-{user}"));
+    if shared.symlink_metadata().is_ok() && !is_ours(&shared) {
+        return Err(format!("{} is somebody else's. Set XDG_RUNTIME_DIR to a directory of yours.", shared.display()));
+    }
+    Ok(shared)
+}
 
 /// Makes a directory, and those above it, for its owner alone.
 pub(crate) fn make_private(dir: &Path) -> std::io::Result<()> {
@@ -34,6 +53,15 @@ impl Paths {
             format!("cannot make the data directory {}: {error}. Choose another with --data-dir.", data.display())
         };
         make_private(data).map_err(failed)?;
+        let user = nix::unistd::geteuid().as_raw();
+        let owner = std::fs::metadata(data.join("store")).map_or(user, |found| found.uid());
+        if owner != user {
+            return Err(format!(
+                "what is in the data directory {} belongs to user {owner}, and its containers' files would get other \
+                 owners. Choose another with --data-dir.",
+                data.display()
+            ));
+        }
         // The directory may have been there before, and be open to others; what is within is not.
         for part in ["store", "blobs", "keys"] {
             let part = data.join(part);
@@ -51,7 +79,13 @@ impl Paths {
             .map_err(|error| format!("cannot resolve {}: {error}", data.display()))?;
         let digest = Sha256::digest(data.as_os_str().as_bytes());
         let instance = hex::encode(&digest[..4]);
-        Ok(Self { run: Path::new(RUN_ROOT).join(&instance), data, instance })
+        let run_root = run_root()?;
+        Ok(Self { run: run_root.join(&instance), run_root, data, instance })
+    }
+
+    /// Makes the run directory.
+    pub(crate) fn make_run(&self) -> Result<(), String> {
+        make_private(&self.run).map_err(|error| format!("cannot make {}: {error}", self.run.display()))
     }
 
     /// The data directory used where none is given: `$WINDTUNNEL_DATA_DIR`, else root's or the user's own.
@@ -69,5 +103,26 @@ impl Paths {
     /// Where the running daemon says how to reach it.
     pub(crate) fn beacon(&self) -> PathBuf {
         self.run.join("daemon.json")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_of_another_user_is_left_alone() {
+        if !nix::unistd::geteuid().is_root() {
+            println!("SKIPPED: needs root");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        make_private(&data).unwrap();
+        std::os::unix::fs::chown(&data, Some(1234), None).unwrap();
+        Paths::open(&data).expect("a directory that somebody made for root is root's to use");
+        std::os::unix::fs::chown(data.join("store"), Some(1234), None).unwrap();
+        let told = Paths::open(&data).unwrap_err();
+        assert!(told.contains("user 1234") && told.contains("--data-dir"), "{told}");
     }
 }

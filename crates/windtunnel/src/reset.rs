@@ -2,16 +2,21 @@
 
 use crate::daemon;
 use crate::output::{print, say};
-use crate::paths::{Paths, RUN_ROOT};
+use crate::paths::{Paths, run_root};
+use crate::rootless;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs;
 use std::io::{BufRead, IsTerminal};
 use std::path::Path;
 
 /// Clears what servers that no longer run left on the host: tasks, namespaces, links, rules, mounts, control groups.
 pub(crate) fn host() -> Result<(), String> {
-    let root = Path::new(RUN_ROOT);
+    let root = run_root()?;
+    // In namespaces of its own nothing of theirs is mounted, and what lives in their own dies with their processes.
+    rootless::alone()?;
     // The network first: it knows by its lock which servers run, and without it nothing of theirs reaches anyone.
-    let dead = fabric::reset_host(root).map_err(|error| format!("cannot clear the network: {error}"))?;
+    let dead = fabric::reset_host(&root).map_err(|error| format!("cannot clear the network: {error}"))?;
     if dead.is_empty() {
         say("nothing was left on this host")?;
     }
@@ -24,18 +29,25 @@ pub(crate) fn host() -> Result<(), String> {
 
 /// Ends what runs of an instance whose network is gone already.
 fn clear_tasks(run: &Path, instance: &str) -> Result<(), String> {
-    end_proxy(run);
+    end_companions(run);
     runtime::reset_host(run, instance).map_err(|error| format!("cannot clear the tasks of {instance}: {error}"))?;
     let _ = fs::remove_dir_all(run);
     Ok(())
 }
 
-/// Ends the load balancers' process of a server that is gone; nothing happens if there is none.
-fn end_proxy(run: &Path) {
+/// Ends the processes of a server that is gone which belong to no task; nothing happens if there are none.
+fn end_companions(run: &Path) {
     let _ = daemon::block_on(async {
         proxy::client::end(run).await;
+        proxy::loopback::client::end(run).await;
         Ok(())
     });
+    // One that does not listen, where no control group holds it.
+    for socket in [proxy::socket_path(run), proxy::loopback::socket_path(run)] {
+        if let Some(pid) = proxy::client::pid(&socket) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
 }
 
 /// Deletes the data directory of a stopped server, and what it left on the host.
@@ -47,8 +59,8 @@ pub(crate) fn data(paths: &Paths, yes: bool) -> Result<(), String> {
         return Err("nothing was deleted".to_owned());
     }
     // Its own traces alone: the tasks of another server that crashed are to be taken over by that server's next start.
-    fabric::destroy(Path::new(RUN_ROOT), &paths.instance)
-        .map_err(|error| format!("cannot clear the network: {error}"))?;
+    rootless::alone()?;
+    fabric::destroy(&paths.run_root, &paths.instance).map_err(|error| format!("cannot clear the network: {error}"))?;
     clear_tasks(&paths.run, &paths.instance)?;
     if !paths.data.exists() {
         return say(format_args!("there is no {}", paths.data.display()));

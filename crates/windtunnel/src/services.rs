@@ -64,7 +64,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     let secrets = secrets::Secrets { vault: vault.clone() };
     let network = vpc::api::Ec2 { pool: PublicPool::new(fabric.ground()), ground: fabric.ground().clone() };
     let host = format!("localhost:{}", listen.port());
-    let config = ecr::Config { endpoint: format!("http://{host}"), host: host.clone(), ..ecr::Config::new(data) };
+    let config = ecr::Config { endpoint: format!("http://{host}"), host, ..ecr::Config::new(data) };
     let registry = ecr::Ecr::open(config, store.clone(), blobs.clone(), clock.clone(), identity.clone())
         .map_err(|error| format!("cannot open the registry: {error}"))?;
 
@@ -72,7 +72,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     let ports = ecs::Ports {
         network: Arc::new(RealNetwork::new(fabric.clone(), reach.clone())),
         targets: Arc::new(RealTargets),
-        images: Arc::new(RealImages::new(blobs.clone(), host, reach.clone())),
+        images: Arc::new(RealImages::new(registry.clone(), reach.clone())),
         logs: Arc::new(RealLogs::new(store.clone(), reach.clone())),
         secrets: Arc::new(RealSecrets::new(secrets.clone(), reach)),
         roles: Arc::new(RealRoles::new((*identity).clone(), clock.clone())),
@@ -96,6 +96,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
         Arc::new(vpc::controller::Network::new(store.clone(), clock.clone(), fabric.clone()).tracing(traced.clone())),
         Arc::new(vpc::flow_logs::FlowLogs::new(store.clone(), clock.clone(), *pace, fabric.clone())),
     ];
+    controllers.push(Arc::new(vpc::client_tokens::TokenKeeper::new(store.clone(), clock.clone())));
     controllers.extend(ecr::controller::controllers(&registry));
     controllers.push(load_balancers);
     controllers.push(Arc::new(observe::controller::Keeper::new(store.clone(), clock.clone())));
@@ -103,6 +104,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     controllers.push(Arc::new(ecs::TaskController::new(control.clone())));
     controllers.push(Arc::new(ecs::LogShipper::new(control.clone())));
     controllers.push(Arc::new(ecs::HealthChecker::new(control.clone())));
+    controllers.push(Arc::new(ecs::TokenKeeper::new(control.clone())));
     Ok(Services {
         api: vec![
             Box::new(model::acm::Api::new(certificates, acm::handlers())),
@@ -117,7 +119,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
             Box::new(model::cloudwatch::Api::new(observe::Observe, observe::cloudwatch_handlers())),
             Box::new(model::ssm::Api::new(secrets, secrets::ssm_handlers())),
         ],
-        extras: vec![Box::new(ecr::Registry::new(registry))],
+        extras: vec![Box::new(ecr::LayerBucket::new(registry.clone())), Box::new(ecr::Registry::new(registry))],
         controllers,
         control,
         link,

@@ -23,8 +23,17 @@ pub(crate) fn status(paths: &Paths, as_json: bool) -> Result<(), String> {
     }
     say(format_args!("{:<20}{} (pid {})", "running", beacon.endpoint, beacon.pid))?;
     say(format_args!("{:<20}{}", "data", beacon.data_dir))?;
+    let limits: Vec<&str> =
+        found["unenforcedLimits"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !limits.is_empty() {
+        say(format_args!("{:<20}tasks' limits of {}", "not enforced", limits.join(", ")))?;
+    }
     for (name, count) in found["resources"].as_object().into_iter().flatten() {
         say(format_args!("{:<20}{count}", spaced(name)))?;
+    }
+    for reach in found["reach"].as_array().into_iter().flatten() {
+        let text = |name: &str| reach[name].as_str().unwrap_or("-").to_owned();
+        say(format_args!("{:<20}{} {}", text("loadBalancer"), text("url"), text("listener")))?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -17,9 +18,9 @@ use tokio_rustls::TlsConnector;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-pub(super) async fn get(deployment: &Deployment, path: &str) -> Result<String, Failure> {
+pub(super) async fn get(deployment: &Deployment, address: SocketAddr, path: &str) -> Result<String, Failure> {
     let step = format!("GET https://{}{path}", deployment.dns_name);
-    let asked = tokio::time::timeout(PATIENCE, ask(deployment, path)).await;
+    let asked = tokio::time::timeout(PATIENCE, ask(deployment, address, path)).await;
     let (status, body) =
         asked.map_err(|_| Failure::new(&step, "no answer in time"))?.map_err(|cause| Failure::new(&step, cause))?;
     let text = String::from_utf8_lossy(&body).trim().to_owned();
@@ -28,9 +29,9 @@ pub(super) async fn get(deployment: &Deployment, path: &str) -> Result<String, F
 
 async fn ask(
     deployment: &Deployment,
+    address: SocketAddr,
     path: &str,
 ) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
-    let address = deployment.addresses.first().ok_or("the load balancer has no public address")?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(deployment.certificate.as_bytes()) {
         roots.add(certificate?)?;
@@ -42,7 +43,7 @@ async fn ask(
         .with_no_client_auth();
     // The certificate is for the deployment's own domain, which no resolver knows.
     let name = ServerName::try_from(super::DOMAIN)?;
-    let stream = TcpStream::connect((*address, 443)).await?;
+    let stream = TcpStream::connect(address).await?;
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);

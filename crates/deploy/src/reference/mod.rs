@@ -13,7 +13,7 @@ mod traffic;
 use crate::Failure;
 use crate::client::Clients;
 use crate::image::Layer;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 /// A service of the reference application.
 #[derive(Debug, Clone, Copy)]
@@ -114,8 +114,8 @@ pub(crate) fn present<T>(value: Option<T>, what: &str) -> Result<T, Failure> {
     value.ok_or_else(|| Failure::new(what, "the answer lacks it"))
 }
 
-/// Sends a request through the load balancer to `service` and gives its answer: HTTPS to a node's public address, with
+/// Sends a request through the load balancer, which is reached at `address`, to `service` and gives its answer: HTTPS with
 /// the load balancer's name, trusting the deployment's own certificate alone.
-pub async fn check(deployment: &Deployment, service: Service) -> Result<String, Failure> {
-    check::get(deployment, &format!("{}/1", service.path)).await
+pub async fn check(deployment: &Deployment, address: SocketAddr, service: Service) -> Result<String, Failure> {
+    check::get(deployment, address, &format!("{}/1", service.path)).await
 }

@@ -5,7 +5,7 @@ use crate::rows::{Layer, key};
 use crate::service::Ecr;
 use crate::texts;
 use blob::Digest;
-use gateway::Context;
+use gateway::{Context, Door};
 use model::ecr::{
     BatchCheckLayerAvailabilityRequest, BatchCheckLayerAvailabilityResponse, GetDownloadUrlForLayerRequest,
     GetDownloadUrlForLayerResponse, Layer as LayerShape, LayerFailure,
@@ -67,9 +67,11 @@ pub(super) fn get_download_url_for_layer(
             ),
         ));
     };
-    let token = ecr.key().download(&scope, &key(name, &layer.digest), cx.now);
-    Ok(GetDownloadUrlForLayerResponse {
-        download_url: Some(format!("{}/v2/{name}/blobs/{}?token={token}", ecr.config().endpoint, layer.digest)),
-        layer_digest: Some(input.layer_digest),
-    })
+    let url = if cx.origin.door == Door::Machine {
+        let token = ecr.key().download(&scope, &key(name, &layer.digest), cx.now);
+        format!("{}/v2/{name}/blobs/{}?token={token}", ecr.config().endpoint, layer.digest)
+    } else {
+        ecr.layer_address(&scope, name, &layer.digest, cx.now).url()
+    };
+    Ok(GetDownloadUrlForLayerResponse { download_url: Some(url), layer_digest: Some(input.layer_digest) })
 }

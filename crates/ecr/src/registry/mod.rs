@@ -5,10 +5,14 @@
 //! [`blobs`], [`manifests`] or [`listing`] answers. Bodies stream both ways in pieces of at most a mebibyte, and file
 //! operations run on blocking threads, so a slow client costs neither memory nor a thread.
 //!
+//! Who comes from inside a VPC gets a blob from [`bucket`], as on AWS.
+//!
 //! Nothing becomes visible before it is whole: a blob when its digest was verified, an image when all that it names is here.
 
 mod blobs;
 mod body;
+mod bucket;
+mod download;
 mod errors;
 mod listing;
 mod manifests;
@@ -21,6 +25,7 @@ use crate::token::{Login, TokenError};
 use bytes::Bytes;
 use errors::RegistryError;
 use futures_util::future::BoxFuture;
+use gateway::Origin;
 use gateway::identity::Action;
 use gateway::server::{Body, Extra, full};
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
@@ -28,8 +33,9 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use route::{Query, Route};
-use std::net::{IpAddr, SocketAddr};
 use types::{Scope, Timestamp};
+
+pub use bucket::{LayerAddress, LayerBucket};
 
 /// Answers `/v2/…`.
 #[derive(Clone)]
@@ -41,7 +47,7 @@ struct Visit<'a> {
     scope: Scope,
     /// `None` if a signed download address let it in, which allows that download alone.
     login: Option<Login>,
-    source_ip: IpAddr,
+    origin: Origin,
     now: Timestamp,
     method: Method,
     headers: http::HeaderMap,
@@ -51,12 +57,16 @@ struct Visit<'a> {
 type Answer = Result<Response<Body>, RegistryError>;
 
 impl Extra for Registry {
-    fn takes(&self, path: &str) -> bool {
+    fn takes(&self, _: &str, path: &str) -> bool {
         path == "/v2" || path.starts_with("/v2/")
     }
 
-    fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> BoxFuture<'_, Response<Body>> {
-        Box::pin(self.handle(request, peer.ip()))
+    fn service(&self) -> Option<&'static str> {
+        Some("ecr.dkr")
+    }
+
+    fn answer(&self, request: Request<Incoming>, origin: Origin) -> BoxFuture<'_, Response<Body>> {
+        Box::pin(self.handle(request, origin))
     }
 }
 
@@ -67,13 +77,13 @@ impl Registry {
     }
 
     /// Answers one request.
-    pub async fn handle<B>(&self, request: Request<B>, source_ip: IpAddr) -> Response<Body>
+    pub async fn handle<B>(&self, request: Request<B>, origin: Origin) -> Response<Body>
     where
         B: hyper::body::Body<Data = Bytes> + Send + Unpin,
         B::Error: std::fmt::Display + Send,
     {
         let (parts, body) = request.into_parts();
-        let mut response = match self.let_in(&parts, source_ip) {
+        let mut response = match self.let_in(&parts, origin) {
             Ok((visit, route)) => visit.go(route, body).await.unwrap_or_else(|error| error.response(&parts.method)),
             Err(Refusal::Login) => self.ask_to_log_in(),
             Err(Refusal::Error(error)) => error.response(&parts.method),
@@ -83,7 +93,7 @@ impl Registry {
         response
     }
 
-    fn let_in<'a>(&'a self, parts: &Parts, source_ip: IpAddr) -> Result<(Visit<'a>, Route), Refusal> {
+    fn let_in<'a>(&'a self, parts: &Parts, origin: Origin) -> Result<(Visit<'a>, Route), Refusal> {
         let now = self.0.clock().now();
         let query = Query::parse(parts.uri.query().unwrap_or(""));
         let route = Route::parse(parts.uri.path());
@@ -101,7 +111,7 @@ impl Registry {
             (login.scope.clone(), Some(login))
         };
         let (method, headers) = (parts.method.clone(), parts.headers.clone());
-        let visit = Visit { ecr: &self.0, scope, login, source_ip, now, method, headers, query };
+        let visit = Visit { ecr: &self.0, scope, login, origin, now, method, headers, query };
         Ok((visit, route?))
     }
 
@@ -186,7 +196,7 @@ impl Visit<'_> {
                     action: &action,
                     resources: &resources,
                     region: self.scope.region.as_str(),
-                    source_ip: self.source_ip,
+                    origin: &self.origin,
                     now: self.now,
                 };
                 let allowed = self.ecr.identity().authorize(&view, &login.principal, &action);

@@ -1,43 +1,57 @@
 //! The images port on the `ecr` crate: what the Fargate agent does, as the execution role, from the task's own network.
 //!
-//! The layers themselves come from the blob store that the registry keeps; nothing is copied.
+//! It downloads the image's configuration from where the layers are, over that network; the layers themselves come from the
+//! blob store that the registry keeps, and nothing is copied.
 
 use super::Reach;
 use crate::ports::{Images, Pull, Pulled, Session};
 use crate::texts;
 use async_trait::async_trait;
-use blob::BlobStore;
-use ecr::query::{self, PullError, Reference};
+use blob::Digest;
+use ecr::query::{self, PullError, PullableImage};
+use ecr::{Ecr, LayerAddress};
+use gateway::Origin;
+use iam::query::{RoleDenied, role_may};
 use runtime::ImageSnapshot;
-use std::sync::Arc;
 use types::Scope;
 
 /// Images of our own registry.
 pub struct RealImages {
-    blobs: Arc<BlobStore>,
-    host: String,
+    registry: Ecr,
     reach: Reach,
 }
 
 impl RealImages {
-    /// The port on the registry whose images lie in `blobs` and whose public host is `host`.
-    pub fn new(blobs: Arc<BlobStore>, host: String, reach: Reach) -> Self {
-        Self { blobs, host, reach }
+    /// The port on this registry.
+    pub fn new(registry: Ecr, reach: Reach) -> Self {
+        Self { registry, reach }
     }
 
-    /// Whether the session may pull; the answer is the stopped reason.
-    fn authorise(&self, reference: &Reference, pull: &Pull, session: &Session) -> Result<(), String> {
+    /// Whether the session may do it by the way that it came.
+    fn may(&self, session: &Session, origin: &Origin, action: &str, resources: &[&str]) -> Result<(), RoleDenied> {
         let view = self.reach.view();
         let now = self.reach.clock().now();
-        let may = |action: &str, resources: &[&str]| {
-            iam::query::role_may(&view, &session.role_arn, &session.name, action, resources, now)
-        };
-        may("ecr:GetAuthorizationToken", &[]).map_err(|denied| texts::registry_auth_denied(&denied.to_string()))?;
-        let arn = reference.repository_arn();
-        for action in ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"] {
-            if may(action, &[&arn]).is_err() {
-                return Err(texts::pull_forbidden(pull.image, reference));
-            }
+        role_may(&view, &session.role_arn, &session.name, action, resources, (now, Some(origin)))
+    }
+
+    /// Downloads the configuration, where the registry sends its clients for it. The layers lie in the same bucket, so what
+    /// holds for the one holds for the others.
+    async fn download(
+        &self,
+        scope: &Scope,
+        netns: &str,
+        address: &LayerAddress,
+        image: &PullableImage,
+    ) -> Result<(), String> {
+        let limit = usize::try_from(query::MAX_CONFIG).unwrap_or(usize::MAX);
+        let fetched = self.reach.fetch(scope, netns, (&address.host, &address.target), limit).await;
+        let fetched = fetched.map_err(|why| texts::layer_out_of_reach(address, &why))?;
+        if !fetched.status.is_success() {
+            return Err(texts::layer_refused(address, &fetched.status.to_string()));
+        }
+        if *fetched.body != *image.config {
+            let found = Digest::of(&fetched.body);
+            return Err(texts::layer_corrupt(image.config_digest.as_str(), found.as_str()));
         }
         Ok(())
     }
@@ -46,23 +60,29 @@ impl RealImages {
 #[async_trait]
 impl Images for RealImages {
     async fn pull(&self, scope: &Scope, pull: Pull<'_>) -> Result<Pulled, String> {
-        let reference = match query::parse(pull.image, scope, &self.host) {
+        let reference = match query::parse(pull.image, scope, &self.registry.config().host) {
             Ok(reference) => reference,
             Err(PullError::OtherRegistry(host)) => return Err(texts::other_registry(&host, pull.image)),
             Err(error) => return Err(texts::pull_failed(pull.image, &error.to_string())),
         };
         let Some(session) = pull.session else { return Err(texts::no_basic_auth(pull.image)) };
         let region = scope.region.as_str();
-        if let Err(dial) = self.reach.connect(scope, pull.netns, &format!("api.ecr.{region}.amazonaws.com")).await {
-            return Err(texts::registry_auth_out_of_reach(region, &dial));
-        }
-        self.authorise(&reference, &pull, session)?;
+        let api = self.reach.connect(scope, pull.netns, &format!("api.ecr.{region}.amazonaws.com")).await;
+        let api = api.map_err(|dial| texts::registry_auth_out_of_reach(region, &dial))?;
+        self.may(session, &api, "ecr:GetAuthorizationToken", &[])
+            .map_err(|denied| texts::registry_auth_denied(&denied.to_string()))?;
         let Scope { account, region } = &reference.scope;
         let registry = format!("{account}.dkr.ecr.{region}.amazonaws.com");
-        if let Err(dial) = self.reach.connect(scope, pull.netns, &registry).await {
-            return Err(texts::registry_out_of_reach(pull.image, &reference, &dial));
+        let registry = self.reach.connect(scope, pull.netns, &registry).await;
+        let registry = registry.map_err(|dial| texts::registry_out_of_reach(pull.image, &reference, &dial))?;
+        let arn = reference.repository_arn();
+        for action in ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"] {
+            let may = self.may(session, &registry, action, &[&arn]);
+            may.map_err(|_| texts::pull_forbidden(pull.image, &reference))?;
         }
-        let (view, blobs, text) = (self.reach.view(), self.blobs.clone(), pull.image.to_owned());
+        let (view, blobs, text) = (self.reach.view(), self.registry.blobs().clone(), pull.image.to_owned());
+        let home = reference.scope.clone();
+        let repository = reference.repository.clone();
         let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
         // Small files, but files.
         let found = tokio::task::spawn_blocking(move || query::image(&view, &blobs, &reference, &text, architecture));
@@ -72,6 +92,8 @@ impl Images for RealImages {
             PullError::NoPlatform(_) => texts::no_platform(architecture),
             error => texts::pull_failed(pull.image, &error.to_string()),
         })?;
+        let address = self.registry.layer_address(&home, &repository, &found.config_digest, self.reach.clock().now());
+        self.download(scope, pull.netns, &address, &found).await?;
         let snapshot = ImageSnapshot::from_manifest(&found.manifest, &found.config)
             .map_err(|error| texts::pull_failed(pull.image, &error.to_string()))?;
         Ok(Pulled { digest: found.digest.to_string(), snapshot })

@@ -27,6 +27,10 @@ fn home(scope: &Scope, log: &LogTarget) -> Scope {
     log.region.parse().map_or_else(|_| scope.clone(), |region| Scope::new(scope.account.clone(), region))
 }
 
+fn group_arn(home: &Scope, log: &LogTarget) -> String {
+    Arn::new("logs", home, format!("log-group:{}", log.group)).to_string()
+}
+
 #[async_trait]
 impl Logs for RealLogs {
     async fn create_stream(
@@ -39,19 +43,18 @@ impl Logs for RealLogs {
         let refused = |why: &str| texts::log_stream_refused(&types::id::random_uuid(), why);
         let home = home(scope, log);
         let host = format!("logs.{}.amazonaws.com", home.region);
-        if self.reach.connect(scope, netns, &host).await.is_err() {
-            return Err(texts::LOGS_OUT_OF_REACH.to_owned());
-        }
+        let origin = self.reach.connect(scope, netns, &host).await;
+        let origin = origin.map_err(|_| texts::LOGS_OUT_OF_REACH.to_owned())?;
         let Some(session) = session else {
             return Err(refused("AccessDeniedException: the task has no execution role"));
         };
         let now = self.reach.clock().now();
-        let group = Arn::new("logs", &home, format!("log-group:{}", log.group)).to_string();
+        let group = group_arn(&home, log);
         let stream = format!("{group}:log-stream:{}", log.stream);
         let wanted = [("logs:CreateLogStream", stream), ("logs:CreateLogGroup", format!("{group}:*"))];
         for (action, resource) in wanted.iter().take(if log.create_group { 2 } else { 1 }) {
             let view = self.reach.view();
-            iam::query::role_may(&view, &session.role_arn, &session.name, action, &[resource], now)
+            iam::query::role_may(&view, &session.role_arn, &session.name, action, &[resource], (now, Some(&origin)))
                 .map_err(|denied| refused(&format!("AccessDeniedException: {denied}")))?;
         }
         let (made, ticket) = {
@@ -65,17 +68,27 @@ impl Logs for RealLogs {
 
     async fn append(
         &self,
-        store: &Store,
         scope: &Scope,
         log: &LogTarget,
-        position: u64,
-        events: Vec<LogEvent>,
+        (position, events): (u64, Vec<LogEvent>),
+        session: Option<&Session>,
+        netns: &str,
     ) -> Result<(), String> {
+        let home = home(scope, log);
+        let (view, now) = (self.reach.view(), self.reach.clock().now());
+        let stream = format!("{}:log-stream:{}", group_arn(&home, log), log.stream);
+        let origin = (home == *scope).then(|| self.reach.private_origin(scope, netns, "logs")).flatten();
+        let may = session.is_some_and(|session| {
+            let how = (now, origin.as_ref());
+            iam::query::role_may(&view, &session.role_arn, &session.name, "logs:PutLogEvents", &[&stream], how).is_ok()
+        });
+        if !may {
+            return Ok(());
+        }
         let event = |event: LogEvent| observe::LogEvent { timestamp: event.at, message: event.message };
         let events = events.into_iter().map(event).collect();
-        let now = self.reach.clock().now();
         let place = (log.group.as_str(), log.stream.as_str());
-        let appended = observe::append(store, &home(scope, log), place, Some(position), events, now).await;
+        let appended = observe::append(&self.store, &home, place, Some(position), events, now).await;
         appended.map_err(|error| error.to_string())
     }
 }

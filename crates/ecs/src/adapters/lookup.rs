@@ -4,7 +4,7 @@
 //! application never disagree. Any other server is asked with a packet from the task's namespace.
 
 use super::reach::{PATIENCE, Reach};
-use crate::rows::{EniRow, TaskRow};
+use crate::rows::EniRow;
 use crate::texts;
 use resolver::{Answer, Kind, Zone, question};
 use std::io::ErrorKind;
@@ -29,15 +29,14 @@ pub(super) enum Unresolved {
 impl Reach {
     /// The addresses of a host.
     pub(super) async fn lookup(&self, scope: &Scope, netns: &str, host: &str) -> Result<Vec<Ipv4Addr>, Unresolved> {
-        let task = netns.strip_prefix("task-").and_then(|id| self.view().get::<TaskRow>(scope, id));
         // A task that is gone meanwhile connects nowhere; where to is all the same.
-        let Some(eni) = task.as_ref().and_then(|task| task.eni.as_ref()) else {
+        let Some(eni) = self.eni(scope, netns) else {
             return Ok(vec![self.fabric.service_address()]);
         };
         let servers = if eni.dns_servers.is_empty() { &[NOBODY][..] } else { &eni.dns_servers };
         let mut failure = String::new();
         for server in servers.iter().copied() {
-            let answer = match self.amazons_answer(scope, eni, server, host) {
+            let answer = match self.amazons_answer(scope, &eni, server, host) {
                 Some(Some(answer)) => Ok(answer),
                 Some(None) => {
                     self.clock().sleep(self.pace.scale(PATIENCE)).await;

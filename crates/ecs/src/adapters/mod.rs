@@ -1,5 +1,6 @@
 //! The ports plugged into the real services: thin, one file a service.
 
+mod fetch;
 mod images;
 mod link_local;
 mod logs;

@@ -4,22 +4,27 @@
 //! is reached: packets went and came back; only silence and a missing route count as out of reach.
 
 use super::lookup::Unresolved;
+use crate::rows::{EniRow, TaskRow};
 use crate::texts;
 use fabric::Fabric;
+use gateway::{Door, Origin};
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Store, View};
+use tokio::net::TcpStream;
+use types::id::VpcId;
 use types::{Clock, Pace, Scope};
+use vpc::query;
 
 /// The SDK's attempts.
 const ATTEMPTS: usize = 3;
 /// How long one attempt waits, to be told an address and to connect.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-/// How often, and after which pause, it is looked whether metadata is served: for five seconds at most.
-const METADATA_LOOKS: u32 = 250;
-const METADATA_PAUSE: Duration = Duration::from_millis(20);
+/// How often, and after which pause, it is looked whether somebody listens who is about to: for five seconds at most.
+pub(super) const LOOKS: u32 = 250;
+pub(super) const PAUSE: Duration = Duration::from_millis(20);
 /// Where AWS's services listen.
 const PORT: u16 = 443;
 
@@ -48,9 +53,20 @@ impl Reach {
         self.clock.as_ref()
     }
 
-    /// Connects from the task's namespace to the host of that name. The error is as Go's network library says it:
-    /// `dial tcp 10.0.1.5:443: i/o timeout`, `dial tcp: lookup …: no such host`.
-    pub(super) async fn connect(&self, scope: &Scope, netns: &str, host: &str) -> Result<(), String> {
+    /// Connects from the task's namespace to the host of that name, and says where that comes in. The error is as Go's
+    /// network library says it: `dial tcp 10.0.1.5:443: i/o timeout`, `dial tcp: lookup …: no such host`.
+    pub(super) async fn connect(&self, scope: &Scope, netns: &str, host: &str) -> Result<Origin, String> {
+        let (address, _) = self.dial(scope, netns, host).await?;
+        Ok(self.origin(scope, netns, address))
+    }
+
+    /// The address that was reached, and the connection unless it was refused.
+    pub(super) async fn dial(
+        &self,
+        scope: &Scope,
+        netns: &str,
+        host: &str,
+    ) -> Result<(Ipv4Addr, Option<TcpStream>), String> {
         let mut failure = String::new();
         for attempt in 0..ATTEMPTS {
             let addresses = match self.lookup(scope, netns, host).await {
@@ -72,9 +88,9 @@ impl Reach {
                 Err(_) => return Err(texts::dial(address, "i/o timeout")),
             };
             match outcome {
-                Ok(()) => return Ok(()),
+                Ok(stream) => return Ok((address, Some(stream))),
                 Err(error) if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset) => {
-                    return Ok(());
+                    return Ok((address, None));
                 }
                 Err(error) => {
                     let why = match error.kind() {
@@ -89,10 +105,37 @@ impl Reach {
         Err(failure)
     }
 
+    /// Where a connection of the task to `address` comes in: an interface endpoint, if one has that address.
+    fn origin(&self, scope: &Scope, netns: &str, address: Ipv4Addr) -> Origin {
+        let view = self.view();
+        let eni = self.eni(scope, netns);
+        let ip = eni.as_ref().map_or(Ipv4Addr::UNSPECIFIED, |eni| eni.ip);
+        let found = eni.and_then(|eni| query::endpoint_at(&view, scope, &VpcId::parse(&eni.vpc)?, address));
+        let door = match found {
+            Some((scope, endpoint)) => query::door(&scope, &endpoint),
+            None => Door::Internet { host: self.fabric.ground().host_address().into() },
+        };
+        Origin { peer: SocketAddr::from((ip, 0)), door }
+    }
+
+    /// Where the task's connections to a service's own name come in, if the VPC has an endpoint for it with that name.
+    pub(super) fn private_origin(&self, scope: &Scope, netns: &str, service: &str) -> Option<Origin> {
+        let (view, eni) = (self.view(), self.eni(scope, netns)?);
+        let vpc = query::vpc(&view, scope, &eni.vpc)?;
+        let endpoint = query::private_dns_endpoint(&view, scope, &vpc, service)?;
+        Some(Origin { peer: SocketAddr::from((eni.ip, 0)), door: query::door(scope, &endpoint) })
+    }
+
+    /// The interface of the task that lives in a namespace.
+    pub(super) fn eni(&self, scope: &Scope, netns: &str) -> Option<EniRow> {
+        let task = netns.strip_prefix("task-").and_then(|id| self.view().get::<TaskRow>(scope, id))?;
+        task.eni.clone()
+    }
+
     /// Waits until somebody listens at the address of credentials and metadata. The listener follows the VPC's router,
     /// which may have been made a moment ago for this very task; its applications ask at once, and do not all ask again.
     pub(super) async fn await_metadata(&self, netns: &str) {
-        for _ in 0..METADATA_LOOKS {
+        for _ in 0..LOOKS {
             let (fabric, name) = (self.fabric.clone(), netns.to_owned());
             let begun =
                 tokio::task::spawn_blocking(move || fabric.connect_tcp(&name, super::link_local::ADDRESS)).await;
@@ -101,20 +144,20 @@ impl Reach {
             {
                 return;
             }
-            self.clock.sleep(METADATA_PAUSE).await;
+            self.clock.sleep(PAUSE).await;
         }
     }
 
-    async fn finish(&self, stream: std::net::TcpStream) -> std::io::Result<()> {
+    async fn finish(&self, stream: std::net::TcpStream) -> std::io::Result<TcpStream> {
         stream.set_nonblocking(true)?;
-        let stream = tokio::net::TcpStream::from_std(stream)?;
+        let stream = TcpStream::from_std(stream)?;
         tokio::select! {
             ready = stream.writable() => ready?,
             () = self.clock.sleep(self.pace.scale(PATIENCE)) => return Err(ErrorKind::TimedOut.into()),
         }
         match stream.take_error()? {
             Some(error) => Err(error),
-            None => Ok(()),
+            None => Ok(stream),
         }
     }
 }

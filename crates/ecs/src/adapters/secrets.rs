@@ -38,9 +38,8 @@ impl Secrets for RealSecrets {
         let is_secret = matches!(reference, Reference::Secret { .. });
         let service = if is_secret { "secretsmanager" } else { "ssm" };
         let region = scope.region.as_str();
-        if let Err(dial) = self.reach.connect(scope, netns, &format!("{service}.{region}.amazonaws.com")).await {
-            return Err(texts::service_out_of_reach(service, region, value_from, &dial));
-        }
+        let origin = self.reach.connect(scope, netns, &format!("{service}.{region}.amazonaws.com")).await;
+        let origin = origin.map_err(|dial| texts::service_out_of_reach(service, region, value_from, &dial))?;
         let view = self.reach.view();
         let now = self.reach.clock().now();
         let resource = match &reference {
@@ -49,8 +48,9 @@ impl Secrets for RealSecrets {
             }
             Reference::Parameter { arn, .. } => arn.clone(),
         };
+        let asked = (reference.action(), &[resource.as_str()][..]);
         let allowed =
-            iam::query::role_may(&view, &session.role_arn, &session.name, reference.action(), &[&resource], now);
+            iam::query::role_may(&view, &session.role_arn, &session.name, asked.0, asked.1, (now, Some(&origin)));
         let denied = allowed.err().map(|denied| format!("AccessDeniedException: {denied}"));
         let found = match denied {
             Some(text) => Err(text),

@@ -117,6 +117,7 @@ fn check_size(input: &mut RegisterTaskDefinitionRequest, fargate_wanted: bool) -
 }
 
 fn check_containers(input: &mut RegisterTaskDefinitionRequest, awsvpc: bool) -> Result<(), ApiError> {
+    let task_cpu = input.cpu.as_deref().and_then(|cpu| cpu.parse::<i64>().ok());
     let task_memory = input.memory.as_deref().and_then(|memory| memory.parse::<i64>().ok());
     let volumes: BTreeSet<String> = input.volumes.iter().flatten().filter_map(|volume| volume.name.clone()).collect();
     let containers = &mut input.container_definitions;
@@ -163,6 +164,10 @@ fn check_containers(input: &mut RegisterTaskDefinitionRequest, awsvpc: bool) -> 
     let reserved = |c: &ContainerDefinition| i64::from(c.memory_reservation.or(c.memory).unwrap_or(0));
     if task_memory.is_some_and(|task| containers.iter().map(reserved).sum::<i64>() > task) {
         return Err(texts::client(texts::MEMORY_SUM_ABOVE_TASK));
+    }
+    let cpu = containers.iter().map(|container| i64::from(container.cpu.unwrap_or(0))).sum::<i64>();
+    if task_cpu.is_some_and(|task| cpu > task) {
+        return Err(texts::client(texts::CPU_SUM_ABOVE_TASK));
     }
     check_dependencies(containers)
 }

@@ -94,7 +94,8 @@ pub(super) fn run(ecs: &Ecs, cx: &mut Context, input: RunTaskRequest) -> Result<
     let tx = cx.tx();
     let cluster = cluster(tx, &scope, input.cluster.as_deref())?;
     let token = input.client_token.filter(|token| !token.is_empty()).map(|token| format!("{}/{token}", cluster.name));
-    if let Some(known) = token.as_ref().and_then(|token| tx.get::<TokenRow>(&scope, token)) {
+    let known = token.as_ref().and_then(|token| tx.get::<TokenRow>(&scope, token));
+    if let Some(known) = known.filter(|known| known.holds(tx, &scope, now)) {
         if known.request != request {
             return Err(ApiError::new(
                 "ConflictException",

@@ -93,6 +93,9 @@ impl Controller for LogShipper {
             };
             let state = row.containers.iter().find(|state| state.name == container);
             let Some(log) = state.and_then(|state| state.log.as_ref()) else { return Ok(Next::Done) };
+            let netns = row.netns();
+            let assume = |role| self.control.ports.roles.assume(&view, &key.scope, role, &row.id).ok();
+            let session = row.execution_role.as_deref().and_then(assume);
             let shipped = view.get::<ShippedRow>(&key.scope, &key.id);
             if shipped.as_ref().is_some_and(|shipped| shipped.ended) {
                 return Ok(Next::Done);
@@ -127,8 +130,8 @@ impl Controller for LogShipper {
                 let position = (offset << BATCH_BITS) + number as u64;
                 let events = events(records);
                 if !events.is_empty() {
-                    let appended =
-                        self.control.ports.logs.append(&self.control.store, &key.scope, log, position, events);
+                    let logs = &self.control.ports.logs;
+                    let appended = logs.append(&key.scope, log, (position, events), session.as_ref(), &netns);
                     appended.await.map_err(Failure::new)?;
                 }
                 from = to;

@@ -5,6 +5,7 @@ pub(crate) mod logs;
 pub(crate) mod service;
 mod start;
 pub(crate) mod task;
+pub(crate) mod tokens;
 
 use crate::ports::Ports;
 use crate::rows::{Event, EventsRow, TaskRow};

@@ -25,7 +25,7 @@ pub use service::{
 };
 pub use task::{
     ContainerRow, EniRow, Health, LogTarget, ShippedRow, Stop, TASKS_BY_CLUSTER, TASKS_BY_CREDENTIALS, TASKS_BY_ENI,
-    TASKS_BY_SERVICE, TaskRow, TokenRow,
+    TASKS_BY_SERVICE, TOKEN_LASTS, TaskRow, TokenRow,
 };
 
 use rollout::Placement;

@@ -6,8 +6,9 @@ use model::ecs as shape;
 use rollout::{DesiredStatus, Marks, Placement, StopCode, TaskStatus};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use store::{Index, Row};
-use types::Timestamp;
+use std::time::Duration;
+use store::{Index, Row, View};
+use types::{Scope, Timestamp};
 
 /// Why a task is stopping.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -294,6 +295,9 @@ impl Row for ShippedRow {
     }
 }
 
+/// How long a client token holds at most. Source: Amazon ECS API reference, "Ensuring idempotency".
+pub const TOKEN_LASTS: Duration = Duration::from_hours(24);
+
 /// The tasks that a `RunTask` with a client token started, so that a repetition starts none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenRow {
@@ -305,6 +309,13 @@ pub struct TokenRow {
     pub tasks: Vec<String>,
     /// When.
     pub at: Timestamp,
+}
+
+impl TokenRow {
+    /// Whether a repetition is still answered with these tasks: for a day, or until they are all forgotten.
+    pub fn holds(&self, view: &View, scope: &Scope, now: Timestamp) -> bool {
+        now.since(self.at) < TOKEN_LASTS && self.tasks.iter().any(|id| view.contains::<TaskRow>(scope, id))
+    }
 }
 
 impl Row for TokenRow {

@@ -13,7 +13,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use store::{Store, Tx, View};
+use store::{Tx, View};
 use types::{Clock, Scope, SimClock, Timestamp};
 
 /// Everything outside.
@@ -207,11 +207,11 @@ impl Logs for Outside {
 
     async fn append(
         &self,
-        _: &Store,
         _: &Scope,
         log: &LogTarget,
-        position: u64,
-        events: Vec<LogEvent>,
+        (position, events): (u64, Vec<LogEvent>),
+        _: Option<&Session>,
+        _: &str,
     ) -> Result<(), String> {
         {
             let mut state = self.state();

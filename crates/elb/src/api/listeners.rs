@@ -62,6 +62,7 @@ pub(super) fn create(_: &Elb, cx: &mut Context, input: CreateListenerInput) -> R
             default_rule_tags: Tags::new(),
             attributes: BTreeMap::new(),
             tags,
+            loopback_port: None,
         },
     );
     Ok(CreateListenerOutput { listeners: Some(vec![show(&row)]) })

@@ -3,16 +3,18 @@
 //! [`LoadBalancers`] compiles all rows into one `ProxyConfig` whenever something changes, and ends what has drained. [`Link`]
 //! keeps a connection to the proxy process: it sends the newest configuration, also to a proxy that was started anew,
 //! and writes what the proxy reports into the rows. Neither knows how the proxy is started or spoken to:
-//! that is a [`Connector`]'s work, [`ProxyProcess`] being the real one.
+//! that is a [`Connector`]'s work, [`ProxyProcess`] being the real one. [`LoopbackPorts`] gives each listener a port on the user's machine.
 
 mod compile;
 mod connect;
 mod link;
+mod loopback;
 #[cfg(test)]
 mod tests;
 
 pub use connect::{Channel, Connector, ProxyProcess, Start};
 pub use link::Link;
+pub use loopback::{Keeper, LoopbackPorts, Told};
 
 use crate::query;
 use crate::rows::{Listener, LoadBalancer, Rule, Target, TargetGroup, TargetState};

@@ -191,6 +191,7 @@ fn make(tx: &mut store::Tx, interface: &NetworkInterface) {
             default_rule_tags: BTreeMap::new(),
             attributes: BTreeMap::new(),
             tags: BTreeMap::new(),
+            loopback_port: None,
         },
     );
 }
@@ -317,4 +318,66 @@ async fn health_is_void_once_nobody_forwards_to_the_group() {
     let id = Target::key(GROUP, "10.0.1.9", 3000);
     let row = |view: &View| view.get::<Target>(&scope(), &id).unwrap().health.clone();
     world.until(|view| (row(view) == TargetHealth::registering()).then_some(())).await;
+}
+
+/// Keeps every port but those that somebody has taken.
+#[derive(Default)]
+struct FakeKeeper {
+    taken: Mutex<Vec<u16>>,
+    open: Mutex<Vec<proxy::loopback::Port>>,
+}
+
+#[async_trait]
+impl Keeper for FakeKeeper {
+    async fn apply(&self, ports: Vec<proxy::loopback::Port>) -> io::Result<Vec<proxy::loopback::Refused>> {
+        let taken = self.taken.lock().unwrap().clone();
+        let (refused, open): (Vec<_>, Vec<_>) = ports.into_iter().partition(|port| taken.contains(&port.port));
+        *self.open.lock().unwrap() = open;
+        let refused = refused.into_iter().map(|port| port.name);
+        Ok(refused.map(|name| proxy::loopback::Refused { name, error: "taken".to_owned() }).collect())
+    }
+}
+
+#[tokio::test]
+async fn a_listener_gets_a_loopback_port_keeps_it_and_moves_only_if_it_must() {
+    let world = World::new();
+    let keeper = Arc::new(FakeKeeper::default());
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let ports = |told: &Arc<Mutex<Vec<u16>>>| {
+        let told = told.clone();
+        let tell = move |reach: &query::Reach| told.lock().unwrap().extend(reach.loopback_port);
+        LoopbackPorts::new(world.store.clone(), keeper.clone(), Box::new(tell))
+    };
+    let controller = ports(&told);
+    let key = Key::new(&scope(), "loopback");
+    assert_eq!(controller.reconcile(&key).await.unwrap(), Next::Done, "nothing is looked after where nothing is");
+    let mut interface = interface();
+    interface.auto_public_ip = Some("198.18.0.9".parse().unwrap());
+    world.write(|tx| make(tx, &interface)).await;
+    let has = || query::reaches(&world.store.view())[0].loopback_port;
+    assert!(matches!(controller.reconcile(&key).await.unwrap(), Next::After(_)));
+    let first = has().expect("the listener has a port");
+    assert_eq!(keeper.open.lock().unwrap()[0].to, ["198.18.0.9:80".parse().unwrap()]);
+    controller.reconcile(&key).await.unwrap();
+    assert_eq!(*told.lock().unwrap(), [first], "a port is told once");
+
+    // Another life of the daemon: the same port, told anew.
+    let again = Arc::default();
+    ports(&again).reconcile(&key).await.unwrap();
+    assert_eq!((has(), &*again.lock().unwrap()), (Some(first), &vec![first]));
+
+    keeper.taken.lock().unwrap().push(first);
+    controller.reconcile(&key).await.unwrap();
+    let second = has().unwrap();
+    assert_ne!(second, first, "expected another port in the place of one that somebody has taken");
+    assert_eq!(*told.lock().unwrap(), [first, second]);
+
+    // An internal load balancer is not reached from outside of its VPC.
+    world
+        .write(|tx| {
+            tx.update::<LoadBalancer>(&scope(), LB, |row| row.internal = true);
+        })
+        .await;
+    controller.reconcile(&key).await.unwrap();
+    assert!(keeper.open.lock().unwrap().is_empty());
 }

@@ -44,8 +44,10 @@ impl Socket {
     /// A socket for packet filters.
     pub(crate) fn filter() -> io::Result<Self> {
         let socket = Self::new(SockProtocol::NetlinkNetFilter)?;
-        // Without the right to go over the system's limit, the limit itself must do.
-        let _ = setsockopt(&socket.fd, sockopt::SndBufForce, &SEND_BUFFER);
+        if setsockopt(&socket.fd, sockopt::SndBufForce, &SEND_BUFFER).is_err() {
+            // Without the right to go over the system's limit, the limit itself must do.
+            let _ = setsockopt(&socket.fd, sockopt::SndBuf, &SEND_BUFFER);
+        }
         Ok(socket)
     }
 

@@ -1,7 +1,7 @@
 //! STS: who am I, and sessions of roles.
 
 use super::owner;
-use crate::auth::{Subject, global_keys};
+use crate::auth::{Subject, request_keys};
 use crate::credentials::Extras;
 use crate::rows::{PolicyText, Role, SessionPolicy};
 use crate::{Iam, credentials, query, texts};
@@ -14,7 +14,7 @@ use policy::{Denial, Kind, Layer, Reason};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use store::View;
-use types::{AccountId, ApiError, Timestamp};
+use types::{AccountId, ApiError};
 
 /// How long a session may last that was begun by another session, in seconds.
 const CHAINED: i32 = 3600;
@@ -42,7 +42,7 @@ pub(super) fn assume_role(
     refuse_what_is_not_here(&input)?;
     let now = cx.now;
     let principal = cx.principal.clone();
-    let context = request_keys(&input, now).with("aws:SourceIp", cx.source_ip.to_string());
+    let context = assume_keys(&input, request_keys(now, &cx.origin));
     let view = cx.view();
     let subject = Subject::of(view, &principal).ok_or_else(texts::invalid_token)?;
     // A role that does not exist looks like one that does not trust the caller.
@@ -93,8 +93,8 @@ fn refuse_what_is_not_here(input: &AssumeRoleRequest) -> Result<(), ApiError> {
 }
 
 /// The condition keys that the request itself carries.
-fn request_keys(input: &AssumeRoleRequest, now: Timestamp) -> policy::Context {
-    let mut context = global_keys(now).with("sts:RoleSessionName", input.role_session_name.clone());
+fn assume_keys(input: &AssumeRoleRequest, context: policy::Context) -> policy::Context {
+    let mut context = context.with("sts:RoleSessionName", input.role_session_name.clone());
     if let Some(id) = &input.external_id {
         context.set("sts:ExternalId", id.clone());
     }

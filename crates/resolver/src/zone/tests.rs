@@ -115,6 +115,7 @@ impl World {
             interfaces: interfaces.collect(),
             security_groups: Vec::new(),
             private_dns,
+            inbound_only: false,
             route_tables: Vec::new(),
             created: Timestamp(0),
             tags: Tags::new(),
@@ -292,6 +293,7 @@ fn a_service_is_an_endpoint_with_private_dns_or_else_its_public_address() {
         assert_eq!(world.ask(name, A), public, "{name}");
     }
     assert_eq!(world.ask("s3.us-east-1.amazonaws.com", A), gateway);
+    assert_eq!(world.ask("bucket.s3.us-east-1.amazonaws.com", A), gateway);
     assert_eq!(world.ask("logs.us-east-1.amazonaws.com", Other), Answer::NoData);
     assert_eq!(world.ask("nothing.us-east-1.amazonaws.com", A), Answer::NoSuchName);
 

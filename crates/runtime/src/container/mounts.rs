@@ -6,11 +6,15 @@
 //! would undo it, and no container gets that ([`crate::capability::GRANTABLE`]).
 
 use super::{Order, files};
+use crate::ids::Ids;
 use crate::spec::{ContainerSpec, MountSource, Tmpfs};
 use crate::sys;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
-use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create, fsmount, fsopen,
+    move_mount, open_tree,
+};
 use std::fmt::Write;
 use std::fs;
 use std::io;
@@ -62,15 +66,17 @@ pub(super) fn enter(order: &Order, index: usize) -> Step {
         .map_err(|e| format!("making the mounts private: {e}"))?;
     let detached = detach_sources(order, index)?;
     let devices: Vec<_> = DEVICES.iter().map(|d| bind(Path::new("/dev").join(d), NOSUID | NOEXEC)).collect();
+    // The kernel lets a user namespace have these only as long as it sees the host's.
+    let proc = kernel_files("proc", NOSUID | NODEV | NOEXEC)?;
+    let sys = kernel_files("sysfs", NOSUID | NODEV | NOEXEC | RDONLY)?;
     overlay(order, index)?;
     nix::unistd::pivot_root(".", ".").map_err(|e| format!("pivot_root: {e}"))?;
     umount2(".", MntFlags::MNT_DETACH).map_err(|e| format!("leaving the host's files: {e}"))?;
     std::env::set_current_dir("/").map_err(|e| format!("chdir /: {e}"))?;
 
-    let base = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    file_system("proc", "/proc", base, "")?;
+    put_files(&proc, "proc", "/proc")?;
     dev(container, devices)?;
-    file_system("sysfs", "/sys", base | MsFlags::MS_RDONLY, "")?;
+    put_files(&sys, "sysfs", "/sys")?;
     cgroups(order);
     sysctls(order, container)?;
     let mut rest: Vec<Place> = detached.into_iter().map(Place::Bind).collect();
@@ -117,6 +123,10 @@ fn overlay(order: &Order, index: usize) -> Step {
         let fd = open(&path)?;
         let _ = write!(options, ",{name}=/proc/self/fd/{}", fd.as_raw_fd());
         kept.push(fd);
+    }
+    if !Ids::here().whole {
+        // The attributes that mark what hides what is below are then those that users may set.
+        options.push_str(",userxattr");
     }
     let root = home.join("root");
     fs::create_dir_all(&root).map_err(|e| format!("making the mount point: {e}"))?;
@@ -167,15 +177,38 @@ fn attach(tree: &OwnedFd, target: &Path) -> io::Result<()> {
     Ok(move_mount(tree, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
 }
 
-/// Mounts a kernel file system on a directory of the image, which must not be a link.
+/// A file system of the kernel's, mounted nowhere yet.
+fn kernel_files(kind: &'static str, attributes: u64) -> Result<OwnedFd, String> {
+    let make = || {
+        let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_create(&context)?;
+        let attributes = MountAttrFlags::from_bits_retain(attributes as u32);
+        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+    };
+    make().map_err(|e: rustix::io::Errno| format!("error mounting {kind:?}: {e}"))
+}
+
+/// Puts it on a directory of the image.
+fn put_files(tree: &OwnedFd, kind: &str, target: &str) -> Step {
+    directory_for(kind, target)?;
+    attach(tree, Path::new(target)).map_err(|e| format!("error mounting {kind:?} to rootfs at {target:?}: {e}"))
+}
+
+/// Mounts a file system on a directory of the image.
 fn file_system(kind: &str, target: &str, flags: MsFlags, data: &str) -> Step {
-    let failed = |e: io::Error| format!("error mounting {kind:?} to rootfs at {target:?}: {e}");
+    directory_for(kind, target)?;
+    mount(Some(kind), target, Some(kind), flags, Some(data))
+        .map_err(|e| format!("error mounting {kind:?} to rootfs at {target:?}: {e}"))
+}
+
+/// A directory of the image, made if it is missing, which must not be a link.
+fn directory_for(kind: &str, target: &str) -> Step {
+    let failed = |e: &dyn std::fmt::Display| format!("error mounting {kind:?} to rootfs at {target:?}: {e}");
     match fs::symlink_metadata(target) {
-        Ok(found) if found.is_dir() => {}
-        Ok(_) => return Err(format!("error mounting {kind:?} to rootfs at {target:?}: not a directory")),
-        Err(_) => fs::create_dir_all(target).map_err(failed)?,
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(failed(&"not a directory")),
+        Err(_) => fs::create_dir_all(target).map_err(|e| failed(&e)),
     }
-    mount(Some(kind), target, Some(kind), flags, Some(data)).map_err(|e| failed(e.into()))
 }
 
 fn dev(container: &ContainerSpec, devices: Vec<io::Result<OwnedFd>>) -> Step {

@@ -2,6 +2,7 @@
 
 use super::{Order, mounts, program};
 use crate::cgroup::Group;
+use crate::ids::Ids;
 use crate::spec::{ContainerSpec, Network, Resource};
 use crate::sys::{self, Cloned};
 use crate::{capability, seccomp, user};
@@ -50,7 +51,7 @@ pub(crate) fn launch(order: &Order, index: usize) -> Result<Launched, String> {
         // The shim is in it.
         Network::Isolated | Network::Host => None,
     };
-    let started = in_child(namespaces, |stdout, stderr| {
+    let started = in_child(Birth::With(namespaces), |stdout, stderr| {
         let container = order.container(index);
         join_cgroup(order, container)?;
         // After joining, so that the container's group is the root that it sees.
@@ -72,11 +73,8 @@ pub(crate) fn launch(order: &Order, index: usize) -> Result<Launched, String> {
 pub(crate) fn attach(order: &Order, index: usize, what: &Attach<'_>) -> Result<(Pid, OwnedFd), String> {
     let container = order.container(index);
     let init = File::open(format!("/proc/{}/ns/pid", what.init)).map_err(|e| format!("the container is gone: {e}"))?;
-    let own = File::open("/proc/self/ns/pid").map_err(|e| e.to_string())?;
     let rest = ["mnt", "uts", "ipc", "net", "cgroup"].map(|ns| File::open(format!("/proc/{}/ns/{ns}", what.init)));
-    // Children are born into the namespace that is set here; this process itself stays where it is.
-    setns(&init, CloneFlags::CLONE_NEWPID).map_err(|e| format!("joining the process namespace: {e}"))?;
-    let started = in_child(CloneFlags::empty(), |stdout, _| {
+    let (pid, output, _) = in_child(Birth::Into(&init), |stdout, _| {
         join_cgroup(order, container)?;
         let _ = nix::unistd::setsid();
         stdio(stdout, stdout)?;
@@ -86,9 +84,7 @@ pub(crate) fn attach(order: &Order, index: usize, what: &Attach<'_>) -> Result<(
             setns(&namespace, CloneFlags::empty()).map_err(|e| format!("joining a namespace: {e}"))?;
         }
         Ok(Program { container, argv: what.argv.to_vec(), init: false })
-    });
-    setns(&own, CloneFlags::CLONE_NEWPID).map_err(|e| format!("returning to the process namespace: {e}"))?;
-    let (pid, output, _) = started?;
+    })?;
     Ok((pid, output))
 }
 
@@ -98,14 +94,58 @@ struct Program<'a> {
     init: bool,
 }
 
+/// How a child comes to its process namespace.
+enum Birth<'a> {
+    /// With new namespaces.
+    With(CloneFlags),
+    /// Into a process namespace that is there.
+    Into(&'a File),
+}
+
+impl Birth<'_> {
+    /// Clones. The child is the calling process's own.
+    fn give(&self) -> Result<Cloned, String> {
+        let failed = |e: &dyn std::fmt::Display| format!("clone: {e}");
+        let namespace = match self {
+            Self::With(namespaces) => return sys::clone_process(*namespaces).map_err(|e| failed(&e)),
+            Self::Into(namespace) => namespace,
+        };
+        // Children are born into the namespace that is set before, and whoever has no right to the host's can never set that back. So a process
+        // in between does it, gives the calling process a child, and ends.
+        let (told, tell) = pipe2(OFlag::O_CLOEXEC).map_err(|e| failed(&e))?;
+        let between = match sys::fork_process().map_err(|e| failed(&e))? {
+            Cloned::Parent(between) => between,
+            Cloned::Child => {
+                let born = setns(namespace, CloneFlags::CLONE_NEWPID)
+                    .and_then(|()| sys::clone_process(CloneFlags::CLONE_PARENT));
+                match born {
+                    Ok(Cloned::Child) => return Ok(Cloned::Child),
+                    Ok(Cloned::Parent(pid)) => drop(File::from(tell).write_all(&pid.as_raw().to_ne_bytes())),
+                    Err(errno) => drop(File::from(tell).write_all(&(-(errno as i32)).to_ne_bytes())),
+                }
+                sys::exit_now(0)
+            }
+        };
+        drop(tell);
+        let mut number = [0; 4];
+        let heard = File::from(told).read_exact(&mut number);
+        let _ = waitpid(between, None);
+        heard.map_err(|e| failed(&e))?;
+        match i32::from_ne_bytes(number) {
+            pid if pid > 0 => Ok(Cloned::Parent(Pid::from_raw(pid))),
+            errno => Err(format!("joining the process namespace: {}", Errno::from_raw(-errno))),
+        }
+    }
+}
+
 /// Clones, runs `prepare` and then the program in the child, and waits until the program runs or a step has failed.
 fn in_child<'a>(
-    namespaces: CloneFlags,
+    birth: Birth<'_>,
     prepare: impl FnOnce(&OwnedFd, &OwnedFd) -> Result<Program<'a>, String>,
 ) -> Result<(Pid, OwnedFd, OwnedFd), String> {
     let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(|e| format!("pipe: {e}"));
     let ((out_read, out_write), (err_read, err_write), (fail_read, fail_write)) = (pipe()?, pipe()?, pipe()?);
-    match sys::clone_process(namespaces).map_err(|e| format!("clone: {e}"))? {
+    match birth.give()? {
         Cloned::Child => {
             drop((out_read, err_read, fail_read));
             sys::reset_signals();
@@ -167,9 +207,20 @@ fn become_program(program: &Program<'_>) -> Result<std::convert::Infallible, Str
         filters.install().map_err(|e| format!("seccomp: {e}"))?;
     }
     capability::bound(keep).map_err(|e| format!("capabilities: {e}"))?;
-    let groups: Vec<Gid> = user.groups.iter().map(|g| Gid::from_raw(*g)).collect();
+    let ids = Ids::here();
+    if !ids.can_be(user.uid, user.gid) {
+        return Err(format!(
+            "user {}:{} has no id on this host: the server runs without root, see subuid(5)",
+            user.uid, user.gid
+        ));
+    }
+    // A group that has no id here owns nothing here either.
+    let groups = user.groups.iter().filter(|group| ids.can_be(user.uid, **group));
+    let groups: Vec<Gid> = groups.map(|group| Gid::from_raw(*group)).collect();
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
-    nix::unistd::setgroups(&groups).map_err(|e| format!("setgroups: {e}"))?;
+    if ids.groups_can_be_set {
+        nix::unistd::setgroups(&groups).map_err(|e| format!("setgroups: {e}"))?;
+    }
     nix::unistd::setresgid(gid, gid, gid).map_err(|e| format!("setgid: {e}"))?;
     nix::unistd::setresuid(uid, uid, uid).map_err(|e| format!("setuid: {e}"))?;
     if uid.is_root() {

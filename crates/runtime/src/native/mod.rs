@@ -150,6 +150,11 @@ impl Native {
         self.with_launcher(|launcher| launcher.start_companion(command_line))
     }
 
+    /// The limits of tasks that nothing enforces on this host: `cpu`, `memory`, `pids`.
+    pub fn unenforced_limits(&self) -> Vec<&'static str> {
+        self.0.cgroups.unenforced()
+    }
+
     /// The launcher's process.
     pub fn launcher_pid(&self) -> Option<u32> {
         self.launcher().as_ref().map(Launcher::pid)

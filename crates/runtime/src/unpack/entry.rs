@@ -13,6 +13,11 @@ const MAX_EXTENSION: u64 = 1 << 20;
 /// Linux's longest path.
 const MAX_PATH: usize = 4096;
 
+/// Attributes by which overlayfs, mounted without root, would take its orders.
+fn is_overlays(name: &str) -> bool {
+    name.starts_with("user.overlay.")
+}
+
 /// What the headers before an entry say about it.
 #[derive(Default)]
 pub(super) struct Extensions {
@@ -84,7 +89,8 @@ impl Extensions {
                 }
                 _ => {
                     let name = key.strip_prefix("SCHILY.xattr.");
-                    if let Some(name) = name.filter(|n| *n == "security.capability" || n.starts_with("user.")) {
+                    let kept = |n: &&str| *n == "security.capability" || (n.starts_with("user.") && !is_overlays(n));
+                    if let Some(name) = name.filter(kept) {
                         self.xattrs.push((name.to_owned(), value.to_vec()));
                     }
                 }

@@ -5,7 +5,7 @@
 //! whole layer. Not here: where layers live and that they appear whole or not at all, which is [`crate::layers`].
 //!
 //! Whiteouts (`.wh.name`) become overlayfs's device nodes 0:0, opaque directories its extended attribute. Of the archive's extended attributes
-//! `security.capability` and `user.*` are kept; `trusted.overlay.*` in particular is not the archive's to set.
+//! `security.capability` and `user.*` are kept; `trusted.overlay.*` and `user.overlay.*` in particular are not the archive's to set.
 
 mod entry;
 mod stream;

@@ -1,6 +1,7 @@
 //! The layer's directory while it is being filled. Every path goes through the kernel's resolution inside the root.
 
 use super::{Entry, Kind, UnpackError};
+use crate::ids::Ids;
 use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -12,7 +13,9 @@ use std::path::{Path, PathBuf};
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
+/// Which of the two overlayfs heeds depends on who mounts it.
 const OPAQUE_XATTR: &str = "trusted.overlay.opaque";
+const OPAQUE_XATTR_OF_USERS: &str = "user.overlay.opaque";
 
 pub(super) struct Tree<'a> {
     root: &'a OwnedFd,
@@ -263,12 +266,14 @@ fn open_directory(parent: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
 }
 
 fn set_opaque(directory: &OwnedFd) -> io::Result<()> {
-    Ok(fs::fsetxattr(directory, OPAQUE_XATTR, b"y", XattrFlags::empty())?)
+    let name = if Ids::here().whole { OPAQUE_XATTR } else { OPAQUE_XATTR_OF_USERS };
+    Ok(fs::fsetxattr(directory, name, b"y", XattrFlags::empty())?)
 }
 
 /// Owner, then mode (changing the owner clears set-user-ID), then attributes (which changing the owner clears as well).
 fn describe(fd: impl AsFd, entry: &Entry) -> Result<(), UnpackError> {
-    fs::fchown(&fd, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid))).map_err(io::Error::from)?;
+    let (uid, gid) = owner(entry);
+    fs::fchown(&fd, Some(uid), Some(gid)).map_err(io::Error::from)?;
     fs::fchmod(&fd, Mode::from_raw_mode(entry.mode)).map_err(io::Error::from)?;
     for (name, value) in &entry.xattrs {
         match fs::fsetxattr(&fd, name.as_str(), value, XattrFlags::empty()) {
@@ -292,8 +297,13 @@ fn describe(fd: impl AsFd, entry: &Entry) -> Result<(), UnpackError> {
 }
 
 fn chown(parent: &OwnedFd, name: &OsStr, entry: &Entry) -> Result<(), UnpackError> {
-    let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
+    let (uid, gid) = owner(entry);
     Ok(fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW).map_err(io::Error::from)?)
+}
+
+fn owner(entry: &Entry) -> (Uid, Gid) {
+    let (uid, gid) = Ids::here().owner(entry.uid, entry.gid);
+    (Uid::from_raw(uid), Gid::from_raw(gid))
 }
 
 fn set_mtime(at: impl AsFd, name: &OsStr, mtime: (i64, u32), flags: AtFlags) -> Result<(), UnpackError> {

@@ -1,4 +1,4 @@
-//! VPC endpoints, the services that have them, and those services' prefix lists.
+//! VPC endpoints: interfaces or routes that lead to AWS's services.
 
 use super::describe::{self, Kind, Selection, one};
 use super::{Ec2, begin, refuse, tags};
@@ -9,11 +9,13 @@ use crate::rows::{InterfaceType, Route, RouteTable, SecurityGroup, Subnet, Tags,
 use crate::texts;
 use gateway::Context;
 use model::ec2;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use store::{Tx, View};
 use types::id::{EniId, RouteTableId, SecurityGroupId, SubnetId, VpcEndpointId};
 use types::{ApiError, Scope};
 
+/// The groups that are asked for, each once; the VPC's default one where none is.
 fn groups(view: &View, scope: &Scope, vpc: &Vpc, asked: &[String]) -> Result<Vec<SecurityGroupId>, ApiError> {
     if asked.is_empty() {
         return Ok(vec![vpc.default_security_group.clone()]);
@@ -22,7 +24,10 @@ fn groups(view: &View, scope: &Scope, vpc: &Vpc, asked: &[String]) -> Result<Vec
         let group = view.get::<SecurityGroup>(scope, id).filter(|group| group.vpc == vpc.id);
         group.map(|group| group.id.clone()).ok_or_else(|| texts::group_not_found(id))
     };
-    asked.iter().map(find).collect()
+    let mut found: Vec<SecurityGroupId> = asked.iter().map(find).collect::<Result<_, _>>()?;
+    let mut seen = BTreeSet::new();
+    found.retain(|id| seen.insert(id.clone()));
+    Ok(found)
 }
 
 /// One interface in each subnet; two subnets of one zone are an error.
@@ -70,32 +75,76 @@ fn attach(
     Ok(made)
 }
 
+/// What is for one type of endpoint alone.
+struct Given<'a> {
+    /// The last part of the service's name.
+    short: &'a str,
+    route_tables: [&'a Option<Vec<String>>; 2],
+    subnets: [&'a Option<Vec<String>>; 2],
+    groups: [&'a Option<Vec<String>>; 2],
+    private_dns: Option<bool>,
+    dns_options: Option<&'a ec2::DnsOptionsSpecification>,
+}
+
+impl Given<'_> {
+    fn check(&self, kind: &str) -> Result<(), ApiError> {
+        let any = |lists: [&Option<Vec<String>>; 2]| lists.into_iter().flatten().any(|list| !list.is_empty());
+        let wrong = match kind {
+            "Gateway" if any(self.subnets) => Some(texts::SUBNETS_OF_GATEWAY),
+            "Gateway" if any(self.groups) => Some(texts::GROUPS_OF_GATEWAY),
+            "Gateway" if self.private_dns == Some(true) => Some(texts::PRIVATE_DNS_OF_GATEWAY),
+            "Interface" if any(self.route_tables) => Some(texts::ROUTE_TABLES_OF_INTERFACE),
+            _ => None,
+        };
+        if let Some(text) = wrong {
+            return Err(ApiError::new("InvalidParameter", text));
+        }
+        let Some(options) = self.dns_options else { return Ok(()) };
+        if self.inbound_only().is_some() && kind != "Interface" {
+            return Err(ApiError::new("InvalidParameter", texts::INBOUND_ONLY_OF_GATEWAY));
+        }
+        let record = options.dns_record_ip_type.as_deref();
+        refuse(record.is_some_and(|kind| !matches!(kind, "ipv4" | "service-defined")), "IPv6 endpoints")?;
+        let inbound = self.inbound_only() == Some(true) && !has_both_types(self.short);
+        refuse(inbound, "private DNS for inbound resolver endpoints alone, of services without gateway endpoints")?;
+        let chosen = options.private_dns_preference.is_some() || options.private_dns_specified_domains.is_some();
+        refuse(chosen, "chosen private DNS domains of endpoints")
+    }
+
+    fn inbound_only(&self) -> Option<bool> {
+        self.dns_options?.private_dns_only_for_inbound_resolver_endpoint
+    }
+}
+
 /// Adds or takes away a gateway endpoint's route in each table.
 fn route(
     tx: &mut Tx,
     scope: &Scope,
-    endpoint: &VpcEndpointId,
-    service: &str,
+    endpoint: &VpcEndpoint,
     add: &[String],
     remove: &[String],
 ) -> Result<(), ApiError> {
-    let list = query::prefix_lists(&scope.region).into_iter().find(|list| list.name == service);
+    let list = query::prefix_lists(&scope.region).into_iter().find(|list| list.name == endpoint.service);
     let Some(list) = list else { return Ok(()) };
+    for id in remove {
+        tx.get::<RouteTable>(scope, id).ok_or_else(|| texts::route_table_not_found(id))?;
+        tx.update::<RouteTable>(scope, id, |table| {
+            table.routes.retain(|route| route.target != Target::Endpoint(endpoint.id.clone()));
+        });
+    }
     for id in add {
         let table = tx.get::<RouteTable>(scope, id).ok_or_else(|| texts::route_table_not_found(id))?;
+        if table.vpc != endpoint.vpc {
+            return Err(texts::route_table_elsewhere(id, endpoint.vpc.as_str()));
+        }
         if table.routes.iter().any(|route| route.destination == Err(list.id.clone())) {
             return Err(ApiError::new(
                 "RouteAlreadyExists",
                 format!("route table {id} already has a route with destination-prefix-list-id {}", list.id),
             ));
         }
-        let route = Route { destination: Err(list.id.clone()), target: Target::Endpoint(endpoint.clone()) };
+        let route = Route { destination: Err(list.id.clone()), target: Target::Endpoint(endpoint.id.clone()) };
         tx.update::<RouteTable>(scope, id, |table| table.routes.push(route));
-    }
-    for id in remove {
-        tx.update::<RouteTable>(scope, id, |table| {
-            table.routes.retain(|route| route.target != Target::Endpoint(endpoint.clone()));
-        });
     }
     Ok(())
 }
@@ -117,6 +166,15 @@ pub(crate) fn create(
     let vpc = tx.get::<Vpc>(&scope, &input.vpc_id).ok_or_else(|| texts::vpc_not_found(&input.vpc_id))?;
     let short = names::short_service(&scope.region, &name).unwrap_or_default();
     let kind = input.vpc_endpoint_type.as_deref().unwrap_or("Gateway");
+    let given = Given {
+        short,
+        route_tables: [&input.route_table_ids, &None],
+        subnets: [&input.subnet_ids, &None],
+        groups: [&input.security_group_ids, &None],
+        private_dns: input.private_dns_enabled,
+        dns_options: input.dns_options.as_ref(),
+    };
+    given.check(kind)?;
     let known = match kind {
         "Gateway" => GATEWAY_SERVICES.contains(&short),
         "Interface" => INTERFACE_SERVICES.contains(&short),
@@ -125,30 +183,31 @@ pub(crate) fn create(
     if !known {
         return Err(texts::service_not_found(&name));
     }
+    let policy = input.policy_document.map(policy_document).transpose()?;
     let id = VpcEndpointId::generate();
     let mut endpoint = VpcEndpoint {
         id: id.clone(),
         vpc: vpc.id.clone(),
         service: name.clone(),
         kind: kind.to_owned(),
-        policy: input.policy_document,
+        policy,
         interfaces: Vec::new(),
         security_groups: Vec::new(),
         private_dns: false,
+        inbound_only: false,
         route_tables: Vec::new(),
         created: now,
         tags,
     };
     if kind == "Gateway" {
         let tables = input.route_table_ids.unwrap_or_default();
-        route(tx, &scope, &id, &name, &tables, &[])?;
+        route(tx, &scope, &endpoint, &tables, &[])?;
         endpoint.route_tables = tables.iter().filter_map(|id| RouteTableId::parse(id)).collect();
     } else {
         // AWS's default is true where the service has a private name.
         endpoint.private_dns = input.private_dns_enabled.unwrap_or(true);
-        if endpoint.private_dns {
-            private_dns_possible(tx, &scope, &vpc, &name, None)?;
-        }
+        endpoint.inbound_only = given.inbound_only().unwrap_or(true) && has_both_types(short);
+        private_dns_possible(tx, &scope, &vpc, &endpoint)?;
         endpoint.security_groups = groups(tx, &scope, &vpc, &input.security_group_ids.unwrap_or_default())?;
         let subnets = input.subnet_ids.unwrap_or_default();
         endpoint.interfaces = attach(service, tx, &scope, now, &id, &vpc, &endpoint.security_groups, &[], &subnets)?;
@@ -161,14 +220,18 @@ pub(crate) fn create(
     Ok(ec2::CreateVpcEndpointResult { vpc_endpoint: Some(shown), client_token: input.client_token })
 }
 
-/// Private DNS needs both DNS attributes of the VPC, and one endpoint alone may have a service's name.
-fn private_dns_possible(
-    view: &View,
-    scope: &Scope,
-    vpc: &Vpc,
-    service: &str,
-    but: Option<&VpcEndpointId>,
-) -> Result<(), ApiError> {
+/// Whether routes may lead to the service, too.
+fn has_both_types(short: &str) -> bool {
+    GATEWAY_SERVICES.contains(&short) && INTERFACE_SERVICES.contains(&short)
+}
+
+/// Private DNS needs both DNS attributes of the VPC, and one endpoint alone may have a service's name. If it is for others
+/// than the VPC alone, the VPC must have a way of its own.
+fn private_dns_possible(view: &View, scope: &Scope, vpc: &Vpc, endpoint: &VpcEndpoint) -> Result<(), ApiError> {
+    let service = &endpoint.service;
+    if !endpoint.private_dns {
+        return Ok(());
+    }
     if !vpc.dns_support || !vpc.dns_hostnames {
         return Err(ApiError::new(
             "InvalidParameter",
@@ -178,9 +241,13 @@ fn private_dns_possible(
             ),
         ));
     }
+    let mut others = view.by_index(&VpcEndpoint::BY_VPC, scope, vpc.id.as_str());
+    if endpoint.inbound_only && !others.any(|other| other.service == *service && other.is_gateway()) {
+        return Err(texts::gateway_endpoint_needed(vpc.id.as_str()));
+    }
     let taken = view
         .by_index(&VpcEndpoint::BY_VPC, scope, vpc.id.as_str())
-        .any(|other| other.service == service && other.private_dns && Some(&other.id) != but);
+        .any(|other| other.service == *service && other.private_dns && other.id != endpoint.id);
     if taken {
         return Err(ApiError::new(
             "InvalidParameter",
@@ -191,6 +258,18 @@ fn private_dns_possible(
         ));
     }
     Ok(())
+}
+
+/// The longest policy of an endpoint, in characters. Source: PrivateLink guide, "Control access to VPC endpoints".
+const MAX_POLICY: usize = 20_480;
+
+/// A policy that can be enforced; it is shown again as it was written.
+fn policy_document(text: String) -> Result<String, ApiError> {
+    if text.chars().count() > MAX_POLICY {
+        return Err(texts::invalid_endpoint_policy(&format!("It is longer than {MAX_POLICY} characters.")));
+    }
+    policy::parse(policy::Kind::Resource, &text).map_err(|why| texts::invalid_endpoint_policy(&why.0))?;
+    Ok(text)
 }
 
 /// The policy of an endpoint that was given none.
@@ -216,8 +295,11 @@ fn show(view: &View, scope: &Scope, endpoint: &VpcEndpoint) -> ec2::VpcEndpoint 
         network_interface_ids: Some(endpoint.interfaces.iter().map(|(_, id)| id.to_string()).collect()),
         groups: Some(groups.collect()),
         ip_address_type: interface.then(|| "ipv4".to_owned()),
-        dns_options: interface
-            .then(|| ec2::DnsOptions { dns_record_ip_type: Some("ipv4".to_owned()), ..Default::default() }),
+        dns_options: interface.then(|| ec2::DnsOptions {
+            dns_record_ip_type: Some("ipv4".to_owned()),
+            private_dns_only_for_inbound_resolver_endpoint: Some(endpoint.inbound_only),
+            ..Default::default()
+        }),
         private_dns_enabled: Some(endpoint.private_dns),
         requester_managed: Some(false),
         dns_entries: Some(if interface { dns_entries(view, scope, endpoint) } else { Vec::new() }),
@@ -230,12 +312,15 @@ fn show(view: &View, scope: &Scope, endpoint: &VpcEndpoint) -> ec2::VpcEndpoint 
 /// The name in all zones, in each, and the service's own where private DNS gives it.
 fn dns_entries(view: &View, scope: &Scope, endpoint: &VpcEndpoint) -> Vec<ec2::DnsEntry> {
     let region = &scope.region;
-    let mut shown = vec![names::endpoint_name(region, endpoint, None)];
+    let service = names::short_service(region, &endpoint.service).unwrap_or_default();
+    // A bucket's name stands in front of it.
+    let any = if service == "s3" { "*." } else { "" };
+    let own = |zone| format!("{any}{}", names::endpoint_name(region, endpoint, zone));
+    let mut shown = vec![own(None)];
     let interfaces = query::endpoint_interfaces(view, scope, endpoint);
-    shown.extend(interfaces.iter().map(|interface| names::endpoint_name(region, endpoint, Some(&interface.zone))));
+    shown.extend(interfaces.iter().map(|interface| own(Some(&interface.zone))));
     if endpoint.private_dns {
-        let service = names::short_service(region, &endpoint.service).unwrap_or_default();
-        shown.push(names::private_dns_name(region, service));
+        shown.extend(names::private_dns_names(region, service));
     }
     shown.into_iter().map(|name| ec2::DnsEntry { dns_name: Some(name), ..Default::default() }).collect()
 }
@@ -290,28 +375,46 @@ pub(crate) fn modify(
     if input.reset_policy == Some(true) {
         changed.policy = None;
     } else if let Some(policy) = input.policy_document {
-        changed.policy = Some(policy);
+        changed.policy = Some(policy_document(policy)?);
     }
+    let given = Given {
+        short: names::short_service(&scope.region, &changed.service).unwrap_or_default(),
+        route_tables: [&input.add_route_table_ids, &input.remove_route_table_ids],
+        subnets: [&input.add_subnet_ids, &input.remove_subnet_ids],
+        groups: [&input.add_security_group_ids, &input.remove_security_group_ids],
+        private_dns: input.private_dns_enabled,
+        dns_options: input.dns_options.as_ref(),
+    };
+    given.check(&changed.kind)?;
     if changed.kind == "Gateway" {
         let (add, remove) =
             (input.add_route_table_ids.unwrap_or_default(), input.remove_route_table_ids.unwrap_or_default());
-        route(tx, &scope, &changed.id, &changed.service, &add, &remove)?;
+        route(tx, &scope, &changed, &add, &remove)?;
         changed.route_tables.retain(|table| !remove.iter().any(|id| id == table.as_str()));
         changed.route_tables.extend(add.iter().filter_map(|id| RouteTableId::parse(id)));
     } else {
-        if let Some(wanted) = input.private_dns_enabled {
-            if wanted {
-                private_dns_possible(tx, &scope, &vpc, &changed.service, Some(&changed.id))?;
-            }
-            changed.private_dns = wanted;
+        let (private_dns, inbound_only) = (given.private_dns, given.inbound_only());
+        if private_dns.is_some() || inbound_only.is_some() {
+            changed.private_dns = private_dns.unwrap_or(changed.private_dns);
+            changed.inbound_only = inbound_only.unwrap_or(changed.inbound_only);
+            private_dns_possible(tx, &scope, &vpc, &changed)?;
         }
         let remove = input.remove_security_group_ids.unwrap_or_default();
         changed.security_groups.retain(|group| !remove.iter().any(|id| id == group.as_str()));
         let add = input.add_security_group_ids.unwrap_or_default();
         if !add.is_empty() {
-            changed.security_groups.extend(groups(tx, &scope, &vpc, &add)?);
+            let added = groups(tx, &scope, &vpc, &add)?;
+            let new = added.into_iter().filter(|group| !endpoint.security_groups.contains(group));
+            changed.security_groups.extend(new);
+        }
+        if changed.security_groups.is_empty() {
+            return Err(texts::endpoint_without_groups(id));
         }
         let remove = input.remove_subnet_ids.unwrap_or_default();
+        let stands = |id: &&String| changed.interfaces.iter().any(|(subnet, _)| subnet.as_str() == id.as_str());
+        if let Some(unknown) = remove.iter().find(|id| !stands(id)) {
+            return Err(texts::subnet_not_found(unknown));
+        }
         let (gone, kept) =
             changed.interfaces.into_iter().partition(|(subnet, _)| remove.iter().any(|id| id == subnet.as_str()));
         changed.interfaces = kept;
@@ -349,105 +452,12 @@ pub(crate) fn delete(
             });
             continue;
         };
-        let tables: Vec<String> = endpoint.route_tables.iter().map(ToString::to_string).collect();
-        route(tx, &scope, &endpoint.id, &endpoint.service, &[], &tables)?;
+        let tables = endpoint.route_tables.iter().map(ToString::to_string);
+        // One that was deleted meanwhile took its routes along.
+        let tables: Vec<String> = tables.filter(|id| tx.contains::<RouteTable>(&scope, id)).collect();
+        route(tx, &scope, &endpoint, &[], &tables)?;
         endpoint.interfaces.iter().for_each(|(_, interface)| intent::delete_interface(tx, &scope, interface));
         tx.delete::<VpcEndpoint>(&scope, &id);
     }
     Ok(ec2::DeleteVpcEndpointsResult { unsuccessful: Some(unsuccessful) })
-}
-
-pub(crate) fn describe_prefix_lists(
-    service: &Ec2,
-    cx: &mut Context,
-    input: ec2::DescribePrefixListsRequest,
-) -> Result<ec2::DescribePrefixListsResult, ApiError> {
-    begin(cx, input.dry_run)?;
-    let mut shown = Vec::new();
-    for list in query::prefix_lists(cx.region()) {
-        let named = input.prefix_list_ids.as_ref().is_none_or(|ids| ids.is_empty() || ids.contains(&list.id));
-        let mut fits = true;
-        for filter in input.filters.iter().flatten() {
-            let value = match filter.name.as_deref().unwrap_or_default() {
-                "prefix-list-id" => &list.id,
-                "prefix-list-name" => &list.name,
-                other => return Err(texts::invalid_filter(other)),
-            };
-            fits &= filter.values.iter().flatten().any(|pattern| describe::wildcard(pattern, value));
-        }
-        if named && fits {
-            shown.push(ec2::PrefixList {
-                cidrs: Some(vec![format!("{}/32", service.ground.gateway_endpoint_address())]),
-                prefix_list_id: Some(list.id),
-                prefix_list_name: Some(list.name),
-            });
-        }
-    }
-    for id in input.prefix_list_ids.iter().flatten() {
-        if !query::prefix_lists(cx.region()).iter().any(|list| list.id == *id) {
-            return Err(texts::prefix_list_not_found(id));
-        }
-    }
-    Ok(ec2::DescribePrefixListsResult { prefix_lists: Some(shown), next_token: None })
-}
-
-pub(crate) fn describe_services(
-    _: &Ec2,
-    cx: &mut Context,
-    input: ec2::DescribeVpcEndpointServicesRequest,
-) -> Result<ec2::DescribeVpcEndpointServicesResult, ApiError> {
-    super::refuse(input.service_regions.is_some(), "endpoint services of other regions")?;
-    begin(cx, input.dry_run)?;
-    let region = cx.region().clone();
-    let all = GATEWAY_SERVICES.iter().map(|short| (short, "Gateway"));
-    let all = all.chain(INTERFACE_SERVICES.iter().map(|short| (short, "Interface")));
-    let mut details = Vec::new();
-    for (short, kind) in all {
-        let name = format!("com.amazonaws.{region}.{short}");
-        let named = input.service_names.as_ref().is_none_or(|names| names.is_empty() || names.contains(&name));
-        let mut fits = true;
-        for filter in input.filters.iter().flatten() {
-            let value = match filter.name.as_deref().unwrap_or_default() {
-                "owner" => "amazon",
-                "service-name" => &name,
-                "service-region" => region.as_str(),
-                "service-type" => kind,
-                "supported-ip-address-types" => "ipv4",
-                other => return Err(texts::invalid_filter(other)),
-            };
-            fits &= filter.values.iter().flatten().any(|pattern| describe::wildcard(pattern, value));
-        }
-        if !named || !fits {
-            continue;
-        }
-        let private = names::private_dns_name(&region, short);
-        let interface = kind == "Interface";
-        let base = if interface { names::endpoint_domain(&region, short) } else { private.clone() };
-        details.push(ec2::ServiceDetail {
-            service_name: Some(name),
-            service_type: Some(vec![ec2::ServiceTypeDetail { service_type: Some(kind.to_owned()) }]),
-            service_region: Some(region.to_string()),
-            availability_zones: Some(region.zones()),
-            owner: Some("amazon".to_owned()),
-            base_endpoint_dns_names: Some(vec![base]),
-            private_dns_name: interface.then(|| private.clone()),
-            private_dns_names: interface.then(|| vec![ec2::PrivateDnsDetails { private_dns_name: Some(private) }]),
-            vpc_endpoint_policy_supported: Some(true),
-            acceptance_required: Some(false),
-            manages_vpc_endpoints: Some(false),
-            supported_ip_address_types: Some(vec!["ipv4".to_owned()]),
-            ..Default::default()
-        });
-    }
-    if details.is_empty()
-        && let Some(name) = input.service_names.iter().flatten().next()
-    {
-        return Err(texts::service_not_found(name));
-    }
-    let service_names = details.iter().filter_map(|detail| detail.service_name.clone()).collect();
-    Ok(ec2::DescribeVpcEndpointServicesResult {
-        service_names: Some(service_names),
-        service_details: Some(details),
-        next_token: None,
-    })
 }

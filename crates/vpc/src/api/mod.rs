@@ -5,6 +5,7 @@ mod describe;
 mod dhcp_options;
 mod egress_only_internet_gateway;
 mod endpoint;
+mod endpoint_service;
 mod flow_log;
 mod insights;
 mod interface;
@@ -44,6 +45,17 @@ pub struct Ec2 {
     pub ground: netplan::Ground,
 }
 
+/// A handler whose request may have a client token.
+macro_rules! once {
+    ($action:literal, $handler:path) => {
+        |service, cx, input| {
+            // A dry run uses no token up.
+            let token = input.client_token.clone().filter(|_| input.dry_run != Some(true));
+            crate::client_tokens::once(service, cx, input, ($action, token), $handler)
+        }
+    };
+}
+
 /// The handlers of the EC2 API.
 pub fn handlers() -> ec2::Handlers<Ec2, Context> {
     ec2::Handlers {
@@ -65,19 +77,19 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         create_egress_only_internet_gateway: egress_only_internet_gateway::create,
         create_flow_logs: flow_log::create,
         create_internet_gateway: internet_gateway::create,
-        create_managed_prefix_list: prefix_list::create,
-        create_nat_gateway: nat_gateway::create,
-        create_network_acl: network_acl::create,
+        create_managed_prefix_list: once!("CreateManagedPrefixList", prefix_list::create),
+        create_nat_gateway: once!("CreateNatGateway", nat_gateway::create),
+        create_network_acl: once!("CreateNetworkAcl", network_acl::create),
         create_network_acl_entry: network_acl::create_entry,
         create_network_insights_path: insights::create_path,
-        create_network_interface: interface::create,
+        create_network_interface: once!("CreateNetworkInterface", interface::create),
         create_route: route::create,
-        create_route_table: route_table::create,
+        create_route_table: once!("CreateRouteTable", route_table::create),
         create_security_group: security_group::create,
         create_subnet: subnet::create,
         create_tags: tags::create,
         create_vpc: vpc::create,
-        create_vpc_endpoint: endpoint::create,
+        create_vpc_endpoint: once!("CreateVpcEndpoint", endpoint::create),
         create_vpc_peering_connection: peering::create,
         delete_dhcp_options: dhcp_options::delete,
         delete_egress_only_internet_gateway: egress_only_internet_gateway::delete,
@@ -113,7 +125,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         describe_network_insights_paths: insights::describe_paths,
         describe_network_interface_attribute: interface::describe_attribute,
         describe_network_interfaces: interface::describe,
-        describe_prefix_lists: endpoint::describe_prefix_lists,
+        describe_prefix_lists: endpoint_service::describe_prefix_lists,
         describe_regions: region::regions,
         describe_route_tables: route_table::describe,
         describe_security_group_references: security_group::references,
@@ -123,7 +135,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         describe_subnets: subnet::describe,
         describe_tags: tags::describe,
         describe_vpc_attribute: vpc::describe_attribute,
-        describe_vpc_endpoint_services: endpoint::describe_services,
+        describe_vpc_endpoint_services: endpoint_service::describe_services,
         describe_vpc_endpoints: endpoint::describe,
         describe_vpc_peering_connections: peering::describe,
         describe_vpcs: vpc::describe,

@@ -75,7 +75,7 @@ fn may(view: &View, scope: &Scope, log: &FlowLog, stream: &str, now: Timestamp) 
         wanted.push(("logs:CreateLogGroup", format!("{group}:*")));
     }
     for (action, resource) in &wanted {
-        iam::query::role_may(view, role, SESSION, action, &[resource], now)
+        iam::query::role_may(view, role, SESSION, action, &[resource], (now, None))
             .map_err(|denied| Refusal::Access(denied.to_string()))?;
     }
     Ok(!there)

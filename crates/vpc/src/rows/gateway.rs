@@ -130,6 +130,9 @@ pub struct VpcEndpoint {
     pub security_groups: Vec<SecurityGroupId>,
     /// Whether the service's own name resolves to the endpoint within the VPC.
     pub private_dns: bool,
+    /// Whether it does so only for those who ask from outside of the VPC, through an inbound resolver endpoint.
+    #[serde(default)]
+    pub inbound_only: bool,
     /// A gateway endpoint's route tables.
     pub route_tables: Vec<RouteTableId>,
     /// When it was made.

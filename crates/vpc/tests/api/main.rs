@@ -1,6 +1,7 @@
 //! The API as its clients call it: each file tells the stories of one resource, against handlers on a store in memory.
 
 mod dhcp_options;
+mod endpoints;
 mod flow_logs;
 mod flow_records;
 mod insights;
