@@ -9,12 +9,14 @@ use netplan::{Cable, End, Place, PlanParts, RouteAction, Step};
 use nix::{
     errno::Errno,
     mount::{MntFlags, MsFlags, mount, umount2},
+    poll::{PollTimeout, poll},
     sched::{CloneFlags, setns, unshare},
 };
 use std::{
     collections::{BTreeMap, HashMap},
     fs::{self, File},
     io,
+    net::IpAddr,
     os::fd::AsRawFd,
     path::{Path, PathBuf},
 };
@@ -291,7 +293,24 @@ impl Kernel {
             }
             requests.push(Request { message: route::remove_doomed(), step, fine: GONE });
         }
-        self.send(place, requests)
+        self.send(place, requests)?;
+        let added = steps.iter().filter_map(|step| match step {
+            Step::AddAddress(_, address) => Some(address.ip).filter(IpAddr::is_ipv6),
+            _ => None,
+        });
+        added.into_iter().try_for_each(|ip| self.await_address(place, ip))
+    }
+
+    /// The kernel puts an IPv6 address into use some time after it took it, and drops what comes for it before.
+    fn await_address(&mut self, place: &Place, ip: IpAddr) -> Result<(), Error> {
+        // So many milliseconds at most: one that is never in use is seen by those who use it.
+        for _ in 0..500 {
+            if route::is_local(self.route(place)?, ip) {
+                break;
+            }
+            let _ = poll(&mut [], PollTimeout::from(1u8));
+        }
+        Ok(())
     }
 
     /// Has our device on the host take the IPv6 addresses that it is to get, whatever the host does with its others.

@@ -206,6 +206,18 @@ pub(crate) fn change_address(add: bool, index: u32, ip: IpAddr, prefix: u8) -> M
     message
 }
 
+/// Whether packets to an address are taken in here.
+pub(crate) fn is_local(socket: &mut Socket, ip: IpAddr) -> bool {
+    const LOCAL: u8 = 2;
+    let bits = if ip.is_ipv6() { 128 } else { 32 };
+    let mut request = Message::new(GET_ROUTE, 0, &[number(Family::of(ip)), bits, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    request.put(1, &octets(ip));
+    let mut kind = None;
+    // No route at all is an error.
+    let _ = socket.get(request, |message| kind = message.body.get(7).copied());
+    kind == Some(LOCAL)
+}
+
 /// Every address here: the device's number, the address, its prefix.
 pub(crate) fn addresses(socket: &mut Socket) -> io::Result<Vec<(u32, IpAddr, u8)>> {
     let mut found = Vec::new();
