@@ -32,12 +32,11 @@ pub(crate) fn run(user: &str, arguments: &[&str]) -> Result<(), String> {
         eprintln!("SKIPPED tests without root: this machine lets no ordinary user make user namespaces");
         return Ok(());
     }
-    let stories = nextest(&["--package", "windtunnel", "--test", "stories"], &as_user, arguments);
+    let stories = nextest("package(windtunnel) & binary(stories)", &as_user, arguments);
     let inside = as_user.iter().cloned().chain(NAMESPACES.map(str::to_owned)).chain([RUN_OF_ITS_OWN.to_owned()]);
     let inside: Vec<String> = inside.collect();
     let data_plane = if can(&["unshare", "--user", "--map-auto", "--map-root-user", "true"]) {
-        let packages = ["--package", "fabric", "--package", "resolver", "--package", "runtime"];
-        nextest(&packages, &inside, arguments)
+        nextest("package(fabric) | package(resolver) | package(runtime)", &inside, arguments)
     } else {
         eprintln!(
             "SKIPPED the data plane's tests without root: {user} has no subordinate ids (package uidmap, /etc/subuid)"
@@ -48,12 +47,12 @@ pub(crate) fn run(user: &str, arguments: &[&str]) -> Result<(), String> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a task of the project, not the product")]
-fn nextest(what: &[&str], runner: &[String], arguments: &[&str]) -> Result<(), String> {
+fn nextest(what: &str, runner: &[String], arguments: &[&str]) -> Result<(), String> {
     let words: Vec<String> = runner.iter().map(|word| format!("{word:?}")).collect();
     let runner = format!("target.'cfg(all())'.runner=[{}]", words.join(","));
     let status = Command::new(env!("CARGO"))
-        .args(["nextest", "run", "--no-fail-fast", "--config", &runner])
-        .args(what)
+        // The whole workspace is what `cargo xtask test` builds; some packages of it would be built anew.
+        .args(["nextest", "run", "--workspace", "--no-fail-fast", "--config", &runner, "--filterset", what])
         .args(arguments)
         .status()
         .map_err(|error| format!("cannot start cargo: {error}"))?;
