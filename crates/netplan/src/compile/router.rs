@@ -50,6 +50,7 @@ pub(super) fn lay(index: &Index<'_>, vpc: &Vpc, marks: &routes::Marks<'_>) -> Fa
     internet::lay_gateways(index, vpc, &mut router, &mut part);
     routes::lay(index, vpc, marks, &mut router, &mut part);
     beyond::lay_filter(index, vpc, &mut filter);
+    leave_out(&mut filter, index.gateway_of(&vpc.id).is_none(), index.egress_only_of(&vpc.id).is_none());
     router.filter = Some(filter);
     part.namespaces.insert(name, router);
     part
@@ -105,6 +106,29 @@ fn empty(set: &str) -> Set {
     Set { key, interval: false, value, elements: BTreeMap::new() }
 }
 
+/// Leaves out what speaks of devices that the router has not, for every packet would be held against it.
+fn leave_out(filter: &mut Ruleset, no_igw: bool, no_egress_only: bool) {
+    let nothing_beyond = filter.sets.get(BEYOND).is_none_or(|set| set.elements.is_empty());
+    let absent = |condition: &Match| match condition {
+        Match::From(link) | Match::To(link) => no_igw && link == IGW || no_egress_only && link == EGRESS_ONLY,
+        Match::In(_, set) => nothing_beyond && set == BEYOND,
+        _ => false,
+    };
+    for chain in filter.chains.values_mut() {
+        chain.rules.retain(|rule| !rule.when.iter().any(absent));
+    }
+    let translates = |chain: &Chain| matches!(chain.hook, Some(ChainHook::DestinationNat | ChainHook::SourceNat));
+    filter.chains.retain(|_, chain| !(translates(chain) && chain.rules.is_empty()));
+}
+
+/// Leads what leaves or enters subnets to their ACLs' chains.
+pub(super) fn ask_acls(filter: &mut Ruleset, chain: &str, selector: Selector, map: &str) {
+    let rule = Rule { when: Vec::new(), then: Action::VerdictOf(vec![selector], map.to_owned()) };
+    if let Some(chain) = filter.chains.get_mut(chain).filter(|chain| chain.rules.is_empty()) {
+        chain.rules.push(rule);
+    }
+}
+
 /// The chains that every router has, and the sets that they look into.
 fn frame(ipv6: bool) -> Ruleset {
     use Selector::{Destination, From, Source, To};
@@ -139,7 +163,8 @@ fn frame(ipv6: bool) -> Ruleset {
             .chain([accept(vec![Match::In(vec![From], UNCHECKED.to_owned())])])
             .collect(),
     );
-    chain("acl_out", ChainHook::Forward(-10), true, vec![by(From, acls::OUT)]);
+    // What leads to the ACLs' chains is added with the first of them: most allow everything and have none.
+    chain("acl_out", ChainHook::Forward(-10), true, Vec::new());
     chain(
         "egress",
         ChainHook::Forward(0),
@@ -160,7 +185,7 @@ fn frame(ipv6: bool) -> Ruleset {
         ])
         .collect(),
     );
-    chain("acl_in", ChainHook::Forward(5), true, vec![by(To, acls::IN)]);
+    chain("acl_in", ChainHook::Forward(5), true, Vec::new());
     chain(
         "ingress",
         ChainHook::Forward(10),
