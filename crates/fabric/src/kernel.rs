@@ -3,6 +3,7 @@
 use crate::{
     Error,
     netlink::{filter, message::Message, route, socket::Socket},
+    settings::Settings,
     watch::{Ear, Ears},
 };
 use netplan::{Cable, End, Place, PlanParts, RouteAction, Step};
@@ -61,6 +62,7 @@ pub(crate) struct Kernel {
     spaces: BTreeMap<Place, Space>,
     /// Where the thread is by now.
     here: Option<Place>,
+    settings: Settings,
 }
 
 /// A message to a place, with what it is for and the refusals that mean that it is done already.
@@ -75,7 +77,7 @@ impl Kernel {
     pub(crate) fn new(directory: PathBuf, host: File) -> Self {
         let mut spaces = BTreeMap::new();
         spaces.insert(Place::Host, Space::new(host));
-        Self { directory, spaces, here: None }
+        Self { directory, spaces, here: None, settings: Settings::default() }
     }
 
     /// Forgets where the thread is: it is another one.
@@ -225,11 +227,11 @@ impl Kernel {
 
     fn set(&mut self, place: &Place, path: &str, value: &str) -> Result<(), Error> {
         self.enter(place)?;
-        let file = Path::new("/proc/sys/net").join(path);
-        match fs::write(&file, value) {
+        let failed = |e| Error::kernel(format!("writing /proc/sys/net/{path}"), place, e);
+        match self.settings.write(path, value) {
             // A kernel without IPv6 needs no setting to be without it, and connection tracking is lenient or is not.
             Err(e) if e.kind() == io::ErrorKind::NotFound && !path.starts_with("ipv4/") => Ok(()),
-            other => other.map_err(|e| Error::kernel(format!("writing {}", file.display()), place, e)),
+            other => other.map_err(failed),
         }
     }
 

@@ -18,6 +18,7 @@ pub mod netns;
 mod observe;
 pub mod ping;
 mod reset;
+mod settings;
 mod verdicts;
 mod watch;
 
