@@ -19,6 +19,7 @@ pub mod names;
 pub mod ports;
 pub mod rows;
 mod spec;
+pub mod spot;
 pub mod texts;
 
 pub use api::handlers;

@@ -29,6 +29,24 @@ pub fn definition_arn(scope: &Scope, family: &str, revision: u32) -> String {
     Arn::new("ecs", scope, format!("task-definition/{family}:{revision}")).to_string()
 }
 
+/// `arn:aws:ecs:…:capacity-provider/<name>`.
+pub fn provider_arn(scope: &Scope, name: &str) -> String {
+    Arn::new("ecs", scope, format!("capacity-provider/{name}")).to_string()
+}
+
+/// The capacity provider that a request names: by name or by ARN.
+pub fn provider(scope: &Scope, reference: &str) -> Result<String, ApiError> {
+    if !reference.starts_with("arn:") {
+        return Ok(reference.to_owned());
+    }
+    let arn: Arn = reference.parse().map_err(|_| texts::invalid(texts::INVALID_ARN))?;
+    check_home(scope, &arn)?;
+    match arn.resource.strip_prefix("capacity-provider/") {
+        Some(name) if arn.service == "ecs" => Ok(name.to_owned()),
+        _ => Err(texts::invalid(texts::INVALID_ARN)),
+    }
+}
+
 /// What an ARN names must be of the account and the region that are asked.
 pub fn check_home(scope: &Scope, arn: &Arn) -> Result<(), ApiError> {
     if arn.region != scope.region.as_str() {

@@ -68,6 +68,48 @@ pub const NETWORK_NEEDED: &str = "Network Configuration must be provided when ne
 pub const SUBNETS_EMPTY: &str = "subnets can not be empty.";
 /// seen
 pub const NO_INSTANCES: &str = "No Container Instances were found in your cluster.";
+
+// --- capacity ---
+
+/// seen
+pub const LAUNCH_TYPE_AND_STRATEGY: &str =
+    "Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again.";
+/// seen
+pub const PROVIDER_NOT_ASSOCIATED: &str = "The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again.";
+/// seen
+pub const PROVIDER_NOT_FOUND: &str =
+    "The specified capacity provider was not found. Specify a valid capacity provider and try again.";
+/// seen
+pub const PROVIDER_ABSENT: &str =
+    "The specified capacity provider does not exist. Specify a valid name or ARN and try again.";
+/// own
+pub const PROVIDER_RESERVED: &str =
+    "The FARGATE and FARGATE_SPOT capacity providers are reserved and cannot be changed or deleted.";
+/// own
+pub const PROVIDER_NAME: &str = "The capacity provider name is invalid. Up to 255 letters, numbers, underscores, and hyphens are allowed, and the name cannot begin with aws, ecs, or fargate.";
+/// own
+pub const ONE_KIND_OF_PROVIDER: &str =
+    "Exactly one of autoScalingGroupProvider and managedInstancesProvider must be specified.";
+/// own
+pub const PROVIDER_TWICE: &str = "The capacity provider strategy cannot name a capacity provider twice.";
+/// own
+pub const STRATEGY_OUT_OF_RANGE: &str = "The capacity provider strategy has a weight or base out of range.";
+/// own
+pub const STRATEGY_TOO_LONG: &str = "A capacity provider strategy can contain at most 20 capacity providers.";
+/// own
+pub const SEVERAL_BASES: &str = "Only one capacity provider in a capacity provider strategy can have a base defined.";
+/// own
+pub const NO_WEIGHT: &str = "The capacity provider strategy must have at least one weight greater than 0.";
+/// seen
+pub const MIXED_STRATEGY: &str = "A capacity provider strategy cannot contain a mix of capacity providers using Auto Scaling groups and Fargate providers. Specify one or the other and try again.";
+/// doc
+pub const SPOT_INTERRUPTED: &str = "Your Spot Task was interrupted.";
+
+/// seen
+pub fn provider_in_use() -> ApiError {
+    ApiError::new("ResourceInUseException", "The specified capacity provider is in use and cannot be removed.")
+}
+
 /// seen
 pub const TASKS_EMPTY: &str = "Tasks cannot be empty.";
 /// seen

@@ -611,3 +611,156 @@ fn tags_are_kept_and_taken_away() {
     let input = shape::TagResourceRequest { resource_arn: arn, tags: vec![tag("aws:x")] };
     assert_eq!(refused(server.call(server.handlers.tag_resource, input)).0, "InvalidParameterException");
 }
+
+impl Server {
+    fn put_providers(&self, providers: &[&str], strategy: &[(&str, i32, i32)]) -> Result<shape::Cluster, ApiError> {
+        let input = shape::PutClusterCapacityProvidersRequest {
+            cluster: "c".to_owned(),
+            capacity_providers: providers.iter().map(|name| (*name).to_owned()).collect(),
+            default_capacity_provider_strategy: items(strategy),
+        };
+        let answer = self.call(self.handlers.put_cluster_capacity_providers, input)?;
+        Ok(answer.cluster.expect("the cluster is shown"))
+    }
+}
+
+fn items(strategy: &[(&str, i32, i32)]) -> Vec<shape::CapacityProviderStrategyItem> {
+    let item = |(name, weight, base): &(&str, i32, i32)| shape::CapacityProviderStrategyItem {
+        capacity_provider: (*name).to_owned(),
+        weight: Some(*weight),
+        base: Some(*base),
+    };
+    strategy.iter().map(item).collect()
+}
+
+#[test]
+fn a_strategy_shares_tasks_out_among_the_clusters_providers() {
+    let server = Server::new();
+    server.register(|_| {}).expect("it is valid");
+    let invalid = |message: &str| says("InvalidParameterException", message);
+    let run = |strategy: &[(&str, i32, i32)]| {
+        server.run(|input| {
+            (input.launch_type, input.count) = (None, Some(6));
+            input.capacity_provider_strategy = Some(items(strategy)).filter(|items| !items.is_empty());
+        })
+    };
+    let spot = [("FARGATE_SPOT", 1, 0)];
+    assert_eq!(refused(run(&spot)), invalid(ecs::texts::PROVIDER_NOT_ASSOCIATED));
+    assert_eq!(refused(server.put_providers(&["NONE"], &[])), invalid(ecs::texts::PROVIDER_NOT_FOUND));
+    for wrong in [
+        &[("FARGATE", 0, 0), ("FARGATE_SPOT", 0, 0)][..],
+        &[("FARGATE", 1, 1), ("FARGATE_SPOT", 1, 1)],
+        &[("FARGATE", 1, 0), ("FARGATE", 1, 0)],
+        &[("FARGATE", 1001, 0)],
+        &[("FARGATE", -1, 0)],
+    ] {
+        let refusal = refused(server.put_providers(&["FARGATE", "FARGATE_SPOT"], wrong));
+        assert_eq!(refusal.0, "InvalidParameterException", "{wrong:?}");
+    }
+    let strategy = [("FARGATE", 1, 2), ("FARGATE_SPOT", 3, 0)];
+    let cluster = server.put_providers(&["FARGATE", "FARGATE_SPOT"], &strategy).expect("both are there");
+    assert_eq!(cluster.default_capacity_provider_strategy, Some(items(&strategy)));
+    let of = |tasks: &[shape::Task], name: &str| {
+        tasks.iter().filter(|task| task.capacity_provider_name.as_deref() == Some(name)).count()
+    };
+    let tasks = run(&[]).expect("the default strategy takes it");
+    assert_eq!((of(&tasks, "FARGATE"), of(&tasks, "FARGATE_SPOT")), (3, 3));
+    assert_eq!(of(&run(&spot).expect("Spot alone"), "FARGATE_SPOT"), 6);
+    assert_eq!(
+        refused(server.run(|input| input.capacity_provider_strategy = Some(items(&spot)))),
+        invalid(ecs::texts::LAUNCH_TYPE_AND_STRATEGY)
+    );
+    assert_eq!(
+        refused(server.put_providers(&["FARGATE"], &[])),
+        says("ResourceInUseException", "The specified capacity provider is in use and cannot be removed.")
+    );
+}
+
+#[test]
+fn a_service_changes_its_strategy_for_tasks_to_come() {
+    let server = Server::new();
+    server.register(|_| {}).expect("it is valid");
+    server.put_providers(&["FARGATE", "FARGATE_SPOT"], &[]).expect("both are there");
+    let service = server.create(|_| {}).expect("it fits");
+    assert_eq!(service.launch_type.as_deref(), Some("FARGATE"));
+    let update = |strategy: &[(&str, i32, i32)], force| {
+        let input = shape::UpdateServiceRequest {
+            cluster: Some("c".to_owned()),
+            service: "web".to_owned(),
+            capacity_provider_strategy: Some(items(strategy)),
+            force_new_deployment: Some(force),
+            ..Default::default()
+        };
+        server.call(server.handlers.update_service, input).map(|answer| answer.service.expect("it is shown"))
+    };
+    let changed = update(&[("FARGATE_SPOT", 1, 0)], false).expect("a strategy may take a launch type's place");
+    assert_eq!((changed.launch_type, changed.deployments.map(|list| list.len())), (None, Some(1)));
+    assert_eq!(changed.capacity_provider_strategy, Some(items(&[("FARGATE_SPOT", 1, 0)])));
+    let forced = update(&[("FARGATE", 1, 0)], true).expect("and another the first's");
+    assert_eq!(forced.deployments.map(|list| list.len()), Some(2));
+    assert_eq!(
+        refused(server.put_providers(&["FARGATE_SPOT"], &[])).0,
+        "ResourceInUseException",
+        "the service needs FARGATE"
+    );
+    let back = update(&[], false).expect("an empty strategy is none");
+    assert_eq!((back.launch_type.as_deref(), back.capacity_provider_strategy), (Some("FARGATE"), None));
+}
+
+#[test]
+fn clusters_are_changed_and_shown_in_part() {
+    let server = Server::new();
+    let setting = |value: &str| {
+        vec![shape::ClusterSetting { name: Some("containerInsights".to_owned()), value: Some(value.to_owned()) }]
+    };
+    let input = shape::UpdateClusterSettingsRequest { cluster: "c".to_owned(), settings: setting("enhanced") };
+    let shown = server.call(server.handlers.update_cluster_settings, input).expect("it can be set");
+    assert_eq!(shown.cluster.and_then(|cluster| cluster.settings), Some(setting("enhanced")));
+    let input = shape::UpdateClusterSettingsRequest { cluster: "c".to_owned(), settings: setting("much") };
+    assert_eq!(refused(server.call(server.handlers.update_cluster_settings, input)).0, "InvalidParameterException");
+    let configuration = shape::ClusterConfiguration {
+        managed_storage_configuration: Some(shape::ManagedStorageConfiguration::default()),
+        ..Default::default()
+    };
+    let input = shape::UpdateClusterRequest {
+        cluster: "c".to_owned(),
+        configuration: Some(configuration.clone()),
+        ..Default::default()
+    };
+    let shown = server.call(server.handlers.update_cluster, input).expect("it can be set").cluster.expect("shown");
+    assert_eq!((shown.settings, shown.configuration), (Some(setting("enhanced")), Some(configuration)));
+    let input = shape::DescribeClustersRequest { clusters: Some(vec!["c".to_owned()]), include: None };
+    let bare = server.call(server.handlers.describe_clusters, input).expect("it is there").clusters.expect("shown");
+    assert_eq!((bare[0].settings.clone(), bare[0].configuration.clone()), (Some(vec![]), None));
+}
+
+#[test]
+fn fargates_capacity_providers_are_in_every_account() {
+    let server = Server::new();
+    let describe = |change: &dyn Fn(&mut shape::DescribeCapacityProvidersRequest)| {
+        let mut input = shape::DescribeCapacityProvidersRequest::default();
+        change(&mut input);
+        let answer = server.call(server.handlers.describe_capacity_providers, input).expect("it is answered");
+        let names = answer.capacity_providers.unwrap_or_default().into_iter().filter_map(|provider| provider.name);
+        (names.collect::<Vec<_>>(), answer.failures.unwrap_or_default(), answer.next_token)
+    };
+    assert_eq!(describe(&|_| {}).0, ["FARGATE", "FARGATE_SPOT"]);
+    let arn = "arn:aws:ecs:us-east-1:123456789012:capacity-provider/FARGATE_SPOT";
+    let (found, failures, _) =
+        describe(&|input| input.capacity_providers = Some(vec![arn.to_owned(), "mine".to_owned()]));
+    assert_eq!((found, failures.len()), (vec!["FARGATE_SPOT".to_owned()], 1));
+    assert_eq!(failures[0].reason.as_deref(), Some("MISSING"));
+    let (first, _, token) = describe(&|input| input.max_results = Some(1));
+    assert_eq!(first, ["FARGATE"]);
+    assert_eq!(describe(&|input| input.next_token.clone_from(&token)).0, ["FARGATE_SPOT"]);
+    assert_eq!(describe(&|input| input.cluster = Some("c".to_owned())).0, [""; 0], "the cluster has none");
+
+    let delete = |name: &str| {
+        let input = shape::DeleteCapacityProviderRequest { capacity_provider: name.to_owned(), cluster: None };
+        refused(server.call(server.handlers.delete_capacity_provider, input))
+    };
+    assert_eq!(delete("mine"), says("ClientException", ecs::texts::PROVIDER_ABSENT));
+    assert_eq!(delete("FARGATE").0, "InvalidParameterException");
+    let input = shape::CreateCapacityProviderRequest { name: "fargate-2".to_owned(), ..Default::default() };
+    assert_eq!(refused(server.call(server.handlers.create_capacity_provider, input)).0, "InvalidParameterException");
+}

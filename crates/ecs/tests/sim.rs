@@ -237,6 +237,60 @@ impl World {
 }
 
 #[tokio::test]
+async fn spot_capacity_that_is_taken_back_is_replaced() {
+    let world = World::new();
+    world.cluster();
+    world.register("app:1");
+    world.sim.script("app:1", SimScript { on_stop: Some((Duration::ZERO, 0)), ..SimScript::default() });
+    let items = |base| {
+        vec![
+            shape::CapacityProviderStrategyItem {
+                capacity_provider: "FARGATE".to_owned(),
+                weight: Some(0),
+                base: Some(base),
+            },
+            shape::CapacityProviderStrategyItem {
+                capacity_provider: "FARGATE_SPOT".to_owned(),
+                weight: Some(1),
+                base: None,
+            },
+        ]
+    };
+    let input = shape::PutClusterCapacityProvidersRequest {
+        cluster: "c".to_owned(),
+        capacity_providers: vec!["FARGATE".to_owned(), "FARGATE_SPOT".to_owned()],
+        default_capacity_provider_strategy: items(1),
+    };
+    world.call(world.handlers.put_cluster_capacity_providers, input).expect("both are in every account");
+    let input = shape::CreateServiceRequest { launch_type: None, ..World::service_request(3, false) };
+    world.call(world.handlers.create_service, input).expect("the default strategy takes it");
+    world.pass(60).await;
+    let on = |name: &str| {
+        let running = world.running().into_iter();
+        running.filter(|row| row.capacity_provider.as_deref() == Some(name)).collect::<Vec<_>>()
+    };
+    assert_eq!((on("FARGATE").len(), on("FARGATE_SPOT").len()), (1, 2));
+
+    let kept = on("FARGATE")[0].id.clone();
+    let refusal = ecs::spot::interrupt(&world.control, &kept).await;
+    assert_eq!(refusal, Err(ecs::spot::Refusal::NotSpot(kept)));
+    let gone = on("FARGATE_SPOT")[0].id.clone();
+    let arn = ecs::spot::interrupt(&world.control, &gone).await.expect("it can be interrupted");
+    assert_eq!(arn, format!("arn:aws:ecs:us-east-1:123456789012:task/c/{gone}"));
+    assert_eq!(ecs::spot::interrupt(&world.control, &arn).await, Err(ecs::spot::Refusal::Stopping(gone.clone())));
+    world.pass(2).await;
+    let told = world.tasks().into_iter().find(|row| row.id == gone).expect("it can be described");
+    assert_eq!(told.last, TaskStatus::Stopped, "nobody waits for its connections");
+    let stop = told.stop.clone().expect("it says why");
+    assert_eq!((stop.code.as_str(), stop.reason.as_str()), ("SpotInterruption", "Your Spot Task was interrupted."));
+    world.pass(60).await;
+    assert_eq!((on("FARGATE").len(), on("FARGATE_SPOT").len()), (1, 2), "it is replaced where it was");
+    let deployments = world.describe().deployments.expect("they are shown");
+    assert_eq!(deployments[0].failed_tasks, Some(0), "an interruption is nobody's failure");
+    world.assert_no_leak().await;
+}
+
+#[tokio::test]
 async fn a_service_comes_up_and_reaches_a_steady_state() {
     let world = World::new();
     world.cluster();

@@ -6,11 +6,14 @@
 
 /// A handler an operation.
 pub struct Handlers<S, C> {
+    pub create_capacity_provider: fn(&S, &mut C, CreateCapacityProviderRequest) -> Result<CreateCapacityProviderResponse, types::ApiError>,
     pub create_cluster: fn(&S, &mut C, CreateClusterRequest) -> Result<CreateClusterResponse, types::ApiError>,
     pub create_service: fn(&S, &mut C, CreateServiceRequest) -> Result<CreateServiceResponse, types::ApiError>,
+    pub delete_capacity_provider: fn(&S, &mut C, DeleteCapacityProviderRequest) -> Result<DeleteCapacityProviderResponse, types::ApiError>,
     pub delete_cluster: fn(&S, &mut C, DeleteClusterRequest) -> Result<DeleteClusterResponse, types::ApiError>,
     pub delete_service: fn(&S, &mut C, DeleteServiceRequest) -> Result<DeleteServiceResponse, types::ApiError>,
     pub deregister_task_definition: fn(&S, &mut C, DeregisterTaskDefinitionRequest) -> Result<DeregisterTaskDefinitionResponse, types::ApiError>,
+    pub describe_capacity_providers: fn(&S, &mut C, DescribeCapacityProvidersRequest) -> Result<DescribeCapacityProvidersResponse, types::ApiError>,
     pub describe_clusters: fn(&S, &mut C, DescribeClustersRequest) -> Result<DescribeClustersResponse, types::ApiError>,
     pub describe_services: fn(&S, &mut C, DescribeServicesRequest) -> Result<DescribeServicesResponse, types::ApiError>,
     pub describe_task_definition: fn(&S, &mut C, DescribeTaskDefinitionRequest) -> Result<DescribeTaskDefinitionResponse, types::ApiError>,
@@ -21,11 +24,15 @@ pub struct Handlers<S, C> {
     pub list_task_definition_families: fn(&S, &mut C, ListTaskDefinitionFamiliesRequest) -> Result<ListTaskDefinitionFamiliesResponse, types::ApiError>,
     pub list_task_definitions: fn(&S, &mut C, ListTaskDefinitionsRequest) -> Result<ListTaskDefinitionsResponse, types::ApiError>,
     pub list_tasks: fn(&S, &mut C, ListTasksRequest) -> Result<ListTasksResponse, types::ApiError>,
+    pub put_cluster_capacity_providers: fn(&S, &mut C, PutClusterCapacityProvidersRequest) -> Result<PutClusterCapacityProvidersResponse, types::ApiError>,
     pub register_task_definition: fn(&S, &mut C, RegisterTaskDefinitionRequest) -> Result<RegisterTaskDefinitionResponse, types::ApiError>,
     pub run_task: fn(&S, &mut C, RunTaskRequest) -> Result<RunTaskResponse, types::ApiError>,
     pub stop_task: fn(&S, &mut C, StopTaskRequest) -> Result<StopTaskResponse, types::ApiError>,
     pub tag_resource: fn(&S, &mut C, TagResourceRequest) -> Result<TagResourceResponse, types::ApiError>,
     pub untag_resource: fn(&S, &mut C, UntagResourceRequest) -> Result<UntagResourceResponse, types::ApiError>,
+    pub update_capacity_provider: fn(&S, &mut C, UpdateCapacityProviderRequest) -> Result<UpdateCapacityProviderResponse, types::ApiError>,
+    pub update_cluster: fn(&S, &mut C, UpdateClusterRequest) -> Result<UpdateClusterResponse, types::ApiError>,
+    pub update_cluster_settings: fn(&S, &mut C, UpdateClusterSettingsRequest) -> Result<UpdateClusterSettingsResponse, types::ApiError>,
     pub update_service: fn(&S, &mut C, UpdateServiceRequest) -> Result<UpdateServiceResponse, types::ApiError>,
 }
 
@@ -51,27 +58,34 @@ impl<S: Send + Sync, C> wire::Service<C> for Api<S, C> {
         use wire::service::call;
         let (s, h, c) = (&self.state, &self.handlers, context);
         match operation {
-            0 => call(h.create_cluster, s, c, input),
-            1 => call(h.create_service, s, c, input),
-            2 => call(h.delete_cluster, s, c, input),
-            3 => call(h.delete_service, s, c, input),
-            4 => call(h.deregister_task_definition, s, c, input),
-            5 => call(h.describe_clusters, s, c, input),
-            6 => call(h.describe_services, s, c, input),
-            7 => call(h.describe_task_definition, s, c, input),
-            8 => call(h.describe_tasks, s, c, input),
-            9 => call(h.list_clusters, s, c, input),
-            10 => call(h.list_services, s, c, input),
-            11 => call(h.list_tags_for_resource, s, c, input),
-            12 => call(h.list_task_definition_families, s, c, input),
-            13 => call(h.list_task_definitions, s, c, input),
-            14 => call(h.list_tasks, s, c, input),
-            15 => call(h.register_task_definition, s, c, input),
-            16 => call(h.run_task, s, c, input),
-            17 => call(h.stop_task, s, c, input),
-            18 => call(h.tag_resource, s, c, input),
-            19 => call(h.untag_resource, s, c, input),
-            20 => call(h.update_service, s, c, input),
+            0 => call(h.create_capacity_provider, s, c, input),
+            1 => call(h.create_cluster, s, c, input),
+            2 => call(h.create_service, s, c, input),
+            3 => call(h.delete_capacity_provider, s, c, input),
+            4 => call(h.delete_cluster, s, c, input),
+            5 => call(h.delete_service, s, c, input),
+            6 => call(h.deregister_task_definition, s, c, input),
+            7 => call(h.describe_capacity_providers, s, c, input),
+            8 => call(h.describe_clusters, s, c, input),
+            9 => call(h.describe_services, s, c, input),
+            10 => call(h.describe_task_definition, s, c, input),
+            11 => call(h.describe_tasks, s, c, input),
+            12 => call(h.list_clusters, s, c, input),
+            13 => call(h.list_services, s, c, input),
+            14 => call(h.list_tags_for_resource, s, c, input),
+            15 => call(h.list_task_definition_families, s, c, input),
+            16 => call(h.list_task_definitions, s, c, input),
+            17 => call(h.list_tasks, s, c, input),
+            18 => call(h.put_cluster_capacity_providers, s, c, input),
+            19 => call(h.register_task_definition, s, c, input),
+            20 => call(h.run_task, s, c, input),
+            21 => call(h.stop_task, s, c, input),
+            22 => call(h.tag_resource, s, c, input),
+            23 => call(h.untag_resource, s, c, input),
+            24 => call(h.update_capacity_provider, s, c, input),
+            25 => call(h.update_cluster, s, c, input),
+            26 => call(h.update_cluster_settings, s, c, input),
+            27 => call(h.update_service, s, c, input),
             _ => Err(types::ApiError::not_implemented("this operation")),
         }
     }
@@ -91,11 +105,14 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
     query_compatible: false,
     all: &["AssociateGatewayWithCluster", "ContinueServiceDeployment", "CreateCapacityProvider", "CreateCluster", "CreateDaemon", "CreateExpressGatewayService", "CreateGateway", "CreateService", "CreateTaskSet", "DeleteAccountSetting", "DeleteAttributes", "DeleteCapacityProvider", "DeleteCluster", "DeleteDaemon", "DeleteDaemonTaskDefinition", "DeleteExpressGatewayService", "DeleteGateway", "DeleteService", "DeleteTaskDefinitions", "DeleteTaskSet", "DeregisterContainerInstance", "DeregisterTaskDefinition", "DescribeCapacityProviders", "DescribeClusters", "DescribeContainerInstances", "DescribeDaemon", "DescribeDaemonDeployments", "DescribeDaemonRevisions", "DescribeDaemonTaskDefinition", "DescribeExpressGatewayService", "DescribeGateway", "DescribeGatewayResources", "DescribeGatewayRoute", "DescribeServiceDeployments", "DescribeServiceRevisions", "DescribeServices", "DescribeTaskDefinition", "DescribeTaskSets", "DescribeTasks", "DisassociateGatewayFromCluster", "DiscoverPollEndpoint", "ExecuteCommand", "GetTaskProtection", "ListAccountSettings", "ListAttributes", "ListClusters", "ListContainerInstances", "ListDaemonDeployments", "ListDaemonTaskDefinitions", "ListDaemons", "ListGatewayClusterAssociations", "ListGatewayRoutes", "ListGateways", "ListServiceDeployments", "ListServices", "ListServicesByNamespace", "ListTagsForResource", "ListTaskDefinitionFamilies", "ListTaskDefinitions", "ListTasks", "PutAccountSetting", "PutAccountSettingDefault", "PutAttributes", "PutClusterCapacityProviders", "RegisterContainerInstance", "RegisterDaemonTaskDefinition", "RegisterTaskDefinition", "RunTask", "StartTask", "StopServiceDeployment", "StopTask", "SubmitAttachmentStateChanges", "SubmitContainerStateChange", "SubmitTaskStateChange", "TagResource", "UntagResource", "UpdateCapacityProvider", "UpdateCluster", "UpdateClusterSettings", "UpdateContainerAgent", "UpdateContainerInstancesState", "UpdateDaemon", "UpdateExpressGatewayService", "UpdateGateway", "UpdateService", "UpdateServicePrimaryTaskSet", "UpdateTaskProtection", "UpdateTaskSet"],
     operations: &[
+        wire::OperationInfo { name: "CreateCapacityProvider", input: &S_CreateCapacityProviderRequest, output: &S_CreateCapacityProviderResponse, wrapper: "" },
         wire::OperationInfo { name: "CreateCluster", input: &S_CreateClusterRequest, output: &S_CreateClusterResponse, wrapper: "" },
         wire::OperationInfo { name: "CreateService", input: &S_CreateServiceRequest, output: &S_CreateServiceResponse, wrapper: "" },
+        wire::OperationInfo { name: "DeleteCapacityProvider", input: &S_DeleteCapacityProviderRequest, output: &S_DeleteCapacityProviderResponse, wrapper: "" },
         wire::OperationInfo { name: "DeleteCluster", input: &S_DeleteClusterRequest, output: &S_DeleteClusterResponse, wrapper: "" },
         wire::OperationInfo { name: "DeleteService", input: &S_DeleteServiceRequest, output: &S_DeleteServiceResponse, wrapper: "" },
         wire::OperationInfo { name: "DeregisterTaskDefinition", input: &S_DeregisterTaskDefinitionRequest, output: &S_DeregisterTaskDefinitionResponse, wrapper: "" },
+        wire::OperationInfo { name: "DescribeCapacityProviders", input: &S_DescribeCapacityProvidersRequest, output: &S_DescribeCapacityProvidersResponse, wrapper: "" },
         wire::OperationInfo { name: "DescribeClusters", input: &S_DescribeClustersRequest, output: &S_DescribeClustersResponse, wrapper: "" },
         wire::OperationInfo { name: "DescribeServices", input: &S_DescribeServicesRequest, output: &S_DescribeServicesResponse, wrapper: "" },
         wire::OperationInfo { name: "DescribeTaskDefinition", input: &S_DescribeTaskDefinitionRequest, output: &S_DescribeTaskDefinitionResponse, wrapper: "" },
@@ -106,11 +123,15 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "ListTaskDefinitionFamilies", input: &S_ListTaskDefinitionFamiliesRequest, output: &S_ListTaskDefinitionFamiliesResponse, wrapper: "" },
         wire::OperationInfo { name: "ListTaskDefinitions", input: &S_ListTaskDefinitionsRequest, output: &S_ListTaskDefinitionsResponse, wrapper: "" },
         wire::OperationInfo { name: "ListTasks", input: &S_ListTasksRequest, output: &S_ListTasksResponse, wrapper: "" },
+        wire::OperationInfo { name: "PutClusterCapacityProviders", input: &S_PutClusterCapacityProvidersRequest, output: &S_PutClusterCapacityProvidersResponse, wrapper: "" },
         wire::OperationInfo { name: "RegisterTaskDefinition", input: &S_RegisterTaskDefinitionRequest, output: &S_RegisterTaskDefinitionResponse, wrapper: "" },
         wire::OperationInfo { name: "RunTask", input: &S_RunTaskRequest, output: &S_RunTaskResponse, wrapper: "" },
         wire::OperationInfo { name: "StopTask", input: &S_StopTaskRequest, output: &S_StopTaskResponse, wrapper: "" },
         wire::OperationInfo { name: "TagResource", input: &S_TagResourceRequest, output: &S_TagResourceResponse, wrapper: "" },
         wire::OperationInfo { name: "UntagResource", input: &S_UntagResourceRequest, output: &S_UntagResourceResponse, wrapper: "" },
+        wire::OperationInfo { name: "UpdateCapacityProvider", input: &S_UpdateCapacityProviderRequest, output: &S_UpdateCapacityProviderResponse, wrapper: "" },
+        wire::OperationInfo { name: "UpdateCluster", input: &S_UpdateClusterRequest, output: &S_UpdateClusterResponse, wrapper: "" },
+        wire::OperationInfo { name: "UpdateClusterSettings", input: &S_UpdateClusterSettingsRequest, output: &S_UpdateClusterSettingsResponse, wrapper: "" },
         wire::OperationInfo { name: "UpdateService", input: &S_UpdateServiceRequest, output: &S_UpdateServiceResponse, wrapper: "" },
     ],
     errors: &[
@@ -128,6 +149,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::ErrorInfo { name: "NamespaceNotFoundException", code: "NamespaceNotFoundException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "PlatformTaskDefinitionIncompatibilityException", code: "PlatformTaskDefinitionIncompatibilityException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "PlatformUnknownException", code: "PlatformUnknownException", message: "message", status: 400, fault: types::Fault::Sender },
+        wire::ErrorInfo { name: "ResourceInUseException", code: "ResourceInUseException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "ResourceNotFoundException", code: "ResourceNotFoundException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "ServerException", code: "ServerException", message: "message", status: 500, fault: types::Fault::Receiver },
         wire::ErrorInfo { name: "ServiceNotActiveException", code: "ServiceNotActiveException", message: "message", status: 400, fault: types::Fault::Sender },
@@ -136,6 +158,40 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::ErrorInfo { name: "UpdateInProgressException", code: "UpdateInProgressException", message: "message", status: 400, fault: types::Fault::Sender },
     ],
 };
+
+/// The values of `AcceleratorManufacturer`.
+pub mod accelerator_manufacturer {
+    pub const AMAZON_WEB_SERVICES: &str = "amazon-web-services";
+    pub const AMD: &str = "amd";
+    pub const NVIDIA: &str = "nvidia";
+    pub const XILINX: &str = "xilinx";
+    pub const HABANA: &str = "habana";
+}
+
+/// The values of `AcceleratorName`.
+pub mod accelerator_name {
+    pub const A100: &str = "a100";
+    pub const INFERENTIA: &str = "inferentia";
+    pub const K520: &str = "k520";
+    pub const K80: &str = "k80";
+    pub const M60: &str = "m60";
+    pub const RADEON_PRO_V520: &str = "radeon-pro-v520";
+    pub const T4: &str = "t4";
+    pub const VU9P: &str = "vu9p";
+    pub const V100: &str = "v100";
+    pub const A10G: &str = "a10g";
+    pub const H100: &str = "h100";
+    pub const T4G: &str = "t4g";
+    pub const L40S: &str = "l40s";
+    pub const L4: &str = "l4";
+}
+
+/// The values of `AcceleratorType`.
+pub mod accelerator_type {
+    pub const GPU: &str = "gpu";
+    pub const FPGA: &str = "fpga";
+    pub const INFERENCE: &str = "inference";
+}
 
 /// The values of `AccessType`.
 pub mod access_type {
@@ -161,16 +217,84 @@ pub mod attestation_policy_status {
     pub const CONFIGURED: &str = "CONFIGURED";
 }
 
+/// The values of `AutoRepairActionsStatus`.
+pub mod auto_repair_actions_status {
+    pub const ENABLED: &str = "ENABLED";
+    pub const DISABLED: &str = "DISABLED";
+}
+
 /// The values of `AvailabilityZoneRebalancing`.
 pub mod availability_zone_rebalancing {
     pub const ENABLED: &str = "ENABLED";
     pub const DISABLED: &str = "DISABLED";
 }
 
+/// The values of `BareMetal`.
+pub mod bare_metal {
+    pub const INCLUDED: &str = "included";
+    pub const REQUIRED: &str = "required";
+    pub const EXCLUDED: &str = "excluded";
+}
+
+/// The values of `BurstablePerformance`.
+pub mod burstable_performance {
+    pub const INCLUDED: &str = "included";
+    pub const REQUIRED: &str = "required";
+    pub const EXCLUDED: &str = "excluded";
+}
+
 /// The values of `CPUArchitecture`.
 pub mod cpu_architecture {
     pub const X86_64: &str = "X86_64";
     pub const ARM64: &str = "ARM64";
+}
+
+/// The values of `CapacityOptionType`.
+pub mod capacity_option_type {
+    pub const ON_DEMAND: &str = "ON_DEMAND";
+    pub const SPOT: &str = "SPOT";
+    pub const RESERVED: &str = "RESERVED";
+}
+
+/// The values of `CapacityProviderField`.
+pub mod capacity_provider_field {
+    pub const TAGS: &str = "TAGS";
+}
+
+/// The values of `CapacityProviderStatus`.
+pub mod capacity_provider_status {
+    pub const PROVISIONING: &str = "PROVISIONING";
+    pub const ACTIVE: &str = "ACTIVE";
+    pub const DEPROVISIONING: &str = "DEPROVISIONING";
+    pub const INACTIVE: &str = "INACTIVE";
+}
+
+/// The values of `CapacityProviderType`.
+pub mod capacity_provider_type {
+    pub const EC2_AUTOSCALING: &str = "EC2_AUTOSCALING";
+    pub const MANAGED_INSTANCES: &str = "MANAGED_INSTANCES";
+    pub const FARGATE: &str = "FARGATE";
+    pub const FARGATE_SPOT: &str = "FARGATE_SPOT";
+}
+
+/// The values of `CapacityProviderUpdateStatus`.
+pub mod capacity_provider_update_status {
+    pub const CREATE_IN_PROGRESS: &str = "CREATE_IN_PROGRESS";
+    pub const CREATE_COMPLETE: &str = "CREATE_COMPLETE";
+    pub const CREATE_FAILED: &str = "CREATE_FAILED";
+    pub const DELETE_IN_PROGRESS: &str = "DELETE_IN_PROGRESS";
+    pub const DELETE_COMPLETE: &str = "DELETE_COMPLETE";
+    pub const DELETE_FAILED: &str = "DELETE_FAILED";
+    pub const UPDATE_IN_PROGRESS: &str = "UPDATE_IN_PROGRESS";
+    pub const UPDATE_COMPLETE: &str = "UPDATE_COMPLETE";
+    pub const UPDATE_FAILED: &str = "UPDATE_FAILED";
+}
+
+/// The values of `CapacityReservationPreference`.
+pub mod capacity_reservation_preference {
+    pub const RESERVATIONS_ONLY: &str = "RESERVATIONS_ONLY";
+    pub const RESERVATIONS_FIRST: &str = "RESERVATIONS_FIRST";
+    pub const RESERVATIONS_EXCLUDED: &str = "RESERVATIONS_EXCLUDED";
 }
 
 /// The values of `ClusterField`.
@@ -207,6 +331,13 @@ pub mod container_condition {
     pub const COMPLETE: &str = "COMPLETE";
     pub const SUCCESS: &str = "SUCCESS";
     pub const HEALTHY: &str = "HEALTHY";
+}
+
+/// The values of `CpuManufacturer`.
+pub mod cpu_manufacturer {
+    pub const INTEL: &str = "intel";
+    pub const AMD: &str = "amd";
+    pub const AMAZON_WEB_SERVICES: &str = "amazon-web-services";
 }
 
 /// The values of `DeploymentControllerType`.
@@ -317,6 +448,12 @@ pub mod health_status {
     pub const UNKNOWN: &str = "UNKNOWN";
 }
 
+/// The values of `InstanceGeneration`.
+pub mod instance_generation {
+    pub const CURRENT: &str = "current";
+    pub const PREVIOUS: &str = "previous";
+}
+
 /// The values of `IpcMode`.
 pub mod ipc_mode {
     pub const HOST: &str = "host";
@@ -339,6 +476,19 @@ pub mod launch_type {
     pub const MANAGED_INSTANCES: &str = "MANAGED_INSTANCES";
 }
 
+/// The values of `LocalStorage`.
+pub mod local_storage {
+    pub const INCLUDED: &str = "included";
+    pub const REQUIRED: &str = "required";
+    pub const EXCLUDED: &str = "excluded";
+}
+
+/// The values of `LocalStorageType`.
+pub mod local_storage_type {
+    pub const HDD: &str = "hdd";
+    pub const SSD: &str = "ssd";
+}
+
 /// The values of `LogDriver`.
 pub mod log_driver {
     pub const JSON_FILE: &str = "json-file";
@@ -354,6 +504,30 @@ pub mod log_driver {
 /// The values of `ManagedAgentName`.
 pub mod managed_agent_name {
     pub const EXECUTE_COMMAND_AGENT: &str = "ExecuteCommandAgent";
+}
+
+/// The values of `ManagedDraining`.
+pub mod managed_draining {
+    pub const ENABLED: &str = "ENABLED";
+    pub const DISABLED: &str = "DISABLED";
+}
+
+/// The values of `ManagedInstancesMonitoringOptions`.
+pub mod managed_instances_monitoring_options {
+    pub const BASIC: &str = "BASIC";
+    pub const DETAILED: &str = "DETAILED";
+}
+
+/// The values of `ManagedScalingStatus`.
+pub mod managed_scaling_status {
+    pub const ENABLED: &str = "ENABLED";
+    pub const DISABLED: &str = "DISABLED";
+}
+
+/// The values of `ManagedTerminationProtection`.
+pub mod managed_termination_protection {
+    pub const ENABLED: &str = "ENABLED";
+    pub const DISABLED: &str = "DISABLED";
 }
 
 /// The values of `NetworkMode`.
@@ -395,6 +569,12 @@ pub mod placement_strategy_type {
     pub const RANDOM: &str = "random";
     pub const SPREAD: &str = "spread";
     pub const BINPACK: &str = "binpack";
+}
+
+/// The values of `PropagateMITags`.
+pub mod propagate_mi_tags {
+    pub const CAPACITY_PROVIDER: &str = "CAPACITY_PROVIDER";
+    pub const NONE: &str = "NONE";
 }
 
 /// The values of `PropagateTags`.
@@ -571,6 +751,80 @@ pub mod version_consistency {
     pub const DISABLED: &str = "disabled";
 }
 
+static S_AcceleratorCountRequest: wire::Schema = wire::Schema::plain("AcceleratorCountRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("min", "min", "min", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("max", "max", "max", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AcceleratorCountRequest {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+
+impl wire::Shape for AcceleratorCountRequest {
+    const SCHEMA: &'static wire::Schema = &S_AcceleratorCountRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AcceleratorCountRequest, 0, self.min.as_ref());
+        wire::shape::optional(writer, &S_AcceleratorCountRequest, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AcceleratorCountRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AcceleratorManufacturer: wire::Schema = wire::Schema::new("AcceleratorManufacturer", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["amazon-web-services", "amd", "nvidia", "xilinx", "habana"], sensitive: false });
+static S_AcceleratorManufacturerSet: wire::Schema = wire::Schema::plain("AcceleratorManufacturerSet", wire::schema::Kind::List(wire::schema::List { member: &S_AcceleratorManufacturer, item: "", flattened: false }));
+static S_AcceleratorName: wire::Schema = wire::Schema::new("AcceleratorName", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["a100", "inferentia", "k520", "k80", "m60", "radeon-pro-v520", "t4", "vu9p", "v100", "a10g", "h100", "t4g", "l40s", "l4"], sensitive: false });
+static S_AcceleratorNameSet: wire::Schema = wire::Schema::plain("AcceleratorNameSet", wire::schema::Kind::List(wire::schema::List { member: &S_AcceleratorName, item: "", flattened: false }));
+static S_AcceleratorTotalMemoryMiBRequest: wire::Schema = wire::Schema::plain("AcceleratorTotalMemoryMiBRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("min", "min", "min", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("max", "max", "max", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AcceleratorTotalMemoryMiBRequest {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+
+impl wire::Shape for AcceleratorTotalMemoryMiBRequest {
+    const SCHEMA: &'static wire::Schema = &S_AcceleratorTotalMemoryMiBRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AcceleratorTotalMemoryMiBRequest, 0, self.min.as_ref());
+        wire::shape::optional(writer, &S_AcceleratorTotalMemoryMiBRequest, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AcceleratorTotalMemoryMiBRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AcceleratorType: wire::Schema = wire::Schema::new("AcceleratorType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["gpu", "fpga", "inference"], sensitive: false });
+static S_AcceleratorTypeSet: wire::Schema = wire::Schema::plain("AcceleratorTypeSet", wire::schema::Kind::List(wire::schema::List { member: &S_AcceleratorType, item: "", flattened: false }));
 static S_AccessType: wire::Schema = wire::Schema::new("AccessType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["PUBLIC", "PRIVATE"], sensitive: false });
 static S_AccessTypeList: wire::Schema = wire::Schema::new("AccessTypeList", wire::schema::Kind::List(wire::schema::List { member: &S_AccessType, item: "", flattened: false }), wire::schema::Traits { min: Some(0.0), max: Some(2.0), pattern: None, values: &[], sensitive: false });
 static S_AdvancedConfiguration: wire::Schema = wire::Schema::plain("AdvancedConfiguration", wire::schema::Kind::Structure(&[
@@ -615,6 +869,8 @@ impl std::fmt::Debug for AdvancedConfiguration {
     }
 }
 
+static S_AllowedInstanceType: wire::Schema = wire::Schema::new("AllowedInstanceType", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(30.0), pattern: Some(wire::schema::Pattern::new("[a-zA-Z0-9\\.\\*\\-]+", "[a-zA-Z0-9\\.\\*\\-]+")), values: &[], sensitive: false });
+static S_AllowedInstanceTypeSet: wire::Schema = wire::Schema::new("AllowedInstanceTypeSet", wire::schema::Kind::List(wire::schema::List { member: &S_AllowedInstanceType, item: "", flattened: false }), wire::schema::Traits { min: Some(0.0), max: Some(400.0), pattern: None, values: &[], sensitive: false });
 static S_ApplicationProtocol: wire::Schema = wire::Schema::new("ApplicationProtocol", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["http", "http2", "grpc"], sensitive: false });
 static S_AssignPublicIp: wire::Schema = wire::Schema::new("AssignPublicIp", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ENABLED", "DISABLED"], sensitive: false });
 static S_Attachment: wire::Schema = wire::Schema::plain("Attachment", wire::schema::Kind::Structure(&[
@@ -705,6 +961,117 @@ impl std::fmt::Debug for Attribute {
 }
 
 static S_Attributes: wire::Schema = wire::Schema::plain("Attributes", wire::schema::Kind::List(wire::schema::List { member: &S_Attribute, item: "", flattened: false }));
+static S_AutoRepairActionsStatus: wire::Schema = wire::Schema::new("AutoRepairActionsStatus", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ENABLED", "DISABLED"], sensitive: false });
+static S_AutoRepairConfiguration: wire::Schema = wire::Schema::plain("AutoRepairConfiguration", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("actionsStatus", "actionsStatus", "actionsStatus", false, &S_AutoRepairActionsStatus),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AutoRepairConfiguration {
+    pub actions_status: Option<String>,
+}
+
+impl wire::Shape for AutoRepairConfiguration {
+    const SCHEMA: &'static wire::Schema = &S_AutoRepairConfiguration;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.actions_status = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AutoRepairConfiguration, 0, self.actions_status.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AutoRepairConfiguration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AutoScalingGroupProvider: wire::Schema = wire::Schema::plain("AutoScalingGroupProvider", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("autoScalingGroupArn", "autoScalingGroupArn", "autoScalingGroupArn", true, &wire::schema::STRING),
+    wire::schema::Member::new("managedScaling", "managedScaling", "managedScaling", false, &S_ManagedScaling),
+    wire::schema::Member::new("managedTerminationProtection", "managedTerminationProtection", "managedTerminationProtection", false, &S_ManagedTerminationProtection),
+    wire::schema::Member::new("managedDraining", "managedDraining", "managedDraining", false, &S_ManagedDraining),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AutoScalingGroupProvider {
+    pub auto_scaling_group_arn: String,
+    pub managed_scaling: Option<ManagedScaling>,
+    pub managed_termination_protection: Option<String>,
+    pub managed_draining: Option<String>,
+}
+
+impl wire::Shape for AutoScalingGroupProvider {
+    const SCHEMA: &'static wire::Schema = &S_AutoScalingGroupProvider;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.auto_scaling_group_arn = wire::shape::Datum::from_value(value),
+            1 => self.managed_scaling = Some(wire::shape::Datum::from_value(value)),
+            2 => self.managed_termination_protection = Some(wire::shape::Datum::from_value(value)),
+            3 => self.managed_draining = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_AutoScalingGroupProvider, 0, &self.auto_scaling_group_arn);
+        wire::shape::optional(writer, &S_AutoScalingGroupProvider, 1, self.managed_scaling.as_ref());
+        wire::shape::optional(writer, &S_AutoScalingGroupProvider, 2, self.managed_termination_protection.as_ref());
+        wire::shape::optional(writer, &S_AutoScalingGroupProvider, 3, self.managed_draining.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AutoScalingGroupProvider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AutoScalingGroupProviderUpdate: wire::Schema = wire::Schema::plain("AutoScalingGroupProviderUpdate", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("managedScaling", "managedScaling", "managedScaling", false, &S_ManagedScaling),
+    wire::schema::Member::new("managedTerminationProtection", "managedTerminationProtection", "managedTerminationProtection", false, &S_ManagedTerminationProtection),
+    wire::schema::Member::new("managedDraining", "managedDraining", "managedDraining", false, &S_ManagedDraining),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AutoScalingGroupProviderUpdate {
+    pub managed_scaling: Option<ManagedScaling>,
+    pub managed_termination_protection: Option<String>,
+    pub managed_draining: Option<String>,
+}
+
+impl wire::Shape for AutoScalingGroupProviderUpdate {
+    const SCHEMA: &'static wire::Schema = &S_AutoScalingGroupProviderUpdate;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.managed_scaling = Some(wire::shape::Datum::from_value(value)),
+            1 => self.managed_termination_protection = Some(wire::shape::Datum::from_value(value)),
+            2 => self.managed_draining = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AutoScalingGroupProviderUpdate, 0, self.managed_scaling.as_ref());
+        wire::shape::optional(writer, &S_AutoScalingGroupProviderUpdate, 1, self.managed_termination_protection.as_ref());
+        wire::shape::optional(writer, &S_AutoScalingGroupProviderUpdate, 2, self.managed_draining.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AutoScalingGroupProviderUpdate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_AvailabilityZoneRebalancing: wire::Schema = wire::Schema::new("AvailabilityZoneRebalancing", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ENABLED", "DISABLED"], sensitive: false });
 static S_AwsVpcConfiguration: wire::Schema = wire::Schema::plain("AwsVpcConfiguration", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("subnets", "subnets", "subnets", true, &S_StringList),
@@ -744,6 +1111,42 @@ impl std::fmt::Debug for AwsVpcConfiguration {
     }
 }
 
+static S_BareMetal: wire::Schema = wire::Schema::new("BareMetal", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["included", "required", "excluded"], sensitive: false });
+static S_BaselineEbsBandwidthMbpsRequest: wire::Schema = wire::Schema::plain("BaselineEbsBandwidthMbpsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("min", "min", "min", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("max", "max", "max", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct BaselineEbsBandwidthMbpsRequest {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+
+impl wire::Shape for BaselineEbsBandwidthMbpsRequest {
+    const SCHEMA: &'static wire::Schema = &S_BaselineEbsBandwidthMbpsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_BaselineEbsBandwidthMbpsRequest, 0, self.min.as_ref());
+        wire::shape::optional(writer, &S_BaselineEbsBandwidthMbpsRequest, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for BaselineEbsBandwidthMbpsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_BurstablePerformance: wire::Schema = wire::Schema::new("BurstablePerformance", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["included", "required", "excluded"], sensitive: false });
 static S_CPUArchitecture: wire::Schema = wire::Schema::new("CPUArchitecture", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["X86_64", "ARM64"], sensitive: false });
 static S_CanaryConfiguration: wire::Schema = wire::Schema::plain("CanaryConfiguration", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("canaryPercent", "canaryPercent", "canaryPercent", false, &wire::schema::DOUBLE),
@@ -779,6 +1182,76 @@ impl std::fmt::Debug for CanaryConfiguration {
     }
 }
 
+static S_CapacityOptionType: wire::Schema = wire::Schema::new("CapacityOptionType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ON_DEMAND", "SPOT", "RESERVED"], sensitive: false });
+static S_CapacityProvider: wire::Schema = wire::Schema::plain("CapacityProvider", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("capacityProviderArn", "capacityProviderArn", "capacityProviderArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("name", "name", "name", false, &wire::schema::STRING),
+    wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
+    wire::schema::Member::new("status", "status", "status", false, &S_CapacityProviderStatus),
+    wire::schema::Member::new("autoScalingGroupProvider", "autoScalingGroupProvider", "autoScalingGroupProvider", false, &S_AutoScalingGroupProvider),
+    wire::schema::Member::new("managedInstancesProvider", "managedInstancesProvider", "managedInstancesProvider", false, &S_ManagedInstancesProvider),
+    wire::schema::Member::new("updateStatus", "updateStatus", "updateStatus", false, &S_CapacityProviderUpdateStatus),
+    wire::schema::Member::new("updateStatusReason", "updateStatusReason", "updateStatusReason", false, &wire::schema::STRING),
+    wire::schema::Member::new("tags", "tags", "tags", false, &S_Tags),
+    wire::schema::Member::new("type", "type", "type", false, &S_CapacityProviderType),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CapacityProvider {
+    pub capacity_provider_arn: Option<String>,
+    pub name: Option<String>,
+    pub cluster: Option<String>,
+    pub status: Option<String>,
+    pub auto_scaling_group_provider: Option<AutoScalingGroupProvider>,
+    pub managed_instances_provider: Option<ManagedInstancesProvider>,
+    pub update_status: Option<String>,
+    pub update_status_reason: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+    pub type_: Option<String>,
+}
+
+impl wire::Shape for CapacityProvider {
+    const SCHEMA: &'static wire::Schema = &S_CapacityProvider;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.capacity_provider_arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.name = Some(wire::shape::Datum::from_value(value)),
+            2 => self.cluster = Some(wire::shape::Datum::from_value(value)),
+            3 => self.status = Some(wire::shape::Datum::from_value(value)),
+            4 => self.auto_scaling_group_provider = Some(wire::shape::Datum::from_value(value)),
+            5 => self.managed_instances_provider = Some(wire::shape::Datum::from_value(value)),
+            6 => self.update_status = Some(wire::shape::Datum::from_value(value)),
+            7 => self.update_status_reason = Some(wire::shape::Datum::from_value(value)),
+            8 => self.tags = Some(wire::shape::Datum::from_value(value)),
+            9 => self.type_ = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CapacityProvider, 0, self.capacity_provider_arn.as_ref());
+        wire::shape::optional(writer, &S_CapacityProvider, 1, self.name.as_ref());
+        wire::shape::optional(writer, &S_CapacityProvider, 2, self.cluster.as_ref());
+        wire::shape::optional(writer, &S_CapacityProvider, 3, self.status.as_ref());
+        wire::shape::optional(writer, &S_CapacityProvider, 4, self.auto_scaling_group_provider.as_ref());
+        wire::shape::optional(writer, &S_CapacityProvider, 5, self.managed_instances_provider.as_ref());
+        wire::shape::optional(writer, &S_CapacityProvider, 6, self.update_status.as_ref());
+        wire::shape::optional(writer, &S_CapacityProvider, 7, self.update_status_reason.as_ref());
+        wire::shape::optional(writer, &S_CapacityProvider, 8, self.tags.as_ref());
+        wire::shape::optional(writer, &S_CapacityProvider, 9, self.type_.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CapacityProvider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CapacityProviderField: wire::Schema = wire::Schema::new("CapacityProviderField", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["TAGS"], sensitive: false });
+static S_CapacityProviderFieldList: wire::Schema = wire::Schema::plain("CapacityProviderFieldList", wire::schema::Kind::List(wire::schema::List { member: &S_CapacityProviderField, item: "", flattened: false }));
+static S_CapacityProviderStatus: wire::Schema = wire::Schema::new("CapacityProviderStatus", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["PROVISIONING", "ACTIVE", "DEPROVISIONING", "INACTIVE"], sensitive: false });
 static S_CapacityProviderStrategy: wire::Schema = wire::Schema::plain("CapacityProviderStrategy", wire::schema::Kind::List(wire::schema::List { member: &S_CapacityProviderStrategyItem, item: "", flattened: false }));
 static S_CapacityProviderStrategyItem: wire::Schema = wire::Schema::plain("CapacityProviderStrategyItem", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("capacityProvider", "capacityProvider", "capacityProvider", true, &wire::schema::STRING),
@@ -820,6 +1293,44 @@ impl std::fmt::Debug for CapacityProviderStrategyItem {
 
 static S_CapacityProviderStrategyItemBase: wire::Schema = wire::Schema::new("CapacityProviderStrategyItemBase", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(0.0), max: Some(100000.0), pattern: None, values: &[], sensitive: false });
 static S_CapacityProviderStrategyItemWeight: wire::Schema = wire::Schema::new("CapacityProviderStrategyItemWeight", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(0.0), max: Some(1000.0), pattern: None, values: &[], sensitive: false });
+static S_CapacityProviderType: wire::Schema = wire::Schema::new("CapacityProviderType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["EC2_AUTOSCALING", "MANAGED_INSTANCES", "FARGATE", "FARGATE_SPOT"], sensitive: false });
+static S_CapacityProviderUpdateStatus: wire::Schema = wire::Schema::new("CapacityProviderUpdateStatus", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["CREATE_IN_PROGRESS", "CREATE_COMPLETE", "CREATE_FAILED", "DELETE_IN_PROGRESS", "DELETE_COMPLETE", "DELETE_FAILED", "UPDATE_IN_PROGRESS", "UPDATE_COMPLETE", "UPDATE_FAILED"], sensitive: false });
+static S_CapacityProviders: wire::Schema = wire::Schema::plain("CapacityProviders", wire::schema::Kind::List(wire::schema::List { member: &S_CapacityProvider, item: "", flattened: false }));
+static S_CapacityReservationPreference: wire::Schema = wire::Schema::new("CapacityReservationPreference", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["RESERVATIONS_ONLY", "RESERVATIONS_FIRST", "RESERVATIONS_EXCLUDED"], sensitive: false });
+static S_CapacityReservationRequest: wire::Schema = wire::Schema::plain("CapacityReservationRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("reservationGroupArn", "reservationGroupArn", "reservationGroupArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("reservationPreference", "reservationPreference", "reservationPreference", false, &S_CapacityReservationPreference),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CapacityReservationRequest {
+    pub reservation_group_arn: Option<String>,
+    pub reservation_preference: Option<String>,
+}
+
+impl wire::Shape for CapacityReservationRequest {
+    const SCHEMA: &'static wire::Schema = &S_CapacityReservationRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.reservation_group_arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.reservation_preference = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CapacityReservationRequest, 0, self.reservation_group_arn.as_ref());
+        wire::shape::optional(writer, &S_CapacityReservationRequest, 1, self.reservation_preference.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CapacityReservationRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_Cluster: wire::Schema = wire::Schema::plain("Cluster", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("clusterArn", "clusterArn", "clusterArn", false, &wire::schema::STRING),
     wire::schema::Member::new("clusterName", "clusterName", "clusterName", false, &wire::schema::STRING),
@@ -1477,6 +1988,84 @@ impl std::fmt::Debug for ContainerRestartPolicy {
 }
 
 static S_Containers: wire::Schema = wire::Schema::plain("Containers", wire::schema::Kind::List(wire::schema::List { member: &S_Container, item: "", flattened: false }));
+static S_CpuManufacturer: wire::Schema = wire::Schema::new("CpuManufacturer", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["intel", "amd", "amazon-web-services"], sensitive: false });
+static S_CpuManufacturerSet: wire::Schema = wire::Schema::plain("CpuManufacturerSet", wire::schema::Kind::List(wire::schema::List { member: &S_CpuManufacturer, item: "", flattened: false }));
+static S_CreateCapacityProviderRequest: wire::Schema = wire::Schema::plain("CreateCapacityProviderRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("name", "name", "name", true, &wire::schema::STRING),
+    wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
+    wire::schema::Member::new("autoScalingGroupProvider", "autoScalingGroupProvider", "autoScalingGroupProvider", false, &S_AutoScalingGroupProvider),
+    wire::schema::Member::new("managedInstancesProvider", "managedInstancesProvider", "managedInstancesProvider", false, &S_CreateManagedInstancesProviderConfiguration),
+    wire::schema::Member::new("tags", "tags", "tags", false, &S_Tags),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateCapacityProviderRequest {
+    pub name: String,
+    pub cluster: Option<String>,
+    pub auto_scaling_group_provider: Option<AutoScalingGroupProvider>,
+    pub managed_instances_provider: Option<CreateManagedInstancesProviderConfiguration>,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl wire::Shape for CreateCapacityProviderRequest {
+    const SCHEMA: &'static wire::Schema = &S_CreateCapacityProviderRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.name = wire::shape::Datum::from_value(value),
+            1 => self.cluster = Some(wire::shape::Datum::from_value(value)),
+            2 => self.auto_scaling_group_provider = Some(wire::shape::Datum::from_value(value)),
+            3 => self.managed_instances_provider = Some(wire::shape::Datum::from_value(value)),
+            4 => self.tags = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_CreateCapacityProviderRequest, 0, &self.name);
+        wire::shape::optional(writer, &S_CreateCapacityProviderRequest, 1, self.cluster.as_ref());
+        wire::shape::optional(writer, &S_CreateCapacityProviderRequest, 2, self.auto_scaling_group_provider.as_ref());
+        wire::shape::optional(writer, &S_CreateCapacityProviderRequest, 3, self.managed_instances_provider.as_ref());
+        wire::shape::optional(writer, &S_CreateCapacityProviderRequest, 4, self.tags.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateCapacityProviderRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CreateCapacityProviderResponse: wire::Schema = wire::Schema::plain("CreateCapacityProviderResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("capacityProvider", "capacityProvider", "capacityProvider", false, &S_CapacityProvider),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateCapacityProviderResponse {
+    pub capacity_provider: Option<CapacityProvider>,
+}
+
+impl wire::Shape for CreateCapacityProviderResponse {
+    const SCHEMA: &'static wire::Schema = &S_CreateCapacityProviderResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.capacity_provider = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CreateCapacityProviderResponse, 0, self.capacity_provider.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateCapacityProviderResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_CreateClusterRequest: wire::Schema = wire::Schema::plain("CreateClusterRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("clusterName", "clusterName", "clusterName", false, &wire::schema::STRING),
     wire::schema::Member::new("tags", "tags", "tags", false, &S_Tags),
@@ -1556,6 +2145,52 @@ impl wire::Shape for CreateClusterResponse {
 }
 
 impl std::fmt::Debug for CreateClusterResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CreateManagedInstancesProviderConfiguration: wire::Schema = wire::Schema::plain("CreateManagedInstancesProviderConfiguration", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("infrastructureRoleArn", "infrastructureRoleArn", "infrastructureRoleArn", true, &wire::schema::STRING),
+    wire::schema::Member::new("instanceLaunchTemplate", "instanceLaunchTemplate", "instanceLaunchTemplate", true, &S_InstanceLaunchTemplate),
+    wire::schema::Member::new("propagateTags", "propagateTags", "propagateTags", false, &S_PropagateMITags),
+    wire::schema::Member::new("infrastructureOptimization", "infrastructureOptimization", "infrastructureOptimization", false, &S_InfrastructureOptimization),
+    wire::schema::Member::new("autoRepairConfiguration", "autoRepairConfiguration", "autoRepairConfiguration", false, &S_AutoRepairConfiguration),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateManagedInstancesProviderConfiguration {
+    pub infrastructure_role_arn: String,
+    pub instance_launch_template: InstanceLaunchTemplate,
+    pub propagate_tags: Option<String>,
+    pub infrastructure_optimization: Option<InfrastructureOptimization>,
+    pub auto_repair_configuration: Option<AutoRepairConfiguration>,
+}
+
+impl wire::Shape for CreateManagedInstancesProviderConfiguration {
+    const SCHEMA: &'static wire::Schema = &S_CreateManagedInstancesProviderConfiguration;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.infrastructure_role_arn = wire::shape::Datum::from_value(value),
+            1 => self.instance_launch_template = wire::shape::Datum::from_value(value),
+            2 => self.propagate_tags = Some(wire::shape::Datum::from_value(value)),
+            3 => self.infrastructure_optimization = Some(wire::shape::Datum::from_value(value)),
+            4 => self.auto_repair_configuration = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_CreateManagedInstancesProviderConfiguration, 0, &self.infrastructure_role_arn);
+        wire::shape::required(writer, &S_CreateManagedInstancesProviderConfiguration, 1, &self.instance_launch_template);
+        wire::shape::optional(writer, &S_CreateManagedInstancesProviderConfiguration, 2, self.propagate_tags.as_ref());
+        wire::shape::optional(writer, &S_CreateManagedInstancesProviderConfiguration, 3, self.infrastructure_optimization.as_ref());
+        wire::shape::optional(writer, &S_CreateManagedInstancesProviderConfiguration, 4, self.auto_repair_configuration.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateManagedInstancesProviderConfiguration {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -1724,6 +2359,70 @@ impl wire::Shape for CreateServiceResponse {
 }
 
 impl std::fmt::Debug for CreateServiceResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteCapacityProviderRequest: wire::Schema = wire::Schema::plain("DeleteCapacityProviderRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("capacityProvider", "capacityProvider", "capacityProvider", true, &wire::schema::STRING),
+    wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteCapacityProviderRequest {
+    pub capacity_provider: String,
+    pub cluster: Option<String>,
+}
+
+impl wire::Shape for DeleteCapacityProviderRequest {
+    const SCHEMA: &'static wire::Schema = &S_DeleteCapacityProviderRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.capacity_provider = wire::shape::Datum::from_value(value),
+            1 => self.cluster = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_DeleteCapacityProviderRequest, 0, &self.capacity_provider);
+        wire::shape::optional(writer, &S_DeleteCapacityProviderRequest, 1, self.cluster.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DeleteCapacityProviderRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteCapacityProviderResponse: wire::Schema = wire::Schema::plain("DeleteCapacityProviderResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("capacityProvider", "capacityProvider", "capacityProvider", false, &S_CapacityProvider),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteCapacityProviderResponse {
+    pub capacity_provider: Option<CapacityProvider>,
+}
+
+impl wire::Shape for DeleteCapacityProviderResponse {
+    const SCHEMA: &'static wire::Schema = &S_DeleteCapacityProviderResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.capacity_provider = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeleteCapacityProviderResponse, 0, self.capacity_provider.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DeleteCapacityProviderResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -2365,6 +3064,90 @@ impl std::fmt::Debug for DeregisterTaskDefinitionResponse {
     }
 }
 
+static S_DescribeCapacityProvidersRequest: wire::Schema = wire::Schema::plain("DescribeCapacityProvidersRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("capacityProviders", "capacityProviders", "capacityProviders", false, &S_StringList),
+    wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
+    wire::schema::Member::new("include", "include", "include", false, &S_CapacityProviderFieldList),
+    wire::schema::Member::new("maxResults", "maxResults", "maxResults", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("nextToken", "nextToken", "nextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeCapacityProvidersRequest {
+    pub capacity_providers: Option<Vec<String>>,
+    pub cluster: Option<String>,
+    pub include: Option<Vec<String>>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeCapacityProvidersRequest {
+    const SCHEMA: &'static wire::Schema = &S_DescribeCapacityProvidersRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.capacity_providers = Some(wire::shape::Datum::from_value(value)),
+            1 => self.cluster = Some(wire::shape::Datum::from_value(value)),
+            2 => self.include = Some(wire::shape::Datum::from_value(value)),
+            3 => self.max_results = Some(wire::shape::Datum::from_value(value)),
+            4 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeCapacityProvidersRequest, 0, self.capacity_providers.as_ref());
+        wire::shape::optional(writer, &S_DescribeCapacityProvidersRequest, 1, self.cluster.as_ref());
+        wire::shape::optional(writer, &S_DescribeCapacityProvidersRequest, 2, self.include.as_ref());
+        wire::shape::optional(writer, &S_DescribeCapacityProvidersRequest, 3, self.max_results.as_ref());
+        wire::shape::optional(writer, &S_DescribeCapacityProvidersRequest, 4, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeCapacityProvidersRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeCapacityProvidersResponse: wire::Schema = wire::Schema::plain("DescribeCapacityProvidersResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("capacityProviders", "capacityProviders", "capacityProviders", false, &S_CapacityProviders),
+    wire::schema::Member::new("failures", "failures", "failures", false, &S_Failures),
+    wire::schema::Member::new("nextToken", "nextToken", "nextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeCapacityProvidersResponse {
+    pub capacity_providers: Option<Vec<CapacityProvider>>,
+    pub failures: Option<Vec<Failure>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeCapacityProvidersResponse {
+    const SCHEMA: &'static wire::Schema = &S_DescribeCapacityProvidersResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.capacity_providers = Some(wire::shape::Datum::from_value(value)),
+            1 => self.failures = Some(wire::shape::Datum::from_value(value)),
+            2 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeCapacityProvidersResponse, 0, self.capacity_providers.as_ref());
+        wire::shape::optional(writer, &S_DescribeCapacityProvidersResponse, 1, self.failures.as_ref());
+        wire::shape::optional(writer, &S_DescribeCapacityProvidersResponse, 2, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeCapacityProvidersResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_DescribeClustersRequest: wire::Schema = wire::Schema::plain("DescribeClustersRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("clusters", "clusters", "clusters", false, &S_StringList),
     wire::schema::Member::new("include", "include", "include", false, &S_ClusterFieldList),
@@ -2924,6 +3707,8 @@ impl std::fmt::Debug for EphemeralStorage {
     }
 }
 
+static S_ExcludedInstanceType: wire::Schema = wire::Schema::new("ExcludedInstanceType", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(30.0), pattern: Some(wire::schema::Pattern::new("[a-zA-Z0-9\\.\\*\\-]+", "[a-zA-Z0-9\\.\\*\\-]+")), values: &[], sensitive: false });
+static S_ExcludedInstanceTypeSet: wire::Schema = wire::Schema::new("ExcludedInstanceTypeSet", wire::schema::Kind::List(wire::schema::List { member: &S_ExcludedInstanceType, item: "", flattened: false }), wire::schema::Traits { min: Some(0.0), max: Some(400.0), pattern: None, values: &[], sensitive: false });
 static S_ExecuteCommandConfiguration: wire::Schema = wire::Schema::plain("ExecuteCommandConfiguration", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("kmsKeyId", "kmsKeyId", "kmsKeyId", false, &wire::schema::STRING),
     wire::schema::Member::new("logging", "logging", "logging", false, &S_ExecuteCommandLogging),
@@ -3537,6 +4322,288 @@ impl std::fmt::Debug for InferenceAcceleratorOverride {
 
 static S_InferenceAcceleratorOverrides: wire::Schema = wire::Schema::plain("InferenceAcceleratorOverrides", wire::schema::Kind::List(wire::schema::List { member: &S_InferenceAcceleratorOverride, item: "", flattened: false }));
 static S_InferenceAccelerators: wire::Schema = wire::Schema::plain("InferenceAccelerators", wire::schema::Kind::List(wire::schema::List { member: &S_InferenceAccelerator, item: "", flattened: false }));
+static S_InfrastructureOptimization: wire::Schema = wire::Schema::plain("InfrastructureOptimization", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("scaleInAfter", "scaleInAfter", "scaleInAfter", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InfrastructureOptimization {
+    pub scale_in_after: Option<i32>,
+}
+
+impl wire::Shape for InfrastructureOptimization {
+    const SCHEMA: &'static wire::Schema = &S_InfrastructureOptimization;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.scale_in_after = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InfrastructureOptimization, 0, self.scale_in_after.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InfrastructureOptimization {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceGeneration: wire::Schema = wire::Schema::new("InstanceGeneration", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["current", "previous"], sensitive: false });
+static S_InstanceGenerationSet: wire::Schema = wire::Schema::plain("InstanceGenerationSet", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceGeneration, item: "", flattened: false }));
+static S_InstanceLaunchTemplate: wire::Schema = wire::Schema::plain("InstanceLaunchTemplate", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ec2InstanceProfileArn", "ec2InstanceProfileArn", "ec2InstanceProfileArn", true, &wire::schema::STRING),
+    wire::schema::Member::new("networkConfiguration", "networkConfiguration", "networkConfiguration", true, &S_ManagedInstancesNetworkConfiguration),
+    wire::schema::Member::new("storageConfiguration", "storageConfiguration", "storageConfiguration", false, &S_ManagedInstancesStorageConfiguration),
+    wire::schema::Member::new("localStorageConfiguration", "localStorageConfiguration", "localStorageConfiguration", false, &S_ManagedInstancesLocalStorageConfiguration),
+    wire::schema::Member::new("monitoring", "monitoring", "monitoring", false, &S_ManagedInstancesMonitoringOptions),
+    wire::schema::Member::new("capacityOptionType", "capacityOptionType", "capacityOptionType", false, &S_CapacityOptionType),
+    wire::schema::Member::new("instanceMetadataTagsPropagation", "instanceMetadataTagsPropagation", "instanceMetadataTagsPropagation", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("instanceRequirements", "instanceRequirements", "instanceRequirements", false, &S_InstanceRequirementsRequest),
+    wire::schema::Member::new("fipsEnabled", "fipsEnabled", "fipsEnabled", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("capacityReservations", "capacityReservations", "capacityReservations", false, &S_CapacityReservationRequest),
+    wire::schema::Member::new("nitroEnclavesEnabled", "nitroEnclavesEnabled", "nitroEnclavesEnabled", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceLaunchTemplate {
+    pub ec2_instance_profile_arn: String,
+    pub network_configuration: ManagedInstancesNetworkConfiguration,
+    pub storage_configuration: Option<ManagedInstancesStorageConfiguration>,
+    pub local_storage_configuration: Option<ManagedInstancesLocalStorageConfiguration>,
+    pub monitoring: Option<String>,
+    pub capacity_option_type: Option<String>,
+    pub instance_metadata_tags_propagation: Option<bool>,
+    pub instance_requirements: Option<InstanceRequirementsRequest>,
+    pub fips_enabled: Option<bool>,
+    pub capacity_reservations: Option<CapacityReservationRequest>,
+    pub nitro_enclaves_enabled: Option<bool>,
+}
+
+impl wire::Shape for InstanceLaunchTemplate {
+    const SCHEMA: &'static wire::Schema = &S_InstanceLaunchTemplate;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ec2_instance_profile_arn = wire::shape::Datum::from_value(value),
+            1 => self.network_configuration = wire::shape::Datum::from_value(value),
+            2 => self.storage_configuration = Some(wire::shape::Datum::from_value(value)),
+            3 => self.local_storage_configuration = Some(wire::shape::Datum::from_value(value)),
+            4 => self.monitoring = Some(wire::shape::Datum::from_value(value)),
+            5 => self.capacity_option_type = Some(wire::shape::Datum::from_value(value)),
+            6 => self.instance_metadata_tags_propagation = Some(wire::shape::Datum::from_value(value)),
+            7 => self.instance_requirements = Some(wire::shape::Datum::from_value(value)),
+            8 => self.fips_enabled = Some(wire::shape::Datum::from_value(value)),
+            9 => self.capacity_reservations = Some(wire::shape::Datum::from_value(value)),
+            10 => self.nitro_enclaves_enabled = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_InstanceLaunchTemplate, 0, &self.ec2_instance_profile_arn);
+        wire::shape::required(writer, &S_InstanceLaunchTemplate, 1, &self.network_configuration);
+        wire::shape::optional(writer, &S_InstanceLaunchTemplate, 2, self.storage_configuration.as_ref());
+        wire::shape::optional(writer, &S_InstanceLaunchTemplate, 3, self.local_storage_configuration.as_ref());
+        wire::shape::optional(writer, &S_InstanceLaunchTemplate, 4, self.monitoring.as_ref());
+        wire::shape::optional(writer, &S_InstanceLaunchTemplate, 5, self.capacity_option_type.as_ref());
+        wire::shape::optional(writer, &S_InstanceLaunchTemplate, 6, self.instance_metadata_tags_propagation.as_ref());
+        wire::shape::optional(writer, &S_InstanceLaunchTemplate, 7, self.instance_requirements.as_ref());
+        wire::shape::optional(writer, &S_InstanceLaunchTemplate, 8, self.fips_enabled.as_ref());
+        wire::shape::optional(writer, &S_InstanceLaunchTemplate, 9, self.capacity_reservations.as_ref());
+        wire::shape::optional(writer, &S_InstanceLaunchTemplate, 10, self.nitro_enclaves_enabled.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceLaunchTemplate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceLaunchTemplateUpdate: wire::Schema = wire::Schema::plain("InstanceLaunchTemplateUpdate", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ec2InstanceProfileArn", "ec2InstanceProfileArn", "ec2InstanceProfileArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("networkConfiguration", "networkConfiguration", "networkConfiguration", false, &S_ManagedInstancesNetworkConfiguration),
+    wire::schema::Member::new("storageConfiguration", "storageConfiguration", "storageConfiguration", false, &S_ManagedInstancesStorageConfiguration),
+    wire::schema::Member::new("instanceMetadataTagsPropagation", "instanceMetadataTagsPropagation", "instanceMetadataTagsPropagation", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("localStorageConfiguration", "localStorageConfiguration", "localStorageConfiguration", false, &S_ManagedInstancesLocalStorageConfiguration),
+    wire::schema::Member::new("monitoring", "monitoring", "monitoring", false, &S_ManagedInstancesMonitoringOptions),
+    wire::schema::Member::new("instanceRequirements", "instanceRequirements", "instanceRequirements", false, &S_InstanceRequirementsRequest),
+    wire::schema::Member::new("capacityReservations", "capacityReservations", "capacityReservations", false, &S_CapacityReservationRequest),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceLaunchTemplateUpdate {
+    pub ec2_instance_profile_arn: Option<String>,
+    pub network_configuration: Option<ManagedInstancesNetworkConfiguration>,
+    pub storage_configuration: Option<ManagedInstancesStorageConfiguration>,
+    pub instance_metadata_tags_propagation: Option<bool>,
+    pub local_storage_configuration: Option<ManagedInstancesLocalStorageConfiguration>,
+    pub monitoring: Option<String>,
+    pub instance_requirements: Option<InstanceRequirementsRequest>,
+    pub capacity_reservations: Option<CapacityReservationRequest>,
+}
+
+impl wire::Shape for InstanceLaunchTemplateUpdate {
+    const SCHEMA: &'static wire::Schema = &S_InstanceLaunchTemplateUpdate;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ec2_instance_profile_arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.network_configuration = Some(wire::shape::Datum::from_value(value)),
+            2 => self.storage_configuration = Some(wire::shape::Datum::from_value(value)),
+            3 => self.instance_metadata_tags_propagation = Some(wire::shape::Datum::from_value(value)),
+            4 => self.local_storage_configuration = Some(wire::shape::Datum::from_value(value)),
+            5 => self.monitoring = Some(wire::shape::Datum::from_value(value)),
+            6 => self.instance_requirements = Some(wire::shape::Datum::from_value(value)),
+            7 => self.capacity_reservations = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceLaunchTemplateUpdate, 0, self.ec2_instance_profile_arn.as_ref());
+        wire::shape::optional(writer, &S_InstanceLaunchTemplateUpdate, 1, self.network_configuration.as_ref());
+        wire::shape::optional(writer, &S_InstanceLaunchTemplateUpdate, 2, self.storage_configuration.as_ref());
+        wire::shape::optional(writer, &S_InstanceLaunchTemplateUpdate, 3, self.instance_metadata_tags_propagation.as_ref());
+        wire::shape::optional(writer, &S_InstanceLaunchTemplateUpdate, 4, self.local_storage_configuration.as_ref());
+        wire::shape::optional(writer, &S_InstanceLaunchTemplateUpdate, 5, self.monitoring.as_ref());
+        wire::shape::optional(writer, &S_InstanceLaunchTemplateUpdate, 6, self.instance_requirements.as_ref());
+        wire::shape::optional(writer, &S_InstanceLaunchTemplateUpdate, 7, self.capacity_reservations.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceLaunchTemplateUpdate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceRequirementsRequest: wire::Schema = wire::Schema::plain("InstanceRequirementsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("vCpuCount", "vCpuCount", "vCpuCount", true, &S_VCpuCountRangeRequest),
+    wire::schema::Member::new("memoryMiB", "memoryMiB", "memoryMiB", true, &S_MemoryMiBRequest),
+    wire::schema::Member::new("cpuManufacturers", "cpuManufacturers", "cpuManufacturers", false, &S_CpuManufacturerSet),
+    wire::schema::Member::new("memoryGiBPerVCpu", "memoryGiBPerVCpu", "memoryGiBPerVCpu", false, &S_MemoryGiBPerVCpuRequest),
+    wire::schema::Member::new("excludedInstanceTypes", "excludedInstanceTypes", "excludedInstanceTypes", false, &S_ExcludedInstanceTypeSet),
+    wire::schema::Member::new("instanceGenerations", "instanceGenerations", "instanceGenerations", false, &S_InstanceGenerationSet),
+    wire::schema::Member::new("spotMaxPricePercentageOverLowestPrice", "spotMaxPricePercentageOverLowestPrice", "spotMaxPricePercentageOverLowestPrice", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("onDemandMaxPricePercentageOverLowestPrice", "onDemandMaxPricePercentageOverLowestPrice", "onDemandMaxPricePercentageOverLowestPrice", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("bareMetal", "bareMetal", "bareMetal", false, &S_BareMetal),
+    wire::schema::Member::new("burstablePerformance", "burstablePerformance", "burstablePerformance", false, &S_BurstablePerformance),
+    wire::schema::Member::new("requireHibernateSupport", "requireHibernateSupport", "requireHibernateSupport", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("networkInterfaceCount", "networkInterfaceCount", "networkInterfaceCount", false, &S_NetworkInterfaceCountRequest),
+    wire::schema::Member::new("localStorage", "localStorage", "localStorage", false, &S_LocalStorage),
+    wire::schema::Member::new("localStorageTypes", "localStorageTypes", "localStorageTypes", false, &S_LocalStorageTypeSet),
+    wire::schema::Member::new("totalLocalStorageGB", "totalLocalStorageGB", "totalLocalStorageGB", false, &S_TotalLocalStorageGBRequest),
+    wire::schema::Member::new("baselineEbsBandwidthMbps", "baselineEbsBandwidthMbps", "baselineEbsBandwidthMbps", false, &S_BaselineEbsBandwidthMbpsRequest),
+    wire::schema::Member::new("acceleratorTypes", "acceleratorTypes", "acceleratorTypes", false, &S_AcceleratorTypeSet),
+    wire::schema::Member::new("acceleratorCount", "acceleratorCount", "acceleratorCount", false, &S_AcceleratorCountRequest),
+    wire::schema::Member::new("acceleratorManufacturers", "acceleratorManufacturers", "acceleratorManufacturers", false, &S_AcceleratorManufacturerSet),
+    wire::schema::Member::new("acceleratorNames", "acceleratorNames", "acceleratorNames", false, &S_AcceleratorNameSet),
+    wire::schema::Member::new("acceleratorTotalMemoryMiB", "acceleratorTotalMemoryMiB", "acceleratorTotalMemoryMiB", false, &S_AcceleratorTotalMemoryMiBRequest),
+    wire::schema::Member::new("networkBandwidthGbps", "networkBandwidthGbps", "networkBandwidthGbps", false, &S_NetworkBandwidthGbpsRequest),
+    wire::schema::Member::new("allowedInstanceTypes", "allowedInstanceTypes", "allowedInstanceTypes", false, &S_AllowedInstanceTypeSet),
+    wire::schema::Member::new("maxSpotPriceAsPercentageOfOptimalOnDemandPrice", "maxSpotPriceAsPercentageOfOptimalOnDemandPrice", "maxSpotPriceAsPercentageOfOptimalOnDemandPrice", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceRequirementsRequest {
+    pub v_cpu_count: VCpuCountRangeRequest,
+    pub memory_mi_b: MemoryMiBRequest,
+    pub cpu_manufacturers: Option<Vec<String>>,
+    pub memory_gi_b_per_v_cpu: Option<MemoryGiBPerVCpuRequest>,
+    pub excluded_instance_types: Option<Vec<String>>,
+    pub instance_generations: Option<Vec<String>>,
+    pub spot_max_price_percentage_over_lowest_price: Option<i32>,
+    pub on_demand_max_price_percentage_over_lowest_price: Option<i32>,
+    pub bare_metal: Option<String>,
+    pub burstable_performance: Option<String>,
+    pub require_hibernate_support: Option<bool>,
+    pub network_interface_count: Option<NetworkInterfaceCountRequest>,
+    pub local_storage: Option<String>,
+    pub local_storage_types: Option<Vec<String>>,
+    pub total_local_storage_gb: Option<TotalLocalStorageGBRequest>,
+    pub baseline_ebs_bandwidth_mbps: Option<BaselineEbsBandwidthMbpsRequest>,
+    pub accelerator_types: Option<Vec<String>>,
+    pub accelerator_count: Option<AcceleratorCountRequest>,
+    pub accelerator_manufacturers: Option<Vec<String>>,
+    pub accelerator_names: Option<Vec<String>>,
+    pub accelerator_total_memory_mi_b: Option<AcceleratorTotalMemoryMiBRequest>,
+    pub network_bandwidth_gbps: Option<NetworkBandwidthGbpsRequest>,
+    pub allowed_instance_types: Option<Vec<String>>,
+    pub max_spot_price_as_percentage_of_optimal_on_demand_price: Option<i32>,
+}
+
+impl wire::Shape for InstanceRequirementsRequest {
+    const SCHEMA: &'static wire::Schema = &S_InstanceRequirementsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.v_cpu_count = wire::shape::Datum::from_value(value),
+            1 => self.memory_mi_b = wire::shape::Datum::from_value(value),
+            2 => self.cpu_manufacturers = Some(wire::shape::Datum::from_value(value)),
+            3 => self.memory_gi_b_per_v_cpu = Some(wire::shape::Datum::from_value(value)),
+            4 => self.excluded_instance_types = Some(wire::shape::Datum::from_value(value)),
+            5 => self.instance_generations = Some(wire::shape::Datum::from_value(value)),
+            6 => self.spot_max_price_percentage_over_lowest_price = Some(wire::shape::Datum::from_value(value)),
+            7 => self.on_demand_max_price_percentage_over_lowest_price = Some(wire::shape::Datum::from_value(value)),
+            8 => self.bare_metal = Some(wire::shape::Datum::from_value(value)),
+            9 => self.burstable_performance = Some(wire::shape::Datum::from_value(value)),
+            10 => self.require_hibernate_support = Some(wire::shape::Datum::from_value(value)),
+            11 => self.network_interface_count = Some(wire::shape::Datum::from_value(value)),
+            12 => self.local_storage = Some(wire::shape::Datum::from_value(value)),
+            13 => self.local_storage_types = Some(wire::shape::Datum::from_value(value)),
+            14 => self.total_local_storage_gb = Some(wire::shape::Datum::from_value(value)),
+            15 => self.baseline_ebs_bandwidth_mbps = Some(wire::shape::Datum::from_value(value)),
+            16 => self.accelerator_types = Some(wire::shape::Datum::from_value(value)),
+            17 => self.accelerator_count = Some(wire::shape::Datum::from_value(value)),
+            18 => self.accelerator_manufacturers = Some(wire::shape::Datum::from_value(value)),
+            19 => self.accelerator_names = Some(wire::shape::Datum::from_value(value)),
+            20 => self.accelerator_total_memory_mi_b = Some(wire::shape::Datum::from_value(value)),
+            21 => self.network_bandwidth_gbps = Some(wire::shape::Datum::from_value(value)),
+            22 => self.allowed_instance_types = Some(wire::shape::Datum::from_value(value)),
+            23 => self.max_spot_price_as_percentage_of_optimal_on_demand_price = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_InstanceRequirementsRequest, 0, &self.v_cpu_count);
+        wire::shape::required(writer, &S_InstanceRequirementsRequest, 1, &self.memory_mi_b);
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 2, self.cpu_manufacturers.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 3, self.memory_gi_b_per_v_cpu.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 4, self.excluded_instance_types.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 5, self.instance_generations.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 6, self.spot_max_price_percentage_over_lowest_price.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 7, self.on_demand_max_price_percentage_over_lowest_price.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 8, self.bare_metal.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 9, self.burstable_performance.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 10, self.require_hibernate_support.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 11, self.network_interface_count.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 12, self.local_storage.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 13, self.local_storage_types.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 14, self.total_local_storage_gb.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 15, self.baseline_ebs_bandwidth_mbps.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 16, self.accelerator_types.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 17, self.accelerator_count.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 18, self.accelerator_manufacturers.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 19, self.accelerator_names.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 20, self.accelerator_total_memory_mi_b.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 21, self.network_bandwidth_gbps.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 22, self.allowed_instance_types.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 23, self.max_spot_price_as_percentage_of_optimal_on_demand_price.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceRequirementsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_IntegerList: wire::Schema = wire::Schema::plain("IntegerList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::INTEGER, item: "", flattened: false }));
 static S_IpcMode: wire::Schema = wire::Schema::new("IpcMode", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["host", "task", "none"], sensitive: false });
 static S_IsolationMode: wire::Schema = wire::Schema::new("IsolationMode", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["SHARED", "ISOLATED_SANDBOX", "CONFIDENTIAL_SANDBOX"], sensitive: false });
@@ -4212,6 +5279,9 @@ impl std::fmt::Debug for LoadBalancer {
 }
 
 static S_LoadBalancers: wire::Schema = wire::Schema::plain("LoadBalancers", wire::schema::Kind::List(wire::schema::List { member: &S_LoadBalancer, item: "", flattened: false }));
+static S_LocalStorage: wire::Schema = wire::Schema::new("LocalStorage", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["included", "required", "excluded"], sensitive: false });
+static S_LocalStorageType: wire::Schema = wire::Schema::new("LocalStorageType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["hdd", "ssd"], sensitive: false });
+static S_LocalStorageTypeSet: wire::Schema = wire::Schema::plain("LocalStorageTypeSet", wire::schema::Kind::List(wire::schema::List { member: &S_LocalStorageType, item: "", flattened: false }));
 static S_LogConfiguration: wire::Schema = wire::Schema::plain("LogConfiguration", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("logDriver", "logDriver", "logDriver", true, &S_LogDriver),
     wire::schema::Member::new("options", "options", "options", false, &S_LogConfigurationOptionsMap),
@@ -4296,6 +5366,198 @@ impl std::fmt::Debug for ManagedAgent {
 
 static S_ManagedAgentName: wire::Schema = wire::Schema::new("ManagedAgentName", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ExecuteCommandAgent"], sensitive: false });
 static S_ManagedAgents: wire::Schema = wire::Schema::plain("ManagedAgents", wire::schema::Kind::List(wire::schema::List { member: &S_ManagedAgent, item: "", flattened: false }));
+static S_ManagedDraining: wire::Schema = wire::Schema::new("ManagedDraining", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ENABLED", "DISABLED"], sensitive: false });
+static S_ManagedInstancesLocalStorageConfiguration: wire::Schema = wire::Schema::plain("ManagedInstancesLocalStorageConfiguration", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("useLocalStorage", "useLocalStorage", "useLocalStorage", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ManagedInstancesLocalStorageConfiguration {
+    pub use_local_storage: Option<bool>,
+}
+
+impl wire::Shape for ManagedInstancesLocalStorageConfiguration {
+    const SCHEMA: &'static wire::Schema = &S_ManagedInstancesLocalStorageConfiguration;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.use_local_storage = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ManagedInstancesLocalStorageConfiguration, 0, self.use_local_storage.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ManagedInstancesLocalStorageConfiguration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ManagedInstancesMonitoringOptions: wire::Schema = wire::Schema::new("ManagedInstancesMonitoringOptions", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["BASIC", "DETAILED"], sensitive: false });
+static S_ManagedInstancesNetworkConfiguration: wire::Schema = wire::Schema::plain("ManagedInstancesNetworkConfiguration", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("subnets", "subnets", "subnets", false, &S_StringList),
+    wire::schema::Member::new("securityGroups", "securityGroups", "securityGroups", false, &S_StringList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ManagedInstancesNetworkConfiguration {
+    pub subnets: Option<Vec<String>>,
+    pub security_groups: Option<Vec<String>>,
+}
+
+impl wire::Shape for ManagedInstancesNetworkConfiguration {
+    const SCHEMA: &'static wire::Schema = &S_ManagedInstancesNetworkConfiguration;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.subnets = Some(wire::shape::Datum::from_value(value)),
+            1 => self.security_groups = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ManagedInstancesNetworkConfiguration, 0, self.subnets.as_ref());
+        wire::shape::optional(writer, &S_ManagedInstancesNetworkConfiguration, 1, self.security_groups.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ManagedInstancesNetworkConfiguration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ManagedInstancesProvider: wire::Schema = wire::Schema::plain("ManagedInstancesProvider", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("infrastructureRoleArn", "infrastructureRoleArn", "infrastructureRoleArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("instanceLaunchTemplate", "instanceLaunchTemplate", "instanceLaunchTemplate", false, &S_InstanceLaunchTemplate),
+    wire::schema::Member::new("propagateTags", "propagateTags", "propagateTags", false, &S_PropagateMITags),
+    wire::schema::Member::new("infrastructureOptimization", "infrastructureOptimization", "infrastructureOptimization", false, &S_InfrastructureOptimization),
+    wire::schema::Member::new("autoRepairConfiguration", "autoRepairConfiguration", "autoRepairConfiguration", false, &S_AutoRepairConfiguration),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ManagedInstancesProvider {
+    pub infrastructure_role_arn: Option<String>,
+    pub instance_launch_template: Option<InstanceLaunchTemplate>,
+    pub propagate_tags: Option<String>,
+    pub infrastructure_optimization: Option<InfrastructureOptimization>,
+    pub auto_repair_configuration: Option<AutoRepairConfiguration>,
+}
+
+impl wire::Shape for ManagedInstancesProvider {
+    const SCHEMA: &'static wire::Schema = &S_ManagedInstancesProvider;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.infrastructure_role_arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.instance_launch_template = Some(wire::shape::Datum::from_value(value)),
+            2 => self.propagate_tags = Some(wire::shape::Datum::from_value(value)),
+            3 => self.infrastructure_optimization = Some(wire::shape::Datum::from_value(value)),
+            4 => self.auto_repair_configuration = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ManagedInstancesProvider, 0, self.infrastructure_role_arn.as_ref());
+        wire::shape::optional(writer, &S_ManagedInstancesProvider, 1, self.instance_launch_template.as_ref());
+        wire::shape::optional(writer, &S_ManagedInstancesProvider, 2, self.propagate_tags.as_ref());
+        wire::shape::optional(writer, &S_ManagedInstancesProvider, 3, self.infrastructure_optimization.as_ref());
+        wire::shape::optional(writer, &S_ManagedInstancesProvider, 4, self.auto_repair_configuration.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ManagedInstancesProvider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ManagedInstancesStorageConfiguration: wire::Schema = wire::Schema::plain("ManagedInstancesStorageConfiguration", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("storageSizeGiB", "storageSizeGiB", "storageSizeGiB", false, &S_TaskVolumeStorageGiB),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ManagedInstancesStorageConfiguration {
+    pub storage_size_gi_b: Option<i32>,
+}
+
+impl wire::Shape for ManagedInstancesStorageConfiguration {
+    const SCHEMA: &'static wire::Schema = &S_ManagedInstancesStorageConfiguration;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.storage_size_gi_b = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ManagedInstancesStorageConfiguration, 0, self.storage_size_gi_b.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ManagedInstancesStorageConfiguration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ManagedScaling: wire::Schema = wire::Schema::plain("ManagedScaling", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("status", "status", "status", false, &S_ManagedScalingStatus),
+    wire::schema::Member::new("targetCapacity", "targetCapacity", "targetCapacity", false, &S_ManagedScalingTargetCapacity),
+    wire::schema::Member::new("minimumScalingStepSize", "minimumScalingStepSize", "minimumScalingStepSize", false, &S_ManagedScalingStepSize),
+    wire::schema::Member::new("maximumScalingStepSize", "maximumScalingStepSize", "maximumScalingStepSize", false, &S_ManagedScalingStepSize),
+    wire::schema::Member::new("instanceWarmupPeriod", "instanceWarmupPeriod", "instanceWarmupPeriod", false, &S_ManagedScalingInstanceWarmupPeriod),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ManagedScaling {
+    pub status: Option<String>,
+    pub target_capacity: Option<i32>,
+    pub minimum_scaling_step_size: Option<i32>,
+    pub maximum_scaling_step_size: Option<i32>,
+    pub instance_warmup_period: Option<i32>,
+}
+
+impl wire::Shape for ManagedScaling {
+    const SCHEMA: &'static wire::Schema = &S_ManagedScaling;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.status = Some(wire::shape::Datum::from_value(value)),
+            1 => self.target_capacity = Some(wire::shape::Datum::from_value(value)),
+            2 => self.minimum_scaling_step_size = Some(wire::shape::Datum::from_value(value)),
+            3 => self.maximum_scaling_step_size = Some(wire::shape::Datum::from_value(value)),
+            4 => self.instance_warmup_period = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ManagedScaling, 0, self.status.as_ref());
+        wire::shape::optional(writer, &S_ManagedScaling, 1, self.target_capacity.as_ref());
+        wire::shape::optional(writer, &S_ManagedScaling, 2, self.minimum_scaling_step_size.as_ref());
+        wire::shape::optional(writer, &S_ManagedScaling, 3, self.maximum_scaling_step_size.as_ref());
+        wire::shape::optional(writer, &S_ManagedScaling, 4, self.instance_warmup_period.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ManagedScaling {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ManagedScalingInstanceWarmupPeriod: wire::Schema = wire::Schema::new("ManagedScalingInstanceWarmupPeriod", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(0.0), max: Some(10000.0), pattern: None, values: &[], sensitive: false });
+static S_ManagedScalingStatus: wire::Schema = wire::Schema::new("ManagedScalingStatus", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ENABLED", "DISABLED"], sensitive: false });
+static S_ManagedScalingStepSize: wire::Schema = wire::Schema::new("ManagedScalingStepSize", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(1.0), max: Some(10000.0), pattern: None, values: &[], sensitive: false });
+static S_ManagedScalingTargetCapacity: wire::Schema = wire::Schema::new("ManagedScalingTargetCapacity", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(1.0), max: Some(100.0), pattern: None, values: &[], sensitive: false });
 static S_ManagedStorageConfiguration: wire::Schema = wire::Schema::plain("ManagedStorageConfiguration", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("kmsKeyId", "kmsKeyId", "kmsKeyId", false, &wire::schema::STRING),
     wire::schema::Member::new("fargateEphemeralStorageKmsKeyId", "fargateEphemeralStorageKmsKeyId", "fargateEphemeralStorageKmsKeyId", false, &wire::schema::STRING),
@@ -4325,6 +5587,75 @@ impl wire::Shape for ManagedStorageConfiguration {
 }
 
 impl std::fmt::Debug for ManagedStorageConfiguration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ManagedTerminationProtection: wire::Schema = wire::Schema::new("ManagedTerminationProtection", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ENABLED", "DISABLED"], sensitive: false });
+static S_MemoryGiBPerVCpuRequest: wire::Schema = wire::Schema::plain("MemoryGiBPerVCpuRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("min", "min", "min", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("max", "max", "max", false, &wire::schema::DOUBLE),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct MemoryGiBPerVCpuRequest {
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+}
+
+impl wire::Shape for MemoryGiBPerVCpuRequest {
+    const SCHEMA: &'static wire::Schema = &S_MemoryGiBPerVCpuRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_MemoryGiBPerVCpuRequest, 0, self.min.as_ref());
+        wire::shape::optional(writer, &S_MemoryGiBPerVCpuRequest, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for MemoryGiBPerVCpuRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_MemoryMiBRequest: wire::Schema = wire::Schema::plain("MemoryMiBRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("min", "min", "min", true, &wire::schema::INTEGER),
+    wire::schema::Member::new("max", "max", "max", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct MemoryMiBRequest {
+    pub min: i32,
+    pub max: Option<i32>,
+}
+
+impl wire::Shape for MemoryMiBRequest {
+    const SCHEMA: &'static wire::Schema = &S_MemoryMiBRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = wire::shape::Datum::from_value(value),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_MemoryMiBRequest, 0, &self.min);
+        wire::shape::optional(writer, &S_MemoryMiBRequest, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for MemoryMiBRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -4437,6 +5768,40 @@ impl std::fmt::Debug for MountPoint {
 }
 
 static S_MountPointList: wire::Schema = wire::Schema::plain("MountPointList", wire::schema::Kind::List(wire::schema::List { member: &S_MountPoint, item: "", flattened: false }));
+static S_NetworkBandwidthGbpsRequest: wire::Schema = wire::Schema::plain("NetworkBandwidthGbpsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("min", "min", "min", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("max", "max", "max", false, &wire::schema::DOUBLE),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct NetworkBandwidthGbpsRequest {
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+}
+
+impl wire::Shape for NetworkBandwidthGbpsRequest {
+    const SCHEMA: &'static wire::Schema = &S_NetworkBandwidthGbpsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_NetworkBandwidthGbpsRequest, 0, self.min.as_ref());
+        wire::shape::optional(writer, &S_NetworkBandwidthGbpsRequest, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for NetworkBandwidthGbpsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_NetworkBinding: wire::Schema = wire::Schema::plain("NetworkBinding", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("bindIP", "bindIP", "bindIP", false, &wire::schema::STRING),
     wire::schema::Member::new("containerPort", "containerPort", "containerPort", false, &wire::schema::INTEGER),
@@ -4551,6 +5916,40 @@ impl wire::Shape for NetworkInterface {
 }
 
 impl std::fmt::Debug for NetworkInterface {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_NetworkInterfaceCountRequest: wire::Schema = wire::Schema::plain("NetworkInterfaceCountRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("min", "min", "min", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("max", "max", "max", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct NetworkInterfaceCountRequest {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+
+impl wire::Shape for NetworkInterfaceCountRequest {
+    const SCHEMA: &'static wire::Schema = &S_NetworkInterfaceCountRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_NetworkInterfaceCountRequest, 0, self.min.as_ref());
+        wire::shape::optional(writer, &S_NetworkInterfaceCountRequest, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for NetworkInterfaceCountRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -4721,6 +6120,7 @@ impl std::fmt::Debug for PortMapping {
 
 static S_PortMappingList: wire::Schema = wire::Schema::plain("PortMappingList", wire::schema::Kind::List(wire::schema::List { member: &S_PortMapping, item: "", flattened: false }));
 static S_PortNumber: wire::Schema = wire::Schema::new("PortNumber", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(0.0), max: Some(65535.0), pattern: None, values: &[], sensitive: false });
+static S_PropagateMITags: wire::Schema = wire::Schema::new("PropagateMITags", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["CAPACITY_PROVIDER", "NONE"], sensitive: false });
 static S_PropagateTags: wire::Schema = wire::Schema::new("PropagateTags", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["TASK_DEFINITION", "SERVICE", "NONE"], sensitive: false });
 static S_ProxyConfiguration: wire::Schema = wire::Schema::plain("ProxyConfiguration", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("type", "type", "type", false, &S_ProxyConfigurationType),
@@ -4762,6 +6162,74 @@ impl std::fmt::Debug for ProxyConfiguration {
 
 static S_ProxyConfigurationProperties: wire::Schema = wire::Schema::plain("ProxyConfigurationProperties", wire::schema::Kind::List(wire::schema::List { member: &S_KeyValuePair, item: "", flattened: false }));
 static S_ProxyConfigurationType: wire::Schema = wire::Schema::new("ProxyConfigurationType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["APPMESH"], sensitive: false });
+static S_PutClusterCapacityProvidersRequest: wire::Schema = wire::Schema::plain("PutClusterCapacityProvidersRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("cluster", "cluster", "cluster", true, &wire::schema::STRING),
+    wire::schema::Member::new("capacityProviders", "capacityProviders", "capacityProviders", true, &S_StringList),
+    wire::schema::Member::new("defaultCapacityProviderStrategy", "defaultCapacityProviderStrategy", "defaultCapacityProviderStrategy", true, &S_CapacityProviderStrategy),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PutClusterCapacityProvidersRequest {
+    pub cluster: String,
+    pub capacity_providers: Vec<String>,
+    pub default_capacity_provider_strategy: Vec<CapacityProviderStrategyItem>,
+}
+
+impl wire::Shape for PutClusterCapacityProvidersRequest {
+    const SCHEMA: &'static wire::Schema = &S_PutClusterCapacityProvidersRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cluster = wire::shape::Datum::from_value(value),
+            1 => self.capacity_providers = wire::shape::Datum::from_value(value),
+            2 => self.default_capacity_provider_strategy = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_PutClusterCapacityProvidersRequest, 0, &self.cluster);
+        wire::shape::required(writer, &S_PutClusterCapacityProvidersRequest, 1, &self.capacity_providers);
+        wire::shape::required(writer, &S_PutClusterCapacityProvidersRequest, 2, &self.default_capacity_provider_strategy);
+    }
+}
+
+impl std::fmt::Debug for PutClusterCapacityProvidersRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_PutClusterCapacityProvidersResponse: wire::Schema = wire::Schema::plain("PutClusterCapacityProvidersResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("cluster", "cluster", "cluster", false, &S_Cluster),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PutClusterCapacityProvidersResponse {
+    pub cluster: Option<Cluster>,
+}
+
+impl wire::Shape for PutClusterCapacityProvidersResponse {
+    const SCHEMA: &'static wire::Schema = &S_PutClusterCapacityProvidersResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cluster = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_PutClusterCapacityProvidersResponse, 0, self.cluster.as_ref());
+    }
+}
+
+impl std::fmt::Debug for PutClusterCapacityProvidersResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_RegisterTaskDefinitionRequest: wire::Schema = wire::Schema::plain("RegisterTaskDefinitionRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("family", "family", "family", true, &wire::schema::STRING),
     wire::schema::Member::new("taskRoleArn", "taskRoleArn", "taskRoleArn", false, &wire::schema::STRING),
@@ -7003,6 +8471,7 @@ impl std::fmt::Debug for TaskVolumeConfiguration {
 }
 
 static S_TaskVolumeConfigurations: wire::Schema = wire::Schema::plain("TaskVolumeConfigurations", wire::schema::Kind::List(wire::schema::List { member: &S_TaskVolumeConfiguration, item: "", flattened: false }));
+static S_TaskVolumeStorageGiB: wire::Schema = wire::Schema::new("TaskVolumeStorageGiB", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(1.0), max: None, pattern: None, values: &[], sensitive: false });
 static S_Tasks: wire::Schema = wire::Schema::plain("Tasks", wire::schema::Kind::List(wire::schema::List { member: &S_Task, item: "", flattened: false }));
 static S_ThresholdConfiguration: wire::Schema = wire::Schema::plain("ThresholdConfiguration", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("type", "type", "type", true, &S_ThresholdType),
@@ -7112,6 +8581,40 @@ impl std::fmt::Debug for Tmpfs {
 }
 
 static S_TmpfsList: wire::Schema = wire::Schema::plain("TmpfsList", wire::schema::Kind::List(wire::schema::List { member: &S_Tmpfs, item: "", flattened: false }));
+static S_TotalLocalStorageGBRequest: wire::Schema = wire::Schema::plain("TotalLocalStorageGBRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("min", "min", "min", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("max", "max", "max", false, &wire::schema::DOUBLE),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct TotalLocalStorageGBRequest {
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+}
+
+impl wire::Shape for TotalLocalStorageGBRequest {
+    const SCHEMA: &'static wire::Schema = &S_TotalLocalStorageGBRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_TotalLocalStorageGBRequest, 0, self.min.as_ref());
+        wire::shape::optional(writer, &S_TotalLocalStorageGBRequest, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for TotalLocalStorageGBRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_TransportProtocol: wire::Schema = wire::Schema::new("TransportProtocol", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["tcp", "udp"], sensitive: false });
 static S_TrustedExecutionConfiguration: wire::Schema = wire::Schema::plain("TrustedExecutionConfiguration", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("isolationMode", "isolationMode", "isolationMode", true, &S_IsolationMode),
@@ -7278,6 +8781,260 @@ impl std::fmt::Debug for UntagResourceResponse {
     }
 }
 
+static S_UpdateCapacityProviderRequest: wire::Schema = wire::Schema::plain("UpdateCapacityProviderRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("name", "name", "name", true, &wire::schema::STRING),
+    wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
+    wire::schema::Member::new("autoScalingGroupProvider", "autoScalingGroupProvider", "autoScalingGroupProvider", false, &S_AutoScalingGroupProviderUpdate),
+    wire::schema::Member::new("managedInstancesProvider", "managedInstancesProvider", "managedInstancesProvider", false, &S_UpdateManagedInstancesProviderConfiguration),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateCapacityProviderRequest {
+    pub name: String,
+    pub cluster: Option<String>,
+    pub auto_scaling_group_provider: Option<AutoScalingGroupProviderUpdate>,
+    pub managed_instances_provider: Option<UpdateManagedInstancesProviderConfiguration>,
+}
+
+impl wire::Shape for UpdateCapacityProviderRequest {
+    const SCHEMA: &'static wire::Schema = &S_UpdateCapacityProviderRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.name = wire::shape::Datum::from_value(value),
+            1 => self.cluster = Some(wire::shape::Datum::from_value(value)),
+            2 => self.auto_scaling_group_provider = Some(wire::shape::Datum::from_value(value)),
+            3 => self.managed_instances_provider = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_UpdateCapacityProviderRequest, 0, &self.name);
+        wire::shape::optional(writer, &S_UpdateCapacityProviderRequest, 1, self.cluster.as_ref());
+        wire::shape::optional(writer, &S_UpdateCapacityProviderRequest, 2, self.auto_scaling_group_provider.as_ref());
+        wire::shape::optional(writer, &S_UpdateCapacityProviderRequest, 3, self.managed_instances_provider.as_ref());
+    }
+}
+
+impl std::fmt::Debug for UpdateCapacityProviderRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_UpdateCapacityProviderResponse: wire::Schema = wire::Schema::plain("UpdateCapacityProviderResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("capacityProvider", "capacityProvider", "capacityProvider", false, &S_CapacityProvider),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateCapacityProviderResponse {
+    pub capacity_provider: Option<CapacityProvider>,
+}
+
+impl wire::Shape for UpdateCapacityProviderResponse {
+    const SCHEMA: &'static wire::Schema = &S_UpdateCapacityProviderResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.capacity_provider = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_UpdateCapacityProviderResponse, 0, self.capacity_provider.as_ref());
+    }
+}
+
+impl std::fmt::Debug for UpdateCapacityProviderResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_UpdateClusterRequest: wire::Schema = wire::Schema::plain("UpdateClusterRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("cluster", "cluster", "cluster", true, &wire::schema::STRING),
+    wire::schema::Member::new("settings", "settings", "settings", false, &S_ClusterSettings),
+    wire::schema::Member::new("configuration", "configuration", "configuration", false, &S_ClusterConfiguration),
+    wire::schema::Member::new("serviceConnectDefaults", "serviceConnectDefaults", "serviceConnectDefaults", false, &S_ClusterServiceConnectDefaultsRequest),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateClusterRequest {
+    pub cluster: String,
+    pub settings: Option<Vec<ClusterSetting>>,
+    pub configuration: Option<ClusterConfiguration>,
+    pub service_connect_defaults: Option<ClusterServiceConnectDefaultsRequest>,
+}
+
+impl wire::Shape for UpdateClusterRequest {
+    const SCHEMA: &'static wire::Schema = &S_UpdateClusterRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cluster = wire::shape::Datum::from_value(value),
+            1 => self.settings = Some(wire::shape::Datum::from_value(value)),
+            2 => self.configuration = Some(wire::shape::Datum::from_value(value)),
+            3 => self.service_connect_defaults = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_UpdateClusterRequest, 0, &self.cluster);
+        wire::shape::optional(writer, &S_UpdateClusterRequest, 1, self.settings.as_ref());
+        wire::shape::optional(writer, &S_UpdateClusterRequest, 2, self.configuration.as_ref());
+        wire::shape::optional(writer, &S_UpdateClusterRequest, 3, self.service_connect_defaults.as_ref());
+    }
+}
+
+impl std::fmt::Debug for UpdateClusterRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_UpdateClusterResponse: wire::Schema = wire::Schema::plain("UpdateClusterResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("cluster", "cluster", "cluster", false, &S_Cluster),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateClusterResponse {
+    pub cluster: Option<Cluster>,
+}
+
+impl wire::Shape for UpdateClusterResponse {
+    const SCHEMA: &'static wire::Schema = &S_UpdateClusterResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cluster = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_UpdateClusterResponse, 0, self.cluster.as_ref());
+    }
+}
+
+impl std::fmt::Debug for UpdateClusterResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_UpdateClusterSettingsRequest: wire::Schema = wire::Schema::plain("UpdateClusterSettingsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("cluster", "cluster", "cluster", true, &wire::schema::STRING),
+    wire::schema::Member::new("settings", "settings", "settings", true, &S_ClusterSettings),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateClusterSettingsRequest {
+    pub cluster: String,
+    pub settings: Vec<ClusterSetting>,
+}
+
+impl wire::Shape for UpdateClusterSettingsRequest {
+    const SCHEMA: &'static wire::Schema = &S_UpdateClusterSettingsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cluster = wire::shape::Datum::from_value(value),
+            1 => self.settings = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_UpdateClusterSettingsRequest, 0, &self.cluster);
+        wire::shape::required(writer, &S_UpdateClusterSettingsRequest, 1, &self.settings);
+    }
+}
+
+impl std::fmt::Debug for UpdateClusterSettingsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_UpdateClusterSettingsResponse: wire::Schema = wire::Schema::plain("UpdateClusterSettingsResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("cluster", "cluster", "cluster", false, &S_Cluster),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateClusterSettingsResponse {
+    pub cluster: Option<Cluster>,
+}
+
+impl wire::Shape for UpdateClusterSettingsResponse {
+    const SCHEMA: &'static wire::Schema = &S_UpdateClusterSettingsResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cluster = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_UpdateClusterSettingsResponse, 0, self.cluster.as_ref());
+    }
+}
+
+impl std::fmt::Debug for UpdateClusterSettingsResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_UpdateManagedInstancesProviderConfiguration: wire::Schema = wire::Schema::plain("UpdateManagedInstancesProviderConfiguration", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("infrastructureRoleArn", "infrastructureRoleArn", "infrastructureRoleArn", true, &wire::schema::STRING),
+    wire::schema::Member::new("instanceLaunchTemplate", "instanceLaunchTemplate", "instanceLaunchTemplate", true, &S_InstanceLaunchTemplateUpdate),
+    wire::schema::Member::new("propagateTags", "propagateTags", "propagateTags", false, &S_PropagateMITags),
+    wire::schema::Member::new("infrastructureOptimization", "infrastructureOptimization", "infrastructureOptimization", false, &S_InfrastructureOptimization),
+    wire::schema::Member::new("autoRepairConfiguration", "autoRepairConfiguration", "autoRepairConfiguration", false, &S_AutoRepairConfiguration),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateManagedInstancesProviderConfiguration {
+    pub infrastructure_role_arn: String,
+    pub instance_launch_template: InstanceLaunchTemplateUpdate,
+    pub propagate_tags: Option<String>,
+    pub infrastructure_optimization: Option<InfrastructureOptimization>,
+    pub auto_repair_configuration: Option<AutoRepairConfiguration>,
+}
+
+impl wire::Shape for UpdateManagedInstancesProviderConfiguration {
+    const SCHEMA: &'static wire::Schema = &S_UpdateManagedInstancesProviderConfiguration;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.infrastructure_role_arn = wire::shape::Datum::from_value(value),
+            1 => self.instance_launch_template = wire::shape::Datum::from_value(value),
+            2 => self.propagate_tags = Some(wire::shape::Datum::from_value(value)),
+            3 => self.infrastructure_optimization = Some(wire::shape::Datum::from_value(value)),
+            4 => self.auto_repair_configuration = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_UpdateManagedInstancesProviderConfiguration, 0, &self.infrastructure_role_arn);
+        wire::shape::required(writer, &S_UpdateManagedInstancesProviderConfiguration, 1, &self.instance_launch_template);
+        wire::shape::optional(writer, &S_UpdateManagedInstancesProviderConfiguration, 2, self.propagate_tags.as_ref());
+        wire::shape::optional(writer, &S_UpdateManagedInstancesProviderConfiguration, 3, self.infrastructure_optimization.as_ref());
+        wire::shape::optional(writer, &S_UpdateManagedInstancesProviderConfiguration, 4, self.auto_repair_configuration.as_ref());
+    }
+}
+
+impl std::fmt::Debug for UpdateManagedInstancesProviderConfiguration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_UpdateServiceRequest: wire::Schema = wire::Schema::plain("UpdateServiceRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
     wire::schema::Member::new("service", "service", "service", true, &wire::schema::STRING),
@@ -7425,6 +9182,40 @@ impl wire::Shape for UpdateServiceResponse {
 }
 
 impl std::fmt::Debug for UpdateServiceResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_VCpuCountRangeRequest: wire::Schema = wire::Schema::plain("VCpuCountRangeRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("min", "min", "min", true, &wire::schema::INTEGER),
+    wire::schema::Member::new("max", "max", "max", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct VCpuCountRangeRequest {
+    pub min: i32,
+    pub max: Option<i32>,
+}
+
+impl wire::Shape for VCpuCountRangeRequest {
+    const SCHEMA: &'static wire::Schema = &S_VCpuCountRangeRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = wire::shape::Datum::from_value(value),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_VCpuCountRangeRequest, 0, &self.min);
+        wire::shape::optional(writer, &S_VCpuCountRangeRequest, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for VCpuCountRangeRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }

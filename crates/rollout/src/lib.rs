@@ -8,6 +8,7 @@
 
 mod balance;
 pub mod breaker;
+pub mod capacity;
 mod decide;
 pub mod fargate;
 pub mod health;
@@ -15,6 +16,7 @@ pub mod lifecycle;
 mod state;
 
 pub use breaker::{CircuitBreaker, Threshold};
+pub use capacity::StrategyItem;
 pub use decide::{Decision, Event, Plan, StopReason, decide};
 pub use health::{ContainerHealth, TargetHealth, Verdict};
 pub use lifecycle::{DesiredStatus, StopCode, TaskStatus};

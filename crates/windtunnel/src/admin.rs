@@ -28,10 +28,13 @@ pub(crate) struct Admin {
     store: Store,
     fabric: Arc<Fabric>,
     verdicts: Arc<Verdicts>,
+    tasks: ecs::Control,
 }
 
 /// Where it is posted whose verdicts are to be followed.
 pub(crate) const TRACE: &str = "/_windtunnel/trace";
+/// Where it is posted which task of Fargate Spot is to be interrupted.
+pub(crate) const INTERRUPT: &str = "/_windtunnel/interrupt";
 /// Where questions about paths are posted.
 pub(crate) const EXPLAIN_PATH: &str = "/_windtunnel/explain/path";
 
@@ -43,8 +46,9 @@ impl Admin {
         store: Store,
         fabric: Arc<Fabric>,
         verdicts: Arc<Verdicts>,
+        tasks: ecs::Control,
     ) -> Self {
-        Self { beacon, listen, store, fabric, verdicts }
+        Self { beacon, listen, store, fabric, verdicts, tasks }
     }
 
     fn status(&self) -> Value {
@@ -88,6 +92,13 @@ struct PathQuestion {
     probe: bool,
 }
 
+/// Which task is to be interrupted.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Interruption {
+    task: String,
+}
+
 /// A question's longest body. Two ARNs fit in.
 const LONGEST: usize = 16 * 1024;
 
@@ -104,6 +115,18 @@ impl Admin {
             Ok(question) => block_in_place(|| Answer::to(&question, &self.store.view(), self.fabric.ground())),
         };
         answer.map_or_else(|error| refused(&error), |answer| json_page(&json!(answer)))
+    }
+
+    async fn interrupt(&self, request: Request<Incoming>) -> Response<Body> {
+        let Interruption { task } = match question(request).await {
+            Ok(interruption) => interruption,
+            Err(refusal) => return refusal,
+        };
+        match ecs::spot::interrupt(&self.tasks, &task).await {
+            Ok(arn) => json_page(&json!({ "taskArn": arn })),
+            Err(why @ ecs::spot::Refusal::NotFound(_)) => plain(StatusCode::NOT_FOUND, format!("{why}\n")),
+            Err(why) => plain(StatusCode::CONFLICT, format!("{why}\n")),
+        }
     }
 
     async fn trace(&self, request: Request<Incoming>) -> Response<Body> {
@@ -162,15 +185,17 @@ impl Extra for Admin {
         let response = match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::HEAD, "/_windtunnel/status") => json_page(&self.status()),
             (_, "/_windtunnel/status") => plain(StatusCode::METHOD_NOT_ALLOWED, "GET only\n"),
-            (_, EXPLAIN_PATH | TRACE) if !self.is_near(origin.peer) => {
+            (_, EXPLAIN_PATH | INTERRUPT | TRACE) if !self.is_near(origin.peer) => {
                 plain(StatusCode::FORBIDDEN, "only for those on the server's own machine\n")
             }
             (&Method::POST, EXPLAIN_PATH) => return self.explain_path(request).boxed(),
+            (&Method::POST, INTERRUPT) => return self.interrupt(request).boxed(),
             (&Method::POST, TRACE) => return self.trace(request).boxed(),
-            (_, EXPLAIN_PATH | TRACE) => plain(StatusCode::METHOD_NOT_ALLOWED, "POST only\n"),
+            (_, EXPLAIN_PATH | INTERRUPT | TRACE) => plain(StatusCode::METHOD_NOT_ALLOWED, "POST only\n"),
             _ => plain(
                 StatusCode::NOT_FOUND,
-                "no such page; there are /_windtunnel/status, /_windtunnel/explain/path and /_windtunnel/trace\n",
+                "no such page; there are /_windtunnel/status, /_windtunnel/explain/path, /_windtunnel/interrupt and \
+                 /_windtunnel/trace\n",
             ),
         };
         async move { response }.boxed()

@@ -62,6 +62,11 @@ enum Command {
     },
     /// Show the network's verdicts as they fall: who connected to whom, who was refused, and by which rule
     Trace(TraceOptions),
+    /// Have Fargate Spot take the capacity of a task back, as AWS does when it needs it
+    Interrupt {
+        /// The task's id or ARN
+        task: String,
+    },
     /// Delete all state of a stopped server
     Reset {
         /// Also clear what crashed servers left in the kernel, and nothing else
@@ -146,6 +151,7 @@ pub(crate) fn run() -> Result<(), String> {
         Command::Status { json } => crate::status::status(&Paths::look(&data)?, json),
         Command::Explain { what: Explain::Path(options) } => crate::explain::path(&Paths::look(&data)?, &options),
         Command::Trace(options) => crate::trace::trace(&Paths::look(&data)?, &options),
+        Command::Interrupt { task } => crate::interrupt::interrupt(&Paths::look(&data)?, &task),
         Command::Reset { host: true, .. } => crate::reset::host(),
         Command::Reset { yes, .. } => crate::reset::data(&Paths::look(&data)?, yes),
         Command::Coverage { service, json } => crate::coverage::print(service.as_deref(), json),

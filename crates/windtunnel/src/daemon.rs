@@ -308,7 +308,9 @@ impl Daemon {
         };
         controllers.push(Arc::new(loopback_ports(&paths, &program, &store, &runtime, outside, announce)));
         let verdicts = Verdicts::new(store.clone(), fabric.clone(), clock.clone(), ground.traced.clone());
-        extras.push(Box::new(Admin::new(beacon.clone(), listen, store.clone(), fabric.clone(), verdicts.clone())));
+        let admin =
+            Admin::new(beacon.clone(), listen, store.clone(), fabric.clone(), verdicts.clone(), control.clone());
+        extras.push(Box::new(admin));
         let gateway = Gateway::new(store.clone(), clock.clone(), identity, api, extras, secrets::query::secret_arn);
         let agent = ecs::endpoint::Endpoint::new(control.clone());
         let dns = Dns::new(store.clone(), fabric.clone(), clock.clone());

@@ -13,6 +13,7 @@ mod demo;
 mod disturbances;
 mod doors;
 mod explain;
+mod interrupt;
 mod output;
 mod paths;
 mod reset;

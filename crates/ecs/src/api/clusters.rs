@@ -1,7 +1,7 @@
 //! Clusters: CreateCluster, DescribeClusters, ListClusters, DeleteCluster.
 
-use super::{includes, paging, shapes};
-use crate::rows::{ClusterRow, SERVICES_BY_CLUSTER, ServiceStatus, StrategyItem, TASKS_BY_CLUSTER};
+use super::{capacity, includes, paging, shapes};
+use crate::rows::{ClusterRow, SERVICES_BY_CLUSTER, ServiceStatus, TASKS_BY_CLUSTER};
 use crate::{Ecs, names, texts};
 use gateway::Context;
 use model::ecs::{
@@ -13,8 +13,6 @@ use rollout::TaskStatus;
 use store::View;
 use types::{ApiError, Scope};
 
-const FARGATE_PROVIDERS: [&str; 2] = ["FARGATE", "FARGATE_SPOT"];
-
 pub(super) fn create(
     _: &Ecs,
     cx: &mut Context,
@@ -24,14 +22,10 @@ pub(super) fn create(
     if !names::is_plain(&name) {
         return Err(texts::invalid("Cluster name must match ^[a-zA-Z][a-zA-Z0-9_-]{0,254}$"));
     }
-    let capacity_providers = input.capacity_providers.unwrap_or_default();
-    if let Some(unknown) = capacity_providers.iter().find(|name| !FARGATE_PROVIDERS.contains(&name.as_str())) {
-        return Err(texts::invalid(format!("The specified capacity provider '{unknown}' was not found.")));
-    }
-    let default_strategy =
-        shapes::strategy_rows(input.default_capacity_provider_strategy.as_deref().unwrap_or_default());
-    check_strategy(&default_strategy, &capacity_providers)?;
-    let settings = settings(input.settings.as_deref().unwrap_or_default())?;
+    let capacity_providers = capacity::check_providers(input.capacity_providers.unwrap_or_default())?;
+    let default_strategy = input.default_capacity_provider_strategy.unwrap_or_default();
+    let default_strategy = capacity::strategy(&default_strategy, &capacity_providers)?;
+    let settings = settings(vec![], input.settings.as_deref().unwrap_or_default())?;
     let tags = shapes::tag_rows(input.tags.as_deref().unwrap_or_default())?;
     let (scope, now) = (cx.scope.clone(), cx.now);
     let tx = cx.tx();
@@ -113,9 +107,15 @@ pub(super) fn delete(
     Ok(DeleteClusterResponse { cluster: Some(shape(tx, &scope, &row, &include)) })
 }
 
-fn settings(given: &[ClusterSetting]) -> Result<Vec<(String, String)>, ApiError> {
-    // Container Insights is off unless the account says otherwise.
-    let mut settings = vec![("containerInsights".to_owned(), "disabled".to_owned())];
+/// The settings of a cluster that has `settings`, with those `given`.
+pub(super) fn settings(
+    mut settings: Vec<(String, String)>,
+    given: &[ClusterSetting],
+) -> Result<Vec<(String, String)>, ApiError> {
+    if settings.is_empty() {
+        // Container Insights is off unless the account says otherwise.
+        settings.push(("containerInsights".to_owned(), "disabled".to_owned()));
+    }
     for setting in given {
         let name = setting.name.clone().unwrap_or_default();
         let value = setting.value.clone().unwrap_or_default();
@@ -127,29 +127,11 @@ fn settings(given: &[ClusterSetting]) -> Result<Vec<(String, String)>, ApiError>
     Ok(settings)
 }
 
-/// Refuses a strategy that names a provider which the cluster lacks, or that cannot place anything.
-pub(super) fn check_strategy(strategy: &[StrategyItem], providers: &[String]) -> Result<(), ApiError> {
-    for item in strategy {
-        if !providers.contains(&item.provider) {
-            return Err(texts::invalid(
-                "The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again.",
-            ));
-        }
-        if !(0..=1000).contains(&item.weight) || !(0..=100_000).contains(&item.base) {
-            return Err(texts::invalid("The capacity provider strategy has a weight or base out of range."));
-        }
-    }
-    if !strategy.is_empty() && strategy.iter().all(|item| item.weight == 0) {
-        return Err(texts::invalid("The capacity provider strategy must have at least one weight greater than 0."));
-    }
-    Ok(())
-}
-
 pub(super) fn missing(arn: String) -> Failure {
     Failure { arn: Some(arn), reason: Some("MISSING".to_owned()), detail: None }
 }
 
-fn shape(view: &View, scope: &Scope, row: &ClusterRow, include: &[String]) -> Cluster {
+pub(super) fn shape(view: &View, scope: &Scope, row: &ClusterRow, include: &[String]) -> Cluster {
     let include = Some(include.to_vec());
     let with = |what: &str| includes(include.as_ref(), what);
     let (mut running, mut pending) = (0, 0);

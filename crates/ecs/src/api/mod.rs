@@ -1,5 +1,8 @@
 //! The handlers: requests become intent in the store, rows become answers.
 
+mod capacity;
+mod capacity_providers;
+mod cluster_updates;
 mod clusters;
 mod definitions;
 mod fargate;
@@ -24,7 +27,14 @@ use types::{ApiError, Scope};
 pub fn handlers() -> Handlers<Ecs, Context> {
     Handlers {
         create_cluster: clusters::create,
+        update_cluster: cluster_updates::update,
+        update_cluster_settings: cluster_updates::update_settings,
+        put_cluster_capacity_providers: cluster_updates::put_providers,
         delete_cluster: clusters::delete,
+        create_capacity_provider: capacity_providers::create,
+        describe_capacity_providers: capacity_providers::describe,
+        update_capacity_provider: capacity_providers::update,
+        delete_capacity_provider: capacity_providers::delete,
         describe_clusters: clusters::describe,
         list_clusters: clusters::list,
         register_task_definition: register::register,
@@ -77,7 +87,6 @@ fn runnable(view: &View, scope: &Scope, reference: &str) -> Result<Arc<Definitio
 }
 
 pub(crate) use shapes::health;
-pub(crate) use tasks::provider;
 
 fn includes(include: Option<&Vec<String>>, what: &str) -> bool {
     include.is_some_and(|list| list.iter().any(|item| item == what))

@@ -1,7 +1,8 @@
 //! Services written: CreateService, UpdateService, DeleteService.
 
+use super::capacity::{Capacity, capacity, strategy};
 use super::services::shape;
-use super::tasks::{Capacity, capacity, check_platform};
+use super::tasks::check_platform;
 use super::{cluster, runnable, shapes};
 use crate::rows::{
     DefinitionRow, DeploymentRow, EventsRow, NetworkRow, ServiceRow, ServiceStatus, TASKS_BY_SERVICE, TargetRow,
@@ -338,6 +339,13 @@ pub(super) fn update(
         row.zone_rebalancing = rebalancing;
     }
 
+    if let Some(given) = input.capacity_provider_strategy.as_deref() {
+        // It holds for tasks to come; those that run stay where they are, unless a new deployment is forced.
+        row.strategy = strategy(given, &cluster.capacity_providers)?;
+        let launch_type = row.launch_type.take().or_else(|| Some("FARGATE".to_owned()));
+        row.launch_type = launch_type.filter(|_| row.strategy.is_empty());
+    }
+
     let before = row.primary().cloned().ok_or_else(ApiError::internal)?;
     let definition = match input.task_definition.as_deref() {
         Some(reference) => runnable(tx, &scope, reference)?,
@@ -385,9 +393,6 @@ fn refuse_unknown_update(input: &UpdateServiceRequest) -> Result<(), ApiError> {
     }
     if input.placement_strategy.as_ref().is_some_and(|list| !list.is_empty()) {
         return Err(texts::invalid(texts::NO_PLACEMENT_STRATEGY));
-    }
-    if input.capacity_provider_strategy.as_ref().is_some_and(|list| !list.is_empty()) {
-        return refuse("changing a service's capacity provider strategy");
     }
     if input.deployment_controller.as_ref().is_some_and(|controller| controller.type_ != "ECS") {
         return refuse("deployment controllers other than ECS");

@@ -1,15 +1,13 @@
 //! Rows as AWS's shapes.
 
-use crate::rows::{
-    ContainerRow, DeploymentRow, Health, NetworkRow, ServiceRow, StrategyItem, Tag as TagRow, TargetRow, TaskRow,
-};
+use crate::rows::{ContainerRow, DeploymentRow, Health, NetworkRow, ServiceRow, Tag as TagRow, TargetRow, TaskRow};
 use crate::{names, texts};
 use model::ecs::{
     Attachment, Attribute, AwsVpcConfiguration, CapacityProviderStrategyItem, Container, Deployment,
     DeploymentController, EphemeralStorage, KeyValuePair, LoadBalancer, NetworkConfiguration, NetworkInterface,
     Service, ServiceEvent, Tag, Task, TaskEphemeralStorage,
 };
-use rollout::{DesiredStatus, TaskStatus};
+use rollout::{DesiredStatus, StrategyItem, TaskStatus};
 use types::{ApiError, Scope};
 
 /// The newest Fargate platform of Linux tasks.
@@ -49,19 +47,10 @@ pub(super) fn tag_rows(given: &[Tag]) -> Result<Vec<TagRow>, ApiError> {
 pub(super) fn strategy(rows: &[StrategyItem]) -> Vec<CapacityProviderStrategyItem> {
     let item = |row: &StrategyItem| CapacityProviderStrategyItem {
         capacity_provider: row.provider.clone(),
-        weight: Some(row.weight),
-        base: Some(row.base),
+        weight: Some(count(row.weight)),
+        base: Some(count(row.base)),
     };
     rows.iter().map(item).collect()
-}
-
-pub(super) fn strategy_rows(given: &[CapacityProviderStrategyItem]) -> Vec<StrategyItem> {
-    let row = |item: &CapacityProviderStrategyItem| StrategyItem {
-        provider: item.capacity_provider.clone(),
-        weight: item.weight.unwrap_or(0),
-        base: item.base.unwrap_or(0),
-    };
-    given.iter().map(row).collect()
 }
 
 fn network(row: &NetworkRow) -> NetworkConfiguration {

@@ -1,11 +1,10 @@
 //! Tasks: RunTask, StopTask, DescribeTasks, ListTasks.
 
-use super::clusters::{check_strategy, missing};
+use super::capacity::{Capacity, capacity};
+use super::clusters::missing;
 use super::{cluster, includes, paging, runnable, shapes};
 use crate::launch::{self, Birth};
-use crate::rows::{
-    ClusterRow, DefinitionRow, ServiceRow, StrategyItem, TASKS_BY_CLUSTER, TASKS_BY_SERVICE, Tag, TaskRow, TokenRow,
-};
+use crate::rows::{DefinitionRow, ServiceRow, TASKS_BY_CLUSTER, TASKS_BY_SERVICE, Tag, TaskRow, TokenRow};
 use crate::{Ecs, names, ports, texts};
 use gateway::Context;
 use model::Stored;
@@ -13,6 +12,7 @@ use model::ecs::{
     DescribeTasksRequest, DescribeTasksResponse, ListTasksRequest, ListTasksResponse, RunTaskRequest, RunTaskResponse,
     StopTaskRequest, StopTaskResponse, TaskOverride,
 };
+use rollout::capacity::next_provider;
 use rollout::{DesiredStatus, StopCode, TaskStatus};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -20,55 +20,6 @@ use types::ApiError;
 
 /// The most bytes that overrides may have, as JSON.
 const MAX_OVERRIDES: usize = 8192;
-
-/// Where tasks run: a launch type, or a capacity provider in its place.
-pub(super) enum Capacity {
-    Fargate,
-    Strategy(Vec<StrategyItem>),
-    Ec2,
-}
-
-/// What a request says of capacity; without a word the cluster's default strategy, without one EC2, as on AWS.
-pub(super) fn capacity(
-    cluster: &ClusterRow,
-    launch_type: Option<&str>,
-    given: Option<&[model::ecs::CapacityProviderStrategyItem]>,
-) -> Result<Capacity, ApiError> {
-    let strategy = shapes::strategy_rows(given.unwrap_or_default());
-    match launch_type {
-        Some(_) if !strategy.is_empty() => Err(texts::invalid(
-            "Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again.",
-        )),
-        Some("FARGATE") => Ok(Capacity::Fargate),
-        None if !strategy.is_empty() => {
-            check_strategy(&strategy, &cluster.capacity_providers)?;
-            Ok(Capacity::Strategy(strategy))
-        }
-        None if !cluster.default_strategy.is_empty() => Ok(Capacity::Strategy(cluster.default_strategy.clone())),
-        _ => Ok(Capacity::Ec2),
-    }
-}
-
-/// The provider that takes task number `index` of a strategy: bases first, then in proportion to the weights.
-pub(crate) fn provider(strategy: &[StrategyItem], index: usize) -> Option<String> {
-    let mut before = 0usize;
-    for item in strategy {
-        before += usize::try_from(item.base).unwrap_or(0);
-        if index < before {
-            return Some(item.provider.clone());
-        }
-    }
-    let total: usize = strategy.iter().map(|item| usize::try_from(item.weight).unwrap_or(0)).sum();
-    let mut turn = (index - before).checked_rem(total)?;
-    for item in strategy {
-        let weight = usize::try_from(item.weight).unwrap_or(0);
-        if turn < weight {
-            return Some(item.provider.clone());
-        }
-        turn -= weight;
-    }
-    None
-}
 
 /// The Fargate platform versions that a Linux task may ask for.
 pub(super) fn check_platform(version: Option<&str>) -> Result<String, ApiError> {
@@ -136,10 +87,15 @@ pub(super) fn run(ecs: &Ecs, cx: &mut Context, input: RunTaskRequest) -> Result<
     if input.enable_ecs_managed_tags == Some(true) {
         tags.push(Tag { key: "aws:ecs:clusterName".to_owned(), value: cluster.name.clone() });
     }
+    let strategy = if let Capacity::Strategy(strategy) = &capacity { Some(strategy) } else { None };
+    let mut taken: Vec<String> = Vec::new();
     let mut tasks = Vec::new();
     let mut ids = Vec::new();
     for index in 0..count as usize {
-        let strategy = if let Capacity::Strategy(strategy) = &capacity { Some(strategy) } else { None };
+        let has =
+            |provider: &str| u32::try_from(taken.iter().filter(|name| *name == provider).count()).unwrap_or(u32::MAX);
+        let provider = strategy.and_then(|strategy| next_provider(strategy, has)).map(str::to_owned);
+        taken.extend(provider.clone());
         let birth = Birth {
             cluster: &cluster.name,
             definition: &definition,
@@ -149,7 +105,7 @@ pub(super) fn run(ecs: &Ecs, cx: &mut Context, input: RunTaskRequest) -> Result<
             group: input.group.clone().unwrap_or_else(|| format!("family:{}", definition.family)),
             started_by: input.started_by.clone(),
             launch_type: strategy.is_none().then(|| "FARGATE".to_owned()),
-            capacity_provider: strategy.and_then(|strategy| provider(strategy, index)),
+            capacity_provider: provider,
             network: &network,
             placement: network.places[index % network.places.len()].clone(),
             targets: vec![],
@@ -303,18 +259,4 @@ pub(super) fn list(_: &Ecs, cx: &mut Context, input: ListTasksRequest) -> Result
     let items = wanted.map(|row| (row.id.clone(), names::task_arn(&scope, &row.cluster, &row.id)));
     let (arns, next_token) = paging::page(items, input.next_token.as_deref(), input.max_results, 100)?;
     Ok(ListTasksResponse { task_arns: Some(arns), next_token })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_strategy_fills_bases_first_and_then_by_weight() {
-        let item = |provider: &str, weight, base| StrategyItem { provider: provider.to_owned(), weight, base };
-        let strategy = [item("FARGATE", 1, 2), item("FARGATE_SPOT", 2, 0)];
-        let given: Vec<_> = (0..5).map(|index| provider(&strategy, index).unwrap()).collect();
-        assert_eq!(given, ["FARGATE", "FARGATE", "FARGATE", "FARGATE_SPOT", "FARGATE_SPOT"]);
-        assert_eq!(provider(&[], 0), None);
-    }
 }

@@ -34,13 +34,13 @@ pub struct Control {
 
 impl Control {
     /// Runs `change` in a transaction. The ticket is to be awaited before anything is done that relies on it.
-    fn write<T>(&self, change: impl FnOnce(&mut Tx) -> T) -> (T, Ticket) {
+    pub(crate) fn write<T>(&self, change: impl FnOnce(&mut Tx) -> T) -> (T, Ticket) {
         let mut tx = self.store.begin();
         let answer = change(&mut tx);
         (answer, tx.commit())
     }
 
-    fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 }

@@ -4,7 +4,6 @@
 //! controller makes them real.
 
 use super::{Control, journal};
-use crate::api::provider;
 use crate::launch::{self, Birth};
 use crate::ports::{Target, TargetState};
 use crate::rows::{
@@ -15,10 +14,11 @@ use crate::{api, texts};
 use async_trait::async_trait;
 use controller::{Controller, Failure, Key, Next};
 use model::ecs::TaskOverride;
+use rollout::capacity::next_provider;
 use rollout::health::Cause;
 use rollout::{
-    ContainerHealth, Decision, DeploymentStatus, Placement, Plan, RolloutState, ServiceState, StopCode, StopReason,
-    TargetHealth, TaskStatus, Timing,
+    ContainerHealth, Decision, DeploymentStatus, DesiredStatus, Placement, Plan, RolloutState, ServiceState, StopCode,
+    StopReason, TargetHealth, TaskStatus, Timing,
 };
 use std::time::Duration;
 use store::{Change, Row, Tx, View};
@@ -366,7 +366,7 @@ impl Carrying<'_> {
             group: format!("service:{}", service.name),
             started_by: Some(deployment.state.id.clone()),
             launch_type: service.launch_type.clone(),
-            capacity_provider: provider(&service.strategy, self.started.len()),
+            capacity_provider: capacity_provider(tx, self.scope, service, &deployment.state.id),
             network: &deployment.network,
             placement: placement.clone(),
             targets: deployment.targets.clone(),
@@ -431,6 +431,18 @@ impl Carrying<'_> {
             tx.put(self.scope, self.row);
         }
     }
+}
+
+/// The capacity provider that a new task of the deployment goes to, where the service has a strategy.
+fn capacity_provider(view: &View, scope: &Scope, service: &ServiceRow, deployment: &str) -> Option<String> {
+    let key = ServiceRow::key(&service.cluster, &service.name);
+    let tasks = view.by_index(&TASKS_BY_SERVICE, scope, &key);
+    let live: Vec<&str> = tasks
+        .filter(|task| task.desired == DesiredStatus::Running && task.started_by.as_deref() == Some(deployment))
+        .filter_map(|task| task.capacity_provider.as_deref())
+        .collect();
+    let has = |name: &str| u32::try_from(live.iter().filter(|on| **on == name).count()).unwrap_or(u32::MAX);
+    next_provider(&service.strategy, has).map(str::to_owned)
 }
 
 /// The tags of a service's new task.

@@ -358,8 +358,9 @@ impl TaskController {
                 targets.state(&view, scope, &target.group, address) != TargetState::Gone
             })
         });
-        // Nobody waits for the connections of a task that is dead.
-        let dead = !draining || self.control.runtime.status(id).await.is_ok_and(|status| status.is_over());
+        // Spot capacity is taken back without waiting for connections, and nobody waits for those of a task that is dead.
+        let taken = row.stop.as_ref().is_some_and(|stop| stop.code == StopCode::SpotInterruption);
+        let dead = !draining || taken || self.control.runtime.status(id).await.is_ok_and(|status| status.is_over());
         if !dead {
             return Ok(Step::Rest(Next::After(POLL)));
         }

@@ -3,6 +3,7 @@
 use super::Tag;
 use model::Stored;
 use model::ecs as shape;
+use rollout::StrategyItem;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use store::Row;
@@ -39,15 +40,4 @@ impl Row for ClusterRow {
     fn id(&self) -> Cow<'_, str> {
         Cow::Borrowed(&self.name)
     }
-}
-
-/// An item of a capacity provider strategy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StrategyItem {
-    /// `FARGATE`, `FARGATE_SPOT`.
-    pub provider: String,
-    /// `weight`.
-    pub weight: i32,
-    /// `base`.
-    pub base: i32,
 }

@@ -17,7 +17,7 @@ mod definition;
 mod service;
 mod task;
 
-pub use cluster::{ClusterRow, StrategyItem};
+pub use cluster::ClusterRow;
 pub use definition::{DefinitionRow, FamilyRow};
 pub use service::{
     DeploymentRow, Event, EventsRow, SERVICES_BY_CLUSTER, SERVICES_BY_TARGET_GROUP, ServiceRow, ServiceStatus,

@@ -1,9 +1,9 @@
 //! Services, their deployments and their events.
 
-use super::{NetworkRow, StrategyItem, Tag};
+use super::{NetworkRow, Tag};
 use model::Stored;
 use model::ecs as shape;
-use rollout::CircuitBreaker;
+use rollout::{CircuitBreaker, StrategyItem};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::VecDeque;
