@@ -12,6 +12,10 @@
 //! 3. The shim (`shim`) clones each container's first process into new namespaces, reaps it, keeps its exit code in
 //!    a state file and its output in a log on disk. It outlives the daemon; a later daemon adopts it over its socket.
 //!
+//! A session, a process that somebody talks with ([`Runtime::open`]), is started by the shim as well, which hands its terminal or
+//! pipes to the daemon and keeps none of them: when the daemon dies the kernel hangs the terminal up, and the shim, whose connection
+//! closes, kills what is left.
+//!
 //! Invariants: the daemon never forks; nothing is mounted in the host's mount namespace (each container's overlay lives in the
 //! container's own and ends with it); what a task left is found by its id alone, under the run directory, the data
 //! directory and the cgroup tree.
@@ -31,6 +35,7 @@ mod paths;
 mod protocol;
 mod reset;
 mod seccomp;
+mod session;
 mod shim;
 mod sim;
 mod spec;
@@ -44,10 +49,11 @@ pub use event::{LogChunk, LogRecord, LogStream, TaskEvent, TaskEventKind};
 pub use image::{ImageConfig, ImageError, ImageSnapshot, LayerRef, LayerSource};
 pub use native::{Native, NativeConfig, SERVER_STOPPED};
 pub use reset::{reset_host, survivors};
+pub use session::{Session, SessionEvent};
 pub use sim::{Sim, SimScript};
 pub use spec::{
     Capabilities, ContainerSpec, CpuLimit, ExecSpec, HostEntry, InvalidSpec, Limits, LogBuffer, Mount, MountSource,
-    Network, Resource, StartWhen, TaskId, TaskSpec, Tmpfs, Ulimit,
+    Network, Resource, SessionSpec, StartWhen, TaskId, TaskSpec, TerminalSize, Tmpfs, Ulimit,
 };
 pub use status::{
     ContainerState, ContainerStatus, ContainerUsage, Counted, CpuUsage, ExecOutcome, Exit, MemoryUsage, TaskStatus,
@@ -87,6 +93,9 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Runs one more process in a running container and returns when it has ended or its time is up.
     async fn exec(&self, task: &TaskId, container: &str, spec: ExecSpec) -> Result<ExecOutcome, RuntimeError>;
+
+    /// Starts one more process in a running container, to be talked with. It is killed when the session is dropped.
+    async fn open(&self, task: &TaskId, container: &str, spec: SessionSpec) -> Result<Session, RuntimeError>;
 
     /// The state of one task.
     async fn status(&self, task: &TaskId) -> Result<TaskStatus, RuntimeError>;

@@ -3,6 +3,7 @@
 //! ```text
 //! <run>/tasks/<task>/state.json               what the shim knows, replaced whole
 //! <run>/tasks/<task>/control                  the shim's socket
+//! <run>/tasks/<task>/sessions                 its socket for sessions
 //! <data>/tasks/<task>/ended.json             how it ended, if the daemon was stopped in an orderly way
 //! <data>/tasks/<task>/containers/<name>/      upper/ work/ root/ files/ logs/ of a container
 //! <data>/tasks/<task>/volumes/<name>/         a volume that containers share
@@ -52,6 +53,10 @@ impl Paths {
 
     pub(crate) fn control(&self, task: &TaskId) -> PathBuf {
         self.run_task(task).join("control")
+    }
+
+    pub(crate) fn sessions(&self, task: &TaskId) -> PathBuf {
+        self.run_task(task).join("sessions")
     }
 
     pub(crate) fn ended(&self, task: &TaskId) -> PathBuf {

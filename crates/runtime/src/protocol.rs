@@ -2,7 +2,7 @@
 //!
 //! The shim sends its whole state at the beginning of a connection and after each change, so that it does not matter what an earlier daemon has heard.
 
-use crate::spec::ExecSpec;
+use crate::spec::{ExecSpec, SessionSpec};
 use crate::status::{ContainerState, ExecOutcome, TaskStatus};
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,28 @@ pub(crate) enum Report {
     },
     /// The task cannot be made; the shim ends.
     Fatal(String),
+}
+
+/// What opens a session, over a connection of its own to the socket for that. The answer, a `Result<(), Refusal>`, brings the
+/// descriptors of the process: a terminal's, or those of its three streams. The session lasts as long as the connection.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SessionRequest {
+    pub(crate) container: String,
+    pub(crate) spec: SessionSpec,
+}
+
+/// From the daemon, in a session.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum SessionOrder {
+    /// A signal to the process.
+    Signal(i32),
+}
+
+/// From the shim, as the last word in a session.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum SessionReport {
+    /// The process has ended.
+    Ended { code: i32 },
 }
 
 /// Why a request was not done.

@@ -4,6 +4,7 @@
 //! It ends when it is told to, or when all containers have ended and no daemon listens. Killed, it takes the containers along.
 
 mod connection;
+mod sessions;
 mod supervisor;
 
 use crate::container::Order;
@@ -15,6 +16,7 @@ use connection::Connection;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{SigSet, Signal};
 use rustix::time::{ClockId, clock_gettime};
+use sessions::Sessions;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -75,7 +77,8 @@ fn prepare(order_file: File) -> io::Result<(Supervisor, UnixListener)> {
     let id = &order.spec.id;
     let listener = UnixListener::bind(order.paths.control(id))?;
     listener.set_nonblocking(true)?;
-    let supervisor = Supervisor::new(order_file, &order)?;
+    let sessions = Sessions::listen(&order.paths.sessions(id))?;
+    let supervisor = Supervisor::new(order_file, &order, sessions)?;
     supervisor.save()?;
     if order.spec.network == Network::Isolated {
         // All containers are born into it, and it ends with the last process in it.

@@ -5,8 +5,8 @@
 
 use crate::{
     ContainerState, ContainerStatus, ContainerUsage, ExecOutcome, ExecSpec, Exit, ImageSnapshot, LogChunk, LogRecord,
-    LogStream, PrepareError, Runtime, RuntimeError, SERVER_STOPPED, StartError, StartWhen, TaskEvent, TaskEventKind,
-    TaskId, TaskSpec, TaskStatus,
+    LogStream, PrepareError, Runtime, RuntimeError, SERVER_STOPPED, Session, SessionSpec, StartError, StartWhen,
+    TaskEvent, TaskEventKind, TaskId, TaskSpec, TaskStatus,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -295,6 +295,15 @@ impl Runtime for Sim {
             }
             other => Err(RuntimeError::WrongState { container: name.to_owned(), state: other.word() }),
         }
+    }
+
+    /// The process prints its command line, reads nothing, and ends.
+    async fn open(&self, task: &TaskId, name: &str, spec: SessionSpec) -> Result<Session, RuntimeError> {
+        let timeout = Duration::ZERO;
+        let outcome = self.exec(task, name, ExecSpec { argv: spec.argv.clone(), timeout }).await?;
+        let printed = format!("{}\n", spec.argv.join(" "));
+        let played = Session::played(printed.as_bytes(), outcome.code.unwrap_or(0));
+        played.map_err(|e| RuntimeError::host("opening the session", e))
     }
 
     async fn status(&self, task: &TaskId) -> Result<TaskStatus, RuntimeError> {

@@ -404,6 +404,31 @@ pub struct ExecSpec {
     pub timeout: Duration,
 }
 
+/// A process in a running container that somebody talks with. It is root there, whoever the container runs as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionSpec {
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// Its terminal, at this size. Without, it has three pipes.
+    pub terminal: Option<TerminalSize>,
+}
+
+/// The size of a terminal, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TerminalSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters a line.
+    pub columns: u16,
+}
+
+impl TerminalSize {
+    /// As the kernel has it.
+    pub(crate) fn winsize(self) -> rustix::termios::Winsize {
+        rustix::termios::Winsize { ws_row: self.rows, ws_col: self.columns, ws_xpixel: 0, ws_ypixel: 0 }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

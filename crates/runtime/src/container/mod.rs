@@ -8,8 +8,10 @@ mod files;
 mod mounts;
 mod process;
 mod program;
+mod session;
 
 pub(crate) use process::{Attach, attach, launch};
+pub(crate) use session::{Opened, open};
 
 use crate::cgroup::Cgroups;
 use crate::paths::Paths;

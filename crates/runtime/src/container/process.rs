@@ -63,7 +63,7 @@ pub(crate) fn launch(order: &Order, index: usize) -> Result<Launched, String> {
         stdio(stdout, stderr)?;
         nix::unistd::sethostname(order.hostname(index)).map_err(|e| format!("sethostname: {e}"))?;
         mounts::enter(order, index)?;
-        Ok(Program { container, argv: container.argv(), init: container.init })
+        Ok(Program { init: container.init, ..Program::of(container, container.argv()) })
     });
     let (pid, stdout, stderr) = started.map_err(|reason| failure(&reason))?;
     Ok(Launched { pid, stdout, stderr })
@@ -72,30 +72,62 @@ pub(crate) fn launch(order: &Order, index: usize) -> Result<Launched, String> {
 /// Starts one more process in a running container. Its output comes through one pipe.
 pub(crate) fn attach(order: &Order, index: usize, what: &Attach<'_>) -> Result<(Pid, OwnedFd), String> {
     let container = order.container(index);
-    let init = File::open(format!("/proc/{}/ns/pid", what.init)).map_err(|e| format!("the container is gone: {e}"))?;
-    let rest = ["mnt", "uts", "ipc", "net", "cgroup"].map(|ns| File::open(format!("/proc/{}/ns/{ns}", what.init)));
-    let (pid, output, _) = in_child(Birth::Into(&init), |stdout, _| {
+    let inside = Inside::of(what.init)?;
+    let (pid, output, _) = in_child(Birth::Into(&inside.pid), |stdout, _| {
         join_cgroup(order, container)?;
         let _ = nix::unistd::setsid();
         stdio(stdout, stdout)?;
-        // The mount namespace last: the others are opened already, but joining it changes the root.
-        for namespace in rest.into_iter().rev() {
-            let namespace = namespace.map_err(|e| format!("the container is gone: {e}"))?;
-            setns(&namespace, CloneFlags::empty()).map_err(|e| format!("joining a namespace: {e}"))?;
-        }
-        Ok(Program { container, argv: what.argv.to_vec(), init: false })
+        inside.enter()?;
+        Ok(Program::of(container, what.argv.to_vec()))
     })?;
     Ok((pid, output))
 }
 
-struct Program<'a> {
-    container: &'a ContainerSpec,
-    argv: Vec<String>,
-    init: bool,
+/// The namespaces of a running container.
+pub(super) struct Inside {
+    /// Processes are born into this one.
+    pub(super) pid: File,
+    /// The mount namespace first.
+    rest: Vec<File>,
+}
+
+impl Inside {
+    /// Those of the container with this first process.
+    pub(super) fn of(init: Pid) -> Result<Self, String> {
+        let open = |ns| File::open(format!("/proc/{init}/ns/{ns}")).map_err(|e| format!("the container is gone: {e}"));
+        let rest: Result<_, _> = ["mnt", "uts", "ipc", "net", "cgroup"].into_iter().map(open).collect();
+        Ok(Self { pid: open("pid")?, rest: rest? })
+    }
+
+    /// Takes the calling process there.
+    pub(super) fn enter(&self) -> Result<(), String> {
+        // The mount namespace last: the others are opened already, but joining it changes the root.
+        for namespace in self.rest.iter().rev() {
+            setns(namespace, CloneFlags::empty()).map_err(|e| format!("joining a namespace: {e}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a child becomes.
+pub(super) struct Program<'a> {
+    pub(super) container: &'a ContainerSpec,
+    pub(super) argv: Vec<String>,
+    pub(super) init: bool,
+    /// In place of the container's user.
+    pub(super) user: Option<&'a str>,
+    /// It has a terminal of this kind, which speaks UTF-8 unless the container says otherwise.
+    pub(super) terminal: Option<&'a str>,
+}
+
+impl<'a> Program<'a> {
+    pub(super) fn of(container: &'a ContainerSpec, argv: Vec<String>) -> Self {
+        Self { container, argv, init: false, user: None, terminal: None }
+    }
 }
 
 /// How a child comes to its process namespace.
-enum Birth<'a> {
+pub(super) enum Birth<'a> {
     /// With new namespaces.
     With(CloneFlags),
     /// Into a process namespace that is there.
@@ -139,7 +171,7 @@ impl Birth<'_> {
 }
 
 /// Clones, runs `prepare` and then the program in the child, and waits until the program runs or a step has failed.
-fn in_child<'a>(
+pub(super) fn in_child<'a>(
     birth: Birth<'_>,
     prepare: impl FnOnce(&OwnedFd, &OwnedFd) -> Result<Program<'a>, String>,
 ) -> Result<(Pid, OwnedFd, OwnedFd), String> {
@@ -170,7 +202,7 @@ fn in_child<'a>(
     }
 }
 
-fn join_cgroup(order: &Order, container: &ContainerSpec) -> Result<(), String> {
+pub(super) fn join_cgroup(order: &Order, container: &ContainerSpec) -> Result<(), String> {
     let group = Group::Container(order.spec.id.as_str(), &container.name);
     order.cgroups.join(group).map_err(|e| format!("joining the control group: {e}"))?;
     // The shim's score is not the container's.
@@ -190,7 +222,7 @@ fn stdio(stdout: &OwnedFd, stderr: &OwnedFd) -> Result<(), String> {
 fn become_program(program: &Program<'_>) -> Result<std::convert::Infallible, String> {
     let container = program.container;
     let Some(name) = program.argv.first() else { return Err("no command specified".to_owned()) };
-    let wanted = container.user.as_deref().unwrap_or(&container.image.config.user);
+    let wanted = program.user.or(container.user.as_deref()).unwrap_or(&container.image.config.user);
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let user = user::resolve(wanted, &read("/etc/passwd"), &read("/etc/group"))?;
     let directory = container.working_dir.as_deref().unwrap_or(&container.image.config.working_dir);
@@ -237,6 +269,13 @@ fn become_program(program: &Program<'_>) -> Result<std::convert::Infallible, Str
     if !environment.iter().any(|line| line.starts_with("HOSTNAME=")) {
         let hostname = nix::unistd::gethostname().unwrap_or_default();
         environment.push(format!("HOSTNAME={}", hostname.to_string_lossy()));
+    }
+    if let Some(kind) = program.terminal {
+        environment.retain(|line| !line.starts_with("TERM="));
+        environment.push(format!("TERM={kind}"));
+        if !environment.iter().any(|line| line.starts_with("LANG=")) {
+            environment.push("LANG=C.UTF-8".to_owned());
+        }
     }
     let path = environment.iter().find_map(|line| line.strip_prefix("PATH=")).unwrap_or_default();
     let file = program::find(name, path)?;

@@ -4,6 +4,7 @@
 //! [`Native::open`] learns of the tasks of an earlier daemon. Blocking work is done on tokio's threads for that.
 
 mod adopt;
+mod session;
 mod task;
 
 pub use adopt::SERVER_STOPPED;
@@ -17,7 +18,8 @@ use crate::protocol::{Refusal, Report, Request};
 use crate::unpack::UnpackLimits;
 use crate::{
     ContainerState, ContainerStatus, ContainerUsage, ExecOutcome, ExecSpec, ImageSnapshot, LayerSource, LogChunk,
-    PrepareError, Runtime, RuntimeError, StartError, TaskEvent, TaskId, TaskSpec, TaskStatus, log,
+    PrepareError, Runtime, RuntimeError, Session, SessionSpec, StartError, TaskEvent, TaskId, TaskSpec, TaskStatus,
+    log,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
@@ -339,6 +341,14 @@ impl Runtime for Native {
             Report::Executed { result: Err(refusal), .. } => Err(refused(&task, container, refusal)),
             other => Err(RuntimeError::Host(format!("an unexpected answer: {other:?}"))),
         }
+    }
+
+    async fn open(&self, id: &TaskId, container: &str, spec: SessionSpec) -> Result<Session, RuntimeError> {
+        let task = self.task(id)?;
+        task.require(container)?;
+        let socket = self.0.paths.sessions(id);
+        let opened = session::open(socket, container.to_owned(), spec).await;
+        opened.map_err(|e| RuntimeError::host("opening the session", e))?.map_err(|r| refused(&task, container, r))
     }
 
     async fn status(&self, id: &TaskId) -> Result<TaskStatus, RuntimeError> {

@@ -1,13 +1,14 @@
 //! The shim's loop: containers' ends, their output, deadlines, and what daemons ask.
 
 use super::connection::Connection;
+use super::sessions::Sessions;
 use super::{now, own_state, read_order, save_state, ticks};
 use crate::cgroup::{Cgroups, Group};
-use crate::container::{Attach, Order, attach, launch};
+use crate::container::{self, Attach, Opened, Order, attach, launch};
 use crate::event::LogStream;
 use crate::log::LogWriter;
 use crate::paths::Paths;
-use crate::protocol::{Refusal, Report, Request, ShimState};
+use crate::protocol::{Refusal, Report, Request, SessionRequest, ShimState};
 use crate::sim::never_started;
 use crate::spec::{ContainerSpec, ExecSpec, LogBuffer, StartWhen, TaskId};
 use crate::status::{ContainerState, ContainerStatus, ExecOutcome, Exit, TaskStatus};
@@ -38,6 +39,7 @@ pub(super) struct Supervisor {
     cgroups: Cgroups,
     containers: Vec<Container>,
     execs: Vec<Exec>,
+    sessions: Sessions,
     signals: SignalFd,
     ending: bool,
 }
@@ -69,7 +71,7 @@ struct Exec {
 }
 
 impl Supervisor {
-    pub(super) fn new(order_file: File, order: &Order) -> io::Result<Self> {
+    pub(super) fn new(order_file: File, order: &Order, sessions: Sessions) -> io::Result<Self> {
         let signals = SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let containers = order.spec.containers.iter().map(Container::new).collect();
         Ok(Self {
@@ -79,6 +81,7 @@ impl Supervisor {
             cgroups: order.cgroups.clone(),
             containers,
             execs: Vec::new(),
+            sessions,
             signals,
             ending: false,
         })
@@ -120,6 +123,10 @@ impl Supervisor {
                     }
                 }
             }
+            for (caller, request) in self.sessions.asked() {
+                let opened = self.open(&request);
+                self.sessions.answer(caller, opened);
+            }
             while let Ok(Some(_)) = self.signals.read_signal() {}
             self.copy_output();
             let ended = self.reap();
@@ -135,7 +142,8 @@ impl Supervisor {
             }
             daemons.iter_mut().for_each(Connection::flush);
             daemons.retain(|daemon| !daemon.is_closed());
-            let over = self.containers.iter().all(|c| c.state.is_over()) && self.execs.is_empty();
+            let idle = self.execs.is_empty() && self.sessions.is_empty();
+            let over = self.containers.iter().all(|c| c.state.is_over()) && idle;
             if over && (self.ending || daemons.is_empty()) {
                 self.clean();
                 return;
@@ -170,6 +178,7 @@ impl Supervisor {
             let room = if daemon.has_backlog() { PollFlags::POLLOUT } else { PollFlags::empty() };
             fds.push(PollFd::new(daemon.fd(), PollFlags::POLLIN | room));
         }
+        self.sessions.watch(&mut fds);
         for container in &mut self.containers {
             let full = container.log.as_mut().is_some_and(LogWriter::is_full);
             blocked |= full && !container.streams.is_empty();
@@ -281,6 +290,14 @@ impl Supervisor {
         Ok(())
     }
 
+    fn open(&self, request: &SessionRequest) -> Result<Opened, Refusal> {
+        let index = self.index(&request.container).ok_or(Refusal::NoContainer)?;
+        let word = self.containers[index].state.word().to_owned();
+        let init = self.containers[index].pid.ok_or(Refusal::WrongState(word))?;
+        let order = read_order(&self.order_file).map_err(|e| Refusal::Failed(e.to_string()))?;
+        container::open(&order, index, init, &request.spec).map_err(Refusal::Failed)
+    }
+
     fn copy_output(&mut self) {
         for container in &mut self.containers {
             if !container.log.as_mut().is_some_and(LogWriter::is_full) {
@@ -305,6 +322,7 @@ impl Supervisor {
                 let ooms = self.cgroups.oom_kills(group);
                 self.containers[index].ended(code, signal, ooms);
             }
+            self.sessions.ended(pid, code);
             if let Some(at) = self.execs.iter().position(|e| e.pid == pid) {
                 let mut exec = self.execs.swap_remove(at);
                 exec.copy();
@@ -335,6 +353,7 @@ impl Supervisor {
         let _ = self.save();
         let _ = self.cgroups.remove(Group::Task(self.id.as_str()));
         let _ = std::fs::remove_file(self.paths.control(&self.id));
+        let _ = std::fs::remove_file(self.paths.sessions(&self.id));
     }
 }
 
