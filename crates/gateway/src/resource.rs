@@ -26,7 +26,7 @@ struct Habits {
     rest: &'static [&'static [Form]],
 }
 
-const HABITS: [Habits; 9] = [
+const HABITS: [Habits; 10] = [
     Habits {
         prefix: "ecs",
         without: &["List", "DescribeTaskDefinition", "DeregisterTaskDefinition"],
@@ -110,6 +110,12 @@ const HABITS: [Habits; 9] = [
             ("CreateTargetGroup", &["targetgroup/{Name}/*"]),
         ],
         rest: &[&["{ResourceArns}"], &["{LoadBalancerArn}"], &["{ListenerArn}"], &["{RuleArn}"], &["{TargetGroupArn}"]],
+    },
+    Habits {
+        prefix: "cloudwatch",
+        without: &["GetMetric", "ListMetrics", "PutMetricData"],
+        own: &[("DescribeAlarms", &["alarm:{AlarmNames=*}"]), ("DescribeAlarmHistory", &["alarm:{AlarmName=*}"])],
+        rest: &[&["{ResourceARN}"], &["alarm:{AlarmName}"], &["alarm:{AlarmNames}"]],
     },
     Habits { prefix: "acm", without: &["ListCertificates"], own: &[], rest: &[&["{CertificateArn}"]] },
 ];

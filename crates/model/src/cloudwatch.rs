@@ -6,9 +6,21 @@
 
 /// A handler an operation.
 pub struct Handlers<S, C> {
+    pub delete_alarms: fn(&S, &mut C, DeleteAlarmsInput) -> Result<wire::Unit, types::ApiError>,
+    pub describe_alarm_history: fn(&S, &mut C, DescribeAlarmHistoryInput) -> Result<DescribeAlarmHistoryOutput, types::ApiError>,
+    pub describe_alarms: fn(&S, &mut C, DescribeAlarmsInput) -> Result<DescribeAlarmsOutput, types::ApiError>,
+    pub describe_alarms_for_metric: fn(&S, &mut C, DescribeAlarmsForMetricInput) -> Result<DescribeAlarmsForMetricOutput, types::ApiError>,
+    pub disable_alarm_actions: fn(&S, &mut C, DisableAlarmActionsInput) -> Result<wire::Unit, types::ApiError>,
+    pub enable_alarm_actions: fn(&S, &mut C, EnableAlarmActionsInput) -> Result<wire::Unit, types::ApiError>,
     pub get_metric_data: fn(&S, &mut C, GetMetricDataInput) -> Result<GetMetricDataOutput, types::ApiError>,
+    pub get_metric_statistics: fn(&S, &mut C, GetMetricStatisticsInput) -> Result<GetMetricStatisticsOutput, types::ApiError>,
     pub list_metrics: fn(&S, &mut C, ListMetricsInput) -> Result<ListMetricsOutput, types::ApiError>,
+    pub list_tags_for_resource: fn(&S, &mut C, ListTagsForResourceInput) -> Result<ListTagsForResourceOutput, types::ApiError>,
+    pub put_metric_alarm: fn(&S, &mut C, PutMetricAlarmInput) -> Result<wire::Unit, types::ApiError>,
     pub put_metric_data: fn(&S, &mut C, PutMetricDataInput) -> Result<wire::Unit, types::ApiError>,
+    pub set_alarm_state: fn(&S, &mut C, SetAlarmStateInput) -> Result<wire::Unit, types::ApiError>,
+    pub tag_resource: fn(&S, &mut C, TagResourceInput) -> Result<TagResourceOutput, types::ApiError>,
+    pub untag_resource: fn(&S, &mut C, UntagResourceInput) -> Result<UntagResourceOutput, types::ApiError>,
 }
 
 /// The service with its handlers.
@@ -33,9 +45,21 @@ impl<S: Send + Sync, C> wire::Service<C> for Api<S, C> {
         use wire::service::call;
         let (s, h, c) = (&self.state, &self.handlers, context);
         match operation {
-            0 => call(h.get_metric_data, s, c, input),
-            1 => call(h.list_metrics, s, c, input),
-            2 => call(h.put_metric_data, s, c, input),
+            0 => call(h.delete_alarms, s, c, input),
+            1 => call(h.describe_alarm_history, s, c, input),
+            2 => call(h.describe_alarms, s, c, input),
+            3 => call(h.describe_alarms_for_metric, s, c, input),
+            4 => call(h.disable_alarm_actions, s, c, input),
+            5 => call(h.enable_alarm_actions, s, c, input),
+            6 => call(h.get_metric_data, s, c, input),
+            7 => call(h.get_metric_statistics, s, c, input),
+            8 => call(h.list_metrics, s, c, input),
+            9 => call(h.list_tags_for_resource, s, c, input),
+            10 => call(h.put_metric_alarm, s, c, input),
+            11 => call(h.put_metric_data, s, c, input),
+            12 => call(h.set_alarm_state, s, c, input),
+            13 => call(h.tag_resource, s, c, input),
+            14 => call(h.untag_resource, s, c, input),
             _ => Err(types::ApiError::not_implemented("this operation")),
         }
     }
@@ -55,18 +79,78 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
     query_compatible: true,
     all: &["AssociateDatasetKmsKey", "CreateResourceMetricsConfiguration", "DeleteAlarmMuteRule", "DeleteAlarms", "DeleteAnomalyDetector", "DeleteDashboards", "DeleteInsightRules", "DeleteMetricDataQueryDefinition", "DeleteMetricStream", "DeleteResourceMetricsConfiguration", "DescribeAlarmContributors", "DescribeAlarmHistory", "DescribeAlarms", "DescribeAlarmsForMetric", "DescribeAnomalyDetectors", "DescribeInsightRules", "DisableAlarmActions", "DisableInsightRules", "DisassociateDatasetKmsKey", "EnableAlarmActions", "EnableInsightRules", "GetAlarmMuteRule", "GetDashboard", "GetDataset", "GetInsightRuleReport", "GetMetricData", "GetMetricDataQueryDefinition", "GetMetricStatistics", "GetMetricStream", "GetMetricWidgetImage", "GetOTelEnrichment", "GetResourceMetricsConfiguration", "ListAlarmMuteRules", "ListDashboards", "ListManagedInsightRules", "ListMetricDataQueryDefinitions", "ListMetricStreams", "ListMetrics", "ListTagsForResource", "PutAlarmMuteRule", "PutAnomalyDetector", "PutCompositeAlarm", "PutDashboard", "PutInsightRule", "PutLogAlarm", "PutManagedInsightRules", "PutMetricAlarm", "PutMetricData", "PutMetricDataQueryDefinition", "PutMetricStream", "SetAlarmState", "StartMetricStreams", "StartOTelEnrichment", "StopMetricStreams", "StopOTelEnrichment", "TagResource", "UntagResource", "UpdateOTelEnrichment", "UpdateResourceMetricsConfiguration"],
     operations: &[
+        wire::OperationInfo { name: "DeleteAlarms", input: &S_DeleteAlarmsInput, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "DescribeAlarmHistory", input: &S_DescribeAlarmHistoryInput, output: &S_DescribeAlarmHistoryOutput, wrapper: "DescribeAlarmHistoryResult" },
+        wire::OperationInfo { name: "DescribeAlarms", input: &S_DescribeAlarmsInput, output: &S_DescribeAlarmsOutput, wrapper: "DescribeAlarmsResult" },
+        wire::OperationInfo { name: "DescribeAlarmsForMetric", input: &S_DescribeAlarmsForMetricInput, output: &S_DescribeAlarmsForMetricOutput, wrapper: "DescribeAlarmsForMetricResult" },
+        wire::OperationInfo { name: "DisableAlarmActions", input: &S_DisableAlarmActionsInput, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "EnableAlarmActions", input: &S_EnableAlarmActionsInput, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "GetMetricData", input: &S_GetMetricDataInput, output: &S_GetMetricDataOutput, wrapper: "GetMetricDataResult" },
+        wire::OperationInfo { name: "GetMetricStatistics", input: &S_GetMetricStatisticsInput, output: &S_GetMetricStatisticsOutput, wrapper: "GetMetricStatisticsResult" },
         wire::OperationInfo { name: "ListMetrics", input: &S_ListMetricsInput, output: &S_ListMetricsOutput, wrapper: "ListMetricsResult" },
+        wire::OperationInfo { name: "ListTagsForResource", input: &S_ListTagsForResourceInput, output: &S_ListTagsForResourceOutput, wrapper: "ListTagsForResourceResult" },
+        wire::OperationInfo { name: "PutMetricAlarm", input: &S_PutMetricAlarmInput, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "PutMetricData", input: &S_PutMetricDataInput, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "SetAlarmState", input: &S_SetAlarmStateInput, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "TagResource", input: &S_TagResourceInput, output: &S_TagResourceOutput, wrapper: "TagResourceResult" },
+        wire::OperationInfo { name: "UntagResource", input: &S_UntagResourceInput, output: &S_UntagResourceOutput, wrapper: "UntagResourceResult" },
     ],
     errors: &[
+        wire::ErrorInfo { name: "ConcurrentModificationException", code: "ConcurrentModificationException", message: "message", status: 429, fault: types::Fault::Sender },
+        wire::ErrorInfo { name: "ConflictException", code: "ConflictException", message: "Message", status: 409, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "InternalServiceFault", code: "InternalServiceError", message: "Message", status: 500, fault: types::Fault::Receiver },
+        wire::ErrorInfo { name: "InvalidFormatFault", code: "InvalidFormat", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "InvalidNextToken", code: "InvalidNextToken", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "InvalidParameterCombinationException", code: "InvalidParameterCombination", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "InvalidParameterValueException", code: "InvalidParameterValue", message: "message", status: 400, fault: types::Fault::Sender },
+        wire::ErrorInfo { name: "LimitExceededFault", code: "LimitExceeded", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "MissingRequiredParameterException", code: "MissingParameter", message: "message", status: 400, fault: types::Fault::Sender },
+        wire::ErrorInfo { name: "ResourceConflict", code: "ResourceConflict", message: "message", status: 409, fault: types::Fault::Sender },
+        wire::ErrorInfo { name: "ResourceNotFound", code: "ResourceNotFound", message: "message", status: 404, fault: types::Fault::Sender },
+        wire::ErrorInfo { name: "ResourceNotFoundException", code: "ResourceNotFoundException", message: "message", status: 404, fault: types::Fault::Sender },
     ],
 };
+
+/// The values of `ActionsSuppressedBy`.
+pub mod actions_suppressed_by {
+    pub const WAIT_PERIOD: &str = "WaitPeriod";
+    pub const EXTENSION_PERIOD: &str = "ExtensionPeriod";
+    pub const ALARM: &str = "Alarm";
+}
+
+/// The values of `AlarmType`.
+pub mod alarm_type {
+    pub const COMPOSITE_ALARM: &str = "CompositeAlarm";
+    pub const METRIC_ALARM: &str = "MetricAlarm";
+    pub const LOG_ALARM: &str = "LogAlarm";
+}
+
+/// The values of `ComparisonOperator`.
+pub mod comparison_operator {
+    pub const GREATER_THAN_OR_EQUAL_TO_THRESHOLD: &str = "GreaterThanOrEqualToThreshold";
+    pub const GREATER_THAN_THRESHOLD: &str = "GreaterThanThreshold";
+    pub const LESS_THAN_THRESHOLD: &str = "LessThanThreshold";
+    pub const LESS_THAN_OR_EQUAL_TO_THRESHOLD: &str = "LessThanOrEqualToThreshold";
+    pub const LESS_THAN_LOWER_OR_GREATER_THAN_UPPER_THRESHOLD: &str = "LessThanLowerOrGreaterThanUpperThreshold";
+    pub const LESS_THAN_LOWER_THRESHOLD: &str = "LessThanLowerThreshold";
+    pub const GREATER_THAN_UPPER_THRESHOLD: &str = "GreaterThanUpperThreshold";
+}
+
+/// The values of `EvaluationState`.
+pub mod evaluation_state {
+    pub const PARTIAL_DATA: &str = "PARTIAL_DATA";
+    pub const EVALUATION_FAILURE: &str = "EVALUATION_FAILURE";
+    pub const EVALUATION_ERROR: &str = "EVALUATION_ERROR";
+}
+
+/// The values of `HistoryItemType`.
+pub mod history_item_type {
+    pub const CONFIGURATION_UPDATE: &str = "ConfigurationUpdate";
+    pub const STATE_UPDATE: &str = "StateUpdate";
+    pub const ACTION: &str = "Action";
+    pub const ALARM_CONTRIBUTOR_STATE_UPDATE: &str = "AlarmContributorStateUpdate";
+    pub const ALARM_CONTRIBUTOR_ACTION: &str = "AlarmContributorAction";
+}
 
 /// The values of `RecentlyActive`.
 pub mod recently_active {
@@ -110,6 +194,22 @@ pub mod standard_unit {
     pub const NONE: &str = "None";
 }
 
+/// The values of `StateValue`.
+pub mod state_value {
+    pub const OK: &str = "OK";
+    pub const ALARM: &str = "ALARM";
+    pub const INSUFFICIENT_DATA: &str = "INSUFFICIENT_DATA";
+}
+
+/// The values of `Statistic`.
+pub mod statistic {
+    pub const SAMPLE_COUNT: &str = "SampleCount";
+    pub const AVERAGE: &str = "Average";
+    pub const SUM: &str = "Sum";
+    pub const MINIMUM: &str = "Minimum";
+    pub const MAXIMUM: &str = "Maximum";
+}
+
 /// The values of `StatusCode`.
 pub mod status_code {
     pub const COMPLETE: &str = "Complete";
@@ -119,8 +219,675 @@ pub mod status_code {
 }
 
 static S_AccountId: wire::Schema = wire::Schema::new("AccountId", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(255.0), pattern: None, values: &[], sensitive: false });
+static S_ActionConfiguration: wire::Schema = wire::Schema::plain("ActionConfiguration", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AlarmTagsPropagation", "AlarmTagsPropagation", "AlarmTagsPropagation", false, &S_AlarmTagsPropagation),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ActionConfiguration {
+    pub alarm_tags_propagation: Option<AlarmTagsPropagation>,
+}
+
+impl wire::Shape for ActionConfiguration {
+    const SCHEMA: &'static wire::Schema = &S_ActionConfiguration;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.alarm_tags_propagation = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ActionConfiguration, 0, self.alarm_tags_propagation.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ActionConfiguration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ActionPrefix: wire::Schema = wire::Schema::new("ActionPrefix", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(1024.0), pattern: None, values: &[], sensitive: false });
+static S_ActionsSuppressedBy: wire::Schema = wire::Schema::new("ActionsSuppressedBy", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["WaitPeriod", "ExtensionPeriod", "Alarm"], sensitive: false });
+static S_ActionsSuppressedReason: wire::Schema = wire::Schema::new("ActionsSuppressedReason", wire::schema::Kind::String, wire::schema::Traits { min: Some(0.0), max: Some(1024.0), pattern: None, values: &[], sensitive: false });
+static S_AggregationExpression: wire::Schema = wire::Schema::new("AggregationExpression", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(2048.0), pattern: None, values: &[], sensitive: false });
+static S_AlarmArn: wire::Schema = wire::Schema::new("AlarmArn", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(1600.0), pattern: None, values: &[], sensitive: false });
+static S_AlarmDescription: wire::Schema = wire::Schema::new("AlarmDescription", wire::schema::Kind::String, wire::schema::Traits { min: Some(0.0), max: Some(1024.0), pattern: None, values: &[], sensitive: false });
+static S_AlarmHistoryItem: wire::Schema = wire::Schema::plain("AlarmHistoryItem", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AlarmName", "AlarmName", "AlarmName", false, &S_AlarmName),
+    wire::schema::Member::new("AlarmContributorId", "AlarmContributorId", "AlarmContributorId", false, &S_ContributorId),
+    wire::schema::Member::new("AlarmType", "AlarmType", "AlarmType", false, &S_AlarmType),
+    wire::schema::Member::new("Timestamp", "Timestamp", "Timestamp", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("HistoryItemType", "HistoryItemType", "HistoryItemType", false, &S_HistoryItemType),
+    wire::schema::Member::new("HistorySummary", "HistorySummary", "HistorySummary", false, &S_HistorySummary),
+    wire::schema::Member::new("HistoryData", "HistoryData", "HistoryData", false, &S_HistoryData),
+    wire::schema::Member::new("AlarmContributorAttributes", "AlarmContributorAttributes", "AlarmContributorAttributes", false, &S_ContributorAttributes),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AlarmHistoryItem {
+    pub alarm_name: Option<String>,
+    pub alarm_contributor_id: Option<String>,
+    pub alarm_type: Option<String>,
+    pub timestamp: Option<types::Timestamp>,
+    pub history_item_type: Option<String>,
+    pub history_summary: Option<String>,
+    pub history_data: Option<String>,
+    pub alarm_contributor_attributes: Option<std::collections::BTreeMap<String, String>>,
+}
+
+impl wire::Shape for AlarmHistoryItem {
+    const SCHEMA: &'static wire::Schema = &S_AlarmHistoryItem;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.alarm_name = Some(wire::shape::Datum::from_value(value)),
+            1 => self.alarm_contributor_id = Some(wire::shape::Datum::from_value(value)),
+            2 => self.alarm_type = Some(wire::shape::Datum::from_value(value)),
+            3 => self.timestamp = Some(wire::shape::Datum::from_value(value)),
+            4 => self.history_item_type = Some(wire::shape::Datum::from_value(value)),
+            5 => self.history_summary = Some(wire::shape::Datum::from_value(value)),
+            6 => self.history_data = Some(wire::shape::Datum::from_value(value)),
+            7 => self.alarm_contributor_attributes = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AlarmHistoryItem, 0, self.alarm_name.as_ref());
+        wire::shape::optional(writer, &S_AlarmHistoryItem, 1, self.alarm_contributor_id.as_ref());
+        wire::shape::optional(writer, &S_AlarmHistoryItem, 2, self.alarm_type.as_ref());
+        wire::shape::optional(writer, &S_AlarmHistoryItem, 3, self.timestamp.as_ref());
+        wire::shape::optional(writer, &S_AlarmHistoryItem, 4, self.history_item_type.as_ref());
+        wire::shape::optional(writer, &S_AlarmHistoryItem, 5, self.history_summary.as_ref());
+        wire::shape::optional(writer, &S_AlarmHistoryItem, 6, self.history_data.as_ref());
+        wire::shape::optional(writer, &S_AlarmHistoryItem, 7, self.alarm_contributor_attributes.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AlarmHistoryItem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AlarmHistoryItems: wire::Schema = wire::Schema::plain("AlarmHistoryItems", wire::schema::Kind::List(wire::schema::List { member: &S_AlarmHistoryItem, item: "", flattened: false }));
+static S_AlarmName: wire::Schema = wire::Schema::new("AlarmName", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(255.0), pattern: None, values: &[], sensitive: false });
+static S_AlarmNamePrefix: wire::Schema = wire::Schema::new("AlarmNamePrefix", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(255.0), pattern: None, values: &[], sensitive: false });
+static S_AlarmNames: wire::Schema = wire::Schema::new("AlarmNames", wire::schema::Kind::List(wire::schema::List { member: &S_AlarmName, item: "", flattened: false }), wire::schema::Traits { min: None, max: Some(100.0), pattern: None, values: &[], sensitive: false });
+static S_AlarmPromQLCriteria: wire::Schema = wire::Schema::plain("AlarmPromQLCriteria", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Query", "Query", "Query", true, &S_Query),
+    wire::schema::Member::new("PendingPeriod", "PendingPeriod", "PendingPeriod", false, &S_PendingPeriod),
+    wire::schema::Member::new("RecoveryPeriod", "RecoveryPeriod", "RecoveryPeriod", false, &S_RecoveryPeriod),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AlarmPromQLCriteria {
+    pub query: String,
+    pub pending_period: Option<i32>,
+    pub recovery_period: Option<i32>,
+}
+
+impl wire::Shape for AlarmPromQLCriteria {
+    const SCHEMA: &'static wire::Schema = &S_AlarmPromQLCriteria;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.query = wire::shape::Datum::from_value(value),
+            1 => self.pending_period = Some(wire::shape::Datum::from_value(value)),
+            2 => self.recovery_period = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_AlarmPromQLCriteria, 0, &self.query);
+        wire::shape::optional(writer, &S_AlarmPromQLCriteria, 1, self.pending_period.as_ref());
+        wire::shape::optional(writer, &S_AlarmPromQLCriteria, 2, self.recovery_period.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AlarmPromQLCriteria {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AlarmRule: wire::Schema = wire::Schema::new("AlarmRule", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(10240.0), pattern: None, values: &[], sensitive: false });
+static S_AlarmTagsPropagation: wire::Schema = wire::Schema::plain("AlarmTagsPropagation", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Enabled", "Enabled", "Enabled", true, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("IncludedTagKeys", "IncludedTagKeys", "IncludedTagKeys", false, &S_AlarmTagsPropagationTagKeys),
+    wire::schema::Member::new("ExcludedTagKeys", "ExcludedTagKeys", "ExcludedTagKeys", false, &S_AlarmTagsPropagationTagKeys),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AlarmTagsPropagation {
+    pub enabled: bool,
+    pub included_tag_keys: Option<Vec<String>>,
+    pub excluded_tag_keys: Option<Vec<String>>,
+}
+
+impl wire::Shape for AlarmTagsPropagation {
+    const SCHEMA: &'static wire::Schema = &S_AlarmTagsPropagation;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.enabled = wire::shape::Datum::from_value(value),
+            1 => self.included_tag_keys = Some(wire::shape::Datum::from_value(value)),
+            2 => self.excluded_tag_keys = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_AlarmTagsPropagation, 0, &self.enabled);
+        wire::shape::optional(writer, &S_AlarmTagsPropagation, 1, self.included_tag_keys.as_ref());
+        wire::shape::optional(writer, &S_AlarmTagsPropagation, 2, self.excluded_tag_keys.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AlarmTagsPropagation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AlarmTagsPropagationTagKey: wire::Schema = wire::Schema::new("AlarmTagsPropagationTagKey", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(128.0), pattern: None, values: &[], sensitive: false });
+static S_AlarmTagsPropagationTagKeys: wire::Schema = wire::Schema::new("AlarmTagsPropagationTagKeys", wire::schema::Kind::List(wire::schema::List { member: &S_AlarmTagsPropagationTagKey, item: "", flattened: false }), wire::schema::Traits { min: Some(1.0), max: Some(50.0), pattern: None, values: &[], sensitive: false });
+static S_AlarmType: wire::Schema = wire::Schema::new("AlarmType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["CompositeAlarm", "MetricAlarm", "LogAlarm"], sensitive: false });
+static S_AlarmTypes: wire::Schema = wire::Schema::plain("AlarmTypes", wire::schema::Kind::List(wire::schema::List { member: &S_AlarmType, item: "", flattened: false }));
+static S_AmazonResourceName: wire::Schema = wire::Schema::new("AmazonResourceName", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(1024.0), pattern: None, values: &[], sensitive: false });
+static S_AttributeName: wire::Schema = wire::Schema::new("AttributeName", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(255.0), pattern: None, values: &[], sensitive: false });
+static S_AttributeValue: wire::Schema = wire::Schema::new("AttributeValue", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(1024.0), pattern: None, values: &[], sensitive: false });
+static S_ComparisonOperator: wire::Schema = wire::Schema::new("ComparisonOperator", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["GreaterThanOrEqualToThreshold", "GreaterThanThreshold", "LessThanThreshold", "LessThanOrEqualToThreshold", "LessThanLowerOrGreaterThanUpperThreshold", "LessThanLowerThreshold", "GreaterThanUpperThreshold"], sensitive: false });
+static S_CompositeAlarm: wire::Schema = wire::Schema::plain("CompositeAlarm", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ActionsEnabled", "ActionsEnabled", "ActionsEnabled", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("AlarmActions", "AlarmActions", "AlarmActions", false, &S_ResourceList),
+    wire::schema::Member::new("AlarmArn", "AlarmArn", "AlarmArn", false, &S_AlarmArn),
+    wire::schema::Member::new("AlarmConfigurationUpdatedTimestamp", "AlarmConfigurationUpdatedTimestamp", "AlarmConfigurationUpdatedTimestamp", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("AlarmDescription", "AlarmDescription", "AlarmDescription", false, &S_AlarmDescription),
+    wire::schema::Member::new("AlarmName", "AlarmName", "AlarmName", false, &S_AlarmName),
+    wire::schema::Member::new("AlarmRule", "AlarmRule", "AlarmRule", false, &S_AlarmRule),
+    wire::schema::Member::new("InsufficientDataActions", "InsufficientDataActions", "InsufficientDataActions", false, &S_ResourceList),
+    wire::schema::Member::new("OKActions", "OKActions", "OKActions", false, &S_ResourceList),
+    wire::schema::Member::new("StateReason", "StateReason", "StateReason", false, &S_StateReason),
+    wire::schema::Member::new("StateReasonData", "StateReasonData", "StateReasonData", false, &S_StateReasonData),
+    wire::schema::Member::new("StateUpdatedTimestamp", "StateUpdatedTimestamp", "StateUpdatedTimestamp", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("StateValue", "StateValue", "StateValue", false, &S_StateValue),
+    wire::schema::Member::new("StateTransitionedTimestamp", "StateTransitionedTimestamp", "StateTransitionedTimestamp", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("ActionsSuppressedBy", "ActionsSuppressedBy", "ActionsSuppressedBy", false, &S_ActionsSuppressedBy),
+    wire::schema::Member::new("ActionsSuppressedReason", "ActionsSuppressedReason", "ActionsSuppressedReason", false, &S_ActionsSuppressedReason),
+    wire::schema::Member::new("ActionsSuppressor", "ActionsSuppressor", "ActionsSuppressor", false, &S_AlarmArn),
+    wire::schema::Member::new("ActionsSuppressorWaitPeriod", "ActionsSuppressorWaitPeriod", "ActionsSuppressorWaitPeriod", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("ActionsSuppressorExtensionPeriod", "ActionsSuppressorExtensionPeriod", "ActionsSuppressorExtensionPeriod", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("ActionConfiguration", "ActionConfiguration", "ActionConfiguration", false, &S_ActionConfiguration),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CompositeAlarm {
+    pub actions_enabled: Option<bool>,
+    pub alarm_actions: Option<Vec<String>>,
+    pub alarm_arn: Option<String>,
+    pub alarm_configuration_updated_timestamp: Option<types::Timestamp>,
+    pub alarm_description: Option<String>,
+    pub alarm_name: Option<String>,
+    pub alarm_rule: Option<String>,
+    pub insufficient_data_actions: Option<Vec<String>>,
+    pub ok_actions: Option<Vec<String>>,
+    pub state_reason: Option<String>,
+    pub state_reason_data: Option<String>,
+    pub state_updated_timestamp: Option<types::Timestamp>,
+    pub state_value: Option<String>,
+    pub state_transitioned_timestamp: Option<types::Timestamp>,
+    pub actions_suppressed_by: Option<String>,
+    pub actions_suppressed_reason: Option<String>,
+    pub actions_suppressor: Option<String>,
+    pub actions_suppressor_wait_period: Option<i32>,
+    pub actions_suppressor_extension_period: Option<i32>,
+    pub action_configuration: Option<ActionConfiguration>,
+}
+
+impl wire::Shape for CompositeAlarm {
+    const SCHEMA: &'static wire::Schema = &S_CompositeAlarm;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.actions_enabled = Some(wire::shape::Datum::from_value(value)),
+            1 => self.alarm_actions = Some(wire::shape::Datum::from_value(value)),
+            2 => self.alarm_arn = Some(wire::shape::Datum::from_value(value)),
+            3 => self.alarm_configuration_updated_timestamp = Some(wire::shape::Datum::from_value(value)),
+            4 => self.alarm_description = Some(wire::shape::Datum::from_value(value)),
+            5 => self.alarm_name = Some(wire::shape::Datum::from_value(value)),
+            6 => self.alarm_rule = Some(wire::shape::Datum::from_value(value)),
+            7 => self.insufficient_data_actions = Some(wire::shape::Datum::from_value(value)),
+            8 => self.ok_actions = Some(wire::shape::Datum::from_value(value)),
+            9 => self.state_reason = Some(wire::shape::Datum::from_value(value)),
+            10 => self.state_reason_data = Some(wire::shape::Datum::from_value(value)),
+            11 => self.state_updated_timestamp = Some(wire::shape::Datum::from_value(value)),
+            12 => self.state_value = Some(wire::shape::Datum::from_value(value)),
+            13 => self.state_transitioned_timestamp = Some(wire::shape::Datum::from_value(value)),
+            14 => self.actions_suppressed_by = Some(wire::shape::Datum::from_value(value)),
+            15 => self.actions_suppressed_reason = Some(wire::shape::Datum::from_value(value)),
+            16 => self.actions_suppressor = Some(wire::shape::Datum::from_value(value)),
+            17 => self.actions_suppressor_wait_period = Some(wire::shape::Datum::from_value(value)),
+            18 => self.actions_suppressor_extension_period = Some(wire::shape::Datum::from_value(value)),
+            19 => self.action_configuration = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CompositeAlarm, 0, self.actions_enabled.as_ref());
+        wire::shape::optional(writer, &S_CompositeAlarm, 1, self.alarm_actions.as_ref());
+        wire::shape::optional(writer, &S_CompositeAlarm, 2, self.alarm_arn.as_ref());
+        wire::shape::optional(writer, &S_CompositeAlarm, 3, self.alarm_configuration_updated_timestamp.as_ref());
+        wire::shape::optional(writer, &S_CompositeAlarm, 4, self.alarm_description.as_ref());
+        wire::shape::optional(writer, &S_CompositeAlarm, 5, self.alarm_name.as_ref());
+        wire::shape::optional(writer, &S_CompositeAlarm, 6, self.alarm_rule.as_ref());
+        wire::shape::optional(writer, &S_CompositeAlarm, 7, self.insufficient_data_actions.as_ref());
+        wire::shape::optional(writer, &S_CompositeAlarm, 8, self.ok_actions.as_ref());
+        wire::shape::optional(writer, &S_CompositeAlarm, 9, self.state_reason.as_ref());
+        wire::shape::optional(writer, &S_CompositeAlarm, 10, self.state_reason_data.as_ref());
+        wire::shape::optional(writer, &S_CompositeAlarm, 11, self.state_updated_timestamp.as_ref());
+        wire::shape::optional(writer, &S_CompositeAlarm, 12, self.state_value.as_ref());
+        wire::shape::optional(writer, &S_CompositeAlarm, 13, self.state_transitioned_timestamp.as_ref());
+        wire::shape::optional(writer, &S_CompositeAlarm, 14, self.actions_suppressed_by.as_ref());
+        wire::shape::optional(writer, &S_CompositeAlarm, 15, self.actions_suppressed_reason.as_ref());
+        wire::shape::optional(writer, &S_CompositeAlarm, 16, self.actions_suppressor.as_ref());
+        wire::shape::optional(writer, &S_CompositeAlarm, 17, self.actions_suppressor_wait_period.as_ref());
+        wire::shape::optional(writer, &S_CompositeAlarm, 18, self.actions_suppressor_extension_period.as_ref());
+        wire::shape::optional(writer, &S_CompositeAlarm, 19, self.action_configuration.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CompositeAlarm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CompositeAlarms: wire::Schema = wire::Schema::plain("CompositeAlarms", wire::schema::Kind::List(wire::schema::List { member: &S_CompositeAlarm, item: "", flattened: false }));
+static S_ContributorAttributes: wire::Schema = wire::Schema::new("ContributorAttributes", wire::schema::Kind::Map(wire::schema::Map { key: &S_AttributeName, value: &S_AttributeValue }), wire::schema::Traits { min: Some(0.0), max: Some(150.0), pattern: None, values: &[], sensitive: false });
+static S_ContributorId: wire::Schema = wire::Schema::new("ContributorId", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(16.0), pattern: None, values: &[], sensitive: false });
 static S_Counts: wire::Schema = wire::Schema::plain("Counts", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::DOUBLE, item: "", flattened: false }));
+static S_Datapoint: wire::Schema = wire::Schema::plain("Datapoint", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Timestamp", "Timestamp", "Timestamp", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("SampleCount", "SampleCount", "SampleCount", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("Average", "Average", "Average", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("Sum", "Sum", "Sum", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("Minimum", "Minimum", "Minimum", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("Maximum", "Maximum", "Maximum", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("Unit", "Unit", "Unit", false, &S_StandardUnit),
+    wire::schema::Member::new("ExtendedStatistics", "ExtendedStatistics", "ExtendedStatistics", false, &S_DatapointValueMap),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct Datapoint {
+    pub timestamp: Option<types::Timestamp>,
+    pub sample_count: Option<f64>,
+    pub average: Option<f64>,
+    pub sum: Option<f64>,
+    pub minimum: Option<f64>,
+    pub maximum: Option<f64>,
+    pub unit: Option<String>,
+    pub extended_statistics: Option<std::collections::BTreeMap<String, f64>>,
+}
+
+impl wire::Shape for Datapoint {
+    const SCHEMA: &'static wire::Schema = &S_Datapoint;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.timestamp = Some(wire::shape::Datum::from_value(value)),
+            1 => self.sample_count = Some(wire::shape::Datum::from_value(value)),
+            2 => self.average = Some(wire::shape::Datum::from_value(value)),
+            3 => self.sum = Some(wire::shape::Datum::from_value(value)),
+            4 => self.minimum = Some(wire::shape::Datum::from_value(value)),
+            5 => self.maximum = Some(wire::shape::Datum::from_value(value)),
+            6 => self.unit = Some(wire::shape::Datum::from_value(value)),
+            7 => self.extended_statistics = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_Datapoint, 0, self.timestamp.as_ref());
+        wire::shape::optional(writer, &S_Datapoint, 1, self.sample_count.as_ref());
+        wire::shape::optional(writer, &S_Datapoint, 2, self.average.as_ref());
+        wire::shape::optional(writer, &S_Datapoint, 3, self.sum.as_ref());
+        wire::shape::optional(writer, &S_Datapoint, 4, self.minimum.as_ref());
+        wire::shape::optional(writer, &S_Datapoint, 5, self.maximum.as_ref());
+        wire::shape::optional(writer, &S_Datapoint, 6, self.unit.as_ref());
+        wire::shape::optional(writer, &S_Datapoint, 7, self.extended_statistics.as_ref());
+    }
+}
+
+impl std::fmt::Debug for Datapoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DatapointValueMap: wire::Schema = wire::Schema::plain("DatapointValueMap", wire::schema::Kind::Map(wire::schema::Map { key: &wire::schema::STRING, value: &wire::schema::DOUBLE }));
 static S_DatapointValues: wire::Schema = wire::Schema::plain("DatapointValues", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::DOUBLE, item: "", flattened: false }));
+static S_Datapoints: wire::Schema = wire::Schema::plain("Datapoints", wire::schema::Kind::List(wire::schema::List { member: &S_Datapoint, item: "", flattened: false }));
+static S_DatapointsToAlarm: wire::Schema = wire::Schema::new("DatapointsToAlarm", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(1.0), max: None, pattern: None, values: &[], sensitive: false });
+static S_DeleteAlarmsInput: wire::Schema = wire::Schema::plain("DeleteAlarmsInput", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AlarmNames", "AlarmNames", "AlarmNames", true, &S_AlarmNames),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteAlarmsInput {
+    pub alarm_names: Vec<String>,
+}
+
+impl wire::Shape for DeleteAlarmsInput {
+    const SCHEMA: &'static wire::Schema = &S_DeleteAlarmsInput;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.alarm_names = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_DeleteAlarmsInput, 0, &self.alarm_names);
+    }
+}
+
+impl std::fmt::Debug for DeleteAlarmsInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeAlarmHistoryInput: wire::Schema = wire::Schema::plain("DescribeAlarmHistoryInput", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AlarmName", "AlarmName", "AlarmName", false, &S_AlarmName),
+    wire::schema::Member::new("AlarmContributorId", "AlarmContributorId", "AlarmContributorId", false, &S_ContributorId),
+    wire::schema::Member::new("AlarmTypes", "AlarmTypes", "AlarmTypes", false, &S_AlarmTypes),
+    wire::schema::Member::new("HistoryItemType", "HistoryItemType", "HistoryItemType", false, &S_HistoryItemType),
+    wire::schema::Member::new("StartDate", "StartDate", "StartDate", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("EndDate", "EndDate", "EndDate", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("MaxRecords", "MaxRecords", "MaxRecords", false, &S_MaxRecords),
+    wire::schema::Member::new("NextToken", "NextToken", "NextToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("ScanBy", "ScanBy", "ScanBy", false, &S_ScanBy),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeAlarmHistoryInput {
+    pub alarm_name: Option<String>,
+    pub alarm_contributor_id: Option<String>,
+    pub alarm_types: Option<Vec<String>>,
+    pub history_item_type: Option<String>,
+    pub start_date: Option<types::Timestamp>,
+    pub end_date: Option<types::Timestamp>,
+    pub max_records: Option<i32>,
+    pub next_token: Option<String>,
+    pub scan_by: Option<String>,
+}
+
+impl wire::Shape for DescribeAlarmHistoryInput {
+    const SCHEMA: &'static wire::Schema = &S_DescribeAlarmHistoryInput;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.alarm_name = Some(wire::shape::Datum::from_value(value)),
+            1 => self.alarm_contributor_id = Some(wire::shape::Datum::from_value(value)),
+            2 => self.alarm_types = Some(wire::shape::Datum::from_value(value)),
+            3 => self.history_item_type = Some(wire::shape::Datum::from_value(value)),
+            4 => self.start_date = Some(wire::shape::Datum::from_value(value)),
+            5 => self.end_date = Some(wire::shape::Datum::from_value(value)),
+            6 => self.max_records = Some(wire::shape::Datum::from_value(value)),
+            7 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            8 => self.scan_by = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeAlarmHistoryInput, 0, self.alarm_name.as_ref());
+        wire::shape::optional(writer, &S_DescribeAlarmHistoryInput, 1, self.alarm_contributor_id.as_ref());
+        wire::shape::optional(writer, &S_DescribeAlarmHistoryInput, 2, self.alarm_types.as_ref());
+        wire::shape::optional(writer, &S_DescribeAlarmHistoryInput, 3, self.history_item_type.as_ref());
+        wire::shape::optional(writer, &S_DescribeAlarmHistoryInput, 4, self.start_date.as_ref());
+        wire::shape::optional(writer, &S_DescribeAlarmHistoryInput, 5, self.end_date.as_ref());
+        wire::shape::optional(writer, &S_DescribeAlarmHistoryInput, 6, self.max_records.as_ref());
+        wire::shape::optional(writer, &S_DescribeAlarmHistoryInput, 7, self.next_token.as_ref());
+        wire::shape::optional(writer, &S_DescribeAlarmHistoryInput, 8, self.scan_by.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeAlarmHistoryInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeAlarmHistoryOutput: wire::Schema = wire::Schema::plain("DescribeAlarmHistoryOutput", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AlarmHistoryItems", "AlarmHistoryItems", "AlarmHistoryItems", false, &S_AlarmHistoryItems),
+    wire::schema::Member::new("NextToken", "NextToken", "NextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeAlarmHistoryOutput {
+    pub alarm_history_items: Option<Vec<AlarmHistoryItem>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeAlarmHistoryOutput {
+    const SCHEMA: &'static wire::Schema = &S_DescribeAlarmHistoryOutput;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.alarm_history_items = Some(wire::shape::Datum::from_value(value)),
+            1 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeAlarmHistoryOutput, 0, self.alarm_history_items.as_ref());
+        wire::shape::optional(writer, &S_DescribeAlarmHistoryOutput, 1, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeAlarmHistoryOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeAlarmsForMetricInput: wire::Schema = wire::Schema::plain("DescribeAlarmsForMetricInput", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("MetricName", "MetricName", "MetricName", true, &S_MetricName),
+    wire::schema::Member::new("Namespace", "Namespace", "Namespace", true, &S_Namespace),
+    wire::schema::Member::new("Statistic", "Statistic", "Statistic", false, &S_Statistic),
+    wire::schema::Member::new("ExtendedStatistic", "ExtendedStatistic", "ExtendedStatistic", false, &wire::schema::STRING),
+    wire::schema::Member::new("Dimensions", "Dimensions", "Dimensions", false, &S_Dimensions),
+    wire::schema::Member::new("Period", "Period", "Period", false, &S_Period),
+    wire::schema::Member::new("Unit", "Unit", "Unit", false, &S_StandardUnit),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeAlarmsForMetricInput {
+    pub metric_name: String,
+    pub namespace: String,
+    pub statistic: Option<String>,
+    pub extended_statistic: Option<String>,
+    pub dimensions: Option<Vec<Dimension>>,
+    pub period: Option<i32>,
+    pub unit: Option<String>,
+}
+
+impl wire::Shape for DescribeAlarmsForMetricInput {
+    const SCHEMA: &'static wire::Schema = &S_DescribeAlarmsForMetricInput;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.metric_name = wire::shape::Datum::from_value(value),
+            1 => self.namespace = wire::shape::Datum::from_value(value),
+            2 => self.statistic = Some(wire::shape::Datum::from_value(value)),
+            3 => self.extended_statistic = Some(wire::shape::Datum::from_value(value)),
+            4 => self.dimensions = Some(wire::shape::Datum::from_value(value)),
+            5 => self.period = Some(wire::shape::Datum::from_value(value)),
+            6 => self.unit = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_DescribeAlarmsForMetricInput, 0, &self.metric_name);
+        wire::shape::required(writer, &S_DescribeAlarmsForMetricInput, 1, &self.namespace);
+        wire::shape::optional(writer, &S_DescribeAlarmsForMetricInput, 2, self.statistic.as_ref());
+        wire::shape::optional(writer, &S_DescribeAlarmsForMetricInput, 3, self.extended_statistic.as_ref());
+        wire::shape::optional(writer, &S_DescribeAlarmsForMetricInput, 4, self.dimensions.as_ref());
+        wire::shape::optional(writer, &S_DescribeAlarmsForMetricInput, 5, self.period.as_ref());
+        wire::shape::optional(writer, &S_DescribeAlarmsForMetricInput, 6, self.unit.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeAlarmsForMetricInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeAlarmsForMetricOutput: wire::Schema = wire::Schema::plain("DescribeAlarmsForMetricOutput", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("MetricAlarms", "MetricAlarms", "MetricAlarms", false, &S_MetricAlarms),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeAlarmsForMetricOutput {
+    pub metric_alarms: Option<Vec<MetricAlarm>>,
+}
+
+impl wire::Shape for DescribeAlarmsForMetricOutput {
+    const SCHEMA: &'static wire::Schema = &S_DescribeAlarmsForMetricOutput;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.metric_alarms = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeAlarmsForMetricOutput, 0, self.metric_alarms.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeAlarmsForMetricOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeAlarmsInput: wire::Schema = wire::Schema::plain("DescribeAlarmsInput", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AlarmNames", "AlarmNames", "AlarmNames", false, &S_AlarmNames),
+    wire::schema::Member::new("AlarmNamePrefix", "AlarmNamePrefix", "AlarmNamePrefix", false, &S_AlarmNamePrefix),
+    wire::schema::Member::new("AlarmTypes", "AlarmTypes", "AlarmTypes", false, &S_AlarmTypes),
+    wire::schema::Member::new("ChildrenOfAlarmName", "ChildrenOfAlarmName", "ChildrenOfAlarmName", false, &S_AlarmName),
+    wire::schema::Member::new("ParentsOfAlarmName", "ParentsOfAlarmName", "ParentsOfAlarmName", false, &S_AlarmName),
+    wire::schema::Member::new("StateValue", "StateValue", "StateValue", false, &S_StateValue),
+    wire::schema::Member::new("ActionPrefix", "ActionPrefix", "ActionPrefix", false, &S_ActionPrefix),
+    wire::schema::Member::new("MaxRecords", "MaxRecords", "MaxRecords", false, &S_MaxRecords),
+    wire::schema::Member::new("NextToken", "NextToken", "NextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeAlarmsInput {
+    pub alarm_names: Option<Vec<String>>,
+    pub alarm_name_prefix: Option<String>,
+    pub alarm_types: Option<Vec<String>>,
+    pub children_of_alarm_name: Option<String>,
+    pub parents_of_alarm_name: Option<String>,
+    pub state_value: Option<String>,
+    pub action_prefix: Option<String>,
+    pub max_records: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeAlarmsInput {
+    const SCHEMA: &'static wire::Schema = &S_DescribeAlarmsInput;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.alarm_names = Some(wire::shape::Datum::from_value(value)),
+            1 => self.alarm_name_prefix = Some(wire::shape::Datum::from_value(value)),
+            2 => self.alarm_types = Some(wire::shape::Datum::from_value(value)),
+            3 => self.children_of_alarm_name = Some(wire::shape::Datum::from_value(value)),
+            4 => self.parents_of_alarm_name = Some(wire::shape::Datum::from_value(value)),
+            5 => self.state_value = Some(wire::shape::Datum::from_value(value)),
+            6 => self.action_prefix = Some(wire::shape::Datum::from_value(value)),
+            7 => self.max_records = Some(wire::shape::Datum::from_value(value)),
+            8 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeAlarmsInput, 0, self.alarm_names.as_ref());
+        wire::shape::optional(writer, &S_DescribeAlarmsInput, 1, self.alarm_name_prefix.as_ref());
+        wire::shape::optional(writer, &S_DescribeAlarmsInput, 2, self.alarm_types.as_ref());
+        wire::shape::optional(writer, &S_DescribeAlarmsInput, 3, self.children_of_alarm_name.as_ref());
+        wire::shape::optional(writer, &S_DescribeAlarmsInput, 4, self.parents_of_alarm_name.as_ref());
+        wire::shape::optional(writer, &S_DescribeAlarmsInput, 5, self.state_value.as_ref());
+        wire::shape::optional(writer, &S_DescribeAlarmsInput, 6, self.action_prefix.as_ref());
+        wire::shape::optional(writer, &S_DescribeAlarmsInput, 7, self.max_records.as_ref());
+        wire::shape::optional(writer, &S_DescribeAlarmsInput, 8, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeAlarmsInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeAlarmsOutput: wire::Schema = wire::Schema::plain("DescribeAlarmsOutput", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("CompositeAlarms", "CompositeAlarms", "CompositeAlarms", false, &S_CompositeAlarms),
+    wire::schema::Member::new("MetricAlarms", "MetricAlarms", "MetricAlarms", false, &S_MetricAlarms),
+    wire::schema::Member::new("LogAlarms", "LogAlarms", "LogAlarms", false, &S_LogAlarms),
+    wire::schema::Member::new("NextToken", "NextToken", "NextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeAlarmsOutput {
+    pub composite_alarms: Option<Vec<CompositeAlarm>>,
+    pub metric_alarms: Option<Vec<MetricAlarm>>,
+    pub log_alarms: Option<Vec<LogAlarm>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeAlarmsOutput {
+    const SCHEMA: &'static wire::Schema = &S_DescribeAlarmsOutput;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.composite_alarms = Some(wire::shape::Datum::from_value(value)),
+            1 => self.metric_alarms = Some(wire::shape::Datum::from_value(value)),
+            2 => self.log_alarms = Some(wire::shape::Datum::from_value(value)),
+            3 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeAlarmsOutput, 0, self.composite_alarms.as_ref());
+        wire::shape::optional(writer, &S_DescribeAlarmsOutput, 1, self.metric_alarms.as_ref());
+        wire::shape::optional(writer, &S_DescribeAlarmsOutput, 2, self.log_alarms.as_ref());
+        wire::shape::optional(writer, &S_DescribeAlarmsOutput, 3, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeAlarmsOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_Dimension: wire::Schema = wire::Schema::plain("Dimension", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Name", "Name", "Name", true, &S_DimensionName),
     wire::schema::Member::new("Value", "Value", "Value", true, &S_DimensionValue),
@@ -193,6 +960,67 @@ static S_DimensionFilters: wire::Schema = wire::Schema::new("DimensionFilters", 
 static S_DimensionName: wire::Schema = wire::Schema::new("DimensionName", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(255.0), pattern: None, values: &[], sensitive: false });
 static S_DimensionValue: wire::Schema = wire::Schema::new("DimensionValue", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(1024.0), pattern: None, values: &[], sensitive: false });
 static S_Dimensions: wire::Schema = wire::Schema::new("Dimensions", wire::schema::Kind::List(wire::schema::List { member: &S_Dimension, item: "", flattened: false }), wire::schema::Traits { min: None, max: Some(30.0), pattern: None, values: &[], sensitive: false });
+static S_DisableAlarmActionsInput: wire::Schema = wire::Schema::plain("DisableAlarmActionsInput", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AlarmNames", "AlarmNames", "AlarmNames", true, &S_AlarmNames),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DisableAlarmActionsInput {
+    pub alarm_names: Vec<String>,
+}
+
+impl wire::Shape for DisableAlarmActionsInput {
+    const SCHEMA: &'static wire::Schema = &S_DisableAlarmActionsInput;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.alarm_names = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_DisableAlarmActionsInput, 0, &self.alarm_names);
+    }
+}
+
+impl std::fmt::Debug for DisableAlarmActionsInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_EnableAlarmActionsInput: wire::Schema = wire::Schema::plain("EnableAlarmActionsInput", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AlarmNames", "AlarmNames", "AlarmNames", true, &S_AlarmNames),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct EnableAlarmActionsInput {
+    pub alarm_names: Vec<String>,
+}
+
+impl wire::Shape for EnableAlarmActionsInput {
+    const SCHEMA: &'static wire::Schema = &S_EnableAlarmActionsInput;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.alarm_names = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_EnableAlarmActionsInput, 0, &self.alarm_names);
+    }
+}
+
+impl std::fmt::Debug for EnableAlarmActionsInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_EndTimeOffset: wire::Schema = wire::Schema::new("EndTimeOffset", wire::schema::Kind::Long, wire::schema::Traits { min: Some(0.0), max: Some(2592000.0), pattern: None, values: &[], sensitive: false });
 static S_Entity: wire::Schema = wire::Schema::plain("Entity", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("KeyAttributes", "KeyAttributes", "KeyAttributes", false, &S_EntityKeyAttributesMap),
     wire::schema::Member::new("Attributes", "Attributes", "Attributes", false, &S_EntityAttributesMap),
@@ -268,6 +1096,75 @@ impl std::fmt::Debug for EntityMetricData {
 }
 
 static S_EntityMetricDataList: wire::Schema = wire::Schema::plain("EntityMetricDataList", wire::schema::Kind::List(wire::schema::List { member: &S_EntityMetricData, item: "", flattened: false }));
+static S_EvaluateLowSampleCountPercentile: wire::Schema = wire::Schema::new("EvaluateLowSampleCountPercentile", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(255.0), pattern: None, values: &[], sensitive: false });
+static S_EvaluationCriteria: wire::Schema = wire::Schema::plain("EvaluationCriteria", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("PromQLCriteria", "PromQLCriteria", "PromQLCriteria", false, &S_AlarmPromQLCriteria),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct EvaluationCriteria {
+    pub prom_ql_criteria: Option<AlarmPromQLCriteria>,
+}
+
+impl wire::Shape for EvaluationCriteria {
+    const SCHEMA: &'static wire::Schema = &S_EvaluationCriteria;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.prom_ql_criteria = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_EvaluationCriteria, 0, self.prom_ql_criteria.as_ref());
+    }
+}
+
+impl std::fmt::Debug for EvaluationCriteria {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_EvaluationInterval: wire::Schema = wire::Schema::new("EvaluationInterval", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(10.0), max: Some(3600.0), pattern: None, values: &[], sensitive: false });
+static S_EvaluationPeriods: wire::Schema = wire::Schema::new("EvaluationPeriods", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(1.0), max: None, pattern: None, values: &[], sensitive: false });
+static S_EvaluationState: wire::Schema = wire::Schema::new("EvaluationState", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["PARTIAL_DATA", "EVALUATION_FAILURE", "EVALUATION_ERROR"], sensitive: false });
+static S_EvaluationWindow: wire::Schema = wire::Schema::plain("EvaluationWindow", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("WallClockWindow", "WallClockWindow", "WallClockWindow", false, &S_WallClockWindow),
+    wire::schema::Member::new("SlidingWindow", "SlidingWindow", "SlidingWindow", false, &S_SlidingWindow),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct EvaluationWindow {
+    pub wall_clock_window: Option<WallClockWindow>,
+    pub sliding_window: Option<SlidingWindow>,
+}
+
+impl wire::Shape for EvaluationWindow {
+    const SCHEMA: &'static wire::Schema = &S_EvaluationWindow;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.wall_clock_window = Some(wire::shape::Datum::from_value(value)),
+            1 => self.sliding_window = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_EvaluationWindow, 0, self.wall_clock_window.as_ref());
+        wire::shape::optional(writer, &S_EvaluationWindow, 1, self.sliding_window.as_ref());
+    }
+}
+
+impl std::fmt::Debug for EvaluationWindow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ExtendedStatistics: wire::Schema = wire::Schema::new("ExtendedStatistics", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "", flattened: false }), wire::schema::Traits { min: Some(1.0), max: Some(10.0), pattern: None, values: &[], sensitive: false });
 static S_GetMetricDataInput: wire::Schema = wire::Schema::plain("GetMetricDataInput", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("MetricDataQueries", "MetricDataQueries", "MetricDataQueries", true, &S_MetricDataQueries),
     wire::schema::Member::new("StartTime", "StartTime", "StartTime", true, &wire::schema::TIMESTAMP),
@@ -360,6 +1257,105 @@ impl std::fmt::Debug for GetMetricDataOutput {
     }
 }
 
+static S_GetMetricStatisticsInput: wire::Schema = wire::Schema::plain("GetMetricStatisticsInput", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Namespace", "Namespace", "Namespace", true, &S_Namespace),
+    wire::schema::Member::new("MetricName", "MetricName", "MetricName", true, &S_MetricName),
+    wire::schema::Member::new("Dimensions", "Dimensions", "Dimensions", false, &S_Dimensions),
+    wire::schema::Member::new("StartTime", "StartTime", "StartTime", true, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("EndTime", "EndTime", "EndTime", true, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("Period", "Period", "Period", true, &S_Period),
+    wire::schema::Member::new("Statistics", "Statistics", "Statistics", false, &S_Statistics),
+    wire::schema::Member::new("ExtendedStatistics", "ExtendedStatistics", "ExtendedStatistics", false, &S_ExtendedStatistics),
+    wire::schema::Member::new("Unit", "Unit", "Unit", false, &S_StandardUnit),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GetMetricStatisticsInput {
+    pub namespace: String,
+    pub metric_name: String,
+    pub dimensions: Option<Vec<Dimension>>,
+    pub start_time: types::Timestamp,
+    pub end_time: types::Timestamp,
+    pub period: i32,
+    pub statistics: Option<Vec<String>>,
+    pub extended_statistics: Option<Vec<String>>,
+    pub unit: Option<String>,
+}
+
+impl wire::Shape for GetMetricStatisticsInput {
+    const SCHEMA: &'static wire::Schema = &S_GetMetricStatisticsInput;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.namespace = wire::shape::Datum::from_value(value),
+            1 => self.metric_name = wire::shape::Datum::from_value(value),
+            2 => self.dimensions = Some(wire::shape::Datum::from_value(value)),
+            3 => self.start_time = wire::shape::Datum::from_value(value),
+            4 => self.end_time = wire::shape::Datum::from_value(value),
+            5 => self.period = wire::shape::Datum::from_value(value),
+            6 => self.statistics = Some(wire::shape::Datum::from_value(value)),
+            7 => self.extended_statistics = Some(wire::shape::Datum::from_value(value)),
+            8 => self.unit = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_GetMetricStatisticsInput, 0, &self.namespace);
+        wire::shape::required(writer, &S_GetMetricStatisticsInput, 1, &self.metric_name);
+        wire::shape::optional(writer, &S_GetMetricStatisticsInput, 2, self.dimensions.as_ref());
+        wire::shape::required(writer, &S_GetMetricStatisticsInput, 3, &self.start_time);
+        wire::shape::required(writer, &S_GetMetricStatisticsInput, 4, &self.end_time);
+        wire::shape::required(writer, &S_GetMetricStatisticsInput, 5, &self.period);
+        wire::shape::optional(writer, &S_GetMetricStatisticsInput, 6, self.statistics.as_ref());
+        wire::shape::optional(writer, &S_GetMetricStatisticsInput, 7, self.extended_statistics.as_ref());
+        wire::shape::optional(writer, &S_GetMetricStatisticsInput, 8, self.unit.as_ref());
+    }
+}
+
+impl std::fmt::Debug for GetMetricStatisticsInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_GetMetricStatisticsOutput: wire::Schema = wire::Schema::plain("GetMetricStatisticsOutput", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Label", "Label", "Label", false, &wire::schema::STRING),
+    wire::schema::Member::new("Datapoints", "Datapoints", "Datapoints", false, &S_Datapoints),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GetMetricStatisticsOutput {
+    pub label: Option<String>,
+    pub datapoints: Option<Vec<Datapoint>>,
+}
+
+impl wire::Shape for GetMetricStatisticsOutput {
+    const SCHEMA: &'static wire::Schema = &S_GetMetricStatisticsOutput;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.label = Some(wire::shape::Datum::from_value(value)),
+            1 => self.datapoints = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_GetMetricStatisticsOutput, 0, self.label.as_ref());
+        wire::shape::optional(writer, &S_GetMetricStatisticsOutput, 1, self.datapoints.as_ref());
+    }
+}
+
+impl std::fmt::Debug for GetMetricStatisticsOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_HistoryData: wire::Schema = wire::Schema::new("HistoryData", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(4095.0), pattern: None, values: &[], sensitive: false });
+static S_HistoryItemType: wire::Schema = wire::Schema::new("HistoryItemType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ConfigurationUpdate", "StateUpdate", "Action", "AlarmContributorStateUpdate", "AlarmContributorAction"], sensitive: false });
+static S_HistorySummary: wire::Schema = wire::Schema::new("HistorySummary", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(255.0), pattern: None, values: &[], sensitive: false });
 static S_LabelOptions: wire::Schema = wire::Schema::plain("LabelOptions", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Timezone", "Timezone", "Timezone", false, &wire::schema::STRING),
 ]));
@@ -482,6 +1478,191 @@ impl std::fmt::Debug for ListMetricsOutput {
     }
 }
 
+static S_ListTagsForResourceInput: wire::Schema = wire::Schema::plain("ListTagsForResourceInput", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ResourceARN", "ResourceARN", "ResourceARN", true, &S_AmazonResourceName),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ListTagsForResourceInput {
+    pub resource_arn: String,
+}
+
+impl wire::Shape for ListTagsForResourceInput {
+    const SCHEMA: &'static wire::Schema = &S_ListTagsForResourceInput;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.resource_arn = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_ListTagsForResourceInput, 0, &self.resource_arn);
+    }
+}
+
+impl std::fmt::Debug for ListTagsForResourceInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ListTagsForResourceOutput: wire::Schema = wire::Schema::plain("ListTagsForResourceOutput", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Tags", "Tags", "Tags", false, &S_TagList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ListTagsForResourceOutput {
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl wire::Shape for ListTagsForResourceOutput {
+    const SCHEMA: &'static wire::Schema = &S_ListTagsForResourceOutput;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.tags = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ListTagsForResourceOutput, 0, self.tags.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ListTagsForResourceOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LogAlarm: wire::Schema = wire::Schema::plain("LogAlarm", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AlarmName", "AlarmName", "AlarmName", false, &S_AlarmName),
+    wire::schema::Member::new("AlarmArn", "AlarmArn", "AlarmArn", false, &S_AlarmArn),
+    wire::schema::Member::new("AlarmDescription", "AlarmDescription", "AlarmDescription", false, &S_AlarmDescription),
+    wire::schema::Member::new("AlarmConfigurationUpdatedTimestamp", "AlarmConfigurationUpdatedTimestamp", "AlarmConfigurationUpdatedTimestamp", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("ActionsEnabled", "ActionsEnabled", "ActionsEnabled", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("OKActions", "OKActions", "OKActions", false, &S_ResourceList),
+    wire::schema::Member::new("AlarmActions", "AlarmActions", "AlarmActions", false, &S_ResourceList),
+    wire::schema::Member::new("InsufficientDataActions", "InsufficientDataActions", "InsufficientDataActions", false, &S_ResourceList),
+    wire::schema::Member::new("StateValue", "StateValue", "StateValue", false, &S_StateValue),
+    wire::schema::Member::new("StateReason", "StateReason", "StateReason", false, &S_StateReason),
+    wire::schema::Member::new("StateReasonData", "StateReasonData", "StateReasonData", false, &S_StateReasonData),
+    wire::schema::Member::new("StateUpdatedTimestamp", "StateUpdatedTimestamp", "StateUpdatedTimestamp", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("ScheduledQueryConfiguration", "ScheduledQueryConfiguration", "ScheduledQueryConfiguration", false, &S_ScheduledQueryConfiguration),
+    wire::schema::Member::new("QueryResultsToEvaluate", "QueryResultsToEvaluate", "QueryResultsToEvaluate", false, &S_QueryResultsToEvaluate),
+    wire::schema::Member::new("QueryResultsToAlarm", "QueryResultsToAlarm", "QueryResultsToAlarm", false, &S_QueryResultsToAlarm),
+    wire::schema::Member::new("Threshold", "Threshold", "Threshold", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("ComparisonOperator", "ComparisonOperator", "ComparisonOperator", false, &S_ComparisonOperator),
+    wire::schema::Member::new("TreatMissingData", "TreatMissingData", "TreatMissingData", false, &S_TreatMissingData),
+    wire::schema::Member::new("StateTransitionedTimestamp", "StateTransitionedTimestamp", "StateTransitionedTimestamp", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("EvaluationState", "EvaluationState", "EvaluationState", false, &S_EvaluationState),
+    wire::schema::Member::new("ActionLogLineCount", "ActionLogLineCount", "ActionLogLineCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("ActionLogLineRoleArn", "ActionLogLineRoleArn", "ActionLogLineRoleArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("WarmUpConfiguration", "WarmUpConfiguration", "WarmUpConfiguration", false, &S_WarmUpConfiguration),
+    wire::schema::Member::new("ActionConfiguration", "ActionConfiguration", "ActionConfiguration", false, &S_ActionConfiguration),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LogAlarm {
+    pub alarm_name: Option<String>,
+    pub alarm_arn: Option<String>,
+    pub alarm_description: Option<String>,
+    pub alarm_configuration_updated_timestamp: Option<types::Timestamp>,
+    pub actions_enabled: Option<bool>,
+    pub ok_actions: Option<Vec<String>>,
+    pub alarm_actions: Option<Vec<String>>,
+    pub insufficient_data_actions: Option<Vec<String>>,
+    pub state_value: Option<String>,
+    pub state_reason: Option<String>,
+    pub state_reason_data: Option<String>,
+    pub state_updated_timestamp: Option<types::Timestamp>,
+    pub scheduled_query_configuration: Option<ScheduledQueryConfiguration>,
+    pub query_results_to_evaluate: Option<i32>,
+    pub query_results_to_alarm: Option<i32>,
+    pub threshold: Option<f64>,
+    pub comparison_operator: Option<String>,
+    pub treat_missing_data: Option<String>,
+    pub state_transitioned_timestamp: Option<types::Timestamp>,
+    pub evaluation_state: Option<String>,
+    pub action_log_line_count: Option<i32>,
+    pub action_log_line_role_arn: Option<String>,
+    pub warm_up_configuration: Option<WarmUpConfiguration>,
+    pub action_configuration: Option<ActionConfiguration>,
+}
+
+impl wire::Shape for LogAlarm {
+    const SCHEMA: &'static wire::Schema = &S_LogAlarm;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.alarm_name = Some(wire::shape::Datum::from_value(value)),
+            1 => self.alarm_arn = Some(wire::shape::Datum::from_value(value)),
+            2 => self.alarm_description = Some(wire::shape::Datum::from_value(value)),
+            3 => self.alarm_configuration_updated_timestamp = Some(wire::shape::Datum::from_value(value)),
+            4 => self.actions_enabled = Some(wire::shape::Datum::from_value(value)),
+            5 => self.ok_actions = Some(wire::shape::Datum::from_value(value)),
+            6 => self.alarm_actions = Some(wire::shape::Datum::from_value(value)),
+            7 => self.insufficient_data_actions = Some(wire::shape::Datum::from_value(value)),
+            8 => self.state_value = Some(wire::shape::Datum::from_value(value)),
+            9 => self.state_reason = Some(wire::shape::Datum::from_value(value)),
+            10 => self.state_reason_data = Some(wire::shape::Datum::from_value(value)),
+            11 => self.state_updated_timestamp = Some(wire::shape::Datum::from_value(value)),
+            12 => self.scheduled_query_configuration = Some(wire::shape::Datum::from_value(value)),
+            13 => self.query_results_to_evaluate = Some(wire::shape::Datum::from_value(value)),
+            14 => self.query_results_to_alarm = Some(wire::shape::Datum::from_value(value)),
+            15 => self.threshold = Some(wire::shape::Datum::from_value(value)),
+            16 => self.comparison_operator = Some(wire::shape::Datum::from_value(value)),
+            17 => self.treat_missing_data = Some(wire::shape::Datum::from_value(value)),
+            18 => self.state_transitioned_timestamp = Some(wire::shape::Datum::from_value(value)),
+            19 => self.evaluation_state = Some(wire::shape::Datum::from_value(value)),
+            20 => self.action_log_line_count = Some(wire::shape::Datum::from_value(value)),
+            21 => self.action_log_line_role_arn = Some(wire::shape::Datum::from_value(value)),
+            22 => self.warm_up_configuration = Some(wire::shape::Datum::from_value(value)),
+            23 => self.action_configuration = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LogAlarm, 0, self.alarm_name.as_ref());
+        wire::shape::optional(writer, &S_LogAlarm, 1, self.alarm_arn.as_ref());
+        wire::shape::optional(writer, &S_LogAlarm, 2, self.alarm_description.as_ref());
+        wire::shape::optional(writer, &S_LogAlarm, 3, self.alarm_configuration_updated_timestamp.as_ref());
+        wire::shape::optional(writer, &S_LogAlarm, 4, self.actions_enabled.as_ref());
+        wire::shape::optional(writer, &S_LogAlarm, 5, self.ok_actions.as_ref());
+        wire::shape::optional(writer, &S_LogAlarm, 6, self.alarm_actions.as_ref());
+        wire::shape::optional(writer, &S_LogAlarm, 7, self.insufficient_data_actions.as_ref());
+        wire::shape::optional(writer, &S_LogAlarm, 8, self.state_value.as_ref());
+        wire::shape::optional(writer, &S_LogAlarm, 9, self.state_reason.as_ref());
+        wire::shape::optional(writer, &S_LogAlarm, 10, self.state_reason_data.as_ref());
+        wire::shape::optional(writer, &S_LogAlarm, 11, self.state_updated_timestamp.as_ref());
+        wire::shape::optional(writer, &S_LogAlarm, 12, self.scheduled_query_configuration.as_ref());
+        wire::shape::optional(writer, &S_LogAlarm, 13, self.query_results_to_evaluate.as_ref());
+        wire::shape::optional(writer, &S_LogAlarm, 14, self.query_results_to_alarm.as_ref());
+        wire::shape::optional(writer, &S_LogAlarm, 15, self.threshold.as_ref());
+        wire::shape::optional(writer, &S_LogAlarm, 16, self.comparison_operator.as_ref());
+        wire::shape::optional(writer, &S_LogAlarm, 17, self.treat_missing_data.as_ref());
+        wire::shape::optional(writer, &S_LogAlarm, 18, self.state_transitioned_timestamp.as_ref());
+        wire::shape::optional(writer, &S_LogAlarm, 19, self.evaluation_state.as_ref());
+        wire::shape::optional(writer, &S_LogAlarm, 20, self.action_log_line_count.as_ref());
+        wire::shape::optional(writer, &S_LogAlarm, 21, self.action_log_line_role_arn.as_ref());
+        wire::shape::optional(writer, &S_LogAlarm, 22, self.warm_up_configuration.as_ref());
+        wire::shape::optional(writer, &S_LogAlarm, 23, self.action_configuration.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LogAlarm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LogAlarms: wire::Schema = wire::Schema::plain("LogAlarms", wire::schema::Kind::List(wire::schema::List { member: &S_LogAlarm, item: "", flattened: false }));
+static S_LogGroupIdentifiers: wire::Schema = wire::Schema::new("LogGroupIdentifiers", wire::schema::Kind::List(wire::schema::List { member: &S_AmazonResourceName, item: "", flattened: false }), wire::schema::Traits { min: Some(1.0), max: Some(50.0), pattern: None, values: &[], sensitive: false });
+static S_MaxRecords: wire::Schema = wire::Schema::new("MaxRecords", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(1.0), max: Some(100.0), pattern: None, values: &[], sensitive: false });
 static S_MessageData: wire::Schema = wire::Schema::plain("MessageData", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Code", "Code", "Code", false, &wire::schema::STRING),
     wire::schema::Member::new("Value", "Value", "Value", false, &wire::schema::STRING),
@@ -554,6 +1735,169 @@ impl std::fmt::Debug for Metric {
     }
 }
 
+static S_MetricAlarm: wire::Schema = wire::Schema::plain("MetricAlarm", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AlarmName", "AlarmName", "AlarmName", false, &S_AlarmName),
+    wire::schema::Member::new("AlarmArn", "AlarmArn", "AlarmArn", false, &S_AlarmArn),
+    wire::schema::Member::new("AlarmDescription", "AlarmDescription", "AlarmDescription", false, &S_AlarmDescription),
+    wire::schema::Member::new("AlarmConfigurationUpdatedTimestamp", "AlarmConfigurationUpdatedTimestamp", "AlarmConfigurationUpdatedTimestamp", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("ActionsEnabled", "ActionsEnabled", "ActionsEnabled", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("OKActions", "OKActions", "OKActions", false, &S_ResourceList),
+    wire::schema::Member::new("AlarmActions", "AlarmActions", "AlarmActions", false, &S_ResourceList),
+    wire::schema::Member::new("InsufficientDataActions", "InsufficientDataActions", "InsufficientDataActions", false, &S_ResourceList),
+    wire::schema::Member::new("StateValue", "StateValue", "StateValue", false, &S_StateValue),
+    wire::schema::Member::new("StateReason", "StateReason", "StateReason", false, &S_StateReason),
+    wire::schema::Member::new("StateReasonData", "StateReasonData", "StateReasonData", false, &S_StateReasonData),
+    wire::schema::Member::new("StateUpdatedTimestamp", "StateUpdatedTimestamp", "StateUpdatedTimestamp", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("MetricName", "MetricName", "MetricName", false, &S_MetricName),
+    wire::schema::Member::new("Namespace", "Namespace", "Namespace", false, &S_Namespace),
+    wire::schema::Member::new("Statistic", "Statistic", "Statistic", false, &S_Statistic),
+    wire::schema::Member::new("ExtendedStatistic", "ExtendedStatistic", "ExtendedStatistic", false, &wire::schema::STRING),
+    wire::schema::Member::new("Dimensions", "Dimensions", "Dimensions", false, &S_Dimensions),
+    wire::schema::Member::new("Period", "Period", "Period", false, &S_Period),
+    wire::schema::Member::new("Unit", "Unit", "Unit", false, &S_StandardUnit),
+    wire::schema::Member::new("EvaluationPeriods", "EvaluationPeriods", "EvaluationPeriods", false, &S_EvaluationPeriods),
+    wire::schema::Member::new("DatapointsToAlarm", "DatapointsToAlarm", "DatapointsToAlarm", false, &S_DatapointsToAlarm),
+    wire::schema::Member::new("Threshold", "Threshold", "Threshold", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("ComparisonOperator", "ComparisonOperator", "ComparisonOperator", false, &S_ComparisonOperator),
+    wire::schema::Member::new("TreatMissingData", "TreatMissingData", "TreatMissingData", false, &S_TreatMissingData),
+    wire::schema::Member::new("EvaluateLowSampleCountPercentile", "EvaluateLowSampleCountPercentile", "EvaluateLowSampleCountPercentile", false, &S_EvaluateLowSampleCountPercentile),
+    wire::schema::Member::new("Metrics", "Metrics", "Metrics", false, &S_MetricDataQueries),
+    wire::schema::Member::new("ThresholdMetricId", "ThresholdMetricId", "ThresholdMetricId", false, &S_MetricId),
+    wire::schema::Member::new("EvaluationState", "EvaluationState", "EvaluationState", false, &S_EvaluationState),
+    wire::schema::Member::new("StateTransitionedTimestamp", "StateTransitionedTimestamp", "StateTransitionedTimestamp", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("EvaluationWindow", "EvaluationWindow", "EvaluationWindow", false, &S_EvaluationWindow),
+    wire::schema::Member::new("WarmUpConfiguration", "WarmUpConfiguration", "WarmUpConfiguration", false, &S_WarmUpConfiguration),
+    wire::schema::Member::new("EvaluationCriteria", "EvaluationCriteria", "EvaluationCriteria", false, &S_EvaluationCriteria),
+    wire::schema::Member::new("EvaluationInterval", "EvaluationInterval", "EvaluationInterval", false, &S_EvaluationInterval),
+    wire::schema::Member::new("ActionConfiguration", "ActionConfiguration", "ActionConfiguration", false, &S_ActionConfiguration),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct MetricAlarm {
+    pub alarm_name: Option<String>,
+    pub alarm_arn: Option<String>,
+    pub alarm_description: Option<String>,
+    pub alarm_configuration_updated_timestamp: Option<types::Timestamp>,
+    pub actions_enabled: Option<bool>,
+    pub ok_actions: Option<Vec<String>>,
+    pub alarm_actions: Option<Vec<String>>,
+    pub insufficient_data_actions: Option<Vec<String>>,
+    pub state_value: Option<String>,
+    pub state_reason: Option<String>,
+    pub state_reason_data: Option<String>,
+    pub state_updated_timestamp: Option<types::Timestamp>,
+    pub metric_name: Option<String>,
+    pub namespace: Option<String>,
+    pub statistic: Option<String>,
+    pub extended_statistic: Option<String>,
+    pub dimensions: Option<Vec<Dimension>>,
+    pub period: Option<i32>,
+    pub unit: Option<String>,
+    pub evaluation_periods: Option<i32>,
+    pub datapoints_to_alarm: Option<i32>,
+    pub threshold: Option<f64>,
+    pub comparison_operator: Option<String>,
+    pub treat_missing_data: Option<String>,
+    pub evaluate_low_sample_count_percentile: Option<String>,
+    pub metrics: Option<Vec<MetricDataQuery>>,
+    pub threshold_metric_id: Option<String>,
+    pub evaluation_state: Option<String>,
+    pub state_transitioned_timestamp: Option<types::Timestamp>,
+    pub evaluation_window: Option<EvaluationWindow>,
+    pub warm_up_configuration: Option<WarmUpConfiguration>,
+    pub evaluation_criteria: Option<EvaluationCriteria>,
+    pub evaluation_interval: Option<i32>,
+    pub action_configuration: Option<ActionConfiguration>,
+}
+
+impl wire::Shape for MetricAlarm {
+    const SCHEMA: &'static wire::Schema = &S_MetricAlarm;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.alarm_name = Some(wire::shape::Datum::from_value(value)),
+            1 => self.alarm_arn = Some(wire::shape::Datum::from_value(value)),
+            2 => self.alarm_description = Some(wire::shape::Datum::from_value(value)),
+            3 => self.alarm_configuration_updated_timestamp = Some(wire::shape::Datum::from_value(value)),
+            4 => self.actions_enabled = Some(wire::shape::Datum::from_value(value)),
+            5 => self.ok_actions = Some(wire::shape::Datum::from_value(value)),
+            6 => self.alarm_actions = Some(wire::shape::Datum::from_value(value)),
+            7 => self.insufficient_data_actions = Some(wire::shape::Datum::from_value(value)),
+            8 => self.state_value = Some(wire::shape::Datum::from_value(value)),
+            9 => self.state_reason = Some(wire::shape::Datum::from_value(value)),
+            10 => self.state_reason_data = Some(wire::shape::Datum::from_value(value)),
+            11 => self.state_updated_timestamp = Some(wire::shape::Datum::from_value(value)),
+            12 => self.metric_name = Some(wire::shape::Datum::from_value(value)),
+            13 => self.namespace = Some(wire::shape::Datum::from_value(value)),
+            14 => self.statistic = Some(wire::shape::Datum::from_value(value)),
+            15 => self.extended_statistic = Some(wire::shape::Datum::from_value(value)),
+            16 => self.dimensions = Some(wire::shape::Datum::from_value(value)),
+            17 => self.period = Some(wire::shape::Datum::from_value(value)),
+            18 => self.unit = Some(wire::shape::Datum::from_value(value)),
+            19 => self.evaluation_periods = Some(wire::shape::Datum::from_value(value)),
+            20 => self.datapoints_to_alarm = Some(wire::shape::Datum::from_value(value)),
+            21 => self.threshold = Some(wire::shape::Datum::from_value(value)),
+            22 => self.comparison_operator = Some(wire::shape::Datum::from_value(value)),
+            23 => self.treat_missing_data = Some(wire::shape::Datum::from_value(value)),
+            24 => self.evaluate_low_sample_count_percentile = Some(wire::shape::Datum::from_value(value)),
+            25 => self.metrics = Some(wire::shape::Datum::from_value(value)),
+            26 => self.threshold_metric_id = Some(wire::shape::Datum::from_value(value)),
+            27 => self.evaluation_state = Some(wire::shape::Datum::from_value(value)),
+            28 => self.state_transitioned_timestamp = Some(wire::shape::Datum::from_value(value)),
+            29 => self.evaluation_window = Some(wire::shape::Datum::from_value(value)),
+            30 => self.warm_up_configuration = Some(wire::shape::Datum::from_value(value)),
+            31 => self.evaluation_criteria = Some(wire::shape::Datum::from_value(value)),
+            32 => self.evaluation_interval = Some(wire::shape::Datum::from_value(value)),
+            33 => self.action_configuration = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_MetricAlarm, 0, self.alarm_name.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 1, self.alarm_arn.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 2, self.alarm_description.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 3, self.alarm_configuration_updated_timestamp.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 4, self.actions_enabled.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 5, self.ok_actions.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 6, self.alarm_actions.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 7, self.insufficient_data_actions.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 8, self.state_value.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 9, self.state_reason.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 10, self.state_reason_data.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 11, self.state_updated_timestamp.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 12, self.metric_name.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 13, self.namespace.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 14, self.statistic.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 15, self.extended_statistic.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 16, self.dimensions.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 17, self.period.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 18, self.unit.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 19, self.evaluation_periods.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 20, self.datapoints_to_alarm.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 21, self.threshold.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 22, self.comparison_operator.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 23, self.treat_missing_data.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 24, self.evaluate_low_sample_count_percentile.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 25, self.metrics.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 26, self.threshold_metric_id.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 27, self.evaluation_state.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 28, self.state_transitioned_timestamp.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 29, self.evaluation_window.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 30, self.warm_up_configuration.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 31, self.evaluation_criteria.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 32, self.evaluation_interval.as_ref());
+        wire::shape::optional(writer, &S_MetricAlarm, 33, self.action_configuration.as_ref());
+    }
+}
+
+impl std::fmt::Debug for MetricAlarm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_MetricAlarms: wire::Schema = wire::Schema::plain("MetricAlarms", wire::schema::Kind::List(wire::schema::List { member: &S_MetricAlarm, item: "", flattened: false }));
 static S_MetricData: wire::Schema = wire::Schema::plain("MetricData", wire::schema::Kind::List(wire::schema::List { member: &S_MetricDatum, item: "", flattened: false }));
 static S_MetricDataQueries: wire::Schema = wire::Schema::plain("MetricDataQueries", wire::schema::Kind::List(wire::schema::List { member: &S_MetricDataQuery, item: "", flattened: false }));
 static S_MetricDataQuery: wire::Schema = wire::Schema::plain("MetricDataQuery", wire::schema::Kind::Structure(&[
@@ -772,7 +2116,142 @@ impl std::fmt::Debug for MetricStat {
 static S_Metrics: wire::Schema = wire::Schema::plain("Metrics", wire::schema::Kind::List(wire::schema::List { member: &S_Metric, item: "", flattened: false }));
 static S_Namespace: wire::Schema = wire::Schema::new("Namespace", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(255.0), pattern: Some(wire::schema::Pattern::new("[^:].*", "[^:].*")), values: &[], sensitive: false });
 static S_OwningAccounts: wire::Schema = wire::Schema::plain("OwningAccounts", wire::schema::Kind::List(wire::schema::List { member: &S_AccountId, item: "", flattened: false }));
+static S_PendingPeriod: wire::Schema = wire::Schema::new("PendingPeriod", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(0.0), max: Some(86400.0), pattern: None, values: &[], sensitive: false });
 static S_Period: wire::Schema = wire::Schema::new("Period", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(1.0), max: None, pattern: None, values: &[], sensitive: false });
+static S_PutMetricAlarmInput: wire::Schema = wire::Schema::plain("PutMetricAlarmInput", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AlarmName", "AlarmName", "AlarmName", true, &S_AlarmName),
+    wire::schema::Member::new("AlarmDescription", "AlarmDescription", "AlarmDescription", false, &S_AlarmDescription),
+    wire::schema::Member::new("ActionsEnabled", "ActionsEnabled", "ActionsEnabled", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("OKActions", "OKActions", "OKActions", false, &S_ResourceList),
+    wire::schema::Member::new("AlarmActions", "AlarmActions", "AlarmActions", false, &S_ResourceList),
+    wire::schema::Member::new("InsufficientDataActions", "InsufficientDataActions", "InsufficientDataActions", false, &S_ResourceList),
+    wire::schema::Member::new("MetricName", "MetricName", "MetricName", false, &S_MetricName),
+    wire::schema::Member::new("Namespace", "Namespace", "Namespace", false, &S_Namespace),
+    wire::schema::Member::new("Statistic", "Statistic", "Statistic", false, &S_Statistic),
+    wire::schema::Member::new("ExtendedStatistic", "ExtendedStatistic", "ExtendedStatistic", false, &wire::schema::STRING),
+    wire::schema::Member::new("Dimensions", "Dimensions", "Dimensions", false, &S_Dimensions),
+    wire::schema::Member::new("Period", "Period", "Period", false, &S_Period),
+    wire::schema::Member::new("Unit", "Unit", "Unit", false, &S_StandardUnit),
+    wire::schema::Member::new("EvaluationPeriods", "EvaluationPeriods", "EvaluationPeriods", false, &S_EvaluationPeriods),
+    wire::schema::Member::new("DatapointsToAlarm", "DatapointsToAlarm", "DatapointsToAlarm", false, &S_DatapointsToAlarm),
+    wire::schema::Member::new("Threshold", "Threshold", "Threshold", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("ComparisonOperator", "ComparisonOperator", "ComparisonOperator", false, &S_ComparisonOperator),
+    wire::schema::Member::new("TreatMissingData", "TreatMissingData", "TreatMissingData", false, &S_TreatMissingData),
+    wire::schema::Member::new("EvaluateLowSampleCountPercentile", "EvaluateLowSampleCountPercentile", "EvaluateLowSampleCountPercentile", false, &S_EvaluateLowSampleCountPercentile),
+    wire::schema::Member::new("Metrics", "Metrics", "Metrics", false, &S_MetricDataQueries),
+    wire::schema::Member::new("Tags", "Tags", "Tags", false, &S_TagList),
+    wire::schema::Member::new("ThresholdMetricId", "ThresholdMetricId", "ThresholdMetricId", false, &S_MetricId),
+    wire::schema::Member::new("EvaluationWindow", "EvaluationWindow", "EvaluationWindow", false, &S_EvaluationWindow),
+    wire::schema::Member::new("WarmUpConfiguration", "WarmUpConfiguration", "WarmUpConfiguration", false, &S_WarmUpConfiguration),
+    wire::schema::Member::new("EvaluationCriteria", "EvaluationCriteria", "EvaluationCriteria", false, &S_EvaluationCriteria),
+    wire::schema::Member::new("EvaluationInterval", "EvaluationInterval", "EvaluationInterval", false, &S_EvaluationInterval),
+    wire::schema::Member::new("ActionConfiguration", "ActionConfiguration", "ActionConfiguration", false, &S_ActionConfiguration),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PutMetricAlarmInput {
+    pub alarm_name: String,
+    pub alarm_description: Option<String>,
+    pub actions_enabled: Option<bool>,
+    pub ok_actions: Option<Vec<String>>,
+    pub alarm_actions: Option<Vec<String>>,
+    pub insufficient_data_actions: Option<Vec<String>>,
+    pub metric_name: Option<String>,
+    pub namespace: Option<String>,
+    pub statistic: Option<String>,
+    pub extended_statistic: Option<String>,
+    pub dimensions: Option<Vec<Dimension>>,
+    pub period: Option<i32>,
+    pub unit: Option<String>,
+    pub evaluation_periods: Option<i32>,
+    pub datapoints_to_alarm: Option<i32>,
+    pub threshold: Option<f64>,
+    pub comparison_operator: Option<String>,
+    pub treat_missing_data: Option<String>,
+    pub evaluate_low_sample_count_percentile: Option<String>,
+    pub metrics: Option<Vec<MetricDataQuery>>,
+    pub tags: Option<Vec<Tag>>,
+    pub threshold_metric_id: Option<String>,
+    pub evaluation_window: Option<EvaluationWindow>,
+    pub warm_up_configuration: Option<WarmUpConfiguration>,
+    pub evaluation_criteria: Option<EvaluationCriteria>,
+    pub evaluation_interval: Option<i32>,
+    pub action_configuration: Option<ActionConfiguration>,
+}
+
+impl wire::Shape for PutMetricAlarmInput {
+    const SCHEMA: &'static wire::Schema = &S_PutMetricAlarmInput;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.alarm_name = wire::shape::Datum::from_value(value),
+            1 => self.alarm_description = Some(wire::shape::Datum::from_value(value)),
+            2 => self.actions_enabled = Some(wire::shape::Datum::from_value(value)),
+            3 => self.ok_actions = Some(wire::shape::Datum::from_value(value)),
+            4 => self.alarm_actions = Some(wire::shape::Datum::from_value(value)),
+            5 => self.insufficient_data_actions = Some(wire::shape::Datum::from_value(value)),
+            6 => self.metric_name = Some(wire::shape::Datum::from_value(value)),
+            7 => self.namespace = Some(wire::shape::Datum::from_value(value)),
+            8 => self.statistic = Some(wire::shape::Datum::from_value(value)),
+            9 => self.extended_statistic = Some(wire::shape::Datum::from_value(value)),
+            10 => self.dimensions = Some(wire::shape::Datum::from_value(value)),
+            11 => self.period = Some(wire::shape::Datum::from_value(value)),
+            12 => self.unit = Some(wire::shape::Datum::from_value(value)),
+            13 => self.evaluation_periods = Some(wire::shape::Datum::from_value(value)),
+            14 => self.datapoints_to_alarm = Some(wire::shape::Datum::from_value(value)),
+            15 => self.threshold = Some(wire::shape::Datum::from_value(value)),
+            16 => self.comparison_operator = Some(wire::shape::Datum::from_value(value)),
+            17 => self.treat_missing_data = Some(wire::shape::Datum::from_value(value)),
+            18 => self.evaluate_low_sample_count_percentile = Some(wire::shape::Datum::from_value(value)),
+            19 => self.metrics = Some(wire::shape::Datum::from_value(value)),
+            20 => self.tags = Some(wire::shape::Datum::from_value(value)),
+            21 => self.threshold_metric_id = Some(wire::shape::Datum::from_value(value)),
+            22 => self.evaluation_window = Some(wire::shape::Datum::from_value(value)),
+            23 => self.warm_up_configuration = Some(wire::shape::Datum::from_value(value)),
+            24 => self.evaluation_criteria = Some(wire::shape::Datum::from_value(value)),
+            25 => self.evaluation_interval = Some(wire::shape::Datum::from_value(value)),
+            26 => self.action_configuration = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_PutMetricAlarmInput, 0, &self.alarm_name);
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 1, self.alarm_description.as_ref());
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 2, self.actions_enabled.as_ref());
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 3, self.ok_actions.as_ref());
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 4, self.alarm_actions.as_ref());
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 5, self.insufficient_data_actions.as_ref());
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 6, self.metric_name.as_ref());
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 7, self.namespace.as_ref());
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 8, self.statistic.as_ref());
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 9, self.extended_statistic.as_ref());
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 10, self.dimensions.as_ref());
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 11, self.period.as_ref());
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 12, self.unit.as_ref());
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 13, self.evaluation_periods.as_ref());
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 14, self.datapoints_to_alarm.as_ref());
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 15, self.threshold.as_ref());
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 16, self.comparison_operator.as_ref());
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 17, self.treat_missing_data.as_ref());
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 18, self.evaluate_low_sample_count_percentile.as_ref());
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 19, self.metrics.as_ref());
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 20, self.tags.as_ref());
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 21, self.threshold_metric_id.as_ref());
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 22, self.evaluation_window.as_ref());
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 23, self.warm_up_configuration.as_ref());
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 24, self.evaluation_criteria.as_ref());
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 25, self.evaluation_interval.as_ref());
+        wire::shape::optional(writer, &S_PutMetricAlarmInput, 26, self.action_configuration.as_ref());
+    }
+}
+
+impl std::fmt::Debug for PutMetricAlarmInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_PutMetricDataInput: wire::Schema = wire::Schema::plain("PutMetricDataInput", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Namespace", "Namespace", "Namespace", true, &S_Namespace),
     wire::schema::Member::new("MetricData", "MetricData", "MetricData", false, &S_MetricData),
@@ -815,9 +2294,179 @@ impl std::fmt::Debug for PutMetricDataInput {
     }
 }
 
+static S_Query: wire::Schema = wire::Schema::new("Query", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(10000.0), pattern: None, values: &[], sensitive: false });
+static S_QueryResultsToAlarm: wire::Schema = wire::Schema::new("QueryResultsToAlarm", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(1.0), max: None, pattern: None, values: &[], sensitive: false });
+static S_QueryResultsToEvaluate: wire::Schema = wire::Schema::new("QueryResultsToEvaluate", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(1.0), max: None, pattern: None, values: &[], sensitive: false });
+static S_QueryString: wire::Schema = wire::Schema::new("QueryString", wire::schema::Kind::String, wire::schema::Traits { min: Some(0.0), max: Some(10000.0), pattern: None, values: &[], sensitive: false });
 static S_RecentlyActive: wire::Schema = wire::Schema::new("RecentlyActive", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["PT3H"], sensitive: false });
+static S_RecoveryPeriod: wire::Schema = wire::Schema::new("RecoveryPeriod", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(0.0), max: Some(86400.0), pattern: None, values: &[], sensitive: false });
+static S_ResourceList: wire::Schema = wire::Schema::new("ResourceList", wire::schema::Kind::List(wire::schema::List { member: &S_ResourceName, item: "", flattened: false }), wire::schema::Traits { min: None, max: Some(5.0), pattern: None, values: &[], sensitive: false });
+static S_ResourceName: wire::Schema = wire::Schema::new("ResourceName", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(1024.0), pattern: None, values: &[], sensitive: false });
 static S_ScanBy: wire::Schema = wire::Schema::new("ScanBy", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["TimestampDescending", "TimestampAscending"], sensitive: false });
+static S_ScheduleConfiguration: wire::Schema = wire::Schema::plain("ScheduleConfiguration", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ScheduleExpression", "ScheduleExpression", "ScheduleExpression", true, &S_ScheduleExpression),
+    wire::schema::Member::new("StartTimeOffset", "StartTimeOffset", "StartTimeOffset", true, &S_StartTimeOffset),
+    wire::schema::Member::new("EndTimeOffset", "EndTimeOffset", "EndTimeOffset", false, &S_EndTimeOffset),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ScheduleConfiguration {
+    pub schedule_expression: String,
+    pub start_time_offset: i64,
+    pub end_time_offset: Option<i64>,
+}
+
+impl wire::Shape for ScheduleConfiguration {
+    const SCHEMA: &'static wire::Schema = &S_ScheduleConfiguration;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.schedule_expression = wire::shape::Datum::from_value(value),
+            1 => self.start_time_offset = wire::shape::Datum::from_value(value),
+            2 => self.end_time_offset = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_ScheduleConfiguration, 0, &self.schedule_expression);
+        wire::shape::required(writer, &S_ScheduleConfiguration, 1, &self.start_time_offset);
+        wire::shape::optional(writer, &S_ScheduleConfiguration, 2, self.end_time_offset.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ScheduleConfiguration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ScheduleExpression: wire::Schema = wire::Schema::new("ScheduleExpression", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(256.0), pattern: None, values: &[], sensitive: false });
+static S_ScheduledQueryConfiguration: wire::Schema = wire::Schema::plain("ScheduledQueryConfiguration", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("QueryString", "QueryString", "QueryString", true, &S_QueryString),
+    wire::schema::Member::new("LogGroupIdentifiers", "LogGroupIdentifiers", "LogGroupIdentifiers", false, &S_LogGroupIdentifiers),
+    wire::schema::Member::new("QueryARN", "QueryARN", "QueryARN", false, &S_AmazonResourceName),
+    wire::schema::Member::new("ScheduledQueryRoleARN", "ScheduledQueryRoleARN", "ScheduledQueryRoleARN", true, &S_AmazonResourceName),
+    wire::schema::Member::new("ScheduleConfiguration", "ScheduleConfiguration", "ScheduleConfiguration", true, &S_ScheduleConfiguration),
+    wire::schema::Member::new("AggregationExpression", "AggregationExpression", "AggregationExpression", true, &S_AggregationExpression),
+    wire::schema::Member::new("Tags", "Tags", "Tags", false, &S_TagList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ScheduledQueryConfiguration {
+    pub query_string: String,
+    pub log_group_identifiers: Option<Vec<String>>,
+    pub query_arn: Option<String>,
+    pub scheduled_query_role_arn: String,
+    pub schedule_configuration: ScheduleConfiguration,
+    pub aggregation_expression: String,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl wire::Shape for ScheduledQueryConfiguration {
+    const SCHEMA: &'static wire::Schema = &S_ScheduledQueryConfiguration;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.query_string = wire::shape::Datum::from_value(value),
+            1 => self.log_group_identifiers = Some(wire::shape::Datum::from_value(value)),
+            2 => self.query_arn = Some(wire::shape::Datum::from_value(value)),
+            3 => self.scheduled_query_role_arn = wire::shape::Datum::from_value(value),
+            4 => self.schedule_configuration = wire::shape::Datum::from_value(value),
+            5 => self.aggregation_expression = wire::shape::Datum::from_value(value),
+            6 => self.tags = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_ScheduledQueryConfiguration, 0, &self.query_string);
+        wire::shape::optional(writer, &S_ScheduledQueryConfiguration, 1, self.log_group_identifiers.as_ref());
+        wire::shape::optional(writer, &S_ScheduledQueryConfiguration, 2, self.query_arn.as_ref());
+        wire::shape::required(writer, &S_ScheduledQueryConfiguration, 3, &self.scheduled_query_role_arn);
+        wire::shape::required(writer, &S_ScheduledQueryConfiguration, 4, &self.schedule_configuration);
+        wire::shape::required(writer, &S_ScheduledQueryConfiguration, 5, &self.aggregation_expression);
+        wire::shape::optional(writer, &S_ScheduledQueryConfiguration, 6, self.tags.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ScheduledQueryConfiguration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_SetAlarmStateInput: wire::Schema = wire::Schema::plain("SetAlarmStateInput", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AlarmName", "AlarmName", "AlarmName", true, &S_AlarmName),
+    wire::schema::Member::new("StateValue", "StateValue", "StateValue", true, &S_StateValue),
+    wire::schema::Member::new("StateReason", "StateReason", "StateReason", true, &S_StateReason),
+    wire::schema::Member::new("StateReasonData", "StateReasonData", "StateReasonData", false, &S_StateReasonData),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct SetAlarmStateInput {
+    pub alarm_name: String,
+    pub state_value: String,
+    pub state_reason: String,
+    pub state_reason_data: Option<String>,
+}
+
+impl wire::Shape for SetAlarmStateInput {
+    const SCHEMA: &'static wire::Schema = &S_SetAlarmStateInput;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.alarm_name = wire::shape::Datum::from_value(value),
+            1 => self.state_value = wire::shape::Datum::from_value(value),
+            2 => self.state_reason = wire::shape::Datum::from_value(value),
+            3 => self.state_reason_data = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_SetAlarmStateInput, 0, &self.alarm_name);
+        wire::shape::required(writer, &S_SetAlarmStateInput, 1, &self.state_value);
+        wire::shape::required(writer, &S_SetAlarmStateInput, 2, &self.state_reason);
+        wire::shape::optional(writer, &S_SetAlarmStateInput, 3, self.state_reason_data.as_ref());
+    }
+}
+
+impl std::fmt::Debug for SetAlarmStateInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_SlidingWindow: wire::Schema = wire::Schema::plain("SlidingWindow", wire::schema::Kind::Structure(&[
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct SlidingWindow {
+}
+
+impl wire::Shape for SlidingWindow {
+    const SCHEMA: &'static wire::Schema = &S_SlidingWindow;
+
+    fn set(&mut self, _: usize, _: wire::Value) {
+    }
+
+    fn write_members(&self, _: &mut dyn wire::Writer) {
+    }
+}
+
+impl std::fmt::Debug for SlidingWindow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_StandardUnit: wire::Schema = wire::Schema::new("StandardUnit", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["Seconds", "Microseconds", "Milliseconds", "Bytes", "Kilobytes", "Megabytes", "Gigabytes", "Terabytes", "Bits", "Kilobits", "Megabits", "Gigabits", "Terabits", "Percent", "Count", "Bytes/Second", "Kilobytes/Second", "Megabytes/Second", "Gigabytes/Second", "Terabytes/Second", "Bits/Second", "Kilobits/Second", "Megabits/Second", "Gigabits/Second", "Terabits/Second", "Count/Second", "None"], sensitive: false });
+static S_StartTimeOffset: wire::Schema = wire::Schema::new("StartTimeOffset", wire::schema::Kind::Long, wire::schema::Traits { min: Some(1.0), max: Some(2592000.0), pattern: None, values: &[], sensitive: false });
+static S_StateReason: wire::Schema = wire::Schema::new("StateReason", wire::schema::Kind::String, wire::schema::Traits { min: Some(0.0), max: Some(1023.0), pattern: None, values: &[], sensitive: false });
+static S_StateReasonData: wire::Schema = wire::Schema::new("StateReasonData", wire::schema::Kind::String, wire::schema::Traits { min: Some(0.0), max: Some(4000.0), pattern: None, values: &[], sensitive: false });
+static S_StateValue: wire::Schema = wire::Schema::new("StateValue", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["OK", "ALARM", "INSUFFICIENT_DATA"], sensitive: false });
+static S_Statistic: wire::Schema = wire::Schema::new("Statistic", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["SampleCount", "Average", "Sum", "Minimum", "Maximum"], sensitive: false });
 static S_StatisticSet: wire::Schema = wire::Schema::plain("StatisticSet", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("SampleCount", "SampleCount", "SampleCount", true, &wire::schema::DOUBLE),
     wire::schema::Member::new("Sum", "Sum", "Sum", true, &wire::schema::DOUBLE),
@@ -860,7 +2509,227 @@ impl std::fmt::Debug for StatisticSet {
     }
 }
 
+static S_Statistics: wire::Schema = wire::Schema::new("Statistics", wire::schema::Kind::List(wire::schema::List { member: &S_Statistic, item: "", flattened: false }), wire::schema::Traits { min: Some(1.0), max: Some(5.0), pattern: None, values: &[], sensitive: false });
 static S_StatusCode: wire::Schema = wire::Schema::new("StatusCode", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["Complete", "InternalError", "PartialData", "Forbidden"], sensitive: false });
 static S_StorageResolution: wire::Schema = wire::Schema::new("StorageResolution", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(1.0), max: None, pattern: None, values: &[], sensitive: false });
+static S_Tag: wire::Schema = wire::Schema::plain("Tag", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Key", "Key", "Key", true, &S_TagKey),
+    wire::schema::Member::new("Value", "Value", "Value", true, &S_TagValue),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct Tag {
+    pub key: String,
+    pub value: String,
+}
+
+impl wire::Shape for Tag {
+    const SCHEMA: &'static wire::Schema = &S_Tag;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.key = wire::shape::Datum::from_value(value),
+            1 => self.value = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_Tag, 0, &self.key);
+        wire::shape::required(writer, &S_Tag, 1, &self.value);
+    }
+}
+
+impl std::fmt::Debug for Tag {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_TagKey: wire::Schema = wire::Schema::new("TagKey", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(128.0), pattern: None, values: &[], sensitive: false });
+static S_TagKeyList: wire::Schema = wire::Schema::plain("TagKeyList", wire::schema::Kind::List(wire::schema::List { member: &S_TagKey, item: "", flattened: false }));
+static S_TagList: wire::Schema = wire::Schema::plain("TagList", wire::schema::Kind::List(wire::schema::List { member: &S_Tag, item: "", flattened: false }));
+static S_TagResourceInput: wire::Schema = wire::Schema::plain("TagResourceInput", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ResourceARN", "ResourceARN", "ResourceARN", true, &S_AmazonResourceName),
+    wire::schema::Member::new("Tags", "Tags", "Tags", true, &S_TagList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct TagResourceInput {
+    pub resource_arn: String,
+    pub tags: Vec<Tag>,
+}
+
+impl wire::Shape for TagResourceInput {
+    const SCHEMA: &'static wire::Schema = &S_TagResourceInput;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.resource_arn = wire::shape::Datum::from_value(value),
+            1 => self.tags = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_TagResourceInput, 0, &self.resource_arn);
+        wire::shape::required(writer, &S_TagResourceInput, 1, &self.tags);
+    }
+}
+
+impl std::fmt::Debug for TagResourceInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_TagResourceOutput: wire::Schema = wire::Schema::plain("TagResourceOutput", wire::schema::Kind::Structure(&[
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct TagResourceOutput {
+}
+
+impl wire::Shape for TagResourceOutput {
+    const SCHEMA: &'static wire::Schema = &S_TagResourceOutput;
+
+    fn set(&mut self, _: usize, _: wire::Value) {
+    }
+
+    fn write_members(&self, _: &mut dyn wire::Writer) {
+    }
+}
+
+impl std::fmt::Debug for TagResourceOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_TagValue: wire::Schema = wire::Schema::new("TagValue", wire::schema::Kind::String, wire::schema::Traits { min: Some(0.0), max: Some(256.0), pattern: None, values: &[], sensitive: false });
 static S_Timestamps: wire::Schema = wire::Schema::plain("Timestamps", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::TIMESTAMP, item: "", flattened: false }));
+static S_Timezone: wire::Schema = wire::Schema::new("Timezone", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(50.0), pattern: None, values: &[], sensitive: false });
+static S_TreatMissingData: wire::Schema = wire::Schema::new("TreatMissingData", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(255.0), pattern: None, values: &[], sensitive: false });
+static S_UntagResourceInput: wire::Schema = wire::Schema::plain("UntagResourceInput", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ResourceARN", "ResourceARN", "ResourceARN", true, &S_AmazonResourceName),
+    wire::schema::Member::new("TagKeys", "TagKeys", "TagKeys", true, &S_TagKeyList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UntagResourceInput {
+    pub resource_arn: String,
+    pub tag_keys: Vec<String>,
+}
+
+impl wire::Shape for UntagResourceInput {
+    const SCHEMA: &'static wire::Schema = &S_UntagResourceInput;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.resource_arn = wire::shape::Datum::from_value(value),
+            1 => self.tag_keys = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_UntagResourceInput, 0, &self.resource_arn);
+        wire::shape::required(writer, &S_UntagResourceInput, 1, &self.tag_keys);
+    }
+}
+
+impl std::fmt::Debug for UntagResourceInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_UntagResourceOutput: wire::Schema = wire::Schema::plain("UntagResourceOutput", wire::schema::Kind::Structure(&[
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UntagResourceOutput {
+}
+
+impl wire::Shape for UntagResourceOutput {
+    const SCHEMA: &'static wire::Schema = &S_UntagResourceOutput;
+
+    fn set(&mut self, _: usize, _: wire::Value) {
+    }
+
+    fn write_members(&self, _: &mut dyn wire::Writer) {
+    }
+}
+
+impl std::fmt::Debug for UntagResourceOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_Values: wire::Schema = wire::Schema::plain("Values", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::DOUBLE, item: "", flattened: false }));
+static S_WallClockWindow: wire::Schema = wire::Schema::plain("WallClockWindow", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Timezone", "Timezone", "Timezone", false, &S_Timezone),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct WallClockWindow {
+    pub timezone: Option<String>,
+}
+
+impl wire::Shape for WallClockWindow {
+    const SCHEMA: &'static wire::Schema = &S_WallClockWindow;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.timezone = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_WallClockWindow, 0, self.timezone.as_ref());
+    }
+}
+
+impl std::fmt::Debug for WallClockWindow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_WarmUpConfiguration: wire::Schema = wire::Schema::plain("WarmUpConfiguration", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("WarmUpPeriodDurationInMinutes", "WarmUpPeriodDurationInMinutes", "WarmUpPeriodDurationInMinutes", true, &S_WarmUpPeriodDurationInMinutes),
+    wire::schema::Member::new("OnlyStartEvaluatingAfterWarmUpPeriodEnds", "OnlyStartEvaluatingAfterWarmUpPeriodEnds", "OnlyStartEvaluatingAfterWarmUpPeriodEnds", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct WarmUpConfiguration {
+    pub warm_up_period_duration_in_minutes: i32,
+    pub only_start_evaluating_after_warm_up_period_ends: Option<bool>,
+}
+
+impl wire::Shape for WarmUpConfiguration {
+    const SCHEMA: &'static wire::Schema = &S_WarmUpConfiguration;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.warm_up_period_duration_in_minutes = wire::shape::Datum::from_value(value),
+            1 => self.only_start_evaluating_after_warm_up_period_ends = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_WarmUpConfiguration, 0, &self.warm_up_period_duration_in_minutes);
+        wire::shape::optional(writer, &S_WarmUpConfiguration, 1, self.only_start_evaluating_after_warm_up_period_ends.as_ref());
+    }
+}
+
+impl std::fmt::Debug for WarmUpConfiguration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_WarmUpPeriodDurationInMinutes: wire::Schema = wire::Schema::new("WarmUpPeriodDurationInMinutes", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(1.0), max: Some(2880.0), pattern: None, values: &[], sensitive: false });

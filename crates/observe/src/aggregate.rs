@@ -31,7 +31,7 @@ impl Statistic {
 }
 
 /// What a period holds.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Window {
     count: f64,
     sum: f64,
@@ -39,11 +39,13 @@ pub(crate) struct Window {
     /// Values and counts; none once something came as a summary that hides its values.
     values: Vec<(f64, f64)>,
     hidden: bool,
+    unit: Option<String>,
 }
 
 impl Window {
     #[allow(clippy::float_cmp, reason = "a summary whose ends are the same number holds nothing but that number")]
     pub(crate) fn add(&mut self, point: &Point) {
+        self.unit = self.unit.take().or_else(|| point.unit.clone());
         self.count += point.count;
         self.sum += point.sum;
         let (least, most) = self.range.unwrap_or((point.least, point.most));
@@ -55,6 +57,11 @@ impl Window {
         } else {
             self.hidden = true;
         }
+    }
+
+    /// The unit of the first data point that has one.
+    pub(crate) fn unit(&self) -> &str {
+        self.unit.as_deref().unwrap_or("None")
     }
 
     /// The statistic; none where it cannot be told.

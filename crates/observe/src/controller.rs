@@ -84,6 +84,7 @@ impl Controller for Keeper {
                 streams.trim(&metric.records, oldest).wait().await?;
             }
         }
+        crate::alarms::history::trim(&streams, now).await?;
         let before = {
             let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *suspects, orphans.clone())

@@ -1,12 +1,15 @@
-//! CloudWatch Logs, and CloudWatch's metrics.
+//! CloudWatch Logs, and CloudWatch's metrics and alarms.
 //!
 //! The way of the data: groups, streams and metrics are rows; events and data points are records of the store's event
 //! streams, on disk and never resident. [`append()`] is how a task's output comes in without the API. [`controller`] trims
 //! what a group's retention has outlived and deletes the records of streams that are gone.
 //!
+//! [`alarms`] are evaluated minute by minute, as crate `tracking` decides.
+//!
 //! What it is not: it does not collect anything itself, and knows no tasks.
 
 mod aggregate;
+pub mod alarms;
 mod api;
 mod append;
 pub mod controller;
@@ -14,6 +17,7 @@ mod pattern;
 pub mod query;
 mod record;
 pub mod rows;
+mod series;
 mod texts;
 
 pub use append::{AppendError, LogEvent, append, create_stream};
@@ -27,7 +31,12 @@ pub struct Observe;
 
 /// The tables to register when the store opens.
 pub fn tables() -> Vec<TableDef> {
-    vec![TableDef::of::<rows::LogGroup>(), TableDef::of::<rows::LogStream>(), TableDef::of::<rows::Metric>()]
+    vec![
+        TableDef::of::<rows::LogGroup>(),
+        TableDef::of::<rows::LogStream>(),
+        TableDef::of::<rows::Metric>(),
+        TableDef::of::<alarms::Alarm>(),
+    ]
 }
 
 /// The handlers of CloudWatch Logs.

@@ -1,5 +1,6 @@
-//! What other services may ask of logs.
+//! What other services may ask of logs and alarms.
 
+use crate::alarms::Alarm;
 use crate::rows::{LogGroup, LogStream};
 use std::sync::Arc;
 use store::View;
@@ -13,4 +14,9 @@ pub fn group(view: &View, scope: &Scope, name: &str) -> Option<Arc<LogGroup>> {
 /// The log stream of that name in a group.
 pub fn stream(view: &View, scope: &Scope, group: &str, name: &str) -> Option<Arc<LogStream>> {
     view.get::<LogStream>(scope, &LogStream::key(group, name))
+}
+
+/// The alarm of that name.
+pub fn alarm(view: &View, scope: &Scope, name: &str) -> Option<Arc<Alarm>> {
+    view.get::<Alarm>(scope, name)
 }

@@ -104,3 +104,49 @@ pub(crate) fn validation(message: impl Into<String>) -> ApiError {
 pub(crate) fn bad_metrics_token() -> ApiError {
     ApiError::new("InvalidNextToken", "Request parameter NextToken is invalid")
 }
+
+pub(crate) fn missing_parameter(name: &str) -> ApiError {
+    ApiError::new("MissingParameter", format!("The parameter {name} is required."))
+}
+
+pub(crate) fn exclusive(one: &str, other: &str) -> ApiError {
+    invalid_combination(format!("The parameters {one} and {other} are mutually exclusive and you have specified both."))
+}
+
+pub(crate) fn not_supported(parameter: &str, value: &str) -> ApiError {
+    invalid_value(format!("The value {value} for parameter {parameter} is not supported."))
+}
+
+pub(crate) fn too_many_datapoints(asked: i64, most: i64) -> ApiError {
+    invalid_combination(format!(
+        "You have requested up to {} datapoints, which exceeds the limit of {}. You may reduce the datapoints requested \
+         by increasing Period, or decreasing the time range.",
+        grouped(asked),
+        grouped(most)
+    ))
+}
+
+/// `1,440`.
+fn grouped(number: i64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+pub(crate) fn no_such_alarm() -> ApiError {
+    ApiError::new("ResourceNotFound", "The named resource does not exist.").with_status(404)
+}
+
+pub(crate) fn no_such_metric_resource() -> ApiError {
+    ApiError::new("ResourceNotFoundException", "The named resource does not exist.").with_status(404)
+}
+
+pub(crate) fn bad_reason_data() -> ApiError {
+    ApiError::new("InvalidFormat", "Data was not syntactically valid JSON.")
+}

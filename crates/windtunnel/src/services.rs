@@ -100,6 +100,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     controllers.extend(ecr::controller::controllers(&registry));
     controllers.push(load_balancers);
     controllers.push(Arc::new(observe::controller::Keeper::new(store.clone(), clock.clone())));
+    controllers.push(Arc::new(observe::alarms::Evaluator::new(store.clone(), clock.clone(), *pace)));
     controllers.push(Arc::new(ecs::ServiceController::new(control.clone())));
     controllers.push(Arc::new(ecs::TaskController::new(control.clone())));
     controllers.push(Arc::new(ecs::LogShipper::new(control.clone())));

@@ -2,23 +2,20 @@
 
 use super::internal;
 use super::metrics::dimensions;
-use crate::aggregate::{Statistic, Window};
-use crate::record::{self, Point};
+use crate::aggregate::Statistic;
 use crate::rows::Metric;
+use crate::series::{self, Grid};
 use crate::{Observe, texts};
 use gateway::Context;
 use model::cloudwatch::{
     GetMetricDataInput, GetMetricDataOutput, MetricDataQuery, MetricDataResult, MetricStat, scan_by, status_code,
 };
 use std::collections::BTreeMap;
-use std::ops::Bound;
-use store::{Position, Streams, View};
+use store::{Streams, View};
 use types::{ApiError, Scope, Timestamp};
 
 /// The most data points that one answer holds.
 const MOST_POINTS: usize = 100_800;
-/// How many records are read at once.
-const CHUNK: usize = 4096;
 
 pub(super) fn get(_: &Observe, cx: &mut Context, input: GetMetricDataInput) -> Result<GetMetricDataOutput, ApiError> {
     if input.start_time >= input.end_time {
@@ -53,7 +50,7 @@ pub(super) fn get(_: &Observe, cx: &mut Context, input: GetMetricDataInput) -> R
             continue;
         }
         let name = stat.metric.metric_name.clone().unwrap_or_default();
-        let series = series(cx.view(), &streams, &scope, stat, (input.start_time, input.end_time))?;
+        let series = values(cx.view(), &streams, &scope, stat, (input.start_time, input.end_time))?;
         let mut points: Vec<(Timestamp, f64)> = series.into_iter().collect();
         if descending {
             points.reverse();
@@ -75,7 +72,7 @@ pub(super) fn get(_: &Observe, cx: &mut Context, input: GetMetricDataInput) -> R
 }
 
 /// The statistic of each period in which there is data, by the period's start.
-fn series(
+fn values(
     view: &View,
     streams: &Streams,
     scope: &Scope,
@@ -95,24 +92,7 @@ fn series(
     let Some(row) = view.get::<Metric>(scope, &Metric::key(&namespace, &name, &dimensions)) else {
         return Ok(BTreeMap::new());
     };
-    let step = period * 1000;
-    let mut windows: BTreeMap<Timestamp, Window> = BTreeMap::new();
-    let upper = Bound::Excluded(Position::at(end));
-    let mut lower = Bound::Included(Position::at(start));
-    loop {
-        let entries = streams.read(&row.records, (lower, upper), CHUNK).map_err(internal)?;
-        for entry in &entries {
-            let Some(point) = record::decode::<Point>(&entry.data) else { continue };
-            if stat.unit.is_some() && stat.unit != point.unit {
-                continue;
-            }
-            let at = entry.position.timestamp.millis();
-            windows.entry(Timestamp(at - at.rem_euclid(step))).or_default().add(&point);
-        }
-        match entries.last() {
-            Some(last) if entries.len() == CHUNK => lower = Bound::Excluded(last.position),
-            _ => break,
-        }
-    }
+    let grid = Grid { origin: Timestamp(0), step: period * 1000 };
+    let windows = series::windows(streams, &row.records, (start, end), grid, stat.unit.as_deref()).map_err(internal)?;
     Ok(windows.into_iter().filter_map(|(at, window)| Some((at, window.value(statistic)?))).collect())
 }

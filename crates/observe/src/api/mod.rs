@@ -1,11 +1,15 @@
 //! The operations of CloudWatch Logs and CloudWatch. One file a resource.
 
+mod alarm_history;
+mod alarms;
 mod events;
 mod filter;
 mod groups;
 mod metric_data;
 mod metrics;
 mod page;
+mod put_alarm;
+mod statistics;
 mod streams;
 mod tags;
 
@@ -33,9 +37,21 @@ pub(crate) fn handlers() -> model::logs::Handlers<Observe, Context> {
 
 pub(crate) fn cloudwatch_handlers() -> model::cloudwatch::Handlers<Observe, Context> {
     model::cloudwatch::Handlers {
+        delete_alarms: alarms::delete,
+        describe_alarm_history: alarm_history::describe,
+        describe_alarms: alarms::describe,
+        describe_alarms_for_metric: alarms::describe_for_metric,
+        disable_alarm_actions: alarms::disable_actions,
+        enable_alarm_actions: alarms::enable_actions,
         get_metric_data: metric_data::get,
+        get_metric_statistics: statistics::get,
         list_metrics: metrics::list,
+        list_tags_for_resource: alarms::list_tags,
+        put_metric_alarm: put_alarm::put,
         put_metric_data: metrics::put,
+        set_alarm_state: alarms::set_state,
+        tag_resource: alarms::tag,
+        untag_resource: alarms::untag,
     }
 }
 
