@@ -64,7 +64,12 @@ const HABITS: [Habits; 10] = [
         prefix: "iam",
         without: &[],
         own: &[("CreatePolicy", &["policy/{PolicyName}"])],
-        rest: &[&["role/{RoleName}"], &["user/{UserName}"], &["{PolicyArn}"]],
+        rest: &[
+            &["instance-profile/{InstanceProfileName}"],
+            &["role/{RoleName}"],
+            &["user/{UserName}"],
+            &["{PolicyArn}"],
+        ],
     },
     Habits { prefix: "sts", without: &[], own: &[], rest: &[&["{RoleArn}"]] },
     Habits {
@@ -121,7 +126,7 @@ const HABITS: [Habits; 10] = [
 ];
 
 /// The kinds of EC2's resources, by the members that name them.
-const EC2: [(&str, &str); 26] = [
+const EC2: [(&str, &str); 29] = [
     ("AllocationId", "elastic-ip"),
     ("AllocationIds", "elastic-ip"),
     ("DhcpOptionsId", "dhcp-options"),
@@ -130,7 +135,10 @@ const EC2: [(&str, &str); 26] = [
     ("GroupId", "security-group"),
     ("GroupIds", "security-group"),
     ("Groups", "security-group"),
+    ("InstanceId", "instance"),
+    ("InstanceIds", "instance"),
     ("InternetGatewayId", "internet-gateway"),
+    ("LaunchTemplateId", "launch-template"),
     ("NatGatewayId", "natgateway"),
     ("NetworkAclId", "network-acl"),
     ("NetworkInterfaceId", "network-interface"),
@@ -196,7 +204,7 @@ impl Request<'_> {
         let of = |(member, kind): &(&str, &'static str)| {
             self.member(member).into_iter().map(|id| self.arn(&format!("{kind}/{id}"))).collect::<Vec<_>>()
         };
-        EC2.iter().flat_map(of).chain(self.of_flow_logs()).collect()
+        EC2.iter().flat_map(of).chain(self.of_flow_logs()).chain(self.of_launches()).collect()
     }
 
     /// What flow logs are made for, of whichever kind, and they themselves, which have no ids yet.
@@ -211,6 +219,16 @@ impl Request<'_> {
         };
         let watched = self.member("ResourceIds").into_iter().map(|id| format!("{}/{id}", kind(id)));
         watched.chain(["vpc-flow-log/*".to_owned()]).map(|resource| self.arn(&resource)).collect()
+    }
+
+    /// What a launch makes, which has no ids yet, and the image, which is no account's.
+    fn of_launches(&self) -> Vec<String> {
+        if self.operation.name != "RunInstances" {
+            return Vec::new();
+        }
+        let images = self.member("ImageId").into_iter();
+        let images = images.map(|id| format!("arn:aws:ec2:{}::image/{id}", self.scope.region));
+        images.chain(["instance/*", "network-interface/*"].map(|resource| self.arn(resource))).collect()
     }
 
     fn by_habit(&self) -> Vec<String> {

@@ -35,6 +35,7 @@ pub fn tables() -> Vec<TableDef> {
     vec![
         TableDef::of::<rows::Role>(),
         TableDef::of::<rows::User>(),
+        TableDef::of::<rows::InstanceProfile>(),
         TableDef::of::<rows::ManagedPolicy>(),
         TableDef::of::<rows::AccessKey>(),
         TableDef::of::<rows::Session>(),

@@ -3,7 +3,7 @@
 use crate::Iam;
 use crate::auth::{Subject, global_keys, request_keys};
 use crate::credentials::{self, Credentials, Extras};
-use crate::rows::{self, Entity, Role};
+use crate::rows::{self, Entity, InstanceProfile, Role};
 use gateway::{Origin, Principal};
 use policy::{Caller, Denial};
 use std::sync::Arc;
@@ -31,6 +31,19 @@ pub fn role(view: &View, role_arn: &str) -> Option<(AccountId, Arc<Role>)> {
     let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
     let role = view.get::<Role>(&rows::scope(&account), name)?;
     (role.arn(&account) == role_arn).then_some((account, role))
+}
+
+/// An instance profile of the account, as EC2 is given it: by name or by ARN.
+pub fn instance_profile(view: &View, account: &AccountId, name_or_arn: &str) -> Option<Arc<InstanceProfile>> {
+    let name = name_or_arn.rsplit_once('/').map_or(name_or_arn, |(_, name)| name);
+    let found = view.get::<InstanceProfile>(&rows::scope(account), name)?;
+    (found.name == name_or_arn || found.arn(account) == name_or_arn).then_some(found)
+}
+
+/// The ARN of the role that an instance profile holds at the moment.
+pub fn role_of_profile(view: &View, account: &AccountId, profile: &InstanceProfile) -> Option<String> {
+    let role = view.get::<Role>(&rows::scope(account), profile.role.as_ref()?)?;
+    Some(role.arn(account))
 }
 
 /// Whether the service (`ecs-tasks.amazonaws.com`) may assume the role.

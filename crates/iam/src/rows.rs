@@ -115,6 +115,47 @@ pub struct User {
     pub owner: Owner,
 }
 
+/// An instance profile: the role that an EC2 instance has, by the profile's name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InstanceProfile {
+    /// Unique in the account without regard to case.
+    pub name: String,
+    /// `/`, or a path that begins and ends with one.
+    pub path: String,
+    /// `AIPA…`.
+    pub id: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// The name of its role.
+    pub role: Option<String>,
+    /// Tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+impl InstanceProfile {
+    /// Finds profiles by their name in lower case.
+    pub const BY_FOLDED_NAME: Index<Self> = Index::new("folded-name", |row| vec![row.name.to_lowercase()]);
+    /// Finds profiles by their role's name.
+    pub const BY_ROLE: Index<Self> = Index::new("role", |row| row.role.iter().cloned().collect());
+
+    /// `arn:aws:iam::<account>:instance-profile/<path><name>`.
+    pub fn arn(&self, account: &AccountId) -> String {
+        format!("arn:aws:iam::{account}:instance-profile{}{}", self.path, self.name)
+    }
+}
+
+impl Row for InstanceProfile {
+    const TABLE: &'static str = "iam.instance-profile";
+
+    fn id(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.name)
+    }
+
+    fn indexes() -> &'static [Index<Self>] {
+        &[Self::BY_FOLDED_NAME, Self::BY_ROLE]
+    }
+}
+
 /// Something that policies are attached to.
 pub trait Entity: Row + Clone + PartialEq {
     /// `role` or `user`, as in messages and ARNs.

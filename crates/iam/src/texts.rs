@@ -44,6 +44,19 @@ pub(crate) fn policy_version_not_found(arn: &str, version: &str) -> ApiError {
     no_such_entity(format!("Policy {arn} version {version} does not exist or is not attachable."))
 }
 
+pub(crate) fn instance_profile_not_found(name: &str) -> ApiError {
+    no_such_entity(format!("Instance Profile {name} cannot be found."))
+}
+
+pub(crate) fn instance_profile_exists(name: &str) -> ApiError {
+    exists(format!("Instance Profile {name} already exists."))
+}
+
+/// A profile that still holds a role, or a role that a profile still holds: AWS has the same words for both.
+pub(crate) fn must_remove_roles() -> ApiError {
+    conflict("Cannot delete entity, must remove roles from instance profile first.")
+}
+
 /// `kind` is `Role` or `User`.
 pub(crate) fn already_exists(kind: &str, name: &str) -> ApiError {
     exists(format!("{kind} with name {name} already exists."))
@@ -117,7 +130,9 @@ pub(crate) fn denied(prefix: &str, text: &str) -> ApiError {
             let message = format!("You are not authorized to perform this operation. {text}");
             ApiError::new("UnauthorizedOperation", message).with_status(403)
         }
-        "iam" | "sts" | "elasticloadbalancing" | "cloudwatch" => ApiError::new("AccessDenied", text).with_status(403),
+        "autoscaling" | "iam" | "sts" | "elasticloadbalancing" | "cloudwatch" => {
+            ApiError::new("AccessDenied", text).with_status(403)
+        }
         _ => ApiError::new("AccessDeniedException", text),
     }
 }

@@ -16,6 +16,7 @@ pub struct Handlers<S, C> {
     pub associate_subnet_cidr_block: fn(&S, &mut C, AssociateSubnetCidrBlockRequest) -> Result<AssociateSubnetCidrBlockResult, types::ApiError>,
     pub associate_vpc_cidr_block: fn(&S, &mut C, AssociateVpcCidrBlockRequest) -> Result<AssociateVpcCidrBlockResult, types::ApiError>,
     pub attach_internet_gateway: fn(&S, &mut C, AttachInternetGatewayRequest) -> Result<wire::Unit, types::ApiError>,
+    pub attach_network_interface: fn(&S, &mut C, AttachNetworkInterfaceRequest) -> Result<AttachNetworkInterfaceResult, types::ApiError>,
     pub authorize_security_group_egress: fn(&S, &mut C, AuthorizeSecurityGroupEgressRequest) -> Result<AuthorizeSecurityGroupEgressResult, types::ApiError>,
     pub authorize_security_group_ingress: fn(&S, &mut C, AuthorizeSecurityGroupIngressRequest) -> Result<AuthorizeSecurityGroupIngressResult, types::ApiError>,
     pub create_default_subnet: fn(&S, &mut C, CreateDefaultSubnetRequest) -> Result<CreateDefaultSubnetResult, types::ApiError>,
@@ -24,6 +25,8 @@ pub struct Handlers<S, C> {
     pub create_egress_only_internet_gateway: fn(&S, &mut C, CreateEgressOnlyInternetGatewayRequest) -> Result<CreateEgressOnlyInternetGatewayResult, types::ApiError>,
     pub create_flow_logs: fn(&S, &mut C, CreateFlowLogsRequest) -> Result<CreateFlowLogsResult, types::ApiError>,
     pub create_internet_gateway: fn(&S, &mut C, CreateInternetGatewayRequest) -> Result<CreateInternetGatewayResult, types::ApiError>,
+    pub create_launch_template: fn(&S, &mut C, CreateLaunchTemplateRequest) -> Result<CreateLaunchTemplateResult, types::ApiError>,
+    pub create_launch_template_version: fn(&S, &mut C, CreateLaunchTemplateVersionRequest) -> Result<CreateLaunchTemplateVersionResult, types::ApiError>,
     pub create_managed_prefix_list: fn(&S, &mut C, CreateManagedPrefixListRequest) -> Result<CreateManagedPrefixListResult, types::ApiError>,
     pub create_nat_gateway: fn(&S, &mut C, CreateNatGatewayRequest) -> Result<CreateNatGatewayResult, types::ApiError>,
     pub create_network_acl: fn(&S, &mut C, CreateNetworkAclRequest) -> Result<CreateNetworkAclResult, types::ApiError>,
@@ -42,6 +45,8 @@ pub struct Handlers<S, C> {
     pub delete_egress_only_internet_gateway: fn(&S, &mut C, DeleteEgressOnlyInternetGatewayRequest) -> Result<DeleteEgressOnlyInternetGatewayResult, types::ApiError>,
     pub delete_flow_logs: fn(&S, &mut C, DeleteFlowLogsRequest) -> Result<DeleteFlowLogsResult, types::ApiError>,
     pub delete_internet_gateway: fn(&S, &mut C, DeleteInternetGatewayRequest) -> Result<wire::Unit, types::ApiError>,
+    pub delete_launch_template: fn(&S, &mut C, DeleteLaunchTemplateRequest) -> Result<DeleteLaunchTemplateResult, types::ApiError>,
+    pub delete_launch_template_versions: fn(&S, &mut C, DeleteLaunchTemplateVersionsRequest) -> Result<DeleteLaunchTemplateVersionsResult, types::ApiError>,
     pub delete_managed_prefix_list: fn(&S, &mut C, DeleteManagedPrefixListRequest) -> Result<DeleteManagedPrefixListResult, types::ApiError>,
     pub delete_nat_gateway: fn(&S, &mut C, DeleteNatGatewayRequest) -> Result<DeleteNatGatewayResult, types::ApiError>,
     pub delete_network_acl: fn(&S, &mut C, DeleteNetworkAclRequest) -> Result<wire::Unit, types::ApiError>,
@@ -64,7 +69,16 @@ pub struct Handlers<S, C> {
     pub describe_dhcp_options: fn(&S, &mut C, DescribeDhcpOptionsRequest) -> Result<DescribeDhcpOptionsResult, types::ApiError>,
     pub describe_egress_only_internet_gateways: fn(&S, &mut C, DescribeEgressOnlyInternetGatewaysRequest) -> Result<DescribeEgressOnlyInternetGatewaysResult, types::ApiError>,
     pub describe_flow_logs: fn(&S, &mut C, DescribeFlowLogsRequest) -> Result<DescribeFlowLogsResult, types::ApiError>,
+    pub describe_images: fn(&S, &mut C, DescribeImagesRequest) -> Result<DescribeImagesResult, types::ApiError>,
+    pub describe_instance_attribute: fn(&S, &mut C, DescribeInstanceAttributeRequest) -> Result<InstanceAttribute, types::ApiError>,
+    pub describe_instance_credit_specifications: fn(&S, &mut C, DescribeInstanceCreditSpecificationsRequest) -> Result<DescribeInstanceCreditSpecificationsResult, types::ApiError>,
+    pub describe_instance_status: fn(&S, &mut C, DescribeInstanceStatusRequest) -> Result<DescribeInstanceStatusResult, types::ApiError>,
+    pub describe_instance_type_offerings: fn(&S, &mut C, DescribeInstanceTypeOfferingsRequest) -> Result<DescribeInstanceTypeOfferingsResult, types::ApiError>,
+    pub describe_instance_types: fn(&S, &mut C, DescribeInstanceTypesRequest) -> Result<DescribeInstanceTypesResult, types::ApiError>,
+    pub describe_instances: fn(&S, &mut C, DescribeInstancesRequest) -> Result<DescribeInstancesResult, types::ApiError>,
     pub describe_internet_gateways: fn(&S, &mut C, DescribeInternetGatewaysRequest) -> Result<DescribeInternetGatewaysResult, types::ApiError>,
+    pub describe_launch_template_versions: fn(&S, &mut C, DescribeLaunchTemplateVersionsRequest) -> Result<DescribeLaunchTemplateVersionsResult, types::ApiError>,
+    pub describe_launch_templates: fn(&S, &mut C, DescribeLaunchTemplatesRequest) -> Result<DescribeLaunchTemplatesResult, types::ApiError>,
     pub describe_managed_prefix_lists: fn(&S, &mut C, DescribeManagedPrefixListsRequest) -> Result<DescribeManagedPrefixListsResult, types::ApiError>,
     pub describe_nat_gateways: fn(&S, &mut C, DescribeNatGatewaysRequest) -> Result<DescribeNatGatewaysResult, types::ApiError>,
     pub describe_network_acls: fn(&S, &mut C, DescribeNetworkAclsRequest) -> Result<DescribeNetworkAclsResult, types::ApiError>,
@@ -87,6 +101,7 @@ pub struct Handlers<S, C> {
     pub describe_vpc_peering_connections: fn(&S, &mut C, DescribeVpcPeeringConnectionsRequest) -> Result<DescribeVpcPeeringConnectionsResult, types::ApiError>,
     pub describe_vpcs: fn(&S, &mut C, DescribeVpcsRequest) -> Result<DescribeVpcsResult, types::ApiError>,
     pub detach_internet_gateway: fn(&S, &mut C, DetachInternetGatewayRequest) -> Result<wire::Unit, types::ApiError>,
+    pub detach_network_interface: fn(&S, &mut C, DetachNetworkInterfaceRequest) -> Result<wire::Unit, types::ApiError>,
     pub disassociate_address: fn(&S, &mut C, DisassociateAddressRequest) -> Result<wire::Unit, types::ApiError>,
     pub disassociate_route_table: fn(&S, &mut C, DisassociateRouteTableRequest) -> Result<wire::Unit, types::ApiError>,
     pub disassociate_subnet_cidr_block: fn(&S, &mut C, DisassociateSubnetCidrBlockRequest) -> Result<DisassociateSubnetCidrBlockResult, types::ApiError>,
@@ -94,6 +109,9 @@ pub struct Handlers<S, C> {
     pub get_managed_prefix_list_associations: fn(&S, &mut C, GetManagedPrefixListAssociationsRequest) -> Result<GetManagedPrefixListAssociationsResult, types::ApiError>,
     pub get_managed_prefix_list_entries: fn(&S, &mut C, GetManagedPrefixListEntriesRequest) -> Result<GetManagedPrefixListEntriesResult, types::ApiError>,
     pub get_security_groups_for_vpc: fn(&S, &mut C, GetSecurityGroupsForVpcRequest) -> Result<GetSecurityGroupsForVpcResult, types::ApiError>,
+    pub modify_instance_attribute: fn(&S, &mut C, ModifyInstanceAttributeRequest) -> Result<wire::Unit, types::ApiError>,
+    pub modify_instance_metadata_options: fn(&S, &mut C, ModifyInstanceMetadataOptionsRequest) -> Result<ModifyInstanceMetadataOptionsResult, types::ApiError>,
+    pub modify_launch_template: fn(&S, &mut C, ModifyLaunchTemplateRequest) -> Result<ModifyLaunchTemplateResult, types::ApiError>,
     pub modify_managed_prefix_list: fn(&S, &mut C, ModifyManagedPrefixListRequest) -> Result<ModifyManagedPrefixListResult, types::ApiError>,
     pub modify_network_interface_attribute: fn(&S, &mut C, ModifyNetworkInterfaceAttributeRequest) -> Result<wire::Unit, types::ApiError>,
     pub modify_security_group_rules: fn(&S, &mut C, ModifySecurityGroupRulesRequest) -> Result<ModifySecurityGroupRulesResult, types::ApiError>,
@@ -102,6 +120,7 @@ pub struct Handlers<S, C> {
     pub modify_vpc_endpoint: fn(&S, &mut C, ModifyVpcEndpointRequest) -> Result<ModifyVpcEndpointResult, types::ApiError>,
     pub modify_vpc_peering_connection_options: fn(&S, &mut C, ModifyVpcPeeringConnectionOptionsRequest) -> Result<ModifyVpcPeeringConnectionOptionsResult, types::ApiError>,
     pub modify_vpc_tenancy: fn(&S, &mut C, ModifyVpcTenancyRequest) -> Result<ModifyVpcTenancyResult, types::ApiError>,
+    pub reboot_instances: fn(&S, &mut C, RebootInstancesRequest) -> Result<wire::Unit, types::ApiError>,
     pub reject_vpc_peering_connection: fn(&S, &mut C, RejectVpcPeeringConnectionRequest) -> Result<RejectVpcPeeringConnectionResult, types::ApiError>,
     pub release_address: fn(&S, &mut C, ReleaseAddressRequest) -> Result<wire::Unit, types::ApiError>,
     pub replace_network_acl_association: fn(&S, &mut C, ReplaceNetworkAclAssociationRequest) -> Result<ReplaceNetworkAclAssociationResult, types::ApiError>,
@@ -112,7 +131,11 @@ pub struct Handlers<S, C> {
     pub restore_managed_prefix_list_version: fn(&S, &mut C, RestoreManagedPrefixListVersionRequest) -> Result<RestoreManagedPrefixListVersionResult, types::ApiError>,
     pub revoke_security_group_egress: fn(&S, &mut C, RevokeSecurityGroupEgressRequest) -> Result<RevokeSecurityGroupEgressResult, types::ApiError>,
     pub revoke_security_group_ingress: fn(&S, &mut C, RevokeSecurityGroupIngressRequest) -> Result<RevokeSecurityGroupIngressResult, types::ApiError>,
+    pub run_instances: fn(&S, &mut C, RunInstancesRequest) -> Result<Reservation, types::ApiError>,
+    pub start_instances: fn(&S, &mut C, StartInstancesRequest) -> Result<StartInstancesResult, types::ApiError>,
     pub start_network_insights_analysis: fn(&S, &mut C, StartNetworkInsightsAnalysisRequest) -> Result<StartNetworkInsightsAnalysisResult, types::ApiError>,
+    pub stop_instances: fn(&S, &mut C, StopInstancesRequest) -> Result<StopInstancesResult, types::ApiError>,
+    pub terminate_instances: fn(&S, &mut C, TerminateInstancesRequest) -> Result<TerminateInstancesResult, types::ApiError>,
     pub unassign_ipv6_addresses: fn(&S, &mut C, UnassignIpv6AddressesRequest) -> Result<UnassignIpv6AddressesResult, types::ApiError>,
     pub unassign_private_ip_addresses: fn(&S, &mut C, UnassignPrivateIpAddressesRequest) -> Result<wire::Unit, types::ApiError>,
     pub update_security_group_rule_descriptions_egress: fn(&S, &mut C, UpdateSecurityGroupRuleDescriptionsEgressRequest) -> Result<UpdateSecurityGroupRuleDescriptionsEgressResult, types::ApiError>,
@@ -151,107 +174,130 @@ impl<S: Send + Sync, C> wire::Service<C> for Api<S, C> {
             7 => call(h.associate_subnet_cidr_block, s, c, input),
             8 => call(h.associate_vpc_cidr_block, s, c, input),
             9 => call(h.attach_internet_gateway, s, c, input),
-            10 => call(h.authorize_security_group_egress, s, c, input),
-            11 => call(h.authorize_security_group_ingress, s, c, input),
-            12 => call(h.create_default_subnet, s, c, input),
-            13 => call(h.create_default_vpc, s, c, input),
-            14 => call(h.create_dhcp_options, s, c, input),
-            15 => call(h.create_egress_only_internet_gateway, s, c, input),
-            16 => call(h.create_flow_logs, s, c, input),
-            17 => call(h.create_internet_gateway, s, c, input),
-            18 => call(h.create_managed_prefix_list, s, c, input),
-            19 => call(h.create_nat_gateway, s, c, input),
-            20 => call(h.create_network_acl, s, c, input),
-            21 => call(h.create_network_acl_entry, s, c, input),
-            22 => call(h.create_network_insights_path, s, c, input),
-            23 => call(h.create_network_interface, s, c, input),
-            24 => call(h.create_route, s, c, input),
-            25 => call(h.create_route_table, s, c, input),
-            26 => call(h.create_security_group, s, c, input),
-            27 => call(h.create_subnet, s, c, input),
-            28 => call(h.create_tags, s, c, input),
-            29 => call(h.create_vpc, s, c, input),
-            30 => call(h.create_vpc_endpoint, s, c, input),
-            31 => call(h.create_vpc_peering_connection, s, c, input),
-            32 => call(h.delete_dhcp_options, s, c, input),
-            33 => call(h.delete_egress_only_internet_gateway, s, c, input),
-            34 => call(h.delete_flow_logs, s, c, input),
-            35 => call(h.delete_internet_gateway, s, c, input),
-            36 => call(h.delete_managed_prefix_list, s, c, input),
-            37 => call(h.delete_nat_gateway, s, c, input),
-            38 => call(h.delete_network_acl, s, c, input),
-            39 => call(h.delete_network_acl_entry, s, c, input),
-            40 => call(h.delete_network_insights_analysis, s, c, input),
-            41 => call(h.delete_network_insights_path, s, c, input),
-            42 => call(h.delete_network_interface, s, c, input),
-            43 => call(h.delete_route, s, c, input),
-            44 => call(h.delete_route_table, s, c, input),
-            45 => call(h.delete_security_group, s, c, input),
-            46 => call(h.delete_subnet, s, c, input),
-            47 => call(h.delete_tags, s, c, input),
-            48 => call(h.delete_vpc, s, c, input),
-            49 => call(h.delete_vpc_endpoints, s, c, input),
-            50 => call(h.delete_vpc_peering_connection, s, c, input),
-            51 => call(h.describe_account_attributes, s, c, input),
-            52 => call(h.describe_addresses, s, c, input),
-            53 => call(h.describe_addresses_attribute, s, c, input),
-            54 => call(h.describe_availability_zones, s, c, input),
-            55 => call(h.describe_dhcp_options, s, c, input),
-            56 => call(h.describe_egress_only_internet_gateways, s, c, input),
-            57 => call(h.describe_flow_logs, s, c, input),
-            58 => call(h.describe_internet_gateways, s, c, input),
-            59 => call(h.describe_managed_prefix_lists, s, c, input),
-            60 => call(h.describe_nat_gateways, s, c, input),
-            61 => call(h.describe_network_acls, s, c, input),
-            62 => call(h.describe_network_insights_analyses, s, c, input),
-            63 => call(h.describe_network_insights_paths, s, c, input),
-            64 => call(h.describe_network_interface_attribute, s, c, input),
-            65 => call(h.describe_network_interfaces, s, c, input),
-            66 => call(h.describe_prefix_lists, s, c, input),
-            67 => call(h.describe_regions, s, c, input),
-            68 => call(h.describe_route_tables, s, c, input),
-            69 => call(h.describe_security_group_references, s, c, input),
-            70 => call(h.describe_security_group_rules, s, c, input),
-            71 => call(h.describe_security_groups, s, c, input),
-            72 => call(h.describe_stale_security_groups, s, c, input),
-            73 => call(h.describe_subnets, s, c, input),
-            74 => call(h.describe_tags, s, c, input),
-            75 => call(h.describe_vpc_attribute, s, c, input),
-            76 => call(h.describe_vpc_endpoint_services, s, c, input),
-            77 => call(h.describe_vpc_endpoints, s, c, input),
-            78 => call(h.describe_vpc_peering_connections, s, c, input),
-            79 => call(h.describe_vpcs, s, c, input),
-            80 => call(h.detach_internet_gateway, s, c, input),
-            81 => call(h.disassociate_address, s, c, input),
-            82 => call(h.disassociate_route_table, s, c, input),
-            83 => call(h.disassociate_subnet_cidr_block, s, c, input),
-            84 => call(h.disassociate_vpc_cidr_block, s, c, input),
-            85 => call(h.get_managed_prefix_list_associations, s, c, input),
-            86 => call(h.get_managed_prefix_list_entries, s, c, input),
-            87 => call(h.get_security_groups_for_vpc, s, c, input),
-            88 => call(h.modify_managed_prefix_list, s, c, input),
-            89 => call(h.modify_network_interface_attribute, s, c, input),
-            90 => call(h.modify_security_group_rules, s, c, input),
-            91 => call(h.modify_subnet_attribute, s, c, input),
-            92 => call(h.modify_vpc_attribute, s, c, input),
-            93 => call(h.modify_vpc_endpoint, s, c, input),
-            94 => call(h.modify_vpc_peering_connection_options, s, c, input),
-            95 => call(h.modify_vpc_tenancy, s, c, input),
-            96 => call(h.reject_vpc_peering_connection, s, c, input),
-            97 => call(h.release_address, s, c, input),
-            98 => call(h.replace_network_acl_association, s, c, input),
-            99 => call(h.replace_network_acl_entry, s, c, input),
-            100 => call(h.replace_route, s, c, input),
-            101 => call(h.replace_route_table_association, s, c, input),
-            102 => call(h.reset_network_interface_attribute, s, c, input),
-            103 => call(h.restore_managed_prefix_list_version, s, c, input),
-            104 => call(h.revoke_security_group_egress, s, c, input),
-            105 => call(h.revoke_security_group_ingress, s, c, input),
-            106 => call(h.start_network_insights_analysis, s, c, input),
-            107 => call(h.unassign_ipv6_addresses, s, c, input),
-            108 => call(h.unassign_private_ip_addresses, s, c, input),
-            109 => call(h.update_security_group_rule_descriptions_egress, s, c, input),
-            110 => call(h.update_security_group_rule_descriptions_ingress, s, c, input),
+            10 => call(h.attach_network_interface, s, c, input),
+            11 => call(h.authorize_security_group_egress, s, c, input),
+            12 => call(h.authorize_security_group_ingress, s, c, input),
+            13 => call(h.create_default_subnet, s, c, input),
+            14 => call(h.create_default_vpc, s, c, input),
+            15 => call(h.create_dhcp_options, s, c, input),
+            16 => call(h.create_egress_only_internet_gateway, s, c, input),
+            17 => call(h.create_flow_logs, s, c, input),
+            18 => call(h.create_internet_gateway, s, c, input),
+            19 => call(h.create_launch_template, s, c, input),
+            20 => call(h.create_launch_template_version, s, c, input),
+            21 => call(h.create_managed_prefix_list, s, c, input),
+            22 => call(h.create_nat_gateway, s, c, input),
+            23 => call(h.create_network_acl, s, c, input),
+            24 => call(h.create_network_acl_entry, s, c, input),
+            25 => call(h.create_network_insights_path, s, c, input),
+            26 => call(h.create_network_interface, s, c, input),
+            27 => call(h.create_route, s, c, input),
+            28 => call(h.create_route_table, s, c, input),
+            29 => call(h.create_security_group, s, c, input),
+            30 => call(h.create_subnet, s, c, input),
+            31 => call(h.create_tags, s, c, input),
+            32 => call(h.create_vpc, s, c, input),
+            33 => call(h.create_vpc_endpoint, s, c, input),
+            34 => call(h.create_vpc_peering_connection, s, c, input),
+            35 => call(h.delete_dhcp_options, s, c, input),
+            36 => call(h.delete_egress_only_internet_gateway, s, c, input),
+            37 => call(h.delete_flow_logs, s, c, input),
+            38 => call(h.delete_internet_gateway, s, c, input),
+            39 => call(h.delete_launch_template, s, c, input),
+            40 => call(h.delete_launch_template_versions, s, c, input),
+            41 => call(h.delete_managed_prefix_list, s, c, input),
+            42 => call(h.delete_nat_gateway, s, c, input),
+            43 => call(h.delete_network_acl, s, c, input),
+            44 => call(h.delete_network_acl_entry, s, c, input),
+            45 => call(h.delete_network_insights_analysis, s, c, input),
+            46 => call(h.delete_network_insights_path, s, c, input),
+            47 => call(h.delete_network_interface, s, c, input),
+            48 => call(h.delete_route, s, c, input),
+            49 => call(h.delete_route_table, s, c, input),
+            50 => call(h.delete_security_group, s, c, input),
+            51 => call(h.delete_subnet, s, c, input),
+            52 => call(h.delete_tags, s, c, input),
+            53 => call(h.delete_vpc, s, c, input),
+            54 => call(h.delete_vpc_endpoints, s, c, input),
+            55 => call(h.delete_vpc_peering_connection, s, c, input),
+            56 => call(h.describe_account_attributes, s, c, input),
+            57 => call(h.describe_addresses, s, c, input),
+            58 => call(h.describe_addresses_attribute, s, c, input),
+            59 => call(h.describe_availability_zones, s, c, input),
+            60 => call(h.describe_dhcp_options, s, c, input),
+            61 => call(h.describe_egress_only_internet_gateways, s, c, input),
+            62 => call(h.describe_flow_logs, s, c, input),
+            63 => call(h.describe_images, s, c, input),
+            64 => call(h.describe_instance_attribute, s, c, input),
+            65 => call(h.describe_instance_credit_specifications, s, c, input),
+            66 => call(h.describe_instance_status, s, c, input),
+            67 => call(h.describe_instance_type_offerings, s, c, input),
+            68 => call(h.describe_instance_types, s, c, input),
+            69 => call(h.describe_instances, s, c, input),
+            70 => call(h.describe_internet_gateways, s, c, input),
+            71 => call(h.describe_launch_template_versions, s, c, input),
+            72 => call(h.describe_launch_templates, s, c, input),
+            73 => call(h.describe_managed_prefix_lists, s, c, input),
+            74 => call(h.describe_nat_gateways, s, c, input),
+            75 => call(h.describe_network_acls, s, c, input),
+            76 => call(h.describe_network_insights_analyses, s, c, input),
+            77 => call(h.describe_network_insights_paths, s, c, input),
+            78 => call(h.describe_network_interface_attribute, s, c, input),
+            79 => call(h.describe_network_interfaces, s, c, input),
+            80 => call(h.describe_prefix_lists, s, c, input),
+            81 => call(h.describe_regions, s, c, input),
+            82 => call(h.describe_route_tables, s, c, input),
+            83 => call(h.describe_security_group_references, s, c, input),
+            84 => call(h.describe_security_group_rules, s, c, input),
+            85 => call(h.describe_security_groups, s, c, input),
+            86 => call(h.describe_stale_security_groups, s, c, input),
+            87 => call(h.describe_subnets, s, c, input),
+            88 => call(h.describe_tags, s, c, input),
+            89 => call(h.describe_vpc_attribute, s, c, input),
+            90 => call(h.describe_vpc_endpoint_services, s, c, input),
+            91 => call(h.describe_vpc_endpoints, s, c, input),
+            92 => call(h.describe_vpc_peering_connections, s, c, input),
+            93 => call(h.describe_vpcs, s, c, input),
+            94 => call(h.detach_internet_gateway, s, c, input),
+            95 => call(h.detach_network_interface, s, c, input),
+            96 => call(h.disassociate_address, s, c, input),
+            97 => call(h.disassociate_route_table, s, c, input),
+            98 => call(h.disassociate_subnet_cidr_block, s, c, input),
+            99 => call(h.disassociate_vpc_cidr_block, s, c, input),
+            100 => call(h.get_managed_prefix_list_associations, s, c, input),
+            101 => call(h.get_managed_prefix_list_entries, s, c, input),
+            102 => call(h.get_security_groups_for_vpc, s, c, input),
+            103 => call(h.modify_instance_attribute, s, c, input),
+            104 => call(h.modify_instance_metadata_options, s, c, input),
+            105 => call(h.modify_launch_template, s, c, input),
+            106 => call(h.modify_managed_prefix_list, s, c, input),
+            107 => call(h.modify_network_interface_attribute, s, c, input),
+            108 => call(h.modify_security_group_rules, s, c, input),
+            109 => call(h.modify_subnet_attribute, s, c, input),
+            110 => call(h.modify_vpc_attribute, s, c, input),
+            111 => call(h.modify_vpc_endpoint, s, c, input),
+            112 => call(h.modify_vpc_peering_connection_options, s, c, input),
+            113 => call(h.modify_vpc_tenancy, s, c, input),
+            114 => call(h.reboot_instances, s, c, input),
+            115 => call(h.reject_vpc_peering_connection, s, c, input),
+            116 => call(h.release_address, s, c, input),
+            117 => call(h.replace_network_acl_association, s, c, input),
+            118 => call(h.replace_network_acl_entry, s, c, input),
+            119 => call(h.replace_route, s, c, input),
+            120 => call(h.replace_route_table_association, s, c, input),
+            121 => call(h.reset_network_interface_attribute, s, c, input),
+            122 => call(h.restore_managed_prefix_list_version, s, c, input),
+            123 => call(h.revoke_security_group_egress, s, c, input),
+            124 => call(h.revoke_security_group_ingress, s, c, input),
+            125 => call(h.run_instances, s, c, input),
+            126 => call(h.start_instances, s, c, input),
+            127 => call(h.start_network_insights_analysis, s, c, input),
+            128 => call(h.stop_instances, s, c, input),
+            129 => call(h.terminate_instances, s, c, input),
+            130 => call(h.unassign_ipv6_addresses, s, c, input),
+            131 => call(h.unassign_private_ip_addresses, s, c, input),
+            132 => call(h.update_security_group_rule_descriptions_egress, s, c, input),
+            133 => call(h.update_security_group_rule_descriptions_ingress, s, c, input),
             _ => Err(types::ApiError::not_implemented("this operation")),
         }
     }
@@ -281,6 +327,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "AssociateSubnetCidrBlock", input: &S_AssociateSubnetCidrBlockRequest, output: &S_AssociateSubnetCidrBlockResult, wrapper: "" },
         wire::OperationInfo { name: "AssociateVpcCidrBlock", input: &S_AssociateVpcCidrBlockRequest, output: &S_AssociateVpcCidrBlockResult, wrapper: "" },
         wire::OperationInfo { name: "AttachInternetGateway", input: &S_AttachInternetGatewayRequest, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "AttachNetworkInterface", input: &S_AttachNetworkInterfaceRequest, output: &S_AttachNetworkInterfaceResult, wrapper: "" },
         wire::OperationInfo { name: "AuthorizeSecurityGroupEgress", input: &S_AuthorizeSecurityGroupEgressRequest, output: &S_AuthorizeSecurityGroupEgressResult, wrapper: "" },
         wire::OperationInfo { name: "AuthorizeSecurityGroupIngress", input: &S_AuthorizeSecurityGroupIngressRequest, output: &S_AuthorizeSecurityGroupIngressResult, wrapper: "" },
         wire::OperationInfo { name: "CreateDefaultSubnet", input: &S_CreateDefaultSubnetRequest, output: &S_CreateDefaultSubnetResult, wrapper: "" },
@@ -289,6 +336,8 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "CreateEgressOnlyInternetGateway", input: &S_CreateEgressOnlyInternetGatewayRequest, output: &S_CreateEgressOnlyInternetGatewayResult, wrapper: "" },
         wire::OperationInfo { name: "CreateFlowLogs", input: &S_CreateFlowLogsRequest, output: &S_CreateFlowLogsResult, wrapper: "" },
         wire::OperationInfo { name: "CreateInternetGateway", input: &S_CreateInternetGatewayRequest, output: &S_CreateInternetGatewayResult, wrapper: "" },
+        wire::OperationInfo { name: "CreateLaunchTemplate", input: &S_CreateLaunchTemplateRequest, output: &S_CreateLaunchTemplateResult, wrapper: "" },
+        wire::OperationInfo { name: "CreateLaunchTemplateVersion", input: &S_CreateLaunchTemplateVersionRequest, output: &S_CreateLaunchTemplateVersionResult, wrapper: "" },
         wire::OperationInfo { name: "CreateManagedPrefixList", input: &S_CreateManagedPrefixListRequest, output: &S_CreateManagedPrefixListResult, wrapper: "" },
         wire::OperationInfo { name: "CreateNatGateway", input: &S_CreateNatGatewayRequest, output: &S_CreateNatGatewayResult, wrapper: "" },
         wire::OperationInfo { name: "CreateNetworkAcl", input: &S_CreateNetworkAclRequest, output: &S_CreateNetworkAclResult, wrapper: "" },
@@ -307,6 +356,8 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "DeleteEgressOnlyInternetGateway", input: &S_DeleteEgressOnlyInternetGatewayRequest, output: &S_DeleteEgressOnlyInternetGatewayResult, wrapper: "" },
         wire::OperationInfo { name: "DeleteFlowLogs", input: &S_DeleteFlowLogsRequest, output: &S_DeleteFlowLogsResult, wrapper: "" },
         wire::OperationInfo { name: "DeleteInternetGateway", input: &S_DeleteInternetGatewayRequest, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "DeleteLaunchTemplate", input: &S_DeleteLaunchTemplateRequest, output: &S_DeleteLaunchTemplateResult, wrapper: "" },
+        wire::OperationInfo { name: "DeleteLaunchTemplateVersions", input: &S_DeleteLaunchTemplateVersionsRequest, output: &S_DeleteLaunchTemplateVersionsResult, wrapper: "" },
         wire::OperationInfo { name: "DeleteManagedPrefixList", input: &S_DeleteManagedPrefixListRequest, output: &S_DeleteManagedPrefixListResult, wrapper: "" },
         wire::OperationInfo { name: "DeleteNatGateway", input: &S_DeleteNatGatewayRequest, output: &S_DeleteNatGatewayResult, wrapper: "" },
         wire::OperationInfo { name: "DeleteNetworkAcl", input: &S_DeleteNetworkAclRequest, output: &wire::schema::UNIT, wrapper: "" },
@@ -329,7 +380,16 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "DescribeDhcpOptions", input: &S_DescribeDhcpOptionsRequest, output: &S_DescribeDhcpOptionsResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeEgressOnlyInternetGateways", input: &S_DescribeEgressOnlyInternetGatewaysRequest, output: &S_DescribeEgressOnlyInternetGatewaysResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeFlowLogs", input: &S_DescribeFlowLogsRequest, output: &S_DescribeFlowLogsResult, wrapper: "" },
+        wire::OperationInfo { name: "DescribeImages", input: &S_DescribeImagesRequest, output: &S_DescribeImagesResult, wrapper: "" },
+        wire::OperationInfo { name: "DescribeInstanceAttribute", input: &S_DescribeInstanceAttributeRequest, output: &S_InstanceAttribute, wrapper: "" },
+        wire::OperationInfo { name: "DescribeInstanceCreditSpecifications", input: &S_DescribeInstanceCreditSpecificationsRequest, output: &S_DescribeInstanceCreditSpecificationsResult, wrapper: "" },
+        wire::OperationInfo { name: "DescribeInstanceStatus", input: &S_DescribeInstanceStatusRequest, output: &S_DescribeInstanceStatusResult, wrapper: "" },
+        wire::OperationInfo { name: "DescribeInstanceTypeOfferings", input: &S_DescribeInstanceTypeOfferingsRequest, output: &S_DescribeInstanceTypeOfferingsResult, wrapper: "" },
+        wire::OperationInfo { name: "DescribeInstanceTypes", input: &S_DescribeInstanceTypesRequest, output: &S_DescribeInstanceTypesResult, wrapper: "" },
+        wire::OperationInfo { name: "DescribeInstances", input: &S_DescribeInstancesRequest, output: &S_DescribeInstancesResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeInternetGateways", input: &S_DescribeInternetGatewaysRequest, output: &S_DescribeInternetGatewaysResult, wrapper: "" },
+        wire::OperationInfo { name: "DescribeLaunchTemplateVersions", input: &S_DescribeLaunchTemplateVersionsRequest, output: &S_DescribeLaunchTemplateVersionsResult, wrapper: "" },
+        wire::OperationInfo { name: "DescribeLaunchTemplates", input: &S_DescribeLaunchTemplatesRequest, output: &S_DescribeLaunchTemplatesResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeManagedPrefixLists", input: &S_DescribeManagedPrefixListsRequest, output: &S_DescribeManagedPrefixListsResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeNatGateways", input: &S_DescribeNatGatewaysRequest, output: &S_DescribeNatGatewaysResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeNetworkAcls", input: &S_DescribeNetworkAclsRequest, output: &S_DescribeNetworkAclsResult, wrapper: "" },
@@ -352,6 +412,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "DescribeVpcPeeringConnections", input: &S_DescribeVpcPeeringConnectionsRequest, output: &S_DescribeVpcPeeringConnectionsResult, wrapper: "" },
         wire::OperationInfo { name: "DescribeVpcs", input: &S_DescribeVpcsRequest, output: &S_DescribeVpcsResult, wrapper: "" },
         wire::OperationInfo { name: "DetachInternetGateway", input: &S_DetachInternetGatewayRequest, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "DetachNetworkInterface", input: &S_DetachNetworkInterfaceRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DisassociateAddress", input: &S_DisassociateAddressRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DisassociateRouteTable", input: &S_DisassociateRouteTableRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DisassociateSubnetCidrBlock", input: &S_DisassociateSubnetCidrBlockRequest, output: &S_DisassociateSubnetCidrBlockResult, wrapper: "" },
@@ -359,6 +420,9 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "GetManagedPrefixListAssociations", input: &S_GetManagedPrefixListAssociationsRequest, output: &S_GetManagedPrefixListAssociationsResult, wrapper: "" },
         wire::OperationInfo { name: "GetManagedPrefixListEntries", input: &S_GetManagedPrefixListEntriesRequest, output: &S_GetManagedPrefixListEntriesResult, wrapper: "" },
         wire::OperationInfo { name: "GetSecurityGroupsForVpc", input: &S_GetSecurityGroupsForVpcRequest, output: &S_GetSecurityGroupsForVpcResult, wrapper: "" },
+        wire::OperationInfo { name: "ModifyInstanceAttribute", input: &S_ModifyInstanceAttributeRequest, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "ModifyInstanceMetadataOptions", input: &S_ModifyInstanceMetadataOptionsRequest, output: &S_ModifyInstanceMetadataOptionsResult, wrapper: "" },
+        wire::OperationInfo { name: "ModifyLaunchTemplate", input: &S_ModifyLaunchTemplateRequest, output: &S_ModifyLaunchTemplateResult, wrapper: "" },
         wire::OperationInfo { name: "ModifyManagedPrefixList", input: &S_ModifyManagedPrefixListRequest, output: &S_ModifyManagedPrefixListResult, wrapper: "" },
         wire::OperationInfo { name: "ModifyNetworkInterfaceAttribute", input: &S_ModifyNetworkInterfaceAttributeRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "ModifySecurityGroupRules", input: &S_ModifySecurityGroupRulesRequest, output: &S_ModifySecurityGroupRulesResult, wrapper: "" },
@@ -367,6 +431,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "ModifyVpcEndpoint", input: &S_ModifyVpcEndpointRequest, output: &S_ModifyVpcEndpointResult, wrapper: "" },
         wire::OperationInfo { name: "ModifyVpcPeeringConnectionOptions", input: &S_ModifyVpcPeeringConnectionOptionsRequest, output: &S_ModifyVpcPeeringConnectionOptionsResult, wrapper: "" },
         wire::OperationInfo { name: "ModifyVpcTenancy", input: &S_ModifyVpcTenancyRequest, output: &S_ModifyVpcTenancyResult, wrapper: "" },
+        wire::OperationInfo { name: "RebootInstances", input: &S_RebootInstancesRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "RejectVpcPeeringConnection", input: &S_RejectVpcPeeringConnectionRequest, output: &S_RejectVpcPeeringConnectionResult, wrapper: "" },
         wire::OperationInfo { name: "ReleaseAddress", input: &S_ReleaseAddressRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "ReplaceNetworkAclAssociation", input: &S_ReplaceNetworkAclAssociationRequest, output: &S_ReplaceNetworkAclAssociationResult, wrapper: "" },
@@ -377,7 +442,11 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "RestoreManagedPrefixListVersion", input: &S_RestoreManagedPrefixListVersionRequest, output: &S_RestoreManagedPrefixListVersionResult, wrapper: "" },
         wire::OperationInfo { name: "RevokeSecurityGroupEgress", input: &S_RevokeSecurityGroupEgressRequest, output: &S_RevokeSecurityGroupEgressResult, wrapper: "" },
         wire::OperationInfo { name: "RevokeSecurityGroupIngress", input: &S_RevokeSecurityGroupIngressRequest, output: &S_RevokeSecurityGroupIngressResult, wrapper: "" },
+        wire::OperationInfo { name: "RunInstances", input: &S_RunInstancesRequest, output: &S_Reservation, wrapper: "" },
+        wire::OperationInfo { name: "StartInstances", input: &S_StartInstancesRequest, output: &S_StartInstancesResult, wrapper: "" },
         wire::OperationInfo { name: "StartNetworkInsightsAnalysis", input: &S_StartNetworkInsightsAnalysisRequest, output: &S_StartNetworkInsightsAnalysisResult, wrapper: "" },
+        wire::OperationInfo { name: "StopInstances", input: &S_StopInstancesRequest, output: &S_StopInstancesResult, wrapper: "" },
+        wire::OperationInfo { name: "TerminateInstances", input: &S_TerminateInstancesRequest, output: &S_TerminateInstancesResult, wrapper: "" },
         wire::OperationInfo { name: "UnassignIpv6Addresses", input: &S_UnassignIpv6AddressesRequest, output: &S_UnassignIpv6AddressesResult, wrapper: "" },
         wire::OperationInfo { name: "UnassignPrivateIpAddresses", input: &S_UnassignPrivateIpAddressesRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "UpdateSecurityGroupRuleDescriptionsEgress", input: &S_UpdateSecurityGroupRuleDescriptionsEgressRequest, output: &S_UpdateSecurityGroupRuleDescriptionsEgressResult, wrapper: "" },
@@ -386,6 +455,46 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
     errors: &[
     ],
 };
+
+/// The values of `AcceleratorManufacturer`.
+pub mod accelerator_manufacturer {
+    pub const AMAZON_WEB_SERVICES: &str = "amazon-web-services";
+    pub const AMD: &str = "amd";
+    pub const NVIDIA: &str = "nvidia";
+    pub const XILINX: &str = "xilinx";
+    pub const HABANA: &str = "habana";
+}
+
+/// The values of `AcceleratorName`.
+pub mod accelerator_name {
+    pub const A100: &str = "a100";
+    pub const INFERENTIA: &str = "inferentia";
+    pub const K520: &str = "k520";
+    pub const K80: &str = "k80";
+    pub const M60: &str = "m60";
+    pub const RADEON_PRO_V520: &str = "radeon-pro-v520";
+    pub const T4: &str = "t4";
+    pub const VU9P: &str = "vu9p";
+    pub const V100: &str = "v100";
+    pub const A10G: &str = "a10g";
+    pub const H100: &str = "h100";
+    pub const T4G: &str = "t4g";
+    pub const L40S: &str = "l40s";
+    pub const L4: &str = "l4";
+    pub const GAUDI_HL_205: &str = "gaudi-hl-205";
+    pub const INFERENTIA2: &str = "inferentia2";
+    pub const TRAINIUM: &str = "trainium";
+    pub const TRAINIUM2: &str = "trainium2";
+    pub const U30: &str = "u30";
+}
+
+/// The values of `AcceleratorType`.
+pub mod accelerator_type {
+    pub const GPU: &str = "gpu";
+    pub const FPGA: &str = "fpga";
+    pub const INFERENCE: &str = "inference";
+    pub const MEDIA: &str = "media";
+}
 
 /// The values of `AccountAttributeName`.
 pub mod account_attribute_name {
@@ -398,11 +507,41 @@ pub mod address_attribute_name {
     pub const DOMAIN_NAME: &str = "domain-name";
 }
 
+/// The values of `AmdSevSnpSpecification`.
+pub mod amd_sev_snp_specification {
+    pub const ENABLED: &str = "enabled";
+    pub const DISABLED: &str = "disabled";
+}
+
 /// The values of `AnalysisStatus`.
 pub mod analysis_status {
     pub const RUNNING: &str = "running";
     pub const SUCCEEDED: &str = "succeeded";
     pub const FAILED: &str = "failed";
+}
+
+/// The values of `ArchitectureType`.
+pub mod architecture_type {
+    pub const I386: &str = "i386";
+    pub const X86_64: &str = "x86_64";
+    pub const ARM64: &str = "arm64";
+    pub const X86_64_MAC: &str = "x86_64_mac";
+    pub const ARM64_MAC: &str = "arm64_mac";
+}
+
+/// The values of `ArchitectureValues`.
+pub mod architecture_values {
+    pub const I386: &str = "i386";
+    pub const X86_64: &str = "x86_64";
+    pub const ARM64: &str = "arm64";
+    pub const X86_64_MAC: &str = "x86_64_mac";
+    pub const ARM64_MAC: &str = "arm64_mac";
+}
+
+/// The values of `AttachmentLimitType`.
+pub mod attachment_limit_type {
+    pub const SHARED: &str = "shared";
+    pub const DEDICATED: &str = "dedicated";
 }
 
 /// The values of `AttachmentStatus`.
@@ -447,11 +586,52 @@ pub mod availability_zone_state {
     pub const CONSTRAINED: &str = "constrained";
 }
 
+/// The values of `BandwidthWeightingType`.
+pub mod bandwidth_weighting_type {
+    pub const DEFAULT: &str = "default";
+    pub const VPC_1: &str = "vpc-1";
+    pub const EBS_1: &str = "ebs-1";
+}
+
+/// The values of `BareMetal`.
+pub mod bare_metal {
+    pub const INCLUDED: &str = "included";
+    pub const REQUIRED: &str = "required";
+    pub const EXCLUDED: &str = "excluded";
+}
+
 /// The values of `BlockPublicAccessMode`.
 pub mod block_public_access_mode {
     pub const OFF: &str = "off";
     pub const BLOCK_BIDIRECTIONAL: &str = "block-bidirectional";
     pub const BLOCK_INGRESS: &str = "block-ingress";
+}
+
+/// The values of `BootModeType`.
+pub mod boot_mode_type {
+    pub const LEGACY_BIOS: &str = "legacy-bios";
+    pub const UEFI: &str = "uefi";
+}
+
+/// The values of `BootModeValues`.
+pub mod boot_mode_values {
+    pub const LEGACY_BIOS: &str = "legacy-bios";
+    pub const UEFI: &str = "uefi";
+    pub const UEFI_PREFERRED: &str = "uefi-preferred";
+}
+
+/// The values of `BurstablePerformance`.
+pub mod burstable_performance {
+    pub const INCLUDED: &str = "included";
+    pub const REQUIRED: &str = "required";
+    pub const EXCLUDED: &str = "excluded";
+}
+
+/// The values of `CapacityReservationPreference`.
+pub mod capacity_reservation_preference {
+    pub const CAPACITY_RESERVATIONS_ONLY: &str = "capacity-reservations-only";
+    pub const OPEN: &str = "open";
+    pub const NONE: &str = "none";
 }
 
 /// The values of `ConnectivityType`.
@@ -460,10 +640,30 @@ pub mod connectivity_type {
     pub const PUBLIC: &str = "public";
 }
 
+/// The values of `CpuManufacturer`.
+pub mod cpu_manufacturer {
+    pub const INTEL: &str = "intel";
+    pub const AMD: &str = "amd";
+    pub const AMAZON_WEB_SERVICES: &str = "amazon-web-services";
+    pub const APPLE: &str = "apple";
+}
+
 /// The values of `DestinationFileFormat`.
 pub mod destination_file_format {
     pub const PLAIN_TEXT: &str = "plain-text";
     pub const PARQUET: &str = "parquet";
+}
+
+/// The values of `DeviceType`.
+pub mod device_type {
+    pub const EBS: &str = "ebs";
+    pub const INSTANCE_STORE: &str = "instance-store";
+}
+
+/// The values of `DiskType`.
+pub mod disk_type {
+    pub const HDD: &str = "hdd";
+    pub const SSD: &str = "ssd";
 }
 
 /// The values of `DnsNameState`.
@@ -487,6 +687,55 @@ pub mod domain_type {
     pub const STANDARD: &str = "standard";
 }
 
+/// The values of `EbsEncryptionSupport`.
+pub mod ebs_encryption_support {
+    pub const UNSUPPORTED: &str = "unsupported";
+    pub const SUPPORTED: &str = "supported";
+}
+
+/// The values of `EbsNvmeSupport`.
+pub mod ebs_nvme_support {
+    pub const UNSUPPORTED: &str = "unsupported";
+    pub const SUPPORTED: &str = "supported";
+    pub const REQUIRED: &str = "required";
+}
+
+/// The values of `EbsOptimizedSupport`.
+pub mod ebs_optimized_support {
+    pub const UNSUPPORTED: &str = "unsupported";
+    pub const SUPPORTED: &str = "supported";
+    pub const DEFAULT: &str = "default";
+}
+
+/// The values of `EnaSupport`.
+pub mod ena_support {
+    pub const UNSUPPORTED: &str = "unsupported";
+    pub const SUPPORTED: &str = "supported";
+    pub const REQUIRED: &str = "required";
+}
+
+/// The values of `EphemeralNvmeSupport`.
+pub mod ephemeral_nvme_support {
+    pub const UNSUPPORTED: &str = "unsupported";
+    pub const SUPPORTED: &str = "supported";
+    pub const REQUIRED: &str = "required";
+}
+
+/// The values of `EventCode`.
+pub mod event_code {
+    pub const INSTANCE_REBOOT: &str = "instance-reboot";
+    pub const SYSTEM_REBOOT: &str = "system-reboot";
+    pub const SYSTEM_MAINTENANCE: &str = "system-maintenance";
+    pub const INSTANCE_RETIREMENT: &str = "instance-retirement";
+    pub const INSTANCE_STOP: &str = "instance-stop";
+}
+
+/// The values of `FlexibleEnaQueuesSupport`.
+pub mod flexible_ena_queues_support {
+    pub const UNSUPPORTED: &str = "unsupported";
+    pub const SUPPORTED: &str = "supported";
+}
+
 /// The values of `FlowLogsResourceType`.
 pub mod flow_logs_resource_type {
     pub const VPC: &str = "VPC";
@@ -504,6 +753,154 @@ pub mod flow_logs_resource_type {
 pub mod hostname_type {
     pub const IP_NAME: &str = "ip-name";
     pub const RESOURCE_NAME: &str = "resource-name";
+}
+
+/// The values of `HttpTokensState`.
+pub mod http_tokens_state {
+    pub const OPTIONAL: &str = "optional";
+    pub const REQUIRED: &str = "required";
+}
+
+/// The values of `HypervisorType`.
+pub mod hypervisor_type {
+    pub const OVM: &str = "ovm";
+    pub const XEN: &str = "xen";
+}
+
+/// The values of `ImageState`.
+pub mod image_state {
+    pub const PENDING: &str = "pending";
+    pub const AVAILABLE: &str = "available";
+    pub const INVALID: &str = "invalid";
+    pub const DEREGISTERED: &str = "deregistered";
+    pub const TRANSIENT: &str = "transient";
+    pub const FAILED: &str = "failed";
+    pub const ERROR: &str = "error";
+    pub const DISABLED: &str = "disabled";
+}
+
+/// The values of `ImageTypeValues`.
+pub mod image_type_values {
+    pub const MACHINE: &str = "machine";
+    pub const KERNEL: &str = "kernel";
+    pub const RAMDISK: &str = "ramdisk";
+}
+
+/// The values of `ImdsSupportValues`.
+pub mod imds_support_values {
+    pub const V2_0: &str = "v2.0";
+}
+
+/// The values of `InstanceAttributeName`.
+pub mod instance_attribute_name {
+    pub const INSTANCE_TYPE: &str = "instanceType";
+    pub const KERNEL: &str = "kernel";
+    pub const RAMDISK: &str = "ramdisk";
+    pub const USER_DATA: &str = "userData";
+    pub const DISABLE_API_TERMINATION: &str = "disableApiTermination";
+    pub const INSTANCE_INITIATED_SHUTDOWN_BEHAVIOR: &str = "instanceInitiatedShutdownBehavior";
+    pub const ROOT_DEVICE_NAME: &str = "rootDeviceName";
+    pub const BLOCK_DEVICE_MAPPING: &str = "blockDeviceMapping";
+    pub const PRODUCT_CODES: &str = "productCodes";
+    pub const SOURCE_DEST_CHECK: &str = "sourceDestCheck";
+    pub const GROUP_SET: &str = "groupSet";
+    pub const EBS_OPTIMIZED: &str = "ebsOptimized";
+    pub const SRIOV_NET_SUPPORT: &str = "sriovNetSupport";
+    pub const ENA_SUPPORT: &str = "enaSupport";
+    pub const ENCLAVE_OPTIONS: &str = "enclaveOptions";
+    pub const DISABLE_API_STOP: &str = "disableApiStop";
+}
+
+/// The values of `InstanceAutoRecoveryState`.
+pub mod instance_auto_recovery_state {
+    pub const DISABLED: &str = "disabled";
+    pub const DEFAULT: &str = "default";
+}
+
+/// The values of `InstanceBandwidthWeighting`.
+pub mod instance_bandwidth_weighting {
+    pub const DEFAULT: &str = "default";
+    pub const VPC_1: &str = "vpc-1";
+    pub const EBS_1: &str = "ebs-1";
+}
+
+/// The values of `InstanceBootModeValues`.
+pub mod instance_boot_mode_values {
+    pub const LEGACY_BIOS: &str = "legacy-bios";
+    pub const UEFI: &str = "uefi";
+}
+
+/// The values of `InstanceGeneration`.
+pub mod instance_generation {
+    pub const CURRENT: &str = "current";
+    pub const PREVIOUS: &str = "previous";
+}
+
+/// The values of `InstanceInterruptionBehavior`.
+pub mod instance_interruption_behavior {
+    pub const HIBERNATE: &str = "hibernate";
+    pub const STOP: &str = "stop";
+    pub const TERMINATE: &str = "terminate";
+}
+
+/// The values of `InstanceLifecycleType`.
+pub mod instance_lifecycle_type {
+    pub const SPOT: &str = "spot";
+    pub const SCHEDULED: &str = "scheduled";
+    pub const CAPACITY_BLOCK: &str = "capacity-block";
+    pub const INTERRUPTIBLE_CAPACITY_RESERVATION: &str = "interruptible-capacity-reservation";
+}
+
+/// The values of `InstanceMetadataEndpointState`.
+pub mod instance_metadata_endpoint_state {
+    pub const DISABLED: &str = "disabled";
+    pub const ENABLED: &str = "enabled";
+}
+
+/// The values of `InstanceMetadataOptionsState`.
+pub mod instance_metadata_options_state {
+    pub const PENDING: &str = "pending";
+    pub const APPLIED: &str = "applied";
+}
+
+/// The values of `InstanceMetadataProtocolState`.
+pub mod instance_metadata_protocol_state {
+    pub const DISABLED: &str = "disabled";
+    pub const ENABLED: &str = "enabled";
+}
+
+/// The values of `InstanceMetadataTagsState`.
+pub mod instance_metadata_tags_state {
+    pub const DISABLED: &str = "disabled";
+    pub const ENABLED: &str = "enabled";
+}
+
+/// The values of `InstanceRebootMigrationState`.
+pub mod instance_reboot_migration_state {
+    pub const DISABLED: &str = "disabled";
+    pub const DEFAULT: &str = "default";
+}
+
+/// The values of `InstanceStateName`.
+pub mod instance_state_name {
+    pub const PENDING: &str = "pending";
+    pub const RUNNING: &str = "running";
+    pub const SHUTTING_DOWN: &str = "shutting-down";
+    pub const TERMINATED: &str = "terminated";
+    pub const STOPPING: &str = "stopping";
+    pub const STOPPED: &str = "stopped";
+}
+
+/// The values of `InstanceStorageEncryptionSupport`.
+pub mod instance_storage_encryption_support {
+    pub const UNSUPPORTED: &str = "unsupported";
+    pub const REQUIRED: &str = "required";
+}
+
+/// The values of `InstanceTypeHypervisor`.
+pub mod instance_type_hypervisor {
+    pub const NITRO: &str = "nitro";
+    pub const XEN: &str = "xen";
 }
 
 /// The values of `IpAddressType`.
@@ -526,11 +923,94 @@ pub mod ipv6_address_attribute {
     pub const PRIVATE: &str = "private";
 }
 
+/// The values of `LaunchTemplateAutoRecoveryState`.
+pub mod launch_template_auto_recovery_state {
+    pub const DEFAULT: &str = "default";
+    pub const DISABLED: &str = "disabled";
+}
+
+/// The values of `LaunchTemplateErrorCode`.
+pub mod launch_template_error_code {
+    pub const LAUNCH_TEMPLATE_ID_DOES_NOT_EXIST: &str = "launchTemplateIdDoesNotExist";
+    pub const LAUNCH_TEMPLATE_ID_MALFORMED: &str = "launchTemplateIdMalformed";
+    pub const LAUNCH_TEMPLATE_NAME_DOES_NOT_EXIST: &str = "launchTemplateNameDoesNotExist";
+    pub const LAUNCH_TEMPLATE_NAME_MALFORMED: &str = "launchTemplateNameMalformed";
+    pub const LAUNCH_TEMPLATE_VERSION_DOES_NOT_EXIST: &str = "launchTemplateVersionDoesNotExist";
+    pub const UNEXPECTED_ERROR: &str = "unexpectedError";
+}
+
+/// The values of `LaunchTemplateHttpTokensState`.
+pub mod launch_template_http_tokens_state {
+    pub const OPTIONAL: &str = "optional";
+    pub const REQUIRED: &str = "required";
+}
+
+/// The values of `LaunchTemplateInstanceMetadataEndpointState`.
+pub mod launch_template_instance_metadata_endpoint_state {
+    pub const DISABLED: &str = "disabled";
+    pub const ENABLED: &str = "enabled";
+}
+
+/// The values of `LaunchTemplateInstanceMetadataOptionsState`.
+pub mod launch_template_instance_metadata_options_state {
+    pub const PENDING: &str = "pending";
+    pub const APPLIED: &str = "applied";
+}
+
+/// The values of `LaunchTemplateInstanceMetadataProtocolIpv6`.
+pub mod launch_template_instance_metadata_protocol_ipv6 {
+    pub const DISABLED: &str = "disabled";
+    pub const ENABLED: &str = "enabled";
+}
+
+/// The values of `LaunchTemplateInstanceMetadataTagsState`.
+pub mod launch_template_instance_metadata_tags_state {
+    pub const DISABLED: &str = "disabled";
+    pub const ENABLED: &str = "enabled";
+}
+
+/// The values of `LocalStorage`.
+pub mod local_storage {
+    pub const INCLUDED: &str = "included";
+    pub const REQUIRED: &str = "required";
+    pub const EXCLUDED: &str = "excluded";
+}
+
+/// The values of `LocalStorageType`.
+pub mod local_storage_type {
+    pub const HDD: &str = "hdd";
+    pub const SSD: &str = "ssd";
+}
+
+/// The values of `LocationType`.
+pub mod location_type {
+    pub const REGION: &str = "region";
+    pub const AVAILABILITY_ZONE: &str = "availability-zone";
+    pub const AVAILABILITY_ZONE_ID: &str = "availability-zone-id";
+    pub const OUTPOST: &str = "outpost";
+}
+
 /// The values of `LogDestinationType`.
 pub mod log_destination_type {
     pub const CLOUD_WATCH_LOGS: &str = "cloud-watch-logs";
     pub const S3: &str = "s3";
     pub const KINESIS_DATA_FIREHOSE: &str = "kinesis-data-firehose";
+}
+
+/// The values of `MarketType`.
+pub mod market_type {
+    pub const SPOT: &str = "spot";
+    pub const CAPACITY_BLOCK: &str = "capacity-block";
+    pub const INTERRUPTIBLE_CAPACITY_RESERVATION: &str = "interruptible-capacity-reservation";
+    pub const ON_DEMAND: &str = "on-demand";
+}
+
+/// The values of `MonitoringState`.
+pub mod monitoring_state {
+    pub const DISABLED: &str = "disabled";
+    pub const DISABLING: &str = "disabling";
+    pub const ENABLED: &str = "enabled";
+    pub const PENDING: &str = "pending";
 }
 
 /// The values of `MultipathResilienceMode`.
@@ -586,6 +1066,20 @@ pub mod nat_gateway_state {
     pub const DELETED: &str = "deleted";
 }
 
+/// The values of `NestedVirtualizationSpecification`.
+pub mod nested_virtualization_specification {
+    pub const ENABLED: &str = "enabled";
+    pub const DISABLED: &str = "disabled";
+}
+
+/// The values of `NetworkCardInterfaceType`.
+pub mod network_card_interface_type {
+    pub const INTERFACE: &str = "interface";
+    pub const EFA: &str = "efa";
+    pub const EFA_ONLY: &str = "efa-only";
+    pub const SECONDARY: &str = "secondary";
+}
+
 /// The values of `NetworkInterfaceAttribute`.
 pub mod network_interface_attribute {
     pub const DESCRIPTION: &str = "description";
@@ -634,6 +1128,18 @@ pub mod network_interface_type {
     pub const AWS_CODESTAR_CONNECTIONS_MANAGED: &str = "aws_codestar_connections_managed";
 }
 
+/// The values of `NitroEnclavesSupport`.
+pub mod nitro_enclaves_support {
+    pub const UNSUPPORTED: &str = "unsupported";
+    pub const SUPPORTED: &str = "supported";
+}
+
+/// The values of `NitroTpmSupport`.
+pub mod nitro_tpm_support {
+    pub const UNSUPPORTED: &str = "unsupported";
+    pub const SUPPORTED: &str = "supported";
+}
+
 /// The values of `PayerResponsibility`.
 pub mod payer_responsibility {
     pub const SERVICE_OWNER: &str = "ServiceOwner";
@@ -652,6 +1158,24 @@ pub mod payer_responsibility_type {
     pub const VPC_ENDPOINT_SERVICE_ACCOUNT: &str = "vpc-endpoint-service-account";
 }
 
+/// The values of `PhcSupport`.
+pub mod phc_support {
+    pub const UNSUPPORTED: &str = "unsupported";
+    pub const SUPPORTED: &str = "supported";
+}
+
+/// The values of `PlacementGroupStrategy`.
+pub mod placement_group_strategy {
+    pub const CLUSTER: &str = "cluster";
+    pub const PARTITION: &str = "partition";
+    pub const SPREAD: &str = "spread";
+}
+
+/// The values of `PlatformValues`.
+pub mod platform_values {
+    pub const WINDOWS: &str = "Windows";
+}
+
 /// The values of `PrefixListState`.
 pub mod prefix_list_state {
     pub const CREATE_IN_PROGRESS: &str = "create-in-progress";
@@ -668,10 +1192,22 @@ pub mod prefix_list_state {
     pub const DELETE_FAILED: &str = "delete-failed";
 }
 
+/// The values of `ProductCodeValues`.
+pub mod product_code_values {
+    pub const DEVPAY: &str = "devpay";
+    pub const MARKETPLACE: &str = "marketplace";
+}
+
 /// The values of `Protocol`.
 pub mod protocol {
     pub const TCP: &str = "tcp";
     pub const UDP: &str = "udp";
+}
+
+/// The values of `RebootMigrationSupport`.
+pub mod reboot_migration_support {
+    pub const UNSUPPORTED: &str = "unsupported";
+    pub const SUPPORTED: &str = "supported";
 }
 
 /// The values of `ResourceType`.
@@ -792,6 +1328,12 @@ pub mod resource_type {
     pub const METRIC_CATEGORY: &str = "metric-category";
 }
 
+/// The values of `RootDeviceType`.
+pub mod root_device_type {
+    pub const EBS: &str = "ebs";
+    pub const INSTANCE_STORE: &str = "instance-store";
+}
+
 /// The values of `RouteOrigin`.
 pub mod route_origin {
     pub const CREATE_ROUTE_TABLE: &str = "CreateRouteTable";
@@ -822,6 +1364,17 @@ pub mod rule_action {
     pub const DENY: &str = "deny";
 }
 
+/// The values of `SecondaryInterfaceStatus`.
+pub mod secondary_interface_status {
+    pub const AVAILABLE: &str = "available";
+    pub const IN_USE: &str = "in-use";
+}
+
+/// The values of `SecondaryInterfaceType`.
+pub mod secondary_interface_type {
+    pub const SECONDARY: &str = "secondary";
+}
+
 /// The values of `ServiceConnectivityType`.
 pub mod service_connectivity_type {
     pub const IPV4: &str = "ipv4";
@@ -843,6 +1396,27 @@ pub mod service_type {
     pub const GATEWAY_LOAD_BALANCER: &str = "GatewayLoadBalancer";
 }
 
+/// The values of `SeverityLabel`.
+pub mod severity_label {
+    pub const INFORMATIONAL: &str = "informational";
+    pub const LOW: &str = "low";
+    pub const MEDIUM: &str = "medium";
+    pub const HIGH: &str = "high";
+    pub const CRITICAL: &str = "critical";
+}
+
+/// The values of `ShutdownBehavior`.
+pub mod shutdown_behavior {
+    pub const STOP: &str = "stop";
+    pub const TERMINATE: &str = "terminate";
+}
+
+/// The values of `SpotInstanceType`.
+pub mod spot_instance_type {
+    pub const ONE_TIME: &str = "one-time";
+    pub const PERSISTENT: &str = "persistent";
+}
+
 /// The values of `State`.
 pub mod state {
     pub const PENDING_ACCEPTANCE: &str = "PendingAcceptance";
@@ -854,6 +1428,19 @@ pub mod state {
     pub const FAILED: &str = "Failed";
     pub const EXPIRED: &str = "Expired";
     pub const PARTIAL: &str = "Partial";
+}
+
+/// The values of `StatusName`.
+pub mod status_name {
+    pub const REACHABILITY: &str = "reachability";
+}
+
+/// The values of `StatusType`.
+pub mod status_type {
+    pub const PASSED: &str = "passed";
+    pub const FAILED: &str = "failed";
+    pub const INSUFFICIENT_DATA: &str = "insufficient-data";
+    pub const INITIALIZING: &str = "initializing";
 }
 
 /// The values of `SubnetCidrBlockStateCode`.
@@ -875,6 +1462,21 @@ pub mod subnet_state {
     pub const FAILED_INSUFFICIENT_CAPACITY: &str = "failed-insufficient-capacity";
 }
 
+/// The values of `SummaryStatus`.
+pub mod summary_status {
+    pub const OK: &str = "ok";
+    pub const IMPAIRED: &str = "impaired";
+    pub const INSUFFICIENT_DATA: &str = "insufficient-data";
+    pub const NOT_APPLICABLE: &str = "not-applicable";
+    pub const INITIALIZING: &str = "initializing";
+}
+
+/// The values of `SupportedAdditionalProcessorFeature`.
+pub mod supported_additional_processor_feature {
+    pub const AMD_SEV_SNP: &str = "amd-sev-snp";
+    pub const NESTED_VIRTUALIZATION: &str = "nested-virtualization";
+}
+
 /// The values of `TaggableResourceType`.
 pub mod taggable_resource_type {
     pub const NETWORK_INTERFACE: &str = "network-interface";
@@ -889,11 +1491,40 @@ pub mod tenancy {
     pub const HOST: &str = "host";
 }
 
+/// The values of `TpmSupportValues`.
+pub mod tpm_support_values {
+    pub const V2_0: &str = "v2.0";
+}
+
 /// The values of `TrafficType`.
 pub mod traffic_type {
     pub const ACCEPT: &str = "ACCEPT";
     pub const REJECT: &str = "REJECT";
     pub const ALL: &str = "ALL";
+}
+
+/// The values of `UsageClassType`.
+pub mod usage_class_type {
+    pub const SPOT: &str = "spot";
+    pub const ON_DEMAND: &str = "on-demand";
+    pub const CAPACITY_BLOCK: &str = "capacity-block";
+}
+
+/// The values of `VirtualizationType`.
+pub mod virtualization_type {
+    pub const HVM: &str = "hvm";
+    pub const PARAVIRTUAL: &str = "paravirtual";
+}
+
+/// The values of `VolumeType`.
+pub mod volume_type {
+    pub const STANDARD: &str = "standard";
+    pub const IO1: &str = "io1";
+    pub const IO2: &str = "io2";
+    pub const GP2: &str = "gp2";
+    pub const SC1: &str = "sc1";
+    pub const ST1: &str = "st1";
+    pub const GP3: &str = "gp3";
 }
 
 /// The values of `VpcAttributeName`.
@@ -981,6 +1612,148 @@ pub mod vpc_tenancy {
     pub const DEFAULT: &str = "default";
 }
 
+static S_AcceleratorCount: wire::Schema = wire::Schema::plain("AcceleratorCount", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Min", "Min", "min", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Max", "Max", "max", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AcceleratorCount {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+
+impl wire::Shape for AcceleratorCount {
+    const SCHEMA: &'static wire::Schema = &S_AcceleratorCount;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AcceleratorCount, 0, self.min.as_ref());
+        wire::shape::optional(writer, &S_AcceleratorCount, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AcceleratorCount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AcceleratorCountRequest: wire::Schema = wire::Schema::plain("AcceleratorCountRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Min", "Min", "Min", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Max", "Max", "Max", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AcceleratorCountRequest {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+
+impl wire::Shape for AcceleratorCountRequest {
+    const SCHEMA: &'static wire::Schema = &S_AcceleratorCountRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AcceleratorCountRequest, 0, self.min.as_ref());
+        wire::shape::optional(writer, &S_AcceleratorCountRequest, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AcceleratorCountRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AcceleratorManufacturer: wire::Schema = wire::Schema::new("AcceleratorManufacturer", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["amazon-web-services", "amd", "nvidia", "xilinx", "habana"], sensitive: false });
+static S_AcceleratorManufacturerSet: wire::Schema = wire::Schema::plain("AcceleratorManufacturerSet", wire::schema::Kind::List(wire::schema::List { member: &S_AcceleratorManufacturer, item: "item", flattened: false }));
+static S_AcceleratorName: wire::Schema = wire::Schema::new("AcceleratorName", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["a100", "inferentia", "k520", "k80", "m60", "radeon-pro-v520", "t4", "vu9p", "v100", "a10g", "h100", "t4g", "l40s", "l4", "gaudi-hl-205", "inferentia2", "trainium", "trainium2", "u30"], sensitive: false });
+static S_AcceleratorNameSet: wire::Schema = wire::Schema::plain("AcceleratorNameSet", wire::schema::Kind::List(wire::schema::List { member: &S_AcceleratorName, item: "item", flattened: false }));
+static S_AcceleratorTotalMemoryMiB: wire::Schema = wire::Schema::plain("AcceleratorTotalMemoryMiB", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Min", "Min", "min", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Max", "Max", "max", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AcceleratorTotalMemoryMiB {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+
+impl wire::Shape for AcceleratorTotalMemoryMiB {
+    const SCHEMA: &'static wire::Schema = &S_AcceleratorTotalMemoryMiB;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AcceleratorTotalMemoryMiB, 0, self.min.as_ref());
+        wire::shape::optional(writer, &S_AcceleratorTotalMemoryMiB, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AcceleratorTotalMemoryMiB {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AcceleratorTotalMemoryMiBRequest: wire::Schema = wire::Schema::plain("AcceleratorTotalMemoryMiBRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Min", "Min", "Min", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Max", "Max", "Max", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AcceleratorTotalMemoryMiBRequest {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+
+impl wire::Shape for AcceleratorTotalMemoryMiBRequest {
+    const SCHEMA: &'static wire::Schema = &S_AcceleratorTotalMemoryMiBRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AcceleratorTotalMemoryMiBRequest, 0, self.min.as_ref());
+        wire::shape::optional(writer, &S_AcceleratorTotalMemoryMiBRequest, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AcceleratorTotalMemoryMiBRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AcceleratorType: wire::Schema = wire::Schema::new("AcceleratorType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["gpu", "fpga", "inference", "media"], sensitive: false });
+static S_AcceleratorTypeSet: wire::Schema = wire::Schema::plain("AcceleratorTypeSet", wire::schema::Kind::List(wire::schema::List { member: &S_AcceleratorType, item: "item", flattened: false }));
 static S_AcceptVpcPeeringConnectionRequest: wire::Schema = wire::Schema::plain("AcceptVpcPeeringConnectionRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
     wire::schema::Member::new("VpcPeeringConnectionId", "VpcPeeringConnectionId", "vpcPeeringConnectionId", true, &wire::schema::STRING),
@@ -1461,6 +2234,8 @@ impl std::fmt::Debug for AllocateAddressResult {
 
 static S_AllocationIdList: wire::Schema = wire::Schema::plain("AllocationIdList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "AllocationId", flattened: false }));
 static S_AllocationIds: wire::Schema = wire::Schema::plain("AllocationIds", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
+static S_AllowedInstanceType: wire::Schema = wire::Schema::new("AllowedInstanceType", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(30.0), pattern: Some(wire::schema::Pattern::new("[a-zA-Z0-9\\.\\*\\-]+", "[a-zA-Z0-9\\.\\*\\-]+")), values: &[], sensitive: false });
+static S_AllowedInstanceTypeSet: wire::Schema = wire::Schema::new("AllowedInstanceTypeSet", wire::schema::Kind::List(wire::schema::List { member: &S_AllowedInstanceType, item: "item", flattened: false }), wire::schema::Traits { min: Some(0.0), max: Some(400.0), pattern: None, values: &[], sensitive: false });
 static S_AlternatePathHint: wire::Schema = wire::Schema::plain("AlternatePathHint", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("ComponentId", "ComponentId", "componentId", false, &wire::schema::STRING),
     wire::schema::Member::new("ComponentArn", "ComponentArn", "componentArn", false, &wire::schema::STRING),
@@ -1496,6 +2271,7 @@ impl std::fmt::Debug for AlternatePathHint {
 }
 
 static S_AlternatePathHintList: wire::Schema = wire::Schema::plain("AlternatePathHintList", wire::schema::Kind::List(wire::schema::List { member: &S_AlternatePathHint, item: "item", flattened: false }));
+static S_AmdSevSnpSpecification: wire::Schema = wire::Schema::new("AmdSevSnpSpecification", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["enabled", "disabled"], sensitive: false });
 static S_AnalysisAclRule: wire::Schema = wire::Schema::plain("AnalysisAclRule", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Cidr", "Cidr", "cidr", false, &wire::schema::STRING),
     wire::schema::Member::new("Egress", "Egress", "egress", false, &wire::schema::BOOLEAN),
@@ -1898,6 +2674,43 @@ impl std::fmt::Debug for AnalysisTransitGatewayPolicyTableEntry {
     }
 }
 
+static S_ApplicationStatusSummary: wire::Schema = wire::Schema::plain("ApplicationStatusSummary", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Status", "Status", "status", false, &S_SummaryStatus),
+    wire::schema::Member::new("ImpairedSince", "ImpairedSince", "impairedSince", false, &wire::schema::TIMESTAMP),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ApplicationStatusSummary {
+    pub status: Option<String>,
+    pub impaired_since: Option<types::Timestamp>,
+}
+
+impl wire::Shape for ApplicationStatusSummary {
+    const SCHEMA: &'static wire::Schema = &S_ApplicationStatusSummary;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.status = Some(wire::shape::Datum::from_value(value)),
+            1 => self.impaired_since = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ApplicationStatusSummary, 0, self.status.as_ref());
+        wire::shape::optional(writer, &S_ApplicationStatusSummary, 1, self.impaired_since.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ApplicationStatusSummary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ArchitectureType: wire::Schema = wire::Schema::new("ArchitectureType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["i386", "x86_64", "arm64", "x86_64_mac", "arm64_mac"], sensitive: false });
+static S_ArchitectureTypeList: wire::Schema = wire::Schema::plain("ArchitectureTypeList", wire::schema::Kind::List(wire::schema::List { member: &S_ArchitectureType, item: "item", flattened: false }));
+static S_ArchitectureValues: wire::Schema = wire::Schema::new("ArchitectureValues", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["i386", "x86_64", "arm64", "x86_64_mac", "arm64_mac"], sensitive: false });
 static S_ArnList: wire::Schema = wire::Schema::plain("ArnList", wire::schema::Kind::List(wire::schema::List { member: &S_ResourceArn, item: "item", flattened: false }));
 static S_AssignIpv6AddressesRequest: wire::Schema = wire::Schema::plain("AssignIpv6AddressesRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Ipv6PrefixCount", "Ipv6PrefixCount", "Ipv6PrefixCount", false, &wire::schema::INTEGER),
@@ -2523,6 +3336,94 @@ impl std::fmt::Debug for AttachInternetGatewayRequest {
     }
 }
 
+static S_AttachNetworkInterfaceRequest: wire::Schema = wire::Schema::plain("AttachNetworkInterfaceRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("NetworkCardIndex", "NetworkCardIndex", "NetworkCardIndex", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("EnaSrdSpecification", "EnaSrdSpecification", "EnaSrdSpecification", false, &S_EnaSrdSpecification),
+    wire::schema::Member::new("EnaQueueCount", "EnaQueueCount", "EnaQueueCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("NetworkInterfaceId", "NetworkInterfaceId", "networkInterfaceId", true, &wire::schema::STRING),
+    wire::schema::Member::new("InstanceId", "InstanceId", "instanceId", true, &wire::schema::STRING),
+    wire::schema::Member::new("DeviceIndex", "DeviceIndex", "deviceIndex", true, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AttachNetworkInterfaceRequest {
+    pub network_card_index: Option<i32>,
+    pub ena_srd_specification: Option<EnaSrdSpecification>,
+    pub ena_queue_count: Option<i32>,
+    pub dry_run: Option<bool>,
+    pub network_interface_id: String,
+    pub instance_id: String,
+    pub device_index: i32,
+}
+
+impl wire::Shape for AttachNetworkInterfaceRequest {
+    const SCHEMA: &'static wire::Schema = &S_AttachNetworkInterfaceRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.network_card_index = Some(wire::shape::Datum::from_value(value)),
+            1 => self.ena_srd_specification = Some(wire::shape::Datum::from_value(value)),
+            2 => self.ena_queue_count = Some(wire::shape::Datum::from_value(value)),
+            3 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            4 => self.network_interface_id = wire::shape::Datum::from_value(value),
+            5 => self.instance_id = wire::shape::Datum::from_value(value),
+            6 => self.device_index = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AttachNetworkInterfaceRequest, 0, self.network_card_index.as_ref());
+        wire::shape::optional(writer, &S_AttachNetworkInterfaceRequest, 1, self.ena_srd_specification.as_ref());
+        wire::shape::optional(writer, &S_AttachNetworkInterfaceRequest, 2, self.ena_queue_count.as_ref());
+        wire::shape::optional(writer, &S_AttachNetworkInterfaceRequest, 3, self.dry_run.as_ref());
+        wire::shape::required(writer, &S_AttachNetworkInterfaceRequest, 4, &self.network_interface_id);
+        wire::shape::required(writer, &S_AttachNetworkInterfaceRequest, 5, &self.instance_id);
+        wire::shape::required(writer, &S_AttachNetworkInterfaceRequest, 6, &self.device_index);
+    }
+}
+
+impl std::fmt::Debug for AttachNetworkInterfaceRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AttachNetworkInterfaceResult: wire::Schema = wire::Schema::plain("AttachNetworkInterfaceResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AttachmentId", "AttachmentId", "attachmentId", false, &wire::schema::STRING),
+    wire::schema::Member::new("NetworkCardIndex", "NetworkCardIndex", "networkCardIndex", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AttachNetworkInterfaceResult {
+    pub attachment_id: Option<String>,
+    pub network_card_index: Option<i32>,
+}
+
+impl wire::Shape for AttachNetworkInterfaceResult {
+    const SCHEMA: &'static wire::Schema = &S_AttachNetworkInterfaceResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.attachment_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.network_card_index = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_AttachNetworkInterfaceResult, 0, self.attachment_id.as_ref());
+        wire::shape::optional(writer, &S_AttachNetworkInterfaceResult, 1, self.network_card_index.as_ref());
+    }
+}
+
+impl std::fmt::Debug for AttachNetworkInterfaceResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_AttachmentEnaSrdSpecification: wire::Schema = wire::Schema::plain("AttachmentEnaSrdSpecification", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("EnaSrdEnabled", "EnaSrdEnabled", "enaSrdEnabled", false, &wire::schema::BOOLEAN),
     wire::schema::Member::new("EnaSrdUdpSpecification", "EnaSrdUdpSpecification", "enaSrdUdpSpecification", false, &S_AttachmentEnaSrdUdpSpecification),
@@ -2587,6 +3488,7 @@ impl std::fmt::Debug for AttachmentEnaSrdUdpSpecification {
     }
 }
 
+static S_AttachmentLimitType: wire::Schema = wire::Schema::new("AttachmentLimitType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["shared", "dedicated"], sensitive: false });
 static S_AttachmentStatus: wire::Schema = wire::Schema::new("AttachmentStatus", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["attaching", "attached", "detaching", "detached"], sensitive: false });
 static S_AttributeBooleanValue: wire::Schema = wire::Schema::plain("AttributeBooleanValue", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Value", "Value", "value", false, &wire::schema::BOOLEAN),
@@ -3072,6 +3974,181 @@ impl std::fmt::Debug for AvailabilityZoneSubGeography {
 }
 
 static S_AvailabilityZoneSubGeographyList: wire::Schema = wire::Schema::plain("AvailabilityZoneSubGeographyList", wire::schema::Kind::List(wire::schema::List { member: &S_AvailabilityZoneSubGeography, item: "item", flattened: false }));
+static S_BandwidthWeightingType: wire::Schema = wire::Schema::new("BandwidthWeightingType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["default", "vpc-1", "ebs-1"], sensitive: false });
+static S_BandwidthWeightingTypeList: wire::Schema = wire::Schema::plain("BandwidthWeightingTypeList", wire::schema::Kind::List(wire::schema::List { member: &S_BandwidthWeightingType, item: "item", flattened: false }));
+static S_BareMetal: wire::Schema = wire::Schema::new("BareMetal", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["included", "required", "excluded"], sensitive: false });
+static S_BaselineEbsBandwidthMbps: wire::Schema = wire::Schema::plain("BaselineEbsBandwidthMbps", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Min", "Min", "min", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Max", "Max", "max", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct BaselineEbsBandwidthMbps {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+
+impl wire::Shape for BaselineEbsBandwidthMbps {
+    const SCHEMA: &'static wire::Schema = &S_BaselineEbsBandwidthMbps;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_BaselineEbsBandwidthMbps, 0, self.min.as_ref());
+        wire::shape::optional(writer, &S_BaselineEbsBandwidthMbps, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for BaselineEbsBandwidthMbps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_BaselineEbsBandwidthMbpsRequest: wire::Schema = wire::Schema::plain("BaselineEbsBandwidthMbpsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Min", "Min", "Min", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Max", "Max", "Max", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct BaselineEbsBandwidthMbpsRequest {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+
+impl wire::Shape for BaselineEbsBandwidthMbpsRequest {
+    const SCHEMA: &'static wire::Schema = &S_BaselineEbsBandwidthMbpsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_BaselineEbsBandwidthMbpsRequest, 0, self.min.as_ref());
+        wire::shape::optional(writer, &S_BaselineEbsBandwidthMbpsRequest, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for BaselineEbsBandwidthMbpsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_BaselinePerformanceFactors: wire::Schema = wire::Schema::plain("BaselinePerformanceFactors", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Cpu", "Cpu", "cpu", false, &S_CpuPerformanceFactor),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct BaselinePerformanceFactors {
+    pub cpu: Option<CpuPerformanceFactor>,
+}
+
+impl wire::Shape for BaselinePerformanceFactors {
+    const SCHEMA: &'static wire::Schema = &S_BaselinePerformanceFactors;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cpu = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_BaselinePerformanceFactors, 0, self.cpu.as_ref());
+    }
+}
+
+impl std::fmt::Debug for BaselinePerformanceFactors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_BaselinePerformanceFactorsRequest: wire::Schema = wire::Schema::plain("BaselinePerformanceFactorsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Cpu", "Cpu", "Cpu", false, &S_CpuPerformanceFactorRequest),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct BaselinePerformanceFactorsRequest {
+    pub cpu: Option<CpuPerformanceFactorRequest>,
+}
+
+impl wire::Shape for BaselinePerformanceFactorsRequest {
+    const SCHEMA: &'static wire::Schema = &S_BaselinePerformanceFactorsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cpu = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_BaselinePerformanceFactorsRequest, 0, self.cpu.as_ref());
+    }
+}
+
+impl std::fmt::Debug for BaselinePerformanceFactorsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_BlockDeviceMapping: wire::Schema = wire::Schema::plain("BlockDeviceMapping", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Ebs", "Ebs", "ebs", false, &S_EbsBlockDevice),
+    wire::schema::Member::new("NoDevice", "NoDevice", "noDevice", false, &wire::schema::STRING),
+    wire::schema::Member::new("DeviceName", "DeviceName", "deviceName", false, &wire::schema::STRING),
+    wire::schema::Member::new("VirtualName", "VirtualName", "virtualName", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct BlockDeviceMapping {
+    pub ebs: Option<EbsBlockDevice>,
+    pub no_device: Option<String>,
+    pub device_name: Option<String>,
+    pub virtual_name: Option<String>,
+}
+
+impl wire::Shape for BlockDeviceMapping {
+    const SCHEMA: &'static wire::Schema = &S_BlockDeviceMapping;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ebs = Some(wire::shape::Datum::from_value(value)),
+            1 => self.no_device = Some(wire::shape::Datum::from_value(value)),
+            2 => self.device_name = Some(wire::shape::Datum::from_value(value)),
+            3 => self.virtual_name = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_BlockDeviceMapping, 0, self.ebs.as_ref());
+        wire::shape::optional(writer, &S_BlockDeviceMapping, 1, self.no_device.as_ref());
+        wire::shape::optional(writer, &S_BlockDeviceMapping, 2, self.device_name.as_ref());
+        wire::shape::optional(writer, &S_BlockDeviceMapping, 3, self.virtual_name.as_ref());
+    }
+}
+
+impl std::fmt::Debug for BlockDeviceMapping {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_BlockDeviceMappingList: wire::Schema = wire::Schema::plain("BlockDeviceMappingList", wire::schema::Kind::List(wire::schema::List { member: &S_BlockDeviceMapping, item: "item", flattened: false }));
+static S_BlockDeviceMappingRequestList: wire::Schema = wire::Schema::plain("BlockDeviceMappingRequestList", wire::schema::Kind::List(wire::schema::List { member: &S_BlockDeviceMapping, item: "BlockDeviceMapping", flattened: false }));
 static S_BlockPublicAccessMode: wire::Schema = wire::Schema::new("BlockPublicAccessMode", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["off", "block-bidirectional", "block-ingress"], sensitive: false });
 static S_BlockPublicAccessStates: wire::Schema = wire::Schema::plain("BlockPublicAccessStates", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("InternetGatewayBlockMode", "InternetGatewayBlockMode", "internetGatewayBlockMode", false, &S_BlockPublicAccessMode),
@@ -3098,6 +4175,147 @@ impl wire::Shape for BlockPublicAccessStates {
 }
 
 impl std::fmt::Debug for BlockPublicAccessStates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_BootModeType: wire::Schema = wire::Schema::new("BootModeType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["legacy-bios", "uefi"], sensitive: false });
+static S_BootModeTypeList: wire::Schema = wire::Schema::plain("BootModeTypeList", wire::schema::Kind::List(wire::schema::List { member: &S_BootModeType, item: "item", flattened: false }));
+static S_BootModeValues: wire::Schema = wire::Schema::new("BootModeValues", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["legacy-bios", "uefi", "uefi-preferred"], sensitive: false });
+static S_BurstablePerformance: wire::Schema = wire::Schema::new("BurstablePerformance", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["included", "required", "excluded"], sensitive: false });
+static S_CapacityReservationPreference: wire::Schema = wire::Schema::new("CapacityReservationPreference", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["capacity-reservations-only", "open", "none"], sensitive: false });
+static S_CapacityReservationSpecification: wire::Schema = wire::Schema::plain("CapacityReservationSpecification", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("CapacityReservationPreference", "CapacityReservationPreference", "CapacityReservationPreference", false, &S_CapacityReservationPreference),
+    wire::schema::Member::new("CapacityReservationTarget", "CapacityReservationTarget", "CapacityReservationTarget", false, &S_CapacityReservationTarget),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CapacityReservationSpecification {
+    pub capacity_reservation_preference: Option<String>,
+    pub capacity_reservation_target: Option<CapacityReservationTarget>,
+}
+
+impl wire::Shape for CapacityReservationSpecification {
+    const SCHEMA: &'static wire::Schema = &S_CapacityReservationSpecification;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.capacity_reservation_preference = Some(wire::shape::Datum::from_value(value)),
+            1 => self.capacity_reservation_target = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CapacityReservationSpecification, 0, self.capacity_reservation_preference.as_ref());
+        wire::shape::optional(writer, &S_CapacityReservationSpecification, 1, self.capacity_reservation_target.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CapacityReservationSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CapacityReservationSpecificationResponse: wire::Schema = wire::Schema::plain("CapacityReservationSpecificationResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("CapacityReservationPreference", "CapacityReservationPreference", "capacityReservationPreference", false, &S_CapacityReservationPreference),
+    wire::schema::Member::new("CapacityReservationTarget", "CapacityReservationTarget", "capacityReservationTarget", false, &S_CapacityReservationTargetResponse),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CapacityReservationSpecificationResponse {
+    pub capacity_reservation_preference: Option<String>,
+    pub capacity_reservation_target: Option<CapacityReservationTargetResponse>,
+}
+
+impl wire::Shape for CapacityReservationSpecificationResponse {
+    const SCHEMA: &'static wire::Schema = &S_CapacityReservationSpecificationResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.capacity_reservation_preference = Some(wire::shape::Datum::from_value(value)),
+            1 => self.capacity_reservation_target = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CapacityReservationSpecificationResponse, 0, self.capacity_reservation_preference.as_ref());
+        wire::shape::optional(writer, &S_CapacityReservationSpecificationResponse, 1, self.capacity_reservation_target.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CapacityReservationSpecificationResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CapacityReservationTarget: wire::Schema = wire::Schema::plain("CapacityReservationTarget", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("CapacityReservationId", "CapacityReservationId", "CapacityReservationId", false, &wire::schema::STRING),
+    wire::schema::Member::new("CapacityReservationResourceGroupArn", "CapacityReservationResourceGroupArn", "CapacityReservationResourceGroupArn", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CapacityReservationTarget {
+    pub capacity_reservation_id: Option<String>,
+    pub capacity_reservation_resource_group_arn: Option<String>,
+}
+
+impl wire::Shape for CapacityReservationTarget {
+    const SCHEMA: &'static wire::Schema = &S_CapacityReservationTarget;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.capacity_reservation_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.capacity_reservation_resource_group_arn = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CapacityReservationTarget, 0, self.capacity_reservation_id.as_ref());
+        wire::shape::optional(writer, &S_CapacityReservationTarget, 1, self.capacity_reservation_resource_group_arn.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CapacityReservationTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CapacityReservationTargetResponse: wire::Schema = wire::Schema::plain("CapacityReservationTargetResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("CapacityReservationId", "CapacityReservationId", "capacityReservationId", false, &wire::schema::STRING),
+    wire::schema::Member::new("CapacityReservationResourceGroupArn", "CapacityReservationResourceGroupArn", "capacityReservationResourceGroupArn", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CapacityReservationTargetResponse {
+    pub capacity_reservation_id: Option<String>,
+    pub capacity_reservation_resource_group_arn: Option<String>,
+}
+
+impl wire::Shape for CapacityReservationTargetResponse {
+    const SCHEMA: &'static wire::Schema = &S_CapacityReservationTargetResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.capacity_reservation_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.capacity_reservation_resource_group_arn = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CapacityReservationTargetResponse, 0, self.capacity_reservation_id.as_ref());
+        wire::shape::optional(writer, &S_CapacityReservationTargetResponse, 1, self.capacity_reservation_resource_group_arn.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CapacityReservationTargetResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -3174,6 +4392,44 @@ impl std::fmt::Debug for ConnectionTrackingConfiguration {
     }
 }
 
+static S_ConnectionTrackingSpecification: wire::Schema = wire::Schema::plain("ConnectionTrackingSpecification", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("TcpEstablishedTimeout", "TcpEstablishedTimeout", "tcpEstablishedTimeout", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("UdpTimeout", "UdpTimeout", "udpTimeout", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("UdpStreamTimeout", "UdpStreamTimeout", "udpStreamTimeout", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ConnectionTrackingSpecification {
+    pub tcp_established_timeout: Option<i32>,
+    pub udp_timeout: Option<i32>,
+    pub udp_stream_timeout: Option<i32>,
+}
+
+impl wire::Shape for ConnectionTrackingSpecification {
+    const SCHEMA: &'static wire::Schema = &S_ConnectionTrackingSpecification;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.tcp_established_timeout = Some(wire::shape::Datum::from_value(value)),
+            1 => self.udp_timeout = Some(wire::shape::Datum::from_value(value)),
+            2 => self.udp_stream_timeout = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ConnectionTrackingSpecification, 0, self.tcp_established_timeout.as_ref());
+        wire::shape::optional(writer, &S_ConnectionTrackingSpecification, 1, self.udp_timeout.as_ref());
+        wire::shape::optional(writer, &S_ConnectionTrackingSpecification, 2, self.udp_stream_timeout.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ConnectionTrackingSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_ConnectionTrackingSpecificationRequest: wire::Schema = wire::Schema::plain("ConnectionTrackingSpecificationRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("TcpEstablishedTimeout", "TcpEstablishedTimeout", "TcpEstablishedTimeout", false, &wire::schema::INTEGER),
     wire::schema::Member::new("UdpStreamTimeout", "UdpStreamTimeout", "UdpStreamTimeout", false, &wire::schema::INTEGER),
@@ -3212,7 +4468,192 @@ impl std::fmt::Debug for ConnectionTrackingSpecificationRequest {
     }
 }
 
+static S_ConnectionTrackingSpecificationResponse: wire::Schema = wire::Schema::plain("ConnectionTrackingSpecificationResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("TcpEstablishedTimeout", "TcpEstablishedTimeout", "tcpEstablishedTimeout", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("UdpStreamTimeout", "UdpStreamTimeout", "udpStreamTimeout", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("UdpTimeout", "UdpTimeout", "udpTimeout", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ConnectionTrackingSpecificationResponse {
+    pub tcp_established_timeout: Option<i32>,
+    pub udp_stream_timeout: Option<i32>,
+    pub udp_timeout: Option<i32>,
+}
+
+impl wire::Shape for ConnectionTrackingSpecificationResponse {
+    const SCHEMA: &'static wire::Schema = &S_ConnectionTrackingSpecificationResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.tcp_established_timeout = Some(wire::shape::Datum::from_value(value)),
+            1 => self.udp_stream_timeout = Some(wire::shape::Datum::from_value(value)),
+            2 => self.udp_timeout = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ConnectionTrackingSpecificationResponse, 0, self.tcp_established_timeout.as_ref());
+        wire::shape::optional(writer, &S_ConnectionTrackingSpecificationResponse, 1, self.udp_stream_timeout.as_ref());
+        wire::shape::optional(writer, &S_ConnectionTrackingSpecificationResponse, 2, self.udp_timeout.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ConnectionTrackingSpecificationResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_ConnectivityType: wire::Schema = wire::Schema::new("ConnectivityType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["private", "public"], sensitive: false });
+static S_CoreCountList: wire::Schema = wire::Schema::plain("CoreCountList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::INTEGER, item: "item", flattened: false }));
+static S_CpuManufacturer: wire::Schema = wire::Schema::new("CpuManufacturer", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["intel", "amd", "amazon-web-services", "apple"], sensitive: false });
+static S_CpuManufacturerSet: wire::Schema = wire::Schema::plain("CpuManufacturerSet", wire::schema::Kind::List(wire::schema::List { member: &S_CpuManufacturer, item: "item", flattened: false }));
+static S_CpuOptions: wire::Schema = wire::Schema::plain("CpuOptions", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("CoreCount", "CoreCount", "coreCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("ThreadsPerCore", "ThreadsPerCore", "threadsPerCore", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("AmdSevSnp", "AmdSevSnp", "amdSevSnp", false, &S_AmdSevSnpSpecification),
+    wire::schema::Member::new("NestedVirtualization", "NestedVirtualization", "nestedVirtualization", false, &S_NestedVirtualizationSpecification),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CpuOptions {
+    pub core_count: Option<i32>,
+    pub threads_per_core: Option<i32>,
+    pub amd_sev_snp: Option<String>,
+    pub nested_virtualization: Option<String>,
+}
+
+impl wire::Shape for CpuOptions {
+    const SCHEMA: &'static wire::Schema = &S_CpuOptions;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.core_count = Some(wire::shape::Datum::from_value(value)),
+            1 => self.threads_per_core = Some(wire::shape::Datum::from_value(value)),
+            2 => self.amd_sev_snp = Some(wire::shape::Datum::from_value(value)),
+            3 => self.nested_virtualization = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CpuOptions, 0, self.core_count.as_ref());
+        wire::shape::optional(writer, &S_CpuOptions, 1, self.threads_per_core.as_ref());
+        wire::shape::optional(writer, &S_CpuOptions, 2, self.amd_sev_snp.as_ref());
+        wire::shape::optional(writer, &S_CpuOptions, 3, self.nested_virtualization.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CpuOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CpuOptionsRequest: wire::Schema = wire::Schema::plain("CpuOptionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("CoreCount", "CoreCount", "CoreCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("ThreadsPerCore", "ThreadsPerCore", "ThreadsPerCore", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("AmdSevSnp", "AmdSevSnp", "AmdSevSnp", false, &S_AmdSevSnpSpecification),
+    wire::schema::Member::new("NestedVirtualization", "NestedVirtualization", "NestedVirtualization", false, &S_NestedVirtualizationSpecification),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CpuOptionsRequest {
+    pub core_count: Option<i32>,
+    pub threads_per_core: Option<i32>,
+    pub amd_sev_snp: Option<String>,
+    pub nested_virtualization: Option<String>,
+}
+
+impl wire::Shape for CpuOptionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_CpuOptionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.core_count = Some(wire::shape::Datum::from_value(value)),
+            1 => self.threads_per_core = Some(wire::shape::Datum::from_value(value)),
+            2 => self.amd_sev_snp = Some(wire::shape::Datum::from_value(value)),
+            3 => self.nested_virtualization = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CpuOptionsRequest, 0, self.core_count.as_ref());
+        wire::shape::optional(writer, &S_CpuOptionsRequest, 1, self.threads_per_core.as_ref());
+        wire::shape::optional(writer, &S_CpuOptionsRequest, 2, self.amd_sev_snp.as_ref());
+        wire::shape::optional(writer, &S_CpuOptionsRequest, 3, self.nested_virtualization.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CpuOptionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CpuPerformanceFactor: wire::Schema = wire::Schema::plain("CpuPerformanceFactor", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("References", "ReferenceSet", "referenceSet", false, &S_PerformanceFactorReferenceSet),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CpuPerformanceFactor {
+    pub references: Option<Vec<PerformanceFactorReference>>,
+}
+
+impl wire::Shape for CpuPerformanceFactor {
+    const SCHEMA: &'static wire::Schema = &S_CpuPerformanceFactor;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.references = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CpuPerformanceFactor, 0, self.references.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CpuPerformanceFactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CpuPerformanceFactorRequest: wire::Schema = wire::Schema::plain("CpuPerformanceFactorRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("References", "Reference", "Reference", false, &S_PerformanceFactorReferenceSetRequest),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CpuPerformanceFactorRequest {
+    pub references: Option<Vec<PerformanceFactorReferenceRequest>>,
+}
+
+impl wire::Shape for CpuPerformanceFactorRequest {
+    const SCHEMA: &'static wire::Schema = &S_CpuPerformanceFactorRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.references = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CpuPerformanceFactorRequest, 0, self.references.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CpuPerformanceFactorRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_CreateDefaultSubnetRequest: wire::Schema = wire::Schema::plain("CreateDefaultSubnetRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("AvailabilityZone", "AvailabilityZone", "AvailabilityZone", false, &wire::schema::STRING),
     wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
@@ -3672,6 +5113,186 @@ impl wire::Shape for CreateInternetGatewayResult {
 }
 
 impl std::fmt::Debug for CreateInternetGatewayResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CreateLaunchTemplateRequest: wire::Schema = wire::Schema::plain("CreateLaunchTemplateRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("ClientToken", "ClientToken", "ClientToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("LaunchTemplateName", "LaunchTemplateName", "LaunchTemplateName", true, &wire::schema::STRING),
+    wire::schema::Member::new("VersionDescription", "VersionDescription", "VersionDescription", false, &S_VersionDescription),
+    wire::schema::Member::new("LaunchTemplateData", "LaunchTemplateData", "LaunchTemplateData", true, &S_RequestLaunchTemplateData),
+    wire::schema::Member::new("Operator", "Operator", "Operator", false, &S_OperatorRequest),
+    wire::schema::Member::new("TagSpecifications", "TagSpecification", "TagSpecification", false, &S_TagSpecificationList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateLaunchTemplateRequest {
+    pub dry_run: Option<bool>,
+    pub client_token: Option<String>,
+    pub launch_template_name: String,
+    pub version_description: Option<String>,
+    pub launch_template_data: RequestLaunchTemplateData,
+    pub operator: Option<OperatorRequest>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+}
+
+impl wire::Shape for CreateLaunchTemplateRequest {
+    const SCHEMA: &'static wire::Schema = &S_CreateLaunchTemplateRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.client_token = Some(wire::shape::Datum::from_value(value)),
+            2 => self.launch_template_name = wire::shape::Datum::from_value(value),
+            3 => self.version_description = Some(wire::shape::Datum::from_value(value)),
+            4 => self.launch_template_data = wire::shape::Datum::from_value(value),
+            5 => self.operator = Some(wire::shape::Datum::from_value(value)),
+            6 => self.tag_specifications = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CreateLaunchTemplateRequest, 0, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_CreateLaunchTemplateRequest, 1, self.client_token.as_ref());
+        wire::shape::required(writer, &S_CreateLaunchTemplateRequest, 2, &self.launch_template_name);
+        wire::shape::optional(writer, &S_CreateLaunchTemplateRequest, 3, self.version_description.as_ref());
+        wire::shape::required(writer, &S_CreateLaunchTemplateRequest, 4, &self.launch_template_data);
+        wire::shape::optional(writer, &S_CreateLaunchTemplateRequest, 5, self.operator.as_ref());
+        wire::shape::optional(writer, &S_CreateLaunchTemplateRequest, 6, self.tag_specifications.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateLaunchTemplateRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CreateLaunchTemplateResult: wire::Schema = wire::Schema::plain("CreateLaunchTemplateResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LaunchTemplate", "LaunchTemplate", "launchTemplate", false, &S_LaunchTemplate),
+    wire::schema::Member::new("Warning", "Warning", "warning", false, &S_ValidationWarning),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateLaunchTemplateResult {
+    pub launch_template: Option<LaunchTemplate>,
+    pub warning: Option<ValidationWarning>,
+}
+
+impl wire::Shape for CreateLaunchTemplateResult {
+    const SCHEMA: &'static wire::Schema = &S_CreateLaunchTemplateResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.launch_template = Some(wire::shape::Datum::from_value(value)),
+            1 => self.warning = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CreateLaunchTemplateResult, 0, self.launch_template.as_ref());
+        wire::shape::optional(writer, &S_CreateLaunchTemplateResult, 1, self.warning.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateLaunchTemplateResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CreateLaunchTemplateVersionRequest: wire::Schema = wire::Schema::plain("CreateLaunchTemplateVersionRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("ClientToken", "ClientToken", "ClientToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("LaunchTemplateId", "LaunchTemplateId", "LaunchTemplateId", false, &wire::schema::STRING),
+    wire::schema::Member::new("LaunchTemplateName", "LaunchTemplateName", "LaunchTemplateName", false, &S_LaunchTemplateName),
+    wire::schema::Member::new("SourceVersion", "SourceVersion", "SourceVersion", false, &wire::schema::STRING),
+    wire::schema::Member::new("VersionDescription", "VersionDescription", "VersionDescription", false, &S_VersionDescription),
+    wire::schema::Member::new("LaunchTemplateData", "LaunchTemplateData", "LaunchTemplateData", true, &S_RequestLaunchTemplateData),
+    wire::schema::Member::new("ResolveAlias", "ResolveAlias", "ResolveAlias", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateLaunchTemplateVersionRequest {
+    pub dry_run: Option<bool>,
+    pub client_token: Option<String>,
+    pub launch_template_id: Option<String>,
+    pub launch_template_name: Option<String>,
+    pub source_version: Option<String>,
+    pub version_description: Option<String>,
+    pub launch_template_data: RequestLaunchTemplateData,
+    pub resolve_alias: Option<bool>,
+}
+
+impl wire::Shape for CreateLaunchTemplateVersionRequest {
+    const SCHEMA: &'static wire::Schema = &S_CreateLaunchTemplateVersionRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.client_token = Some(wire::shape::Datum::from_value(value)),
+            2 => self.launch_template_id = Some(wire::shape::Datum::from_value(value)),
+            3 => self.launch_template_name = Some(wire::shape::Datum::from_value(value)),
+            4 => self.source_version = Some(wire::shape::Datum::from_value(value)),
+            5 => self.version_description = Some(wire::shape::Datum::from_value(value)),
+            6 => self.launch_template_data = wire::shape::Datum::from_value(value),
+            7 => self.resolve_alias = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CreateLaunchTemplateVersionRequest, 0, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_CreateLaunchTemplateVersionRequest, 1, self.client_token.as_ref());
+        wire::shape::optional(writer, &S_CreateLaunchTemplateVersionRequest, 2, self.launch_template_id.as_ref());
+        wire::shape::optional(writer, &S_CreateLaunchTemplateVersionRequest, 3, self.launch_template_name.as_ref());
+        wire::shape::optional(writer, &S_CreateLaunchTemplateVersionRequest, 4, self.source_version.as_ref());
+        wire::shape::optional(writer, &S_CreateLaunchTemplateVersionRequest, 5, self.version_description.as_ref());
+        wire::shape::required(writer, &S_CreateLaunchTemplateVersionRequest, 6, &self.launch_template_data);
+        wire::shape::optional(writer, &S_CreateLaunchTemplateVersionRequest, 7, self.resolve_alias.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateLaunchTemplateVersionRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CreateLaunchTemplateVersionResult: wire::Schema = wire::Schema::plain("CreateLaunchTemplateVersionResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LaunchTemplateVersion", "LaunchTemplateVersion", "launchTemplateVersion", false, &S_LaunchTemplateVersion),
+    wire::schema::Member::new("Warning", "Warning", "warning", false, &S_ValidationWarning),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateLaunchTemplateVersionResult {
+    pub launch_template_version: Option<LaunchTemplateVersion>,
+    pub warning: Option<ValidationWarning>,
+}
+
+impl wire::Shape for CreateLaunchTemplateVersionResult {
+    const SCHEMA: &'static wire::Schema = &S_CreateLaunchTemplateVersionResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.launch_template_version = Some(wire::shape::Datum::from_value(value)),
+            1 => self.warning = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CreateLaunchTemplateVersionResult, 0, self.launch_template_version.as_ref());
+        wire::shape::optional(writer, &S_CreateLaunchTemplateVersionResult, 1, self.warning.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateLaunchTemplateVersionResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -5035,6 +6656,106 @@ impl std::fmt::Debug for CreateVpcResult {
     }
 }
 
+static S_CreditSpecification: wire::Schema = wire::Schema::plain("CreditSpecification", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("CpuCredits", "CpuCredits", "cpuCredits", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreditSpecification {
+    pub cpu_credits: Option<String>,
+}
+
+impl wire::Shape for CreditSpecification {
+    const SCHEMA: &'static wire::Schema = &S_CreditSpecification;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cpu_credits = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CreditSpecification, 0, self.cpu_credits.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreditSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CreditSpecificationRequest: wire::Schema = wire::Schema::plain("CreditSpecificationRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("CpuCredits", "CpuCredits", "CpuCredits", true, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreditSpecificationRequest {
+    pub cpu_credits: String,
+}
+
+impl wire::Shape for CreditSpecificationRequest {
+    const SCHEMA: &'static wire::Schema = &S_CreditSpecificationRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cpu_credits = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_CreditSpecificationRequest, 0, &self.cpu_credits);
+    }
+}
+
+impl std::fmt::Debug for CreditSpecificationRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DITMaxResults: wire::Schema = wire::Schema::new("DITMaxResults", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(5.0), max: Some(100.0), pattern: None, values: &[], sensitive: false });
+static S_DITOMaxResults: wire::Schema = wire::Schema::new("DITOMaxResults", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(5.0), max: Some(1000.0), pattern: None, values: &[], sensitive: false });
+static S_DefaultConnectionTrackingConfiguration: wire::Schema = wire::Schema::plain("DefaultConnectionTrackingConfiguration", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DefaultTcpEstablishedTimeout", "DefaultTcpEstablishedTimeout", "defaultTcpEstablishedTimeout", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("DefaultUdpTimeout", "DefaultUdpTimeout", "defaultUdpTimeout", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("DefaultUdpStreamTimeout", "DefaultUdpStreamTimeout", "defaultUdpStreamTimeout", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DefaultConnectionTrackingConfiguration {
+    pub default_tcp_established_timeout: Option<i32>,
+    pub default_udp_timeout: Option<i32>,
+    pub default_udp_stream_timeout: Option<i32>,
+}
+
+impl wire::Shape for DefaultConnectionTrackingConfiguration {
+    const SCHEMA: &'static wire::Schema = &S_DefaultConnectionTrackingConfiguration;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.default_tcp_established_timeout = Some(wire::shape::Datum::from_value(value)),
+            1 => self.default_udp_timeout = Some(wire::shape::Datum::from_value(value)),
+            2 => self.default_udp_stream_timeout = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DefaultConnectionTrackingConfiguration, 0, self.default_tcp_established_timeout.as_ref());
+        wire::shape::optional(writer, &S_DefaultConnectionTrackingConfiguration, 1, self.default_udp_timeout.as_ref());
+        wire::shape::optional(writer, &S_DefaultConnectionTrackingConfiguration, 2, self.default_udp_stream_timeout.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DefaultConnectionTrackingConfiguration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_DeleteDhcpOptionsRequest: wire::Schema = wire::Schema::plain("DeleteDhcpOptionsRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("DhcpOptionsId", "DhcpOptionsId", "DhcpOptionsId", true, &wire::schema::STRING),
     wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
@@ -5226,6 +6947,232 @@ impl wire::Shape for DeleteInternetGatewayRequest {
 }
 
 impl std::fmt::Debug for DeleteInternetGatewayRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteLaunchTemplateRequest: wire::Schema = wire::Schema::plain("DeleteLaunchTemplateRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("LaunchTemplateId", "LaunchTemplateId", "LaunchTemplateId", false, &wire::schema::STRING),
+    wire::schema::Member::new("LaunchTemplateName", "LaunchTemplateName", "LaunchTemplateName", false, &S_LaunchTemplateName),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteLaunchTemplateRequest {
+    pub dry_run: Option<bool>,
+    pub launch_template_id: Option<String>,
+    pub launch_template_name: Option<String>,
+}
+
+impl wire::Shape for DeleteLaunchTemplateRequest {
+    const SCHEMA: &'static wire::Schema = &S_DeleteLaunchTemplateRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.launch_template_id = Some(wire::shape::Datum::from_value(value)),
+            2 => self.launch_template_name = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeleteLaunchTemplateRequest, 0, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_DeleteLaunchTemplateRequest, 1, self.launch_template_id.as_ref());
+        wire::shape::optional(writer, &S_DeleteLaunchTemplateRequest, 2, self.launch_template_name.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DeleteLaunchTemplateRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteLaunchTemplateResult: wire::Schema = wire::Schema::plain("DeleteLaunchTemplateResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LaunchTemplate", "LaunchTemplate", "launchTemplate", false, &S_LaunchTemplate),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteLaunchTemplateResult {
+    pub launch_template: Option<LaunchTemplate>,
+}
+
+impl wire::Shape for DeleteLaunchTemplateResult {
+    const SCHEMA: &'static wire::Schema = &S_DeleteLaunchTemplateResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.launch_template = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeleteLaunchTemplateResult, 0, self.launch_template.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DeleteLaunchTemplateResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteLaunchTemplateVersionsRequest: wire::Schema = wire::Schema::plain("DeleteLaunchTemplateVersionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("LaunchTemplateId", "LaunchTemplateId", "LaunchTemplateId", false, &wire::schema::STRING),
+    wire::schema::Member::new("LaunchTemplateName", "LaunchTemplateName", "LaunchTemplateName", false, &S_LaunchTemplateName),
+    wire::schema::Member::new("Versions", "LaunchTemplateVersion", "LaunchTemplateVersion", true, &S_VersionStringList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteLaunchTemplateVersionsRequest {
+    pub dry_run: Option<bool>,
+    pub launch_template_id: Option<String>,
+    pub launch_template_name: Option<String>,
+    pub versions: Vec<String>,
+}
+
+impl wire::Shape for DeleteLaunchTemplateVersionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_DeleteLaunchTemplateVersionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.launch_template_id = Some(wire::shape::Datum::from_value(value)),
+            2 => self.launch_template_name = Some(wire::shape::Datum::from_value(value)),
+            3 => self.versions = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeleteLaunchTemplateVersionsRequest, 0, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_DeleteLaunchTemplateVersionsRequest, 1, self.launch_template_id.as_ref());
+        wire::shape::optional(writer, &S_DeleteLaunchTemplateVersionsRequest, 2, self.launch_template_name.as_ref());
+        wire::shape::required(writer, &S_DeleteLaunchTemplateVersionsRequest, 3, &self.versions);
+    }
+}
+
+impl std::fmt::Debug for DeleteLaunchTemplateVersionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteLaunchTemplateVersionsResponseErrorItem: wire::Schema = wire::Schema::plain("DeleteLaunchTemplateVersionsResponseErrorItem", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LaunchTemplateId", "LaunchTemplateId", "launchTemplateId", false, &wire::schema::STRING),
+    wire::schema::Member::new("LaunchTemplateName", "LaunchTemplateName", "launchTemplateName", false, &wire::schema::STRING),
+    wire::schema::Member::new("VersionNumber", "VersionNumber", "versionNumber", false, &wire::schema::LONG),
+    wire::schema::Member::new("ResponseError", "ResponseError", "responseError", false, &S_ResponseError),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteLaunchTemplateVersionsResponseErrorItem {
+    pub launch_template_id: Option<String>,
+    pub launch_template_name: Option<String>,
+    pub version_number: Option<i64>,
+    pub response_error: Option<ResponseError>,
+}
+
+impl wire::Shape for DeleteLaunchTemplateVersionsResponseErrorItem {
+    const SCHEMA: &'static wire::Schema = &S_DeleteLaunchTemplateVersionsResponseErrorItem;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.launch_template_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.launch_template_name = Some(wire::shape::Datum::from_value(value)),
+            2 => self.version_number = Some(wire::shape::Datum::from_value(value)),
+            3 => self.response_error = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeleteLaunchTemplateVersionsResponseErrorItem, 0, self.launch_template_id.as_ref());
+        wire::shape::optional(writer, &S_DeleteLaunchTemplateVersionsResponseErrorItem, 1, self.launch_template_name.as_ref());
+        wire::shape::optional(writer, &S_DeleteLaunchTemplateVersionsResponseErrorItem, 2, self.version_number.as_ref());
+        wire::shape::optional(writer, &S_DeleteLaunchTemplateVersionsResponseErrorItem, 3, self.response_error.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DeleteLaunchTemplateVersionsResponseErrorItem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteLaunchTemplateVersionsResponseErrorSet: wire::Schema = wire::Schema::plain("DeleteLaunchTemplateVersionsResponseErrorSet", wire::schema::Kind::List(wire::schema::List { member: &S_DeleteLaunchTemplateVersionsResponseErrorItem, item: "item", flattened: false }));
+static S_DeleteLaunchTemplateVersionsResponseSuccessItem: wire::Schema = wire::Schema::plain("DeleteLaunchTemplateVersionsResponseSuccessItem", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LaunchTemplateId", "LaunchTemplateId", "launchTemplateId", false, &wire::schema::STRING),
+    wire::schema::Member::new("LaunchTemplateName", "LaunchTemplateName", "launchTemplateName", false, &wire::schema::STRING),
+    wire::schema::Member::new("VersionNumber", "VersionNumber", "versionNumber", false, &wire::schema::LONG),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteLaunchTemplateVersionsResponseSuccessItem {
+    pub launch_template_id: Option<String>,
+    pub launch_template_name: Option<String>,
+    pub version_number: Option<i64>,
+}
+
+impl wire::Shape for DeleteLaunchTemplateVersionsResponseSuccessItem {
+    const SCHEMA: &'static wire::Schema = &S_DeleteLaunchTemplateVersionsResponseSuccessItem;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.launch_template_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.launch_template_name = Some(wire::shape::Datum::from_value(value)),
+            2 => self.version_number = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeleteLaunchTemplateVersionsResponseSuccessItem, 0, self.launch_template_id.as_ref());
+        wire::shape::optional(writer, &S_DeleteLaunchTemplateVersionsResponseSuccessItem, 1, self.launch_template_name.as_ref());
+        wire::shape::optional(writer, &S_DeleteLaunchTemplateVersionsResponseSuccessItem, 2, self.version_number.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DeleteLaunchTemplateVersionsResponseSuccessItem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteLaunchTemplateVersionsResponseSuccessSet: wire::Schema = wire::Schema::plain("DeleteLaunchTemplateVersionsResponseSuccessSet", wire::schema::Kind::List(wire::schema::List { member: &S_DeleteLaunchTemplateVersionsResponseSuccessItem, item: "item", flattened: false }));
+static S_DeleteLaunchTemplateVersionsResult: wire::Schema = wire::Schema::plain("DeleteLaunchTemplateVersionsResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("SuccessfullyDeletedLaunchTemplateVersions", "SuccessfullyDeletedLaunchTemplateVersionSet", "successfullyDeletedLaunchTemplateVersionSet", false, &S_DeleteLaunchTemplateVersionsResponseSuccessSet),
+    wire::schema::Member::new("UnsuccessfullyDeletedLaunchTemplateVersions", "UnsuccessfullyDeletedLaunchTemplateVersionSet", "unsuccessfullyDeletedLaunchTemplateVersionSet", false, &S_DeleteLaunchTemplateVersionsResponseErrorSet),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteLaunchTemplateVersionsResult {
+    pub successfully_deleted_launch_template_versions: Option<Vec<DeleteLaunchTemplateVersionsResponseSuccessItem>>,
+    pub unsuccessfully_deleted_launch_template_versions: Option<Vec<DeleteLaunchTemplateVersionsResponseErrorItem>>,
+}
+
+impl wire::Shape for DeleteLaunchTemplateVersionsResult {
+    const SCHEMA: &'static wire::Schema = &S_DeleteLaunchTemplateVersionsResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.successfully_deleted_launch_template_versions = Some(wire::shape::Datum::from_value(value)),
+            1 => self.unsuccessfully_deleted_launch_template_versions = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeleteLaunchTemplateVersionsResult, 0, self.successfully_deleted_launch_template_versions.as_ref());
+        wire::shape::optional(writer, &S_DeleteLaunchTemplateVersionsResult, 1, self.unsuccessfully_deleted_launch_template_versions.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DeleteLaunchTemplateVersionsResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -6517,6 +8464,557 @@ impl std::fmt::Debug for DescribeFlowLogsResult {
     }
 }
 
+static S_DescribeImagesRequest: wire::Schema = wire::Schema::plain("DescribeImagesRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ExecutableUsers", "ExecutableBy", "ExecutableBy", false, &S_ExecutableByStringList),
+    wire::schema::Member::new("ImageIds", "ImageId", "ImageId", false, &S_ImageIdStringList),
+    wire::schema::Member::new("Owners", "Owner", "Owner", false, &S_OwnerStringList),
+    wire::schema::Member::new("IncludeDeprecated", "IncludeDeprecated", "IncludeDeprecated", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("IncludeDisabled", "IncludeDisabled", "IncludeDisabled", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("MaxResults", "MaxResults", "MaxResults", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("NextToken", "NextToken", "NextToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("Filters", "Filter", "Filter", false, &S_FilterList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeImagesRequest {
+    pub executable_users: Option<Vec<String>>,
+    pub image_ids: Option<Vec<String>>,
+    pub owners: Option<Vec<String>>,
+    pub include_deprecated: Option<bool>,
+    pub include_disabled: Option<bool>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub dry_run: Option<bool>,
+    pub filters: Option<Vec<Filter>>,
+}
+
+impl wire::Shape for DescribeImagesRequest {
+    const SCHEMA: &'static wire::Schema = &S_DescribeImagesRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.executable_users = Some(wire::shape::Datum::from_value(value)),
+            1 => self.image_ids = Some(wire::shape::Datum::from_value(value)),
+            2 => self.owners = Some(wire::shape::Datum::from_value(value)),
+            3 => self.include_deprecated = Some(wire::shape::Datum::from_value(value)),
+            4 => self.include_disabled = Some(wire::shape::Datum::from_value(value)),
+            5 => self.max_results = Some(wire::shape::Datum::from_value(value)),
+            6 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            7 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            8 => self.filters = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeImagesRequest, 0, self.executable_users.as_ref());
+        wire::shape::optional(writer, &S_DescribeImagesRequest, 1, self.image_ids.as_ref());
+        wire::shape::optional(writer, &S_DescribeImagesRequest, 2, self.owners.as_ref());
+        wire::shape::optional(writer, &S_DescribeImagesRequest, 3, self.include_deprecated.as_ref());
+        wire::shape::optional(writer, &S_DescribeImagesRequest, 4, self.include_disabled.as_ref());
+        wire::shape::optional(writer, &S_DescribeImagesRequest, 5, self.max_results.as_ref());
+        wire::shape::optional(writer, &S_DescribeImagesRequest, 6, self.next_token.as_ref());
+        wire::shape::optional(writer, &S_DescribeImagesRequest, 7, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_DescribeImagesRequest, 8, self.filters.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeImagesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeImagesResult: wire::Schema = wire::Schema::plain("DescribeImagesResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("NextToken", "NextToken", "nextToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("Images", "ImagesSet", "imagesSet", false, &S_ImageList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeImagesResult {
+    pub next_token: Option<String>,
+    pub images: Option<Vec<Image>>,
+}
+
+impl wire::Shape for DescribeImagesResult {
+    const SCHEMA: &'static wire::Schema = &S_DescribeImagesResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            1 => self.images = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeImagesResult, 0, self.next_token.as_ref());
+        wire::shape::optional(writer, &S_DescribeImagesResult, 1, self.images.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeImagesResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeInstanceAttributeRequest: wire::Schema = wire::Schema::plain("DescribeInstanceAttributeRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("InstanceId", "InstanceId", "instanceId", true, &wire::schema::STRING),
+    wire::schema::Member::new("Attribute", "Attribute", "attribute", true, &S_InstanceAttributeName),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeInstanceAttributeRequest {
+    pub dry_run: Option<bool>,
+    pub instance_id: String,
+    pub attribute: String,
+}
+
+impl wire::Shape for DescribeInstanceAttributeRequest {
+    const SCHEMA: &'static wire::Schema = &S_DescribeInstanceAttributeRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.instance_id = wire::shape::Datum::from_value(value),
+            2 => self.attribute = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeInstanceAttributeRequest, 0, self.dry_run.as_ref());
+        wire::shape::required(writer, &S_DescribeInstanceAttributeRequest, 1, &self.instance_id);
+        wire::shape::required(writer, &S_DescribeInstanceAttributeRequest, 2, &self.attribute);
+    }
+}
+
+impl std::fmt::Debug for DescribeInstanceAttributeRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeInstanceCreditSpecificationsMaxResults: wire::Schema = wire::Schema::new("DescribeInstanceCreditSpecificationsMaxResults", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(5.0), max: Some(1000.0), pattern: None, values: &[], sensitive: false });
+static S_DescribeInstanceCreditSpecificationsRequest: wire::Schema = wire::Schema::plain("DescribeInstanceCreditSpecificationsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("Filters", "Filter", "Filter", false, &S_FilterList),
+    wire::schema::Member::new("InstanceIds", "InstanceId", "InstanceId", false, &S_InstanceIdStringList),
+    wire::schema::Member::new("MaxResults", "MaxResults", "MaxResults", false, &S_DescribeInstanceCreditSpecificationsMaxResults),
+    wire::schema::Member::new("NextToken", "NextToken", "NextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeInstanceCreditSpecificationsRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Option<Vec<Filter>>,
+    pub instance_ids: Option<Vec<String>>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeInstanceCreditSpecificationsRequest {
+    const SCHEMA: &'static wire::Schema = &S_DescribeInstanceCreditSpecificationsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.filters = Some(wire::shape::Datum::from_value(value)),
+            2 => self.instance_ids = Some(wire::shape::Datum::from_value(value)),
+            3 => self.max_results = Some(wire::shape::Datum::from_value(value)),
+            4 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeInstanceCreditSpecificationsRequest, 0, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstanceCreditSpecificationsRequest, 1, self.filters.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstanceCreditSpecificationsRequest, 2, self.instance_ids.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstanceCreditSpecificationsRequest, 3, self.max_results.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstanceCreditSpecificationsRequest, 4, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeInstanceCreditSpecificationsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeInstanceCreditSpecificationsResult: wire::Schema = wire::Schema::plain("DescribeInstanceCreditSpecificationsResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceCreditSpecifications", "InstanceCreditSpecificationSet", "instanceCreditSpecificationSet", false, &S_InstanceCreditSpecificationList),
+    wire::schema::Member::new("NextToken", "NextToken", "nextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeInstanceCreditSpecificationsResult {
+    pub instance_credit_specifications: Option<Vec<InstanceCreditSpecification>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeInstanceCreditSpecificationsResult {
+    const SCHEMA: &'static wire::Schema = &S_DescribeInstanceCreditSpecificationsResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_credit_specifications = Some(wire::shape::Datum::from_value(value)),
+            1 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeInstanceCreditSpecificationsResult, 0, self.instance_credit_specifications.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstanceCreditSpecificationsResult, 1, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeInstanceCreditSpecificationsResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeInstanceStatusRequest: wire::Schema = wire::Schema::plain("DescribeInstanceStatusRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceIds", "InstanceId", "InstanceId", false, &S_InstanceIdStringList),
+    wire::schema::Member::new("MaxResults", "MaxResults", "MaxResults", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("NextToken", "NextToken", "NextToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("IncludeManagedResources", "IncludeManagedResources", "IncludeManagedResources", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("Filters", "Filter", "Filter", false, &S_FilterList),
+    wire::schema::Member::new("IncludeAllInstances", "IncludeAllInstances", "includeAllInstances", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeInstanceStatusRequest {
+    pub instance_ids: Option<Vec<String>>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub include_managed_resources: Option<bool>,
+    pub dry_run: Option<bool>,
+    pub filters: Option<Vec<Filter>>,
+    pub include_all_instances: Option<bool>,
+}
+
+impl wire::Shape for DescribeInstanceStatusRequest {
+    const SCHEMA: &'static wire::Schema = &S_DescribeInstanceStatusRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_ids = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max_results = Some(wire::shape::Datum::from_value(value)),
+            2 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            3 => self.include_managed_resources = Some(wire::shape::Datum::from_value(value)),
+            4 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            5 => self.filters = Some(wire::shape::Datum::from_value(value)),
+            6 => self.include_all_instances = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeInstanceStatusRequest, 0, self.instance_ids.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstanceStatusRequest, 1, self.max_results.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstanceStatusRequest, 2, self.next_token.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstanceStatusRequest, 3, self.include_managed_resources.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstanceStatusRequest, 4, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstanceStatusRequest, 5, self.filters.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstanceStatusRequest, 6, self.include_all_instances.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeInstanceStatusRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeInstanceStatusResult: wire::Schema = wire::Schema::plain("DescribeInstanceStatusResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceStatuses", "InstanceStatusSet", "instanceStatusSet", false, &S_InstanceStatusList),
+    wire::schema::Member::new("NextToken", "NextToken", "nextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeInstanceStatusResult {
+    pub instance_statuses: Option<Vec<InstanceStatus>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeInstanceStatusResult {
+    const SCHEMA: &'static wire::Schema = &S_DescribeInstanceStatusResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_statuses = Some(wire::shape::Datum::from_value(value)),
+            1 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeInstanceStatusResult, 0, self.instance_statuses.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstanceStatusResult, 1, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeInstanceStatusResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeInstanceTypeOfferingsRequest: wire::Schema = wire::Schema::plain("DescribeInstanceTypeOfferingsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("LocationType", "LocationType", "LocationType", false, &S_LocationType),
+    wire::schema::Member::new("Filters", "Filter", "Filter", false, &S_FilterList),
+    wire::schema::Member::new("MaxResults", "MaxResults", "MaxResults", false, &S_DITOMaxResults),
+    wire::schema::Member::new("NextToken", "NextToken", "NextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeInstanceTypeOfferingsRequest {
+    pub dry_run: Option<bool>,
+    pub location_type: Option<String>,
+    pub filters: Option<Vec<Filter>>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeInstanceTypeOfferingsRequest {
+    const SCHEMA: &'static wire::Schema = &S_DescribeInstanceTypeOfferingsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.location_type = Some(wire::shape::Datum::from_value(value)),
+            2 => self.filters = Some(wire::shape::Datum::from_value(value)),
+            3 => self.max_results = Some(wire::shape::Datum::from_value(value)),
+            4 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeInstanceTypeOfferingsRequest, 0, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstanceTypeOfferingsRequest, 1, self.location_type.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstanceTypeOfferingsRequest, 2, self.filters.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstanceTypeOfferingsRequest, 3, self.max_results.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstanceTypeOfferingsRequest, 4, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeInstanceTypeOfferingsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeInstanceTypeOfferingsResult: wire::Schema = wire::Schema::plain("DescribeInstanceTypeOfferingsResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceTypeOfferings", "InstanceTypeOfferingSet", "instanceTypeOfferingSet", false, &S_InstanceTypeOfferingsList),
+    wire::schema::Member::new("NextToken", "NextToken", "nextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeInstanceTypeOfferingsResult {
+    pub instance_type_offerings: Option<Vec<InstanceTypeOffering>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeInstanceTypeOfferingsResult {
+    const SCHEMA: &'static wire::Schema = &S_DescribeInstanceTypeOfferingsResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_type_offerings = Some(wire::shape::Datum::from_value(value)),
+            1 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeInstanceTypeOfferingsResult, 0, self.instance_type_offerings.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstanceTypeOfferingsResult, 1, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeInstanceTypeOfferingsResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeInstanceTypesRequest: wire::Schema = wire::Schema::plain("DescribeInstanceTypesRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("InstanceTypes", "InstanceType", "InstanceType", false, &S_RequestInstanceTypeList),
+    wire::schema::Member::new("Filters", "Filter", "Filter", false, &S_FilterList),
+    wire::schema::Member::new("MaxResults", "MaxResults", "MaxResults", false, &S_DITMaxResults),
+    wire::schema::Member::new("NextToken", "NextToken", "NextToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("IncludeUnsupportedInRegion", "IncludeUnsupportedInRegion", "IncludeUnsupportedInRegion", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeInstanceTypesRequest {
+    pub dry_run: Option<bool>,
+    pub instance_types: Option<Vec<String>>,
+    pub filters: Option<Vec<Filter>>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub include_unsupported_in_region: Option<bool>,
+}
+
+impl wire::Shape for DescribeInstanceTypesRequest {
+    const SCHEMA: &'static wire::Schema = &S_DescribeInstanceTypesRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.instance_types = Some(wire::shape::Datum::from_value(value)),
+            2 => self.filters = Some(wire::shape::Datum::from_value(value)),
+            3 => self.max_results = Some(wire::shape::Datum::from_value(value)),
+            4 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            5 => self.include_unsupported_in_region = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeInstanceTypesRequest, 0, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstanceTypesRequest, 1, self.instance_types.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstanceTypesRequest, 2, self.filters.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstanceTypesRequest, 3, self.max_results.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstanceTypesRequest, 4, self.next_token.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstanceTypesRequest, 5, self.include_unsupported_in_region.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeInstanceTypesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeInstanceTypesResult: wire::Schema = wire::Schema::plain("DescribeInstanceTypesResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceTypes", "InstanceTypeSet", "instanceTypeSet", false, &S_InstanceTypeInfoList),
+    wire::schema::Member::new("NextToken", "NextToken", "nextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeInstanceTypesResult {
+    pub instance_types: Option<Vec<InstanceTypeInfo>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeInstanceTypesResult {
+    const SCHEMA: &'static wire::Schema = &S_DescribeInstanceTypesResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_types = Some(wire::shape::Datum::from_value(value)),
+            1 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeInstanceTypesResult, 0, self.instance_types.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstanceTypesResult, 1, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeInstanceTypesResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeInstancesRequest: wire::Schema = wire::Schema::plain("DescribeInstancesRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceIds", "InstanceId", "InstanceId", false, &S_InstanceIdStringList),
+    wire::schema::Member::new("IncludeManagedResources", "IncludeManagedResources", "IncludeManagedResources", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("Filters", "Filter", "Filter", false, &S_FilterList),
+    wire::schema::Member::new("NextToken", "NextToken", "nextToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("MaxResults", "MaxResults", "maxResults", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeInstancesRequest {
+    pub instance_ids: Option<Vec<String>>,
+    pub include_managed_resources: Option<bool>,
+    pub dry_run: Option<bool>,
+    pub filters: Option<Vec<Filter>>,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+}
+
+impl wire::Shape for DescribeInstancesRequest {
+    const SCHEMA: &'static wire::Schema = &S_DescribeInstancesRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_ids = Some(wire::shape::Datum::from_value(value)),
+            1 => self.include_managed_resources = Some(wire::shape::Datum::from_value(value)),
+            2 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            3 => self.filters = Some(wire::shape::Datum::from_value(value)),
+            4 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            5 => self.max_results = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeInstancesRequest, 0, self.instance_ids.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstancesRequest, 1, self.include_managed_resources.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstancesRequest, 2, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstancesRequest, 3, self.filters.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstancesRequest, 4, self.next_token.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstancesRequest, 5, self.max_results.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeInstancesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeInstancesResult: wire::Schema = wire::Schema::plain("DescribeInstancesResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("NextToken", "NextToken", "nextToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("Reservations", "ReservationSet", "reservationSet", false, &S_ReservationList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeInstancesResult {
+    pub next_token: Option<String>,
+    pub reservations: Option<Vec<Reservation>>,
+}
+
+impl wire::Shape for DescribeInstancesResult {
+    const SCHEMA: &'static wire::Schema = &S_DescribeInstancesResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            1 => self.reservations = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeInstancesResult, 0, self.next_token.as_ref());
+        wire::shape::optional(writer, &S_DescribeInstancesResult, 1, self.reservations.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeInstancesResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_DescribeInternetGatewaysMaxResults: wire::Schema = wire::Schema::new("DescribeInternetGatewaysMaxResults", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(5.0), max: Some(1000.0), pattern: None, values: &[], sensitive: false });
 static S_DescribeInternetGatewaysRequest: wire::Schema = wire::Schema::plain("DescribeInternetGatewaysRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("NextToken", "NextToken", "NextToken", false, &wire::schema::STRING),
@@ -6593,6 +9091,199 @@ impl wire::Shape for DescribeInternetGatewaysResult {
 }
 
 impl std::fmt::Debug for DescribeInternetGatewaysResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeLaunchTemplateVersionsRequest: wire::Schema = wire::Schema::plain("DescribeLaunchTemplateVersionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("LaunchTemplateId", "LaunchTemplateId", "LaunchTemplateId", false, &wire::schema::STRING),
+    wire::schema::Member::new("LaunchTemplateName", "LaunchTemplateName", "LaunchTemplateName", false, &S_LaunchTemplateName),
+    wire::schema::Member::new("Versions", "LaunchTemplateVersion", "LaunchTemplateVersion", false, &S_VersionStringList),
+    wire::schema::Member::new("MinVersion", "MinVersion", "MinVersion", false, &wire::schema::STRING),
+    wire::schema::Member::new("MaxVersion", "MaxVersion", "MaxVersion", false, &wire::schema::STRING),
+    wire::schema::Member::new("NextToken", "NextToken", "NextToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("MaxResults", "MaxResults", "MaxResults", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Filters", "Filter", "Filter", false, &S_FilterList),
+    wire::schema::Member::new("ResolveAlias", "ResolveAlias", "ResolveAlias", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("IncludeManagedResources", "IncludeManagedResources", "IncludeManagedResources", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeLaunchTemplateVersionsRequest {
+    pub dry_run: Option<bool>,
+    pub launch_template_id: Option<String>,
+    pub launch_template_name: Option<String>,
+    pub versions: Option<Vec<String>>,
+    pub min_version: Option<String>,
+    pub max_version: Option<String>,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+    pub filters: Option<Vec<Filter>>,
+    pub resolve_alias: Option<bool>,
+    pub include_managed_resources: Option<bool>,
+}
+
+impl wire::Shape for DescribeLaunchTemplateVersionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_DescribeLaunchTemplateVersionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.launch_template_id = Some(wire::shape::Datum::from_value(value)),
+            2 => self.launch_template_name = Some(wire::shape::Datum::from_value(value)),
+            3 => self.versions = Some(wire::shape::Datum::from_value(value)),
+            4 => self.min_version = Some(wire::shape::Datum::from_value(value)),
+            5 => self.max_version = Some(wire::shape::Datum::from_value(value)),
+            6 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            7 => self.max_results = Some(wire::shape::Datum::from_value(value)),
+            8 => self.filters = Some(wire::shape::Datum::from_value(value)),
+            9 => self.resolve_alias = Some(wire::shape::Datum::from_value(value)),
+            10 => self.include_managed_resources = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeLaunchTemplateVersionsRequest, 0, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_DescribeLaunchTemplateVersionsRequest, 1, self.launch_template_id.as_ref());
+        wire::shape::optional(writer, &S_DescribeLaunchTemplateVersionsRequest, 2, self.launch_template_name.as_ref());
+        wire::shape::optional(writer, &S_DescribeLaunchTemplateVersionsRequest, 3, self.versions.as_ref());
+        wire::shape::optional(writer, &S_DescribeLaunchTemplateVersionsRequest, 4, self.min_version.as_ref());
+        wire::shape::optional(writer, &S_DescribeLaunchTemplateVersionsRequest, 5, self.max_version.as_ref());
+        wire::shape::optional(writer, &S_DescribeLaunchTemplateVersionsRequest, 6, self.next_token.as_ref());
+        wire::shape::optional(writer, &S_DescribeLaunchTemplateVersionsRequest, 7, self.max_results.as_ref());
+        wire::shape::optional(writer, &S_DescribeLaunchTemplateVersionsRequest, 8, self.filters.as_ref());
+        wire::shape::optional(writer, &S_DescribeLaunchTemplateVersionsRequest, 9, self.resolve_alias.as_ref());
+        wire::shape::optional(writer, &S_DescribeLaunchTemplateVersionsRequest, 10, self.include_managed_resources.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeLaunchTemplateVersionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeLaunchTemplateVersionsResult: wire::Schema = wire::Schema::plain("DescribeLaunchTemplateVersionsResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LaunchTemplateVersions", "LaunchTemplateVersionSet", "launchTemplateVersionSet", false, &S_LaunchTemplateVersionSet),
+    wire::schema::Member::new("NextToken", "NextToken", "nextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeLaunchTemplateVersionsResult {
+    pub launch_template_versions: Option<Vec<LaunchTemplateVersion>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeLaunchTemplateVersionsResult {
+    const SCHEMA: &'static wire::Schema = &S_DescribeLaunchTemplateVersionsResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.launch_template_versions = Some(wire::shape::Datum::from_value(value)),
+            1 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeLaunchTemplateVersionsResult, 0, self.launch_template_versions.as_ref());
+        wire::shape::optional(writer, &S_DescribeLaunchTemplateVersionsResult, 1, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeLaunchTemplateVersionsResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeLaunchTemplatesMaxResults: wire::Schema = wire::Schema::new("DescribeLaunchTemplatesMaxResults", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(1.0), max: Some(200.0), pattern: None, values: &[], sensitive: false });
+static S_DescribeLaunchTemplatesRequest: wire::Schema = wire::Schema::plain("DescribeLaunchTemplatesRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("LaunchTemplateIds", "LaunchTemplateId", "LaunchTemplateId", false, &S_LaunchTemplateIdStringList),
+    wire::schema::Member::new("LaunchTemplateNames", "LaunchTemplateName", "LaunchTemplateName", false, &S_LaunchTemplateNameStringList),
+    wire::schema::Member::new("Filters", "Filter", "Filter", false, &S_FilterList),
+    wire::schema::Member::new("NextToken", "NextToken", "NextToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("MaxResults", "MaxResults", "MaxResults", false, &S_DescribeLaunchTemplatesMaxResults),
+    wire::schema::Member::new("IncludeManagedResources", "IncludeManagedResources", "IncludeManagedResources", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeLaunchTemplatesRequest {
+    pub dry_run: Option<bool>,
+    pub launch_template_ids: Option<Vec<String>>,
+    pub launch_template_names: Option<Vec<String>>,
+    pub filters: Option<Vec<Filter>>,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+    pub include_managed_resources: Option<bool>,
+}
+
+impl wire::Shape for DescribeLaunchTemplatesRequest {
+    const SCHEMA: &'static wire::Schema = &S_DescribeLaunchTemplatesRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.launch_template_ids = Some(wire::shape::Datum::from_value(value)),
+            2 => self.launch_template_names = Some(wire::shape::Datum::from_value(value)),
+            3 => self.filters = Some(wire::shape::Datum::from_value(value)),
+            4 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            5 => self.max_results = Some(wire::shape::Datum::from_value(value)),
+            6 => self.include_managed_resources = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeLaunchTemplatesRequest, 0, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_DescribeLaunchTemplatesRequest, 1, self.launch_template_ids.as_ref());
+        wire::shape::optional(writer, &S_DescribeLaunchTemplatesRequest, 2, self.launch_template_names.as_ref());
+        wire::shape::optional(writer, &S_DescribeLaunchTemplatesRequest, 3, self.filters.as_ref());
+        wire::shape::optional(writer, &S_DescribeLaunchTemplatesRequest, 4, self.next_token.as_ref());
+        wire::shape::optional(writer, &S_DescribeLaunchTemplatesRequest, 5, self.max_results.as_ref());
+        wire::shape::optional(writer, &S_DescribeLaunchTemplatesRequest, 6, self.include_managed_resources.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeLaunchTemplatesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeLaunchTemplatesResult: wire::Schema = wire::Schema::plain("DescribeLaunchTemplatesResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LaunchTemplates", "LaunchTemplates", "launchTemplates", false, &S_LaunchTemplateSet),
+    wire::schema::Member::new("NextToken", "NextToken", "nextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeLaunchTemplatesResult {
+    pub launch_templates: Option<Vec<LaunchTemplate>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeLaunchTemplatesResult {
+    const SCHEMA: &'static wire::Schema = &S_DescribeLaunchTemplatesResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.launch_templates = Some(wire::shape::Datum::from_value(value)),
+            1 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeLaunchTemplatesResult, 0, self.launch_templates.as_ref());
+        wire::shape::optional(writer, &S_DescribeLaunchTemplatesResult, 1, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeLaunchTemplatesResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -8408,6 +11099,45 @@ impl std::fmt::Debug for DetachInternetGatewayRequest {
     }
 }
 
+static S_DetachNetworkInterfaceRequest: wire::Schema = wire::Schema::plain("DetachNetworkInterfaceRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("AttachmentId", "AttachmentId", "attachmentId", true, &wire::schema::STRING),
+    wire::schema::Member::new("Force", "Force", "force", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DetachNetworkInterfaceRequest {
+    pub dry_run: Option<bool>,
+    pub attachment_id: String,
+    pub force: Option<bool>,
+}
+
+impl wire::Shape for DetachNetworkInterfaceRequest {
+    const SCHEMA: &'static wire::Schema = &S_DetachNetworkInterfaceRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.attachment_id = wire::shape::Datum::from_value(value),
+            2 => self.force = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DetachNetworkInterfaceRequest, 0, self.dry_run.as_ref());
+        wire::shape::required(writer, &S_DetachNetworkInterfaceRequest, 1, &self.attachment_id);
+        wire::shape::optional(writer, &S_DetachNetworkInterfaceRequest, 2, self.force.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DetachNetworkInterfaceRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeviceType: wire::Schema = wire::Schema::new("DeviceType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ebs", "instance-store"], sensitive: false });
 static S_DhcpConfiguration: wire::Schema = wire::Schema::plain("DhcpConfiguration", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Key", "Key", "key", false, &wire::schema::STRING),
     wire::schema::Member::new("Values", "ValueSet", "valueSet", false, &S_DhcpConfigurationValueList),
@@ -8692,6 +11422,46 @@ impl std::fmt::Debug for DisassociateVpcCidrBlockResult {
     }
 }
 
+static S_DiskInfo: wire::Schema = wire::Schema::plain("DiskInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("SizeInGB", "SizeInGB", "sizeInGB", false, &wire::schema::LONG),
+    wire::schema::Member::new("Count", "Count", "count", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Type", "Type", "type", false, &S_DiskType),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DiskInfo {
+    pub size_in_gb: Option<i64>,
+    pub count: Option<i32>,
+    pub type_: Option<String>,
+}
+
+impl wire::Shape for DiskInfo {
+    const SCHEMA: &'static wire::Schema = &S_DiskInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.size_in_gb = Some(wire::shape::Datum::from_value(value)),
+            1 => self.count = Some(wire::shape::Datum::from_value(value)),
+            2 => self.type_ = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DiskInfo, 0, self.size_in_gb.as_ref());
+        wire::shape::optional(writer, &S_DiskInfo, 1, self.count.as_ref());
+        wire::shape::optional(writer, &S_DiskInfo, 2, self.type_.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DiskInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DiskInfoList: wire::Schema = wire::Schema::plain("DiskInfoList", wire::schema::Kind::List(wire::schema::List { member: &S_DiskInfo, item: "item", flattened: false }));
+static S_DiskType: wire::Schema = wire::Schema::new("DiskType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["hdd", "ssd"], sensitive: false });
 static S_DnsEntry: wire::Schema = wire::Schema::plain("DnsEntry", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("DnsName", "DnsName", "dnsName", false, &wire::schema::STRING),
     wire::schema::Member::new("HostedZoneId", "HostedZoneId", "hostedZoneId", false, &wire::schema::STRING),
@@ -8814,6 +11584,445 @@ impl std::fmt::Debug for DnsOptionsSpecification {
 
 static S_DnsRecordIpType: wire::Schema = wire::Schema::new("DnsRecordIpType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ipv4", "dualstack", "ipv6", "service-defined"], sensitive: false });
 static S_DomainType: wire::Schema = wire::Schema::new("DomainType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["vpc", "standard"], sensitive: false });
+static S_EbsBlockDevice: wire::Schema = wire::Schema::plain("EbsBlockDevice", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DeleteOnTermination", "DeleteOnTermination", "deleteOnTermination", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("Iops", "Iops", "iops", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("SnapshotId", "SnapshotId", "snapshotId", false, &wire::schema::STRING),
+    wire::schema::Member::new("VolumeSize", "VolumeSize", "volumeSize", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("VolumeType", "VolumeType", "volumeType", false, &S_VolumeType),
+    wire::schema::Member::new("KmsKeyId", "KmsKeyId", "kmsKeyId", false, &wire::schema::STRING),
+    wire::schema::Member::new("Throughput", "Throughput", "throughput", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("OutpostArn", "OutpostArn", "outpostArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("AvailabilityZone", "AvailabilityZone", "availabilityZone", false, &wire::schema::STRING),
+    wire::schema::Member::new("Encrypted", "Encrypted", "encrypted", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("VolumeInitializationRate", "VolumeInitializationRate", "VolumeInitializationRate", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("AvailabilityZoneId", "AvailabilityZoneId", "AvailabilityZoneId", false, &wire::schema::STRING),
+    wire::schema::Member::new("EbsCardIndex", "EbsCardIndex", "EbsCardIndex", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct EbsBlockDevice {
+    pub delete_on_termination: Option<bool>,
+    pub iops: Option<i32>,
+    pub snapshot_id: Option<String>,
+    pub volume_size: Option<i32>,
+    pub volume_type: Option<String>,
+    pub kms_key_id: Option<String>,
+    pub throughput: Option<i32>,
+    pub outpost_arn: Option<String>,
+    pub availability_zone: Option<String>,
+    pub encrypted: Option<bool>,
+    pub volume_initialization_rate: Option<i32>,
+    pub availability_zone_id: Option<String>,
+    pub ebs_card_index: Option<i32>,
+}
+
+impl wire::Shape for EbsBlockDevice {
+    const SCHEMA: &'static wire::Schema = &S_EbsBlockDevice;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.delete_on_termination = Some(wire::shape::Datum::from_value(value)),
+            1 => self.iops = Some(wire::shape::Datum::from_value(value)),
+            2 => self.snapshot_id = Some(wire::shape::Datum::from_value(value)),
+            3 => self.volume_size = Some(wire::shape::Datum::from_value(value)),
+            4 => self.volume_type = Some(wire::shape::Datum::from_value(value)),
+            5 => self.kms_key_id = Some(wire::shape::Datum::from_value(value)),
+            6 => self.throughput = Some(wire::shape::Datum::from_value(value)),
+            7 => self.outpost_arn = Some(wire::shape::Datum::from_value(value)),
+            8 => self.availability_zone = Some(wire::shape::Datum::from_value(value)),
+            9 => self.encrypted = Some(wire::shape::Datum::from_value(value)),
+            10 => self.volume_initialization_rate = Some(wire::shape::Datum::from_value(value)),
+            11 => self.availability_zone_id = Some(wire::shape::Datum::from_value(value)),
+            12 => self.ebs_card_index = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_EbsBlockDevice, 0, self.delete_on_termination.as_ref());
+        wire::shape::optional(writer, &S_EbsBlockDevice, 1, self.iops.as_ref());
+        wire::shape::optional(writer, &S_EbsBlockDevice, 2, self.snapshot_id.as_ref());
+        wire::shape::optional(writer, &S_EbsBlockDevice, 3, self.volume_size.as_ref());
+        wire::shape::optional(writer, &S_EbsBlockDevice, 4, self.volume_type.as_ref());
+        wire::shape::optional(writer, &S_EbsBlockDevice, 5, self.kms_key_id.as_ref());
+        wire::shape::optional(writer, &S_EbsBlockDevice, 6, self.throughput.as_ref());
+        wire::shape::optional(writer, &S_EbsBlockDevice, 7, self.outpost_arn.as_ref());
+        wire::shape::optional(writer, &S_EbsBlockDevice, 8, self.availability_zone.as_ref());
+        wire::shape::optional(writer, &S_EbsBlockDevice, 9, self.encrypted.as_ref());
+        wire::shape::optional(writer, &S_EbsBlockDevice, 10, self.volume_initialization_rate.as_ref());
+        wire::shape::optional(writer, &S_EbsBlockDevice, 11, self.availability_zone_id.as_ref());
+        wire::shape::optional(writer, &S_EbsBlockDevice, 12, self.ebs_card_index.as_ref());
+    }
+}
+
+impl std::fmt::Debug for EbsBlockDevice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_EbsCardInfo: wire::Schema = wire::Schema::plain("EbsCardInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("EbsCardIndex", "EbsCardIndex", "ebsCardIndex", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("BaselineBandwidthInMbps", "BaselineBandwidthInMbps", "baselineBandwidthInMbps", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("BaselineThroughputInMBps", "BaselineThroughputInMBps", "baselineThroughputInMBps", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("BaselineIops", "BaselineIops", "baselineIops", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("MaximumBandwidthInMbps", "MaximumBandwidthInMbps", "maximumBandwidthInMbps", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("MaximumThroughputInMBps", "MaximumThroughputInMBps", "maximumThroughputInMBps", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("MaximumIops", "MaximumIops", "maximumIops", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct EbsCardInfo {
+    pub ebs_card_index: Option<i32>,
+    pub baseline_bandwidth_in_mbps: Option<i32>,
+    pub baseline_throughput_in_m_bps: Option<f64>,
+    pub baseline_iops: Option<i32>,
+    pub maximum_bandwidth_in_mbps: Option<i32>,
+    pub maximum_throughput_in_m_bps: Option<f64>,
+    pub maximum_iops: Option<i32>,
+}
+
+impl wire::Shape for EbsCardInfo {
+    const SCHEMA: &'static wire::Schema = &S_EbsCardInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ebs_card_index = Some(wire::shape::Datum::from_value(value)),
+            1 => self.baseline_bandwidth_in_mbps = Some(wire::shape::Datum::from_value(value)),
+            2 => self.baseline_throughput_in_m_bps = Some(wire::shape::Datum::from_value(value)),
+            3 => self.baseline_iops = Some(wire::shape::Datum::from_value(value)),
+            4 => self.maximum_bandwidth_in_mbps = Some(wire::shape::Datum::from_value(value)),
+            5 => self.maximum_throughput_in_m_bps = Some(wire::shape::Datum::from_value(value)),
+            6 => self.maximum_iops = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_EbsCardInfo, 0, self.ebs_card_index.as_ref());
+        wire::shape::optional(writer, &S_EbsCardInfo, 1, self.baseline_bandwidth_in_mbps.as_ref());
+        wire::shape::optional(writer, &S_EbsCardInfo, 2, self.baseline_throughput_in_m_bps.as_ref());
+        wire::shape::optional(writer, &S_EbsCardInfo, 3, self.baseline_iops.as_ref());
+        wire::shape::optional(writer, &S_EbsCardInfo, 4, self.maximum_bandwidth_in_mbps.as_ref());
+        wire::shape::optional(writer, &S_EbsCardInfo, 5, self.maximum_throughput_in_m_bps.as_ref());
+        wire::shape::optional(writer, &S_EbsCardInfo, 6, self.maximum_iops.as_ref());
+    }
+}
+
+impl std::fmt::Debug for EbsCardInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_EbsCardInfoList: wire::Schema = wire::Schema::plain("EbsCardInfoList", wire::schema::Kind::List(wire::schema::List { member: &S_EbsCardInfo, item: "item", flattened: false }));
+static S_EbsEncryptionSupport: wire::Schema = wire::Schema::new("EbsEncryptionSupport", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["unsupported", "supported"], sensitive: false });
+static S_EbsInfo: wire::Schema = wire::Schema::plain("EbsInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("EbsOptimizedSupport", "EbsOptimizedSupport", "ebsOptimizedSupport", false, &S_EbsOptimizedSupport),
+    wire::schema::Member::new("EncryptionSupport", "EncryptionSupport", "encryptionSupport", false, &S_EbsEncryptionSupport),
+    wire::schema::Member::new("EbsOptimizedInfo", "EbsOptimizedInfo", "ebsOptimizedInfo", false, &S_EbsOptimizedInfo),
+    wire::schema::Member::new("NvmeSupport", "NvmeSupport", "nvmeSupport", false, &S_EbsNvmeSupport),
+    wire::schema::Member::new("MaximumEbsAttachments", "MaximumEbsAttachments", "maximumEbsAttachments", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("AttachmentLimitType", "AttachmentLimitType", "attachmentLimitType", false, &S_AttachmentLimitType),
+    wire::schema::Member::new("MaximumEbsCards", "MaximumEbsCards", "maximumEbsCards", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("EbsCards", "EbsCardSet", "ebsCardSet", false, &S_EbsCardInfoList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct EbsInfo {
+    pub ebs_optimized_support: Option<String>,
+    pub encryption_support: Option<String>,
+    pub ebs_optimized_info: Option<EbsOptimizedInfo>,
+    pub nvme_support: Option<String>,
+    pub maximum_ebs_attachments: Option<i32>,
+    pub attachment_limit_type: Option<String>,
+    pub maximum_ebs_cards: Option<i32>,
+    pub ebs_cards: Option<Vec<EbsCardInfo>>,
+}
+
+impl wire::Shape for EbsInfo {
+    const SCHEMA: &'static wire::Schema = &S_EbsInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ebs_optimized_support = Some(wire::shape::Datum::from_value(value)),
+            1 => self.encryption_support = Some(wire::shape::Datum::from_value(value)),
+            2 => self.ebs_optimized_info = Some(wire::shape::Datum::from_value(value)),
+            3 => self.nvme_support = Some(wire::shape::Datum::from_value(value)),
+            4 => self.maximum_ebs_attachments = Some(wire::shape::Datum::from_value(value)),
+            5 => self.attachment_limit_type = Some(wire::shape::Datum::from_value(value)),
+            6 => self.maximum_ebs_cards = Some(wire::shape::Datum::from_value(value)),
+            7 => self.ebs_cards = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_EbsInfo, 0, self.ebs_optimized_support.as_ref());
+        wire::shape::optional(writer, &S_EbsInfo, 1, self.encryption_support.as_ref());
+        wire::shape::optional(writer, &S_EbsInfo, 2, self.ebs_optimized_info.as_ref());
+        wire::shape::optional(writer, &S_EbsInfo, 3, self.nvme_support.as_ref());
+        wire::shape::optional(writer, &S_EbsInfo, 4, self.maximum_ebs_attachments.as_ref());
+        wire::shape::optional(writer, &S_EbsInfo, 5, self.attachment_limit_type.as_ref());
+        wire::shape::optional(writer, &S_EbsInfo, 6, self.maximum_ebs_cards.as_ref());
+        wire::shape::optional(writer, &S_EbsInfo, 7, self.ebs_cards.as_ref());
+    }
+}
+
+impl std::fmt::Debug for EbsInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_EbsInstanceBlockDevice: wire::Schema = wire::Schema::plain("EbsInstanceBlockDevice", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AttachTime", "AttachTime", "attachTime", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("DeleteOnTermination", "DeleteOnTermination", "deleteOnTermination", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("Status", "Status", "status", false, &S_AttachmentStatus),
+    wire::schema::Member::new("VolumeId", "VolumeId", "volumeId", false, &wire::schema::STRING),
+    wire::schema::Member::new("AssociatedResource", "AssociatedResource", "associatedResource", false, &wire::schema::STRING),
+    wire::schema::Member::new("VolumeOwnerId", "VolumeOwnerId", "volumeOwnerId", false, &wire::schema::STRING),
+    wire::schema::Member::new("Operator", "Operator", "operator", false, &S_OperatorResponse),
+    wire::schema::Member::new("EbsCardIndex", "EbsCardIndex", "ebsCardIndex", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct EbsInstanceBlockDevice {
+    pub attach_time: Option<types::Timestamp>,
+    pub delete_on_termination: Option<bool>,
+    pub status: Option<String>,
+    pub volume_id: Option<String>,
+    pub associated_resource: Option<String>,
+    pub volume_owner_id: Option<String>,
+    pub operator: Option<OperatorResponse>,
+    pub ebs_card_index: Option<i32>,
+}
+
+impl wire::Shape for EbsInstanceBlockDevice {
+    const SCHEMA: &'static wire::Schema = &S_EbsInstanceBlockDevice;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.attach_time = Some(wire::shape::Datum::from_value(value)),
+            1 => self.delete_on_termination = Some(wire::shape::Datum::from_value(value)),
+            2 => self.status = Some(wire::shape::Datum::from_value(value)),
+            3 => self.volume_id = Some(wire::shape::Datum::from_value(value)),
+            4 => self.associated_resource = Some(wire::shape::Datum::from_value(value)),
+            5 => self.volume_owner_id = Some(wire::shape::Datum::from_value(value)),
+            6 => self.operator = Some(wire::shape::Datum::from_value(value)),
+            7 => self.ebs_card_index = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_EbsInstanceBlockDevice, 0, self.attach_time.as_ref());
+        wire::shape::optional(writer, &S_EbsInstanceBlockDevice, 1, self.delete_on_termination.as_ref());
+        wire::shape::optional(writer, &S_EbsInstanceBlockDevice, 2, self.status.as_ref());
+        wire::shape::optional(writer, &S_EbsInstanceBlockDevice, 3, self.volume_id.as_ref());
+        wire::shape::optional(writer, &S_EbsInstanceBlockDevice, 4, self.associated_resource.as_ref());
+        wire::shape::optional(writer, &S_EbsInstanceBlockDevice, 5, self.volume_owner_id.as_ref());
+        wire::shape::optional(writer, &S_EbsInstanceBlockDevice, 6, self.operator.as_ref());
+        wire::shape::optional(writer, &S_EbsInstanceBlockDevice, 7, self.ebs_card_index.as_ref());
+    }
+}
+
+impl std::fmt::Debug for EbsInstanceBlockDevice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_EbsInstanceBlockDeviceSpecification: wire::Schema = wire::Schema::plain("EbsInstanceBlockDeviceSpecification", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("VolumeId", "VolumeId", "volumeId", false, &wire::schema::STRING),
+    wire::schema::Member::new("DeleteOnTermination", "DeleteOnTermination", "deleteOnTermination", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct EbsInstanceBlockDeviceSpecification {
+    pub volume_id: Option<String>,
+    pub delete_on_termination: Option<bool>,
+}
+
+impl wire::Shape for EbsInstanceBlockDeviceSpecification {
+    const SCHEMA: &'static wire::Schema = &S_EbsInstanceBlockDeviceSpecification;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.volume_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.delete_on_termination = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_EbsInstanceBlockDeviceSpecification, 0, self.volume_id.as_ref());
+        wire::shape::optional(writer, &S_EbsInstanceBlockDeviceSpecification, 1, self.delete_on_termination.as_ref());
+    }
+}
+
+impl std::fmt::Debug for EbsInstanceBlockDeviceSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_EbsNvmeSupport: wire::Schema = wire::Schema::new("EbsNvmeSupport", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["unsupported", "supported", "required"], sensitive: false });
+static S_EbsOptimizedInfo: wire::Schema = wire::Schema::plain("EbsOptimizedInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("BaselineBandwidthInMbps", "BaselineBandwidthInMbps", "baselineBandwidthInMbps", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("BaselineThroughputInMBps", "BaselineThroughputInMBps", "baselineThroughputInMBps", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("BaselineIops", "BaselineIops", "baselineIops", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("MaximumBandwidthInMbps", "MaximumBandwidthInMbps", "maximumBandwidthInMbps", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("MaximumThroughputInMBps", "MaximumThroughputInMBps", "maximumThroughputInMBps", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("MaximumIops", "MaximumIops", "maximumIops", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct EbsOptimizedInfo {
+    pub baseline_bandwidth_in_mbps: Option<i32>,
+    pub baseline_throughput_in_m_bps: Option<f64>,
+    pub baseline_iops: Option<i32>,
+    pub maximum_bandwidth_in_mbps: Option<i32>,
+    pub maximum_throughput_in_m_bps: Option<f64>,
+    pub maximum_iops: Option<i32>,
+}
+
+impl wire::Shape for EbsOptimizedInfo {
+    const SCHEMA: &'static wire::Schema = &S_EbsOptimizedInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.baseline_bandwidth_in_mbps = Some(wire::shape::Datum::from_value(value)),
+            1 => self.baseline_throughput_in_m_bps = Some(wire::shape::Datum::from_value(value)),
+            2 => self.baseline_iops = Some(wire::shape::Datum::from_value(value)),
+            3 => self.maximum_bandwidth_in_mbps = Some(wire::shape::Datum::from_value(value)),
+            4 => self.maximum_throughput_in_m_bps = Some(wire::shape::Datum::from_value(value)),
+            5 => self.maximum_iops = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_EbsOptimizedInfo, 0, self.baseline_bandwidth_in_mbps.as_ref());
+        wire::shape::optional(writer, &S_EbsOptimizedInfo, 1, self.baseline_throughput_in_m_bps.as_ref());
+        wire::shape::optional(writer, &S_EbsOptimizedInfo, 2, self.baseline_iops.as_ref());
+        wire::shape::optional(writer, &S_EbsOptimizedInfo, 3, self.maximum_bandwidth_in_mbps.as_ref());
+        wire::shape::optional(writer, &S_EbsOptimizedInfo, 4, self.maximum_throughput_in_m_bps.as_ref());
+        wire::shape::optional(writer, &S_EbsOptimizedInfo, 5, self.maximum_iops.as_ref());
+    }
+}
+
+impl std::fmt::Debug for EbsOptimizedInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_EbsOptimizedSupport: wire::Schema = wire::Schema::new("EbsOptimizedSupport", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["unsupported", "supported", "default"], sensitive: false });
+static S_EbsStatusDetails: wire::Schema = wire::Schema::plain("EbsStatusDetails", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ImpairedSince", "ImpairedSince", "impairedSince", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("Name", "Name", "name", false, &S_StatusName),
+    wire::schema::Member::new("Status", "Status", "status", false, &S_StatusType),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct EbsStatusDetails {
+    pub impaired_since: Option<types::Timestamp>,
+    pub name: Option<String>,
+    pub status: Option<String>,
+}
+
+impl wire::Shape for EbsStatusDetails {
+    const SCHEMA: &'static wire::Schema = &S_EbsStatusDetails;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.impaired_since = Some(wire::shape::Datum::from_value(value)),
+            1 => self.name = Some(wire::shape::Datum::from_value(value)),
+            2 => self.status = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_EbsStatusDetails, 0, self.impaired_since.as_ref());
+        wire::shape::optional(writer, &S_EbsStatusDetails, 1, self.name.as_ref());
+        wire::shape::optional(writer, &S_EbsStatusDetails, 2, self.status.as_ref());
+    }
+}
+
+impl std::fmt::Debug for EbsStatusDetails {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_EbsStatusDetailsList: wire::Schema = wire::Schema::plain("EbsStatusDetailsList", wire::schema::Kind::List(wire::schema::List { member: &S_EbsStatusDetails, item: "item", flattened: false }));
+static S_EbsStatusSummary: wire::Schema = wire::Schema::plain("EbsStatusSummary", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Details", "Details", "details", false, &S_EbsStatusDetailsList),
+    wire::schema::Member::new("Status", "Status", "status", false, &S_SummaryStatus),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct EbsStatusSummary {
+    pub details: Option<Vec<EbsStatusDetails>>,
+    pub status: Option<String>,
+}
+
+impl wire::Shape for EbsStatusSummary {
+    const SCHEMA: &'static wire::Schema = &S_EbsStatusSummary;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.details = Some(wire::shape::Datum::from_value(value)),
+            1 => self.status = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_EbsStatusSummary, 0, self.details.as_ref());
+        wire::shape::optional(writer, &S_EbsStatusSummary, 1, self.status.as_ref());
+    }
+}
+
+impl std::fmt::Debug for EbsStatusSummary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_EfaInfo: wire::Schema = wire::Schema::plain("EfaInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("MaximumEfaInterfaces", "MaximumEfaInterfaces", "maximumEfaInterfaces", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct EfaInfo {
+    pub maximum_efa_interfaces: Option<i32>,
+}
+
+impl wire::Shape for EfaInfo {
+    const SCHEMA: &'static wire::Schema = &S_EfaInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.maximum_efa_interfaces = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_EfaInfo, 0, self.maximum_efa_interfaces.as_ref());
+    }
+}
+
+impl std::fmt::Debug for EfaInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_EgressOnlyInternetGateway: wire::Schema = wire::Schema::plain("EgressOnlyInternetGateway", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Attachments", "AttachmentSet", "attachmentSet", false, &S_InternetGatewayAttachmentList),
     wire::schema::Member::new("EgressOnlyInternetGatewayId", "EgressOnlyInternetGatewayId", "egressOnlyInternetGatewayId", false, &wire::schema::STRING),
@@ -8854,6 +12063,191 @@ impl std::fmt::Debug for EgressOnlyInternetGateway {
 
 static S_EgressOnlyInternetGatewayIdList: wire::Schema = wire::Schema::plain("EgressOnlyInternetGatewayIdList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_EgressOnlyInternetGatewayList: wire::Schema = wire::Schema::plain("EgressOnlyInternetGatewayList", wire::schema::Kind::List(wire::schema::List { member: &S_EgressOnlyInternetGateway, item: "item", flattened: false }));
+static S_ElasticGpuAssociation: wire::Schema = wire::Schema::plain("ElasticGpuAssociation", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ElasticGpuId", "ElasticGpuId", "elasticGpuId", false, &wire::schema::STRING),
+    wire::schema::Member::new("ElasticGpuAssociationId", "ElasticGpuAssociationId", "elasticGpuAssociationId", false, &wire::schema::STRING),
+    wire::schema::Member::new("ElasticGpuAssociationState", "ElasticGpuAssociationState", "elasticGpuAssociationState", false, &wire::schema::STRING),
+    wire::schema::Member::new("ElasticGpuAssociationTime", "ElasticGpuAssociationTime", "elasticGpuAssociationTime", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ElasticGpuAssociation {
+    pub elastic_gpu_id: Option<String>,
+    pub elastic_gpu_association_id: Option<String>,
+    pub elastic_gpu_association_state: Option<String>,
+    pub elastic_gpu_association_time: Option<String>,
+}
+
+impl wire::Shape for ElasticGpuAssociation {
+    const SCHEMA: &'static wire::Schema = &S_ElasticGpuAssociation;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.elastic_gpu_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.elastic_gpu_association_id = Some(wire::shape::Datum::from_value(value)),
+            2 => self.elastic_gpu_association_state = Some(wire::shape::Datum::from_value(value)),
+            3 => self.elastic_gpu_association_time = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ElasticGpuAssociation, 0, self.elastic_gpu_id.as_ref());
+        wire::shape::optional(writer, &S_ElasticGpuAssociation, 1, self.elastic_gpu_association_id.as_ref());
+        wire::shape::optional(writer, &S_ElasticGpuAssociation, 2, self.elastic_gpu_association_state.as_ref());
+        wire::shape::optional(writer, &S_ElasticGpuAssociation, 3, self.elastic_gpu_association_time.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ElasticGpuAssociation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ElasticGpuAssociationList: wire::Schema = wire::Schema::plain("ElasticGpuAssociationList", wire::schema::Kind::List(wire::schema::List { member: &S_ElasticGpuAssociation, item: "item", flattened: false }));
+static S_ElasticGpuSpecification: wire::Schema = wire::Schema::plain("ElasticGpuSpecification", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Type", "Type", "Type", true, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ElasticGpuSpecification {
+    pub type_: String,
+}
+
+impl wire::Shape for ElasticGpuSpecification {
+    const SCHEMA: &'static wire::Schema = &S_ElasticGpuSpecification;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.type_ = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_ElasticGpuSpecification, 0, &self.type_);
+    }
+}
+
+impl std::fmt::Debug for ElasticGpuSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ElasticGpuSpecificationList: wire::Schema = wire::Schema::plain("ElasticGpuSpecificationList", wire::schema::Kind::List(wire::schema::List { member: &S_ElasticGpuSpecification, item: "ElasticGpuSpecification", flattened: false }));
+static S_ElasticGpuSpecificationResponse: wire::Schema = wire::Schema::plain("ElasticGpuSpecificationResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Type", "Type", "type", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ElasticGpuSpecificationResponse {
+    pub type_: Option<String>,
+}
+
+impl wire::Shape for ElasticGpuSpecificationResponse {
+    const SCHEMA: &'static wire::Schema = &S_ElasticGpuSpecificationResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.type_ = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ElasticGpuSpecificationResponse, 0, self.type_.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ElasticGpuSpecificationResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ElasticGpuSpecificationResponseList: wire::Schema = wire::Schema::plain("ElasticGpuSpecificationResponseList", wire::schema::Kind::List(wire::schema::List { member: &S_ElasticGpuSpecificationResponse, item: "item", flattened: false }));
+static S_ElasticGpuSpecifications: wire::Schema = wire::Schema::plain("ElasticGpuSpecifications", wire::schema::Kind::List(wire::schema::List { member: &S_ElasticGpuSpecification, item: "item", flattened: false }));
+static S_ElasticInferenceAccelerator: wire::Schema = wire::Schema::plain("ElasticInferenceAccelerator", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Type", "Type", "Type", true, &wire::schema::STRING),
+    wire::schema::Member::new("Count", "Count", "Count", false, &S_ElasticInferenceAcceleratorCount),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ElasticInferenceAccelerator {
+    pub type_: String,
+    pub count: Option<i32>,
+}
+
+impl wire::Shape for ElasticInferenceAccelerator {
+    const SCHEMA: &'static wire::Schema = &S_ElasticInferenceAccelerator;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.type_ = wire::shape::Datum::from_value(value),
+            1 => self.count = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_ElasticInferenceAccelerator, 0, &self.type_);
+        wire::shape::optional(writer, &S_ElasticInferenceAccelerator, 1, self.count.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ElasticInferenceAccelerator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ElasticInferenceAcceleratorAssociation: wire::Schema = wire::Schema::plain("ElasticInferenceAcceleratorAssociation", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ElasticInferenceAcceleratorArn", "ElasticInferenceAcceleratorArn", "elasticInferenceAcceleratorArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("ElasticInferenceAcceleratorAssociationId", "ElasticInferenceAcceleratorAssociationId", "elasticInferenceAcceleratorAssociationId", false, &wire::schema::STRING),
+    wire::schema::Member::new("ElasticInferenceAcceleratorAssociationState", "ElasticInferenceAcceleratorAssociationState", "elasticInferenceAcceleratorAssociationState", false, &wire::schema::STRING),
+    wire::schema::Member::new("ElasticInferenceAcceleratorAssociationTime", "ElasticInferenceAcceleratorAssociationTime", "elasticInferenceAcceleratorAssociationTime", false, &wire::schema::TIMESTAMP),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ElasticInferenceAcceleratorAssociation {
+    pub elastic_inference_accelerator_arn: Option<String>,
+    pub elastic_inference_accelerator_association_id: Option<String>,
+    pub elastic_inference_accelerator_association_state: Option<String>,
+    pub elastic_inference_accelerator_association_time: Option<types::Timestamp>,
+}
+
+impl wire::Shape for ElasticInferenceAcceleratorAssociation {
+    const SCHEMA: &'static wire::Schema = &S_ElasticInferenceAcceleratorAssociation;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.elastic_inference_accelerator_arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.elastic_inference_accelerator_association_id = Some(wire::shape::Datum::from_value(value)),
+            2 => self.elastic_inference_accelerator_association_state = Some(wire::shape::Datum::from_value(value)),
+            3 => self.elastic_inference_accelerator_association_time = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ElasticInferenceAcceleratorAssociation, 0, self.elastic_inference_accelerator_arn.as_ref());
+        wire::shape::optional(writer, &S_ElasticInferenceAcceleratorAssociation, 1, self.elastic_inference_accelerator_association_id.as_ref());
+        wire::shape::optional(writer, &S_ElasticInferenceAcceleratorAssociation, 2, self.elastic_inference_accelerator_association_state.as_ref());
+        wire::shape::optional(writer, &S_ElasticInferenceAcceleratorAssociation, 3, self.elastic_inference_accelerator_association_time.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ElasticInferenceAcceleratorAssociation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ElasticInferenceAcceleratorAssociationList: wire::Schema = wire::Schema::plain("ElasticInferenceAcceleratorAssociationList", wire::schema::Kind::List(wire::schema::List { member: &S_ElasticInferenceAcceleratorAssociation, item: "item", flattened: false }));
+static S_ElasticInferenceAcceleratorCount: wire::Schema = wire::Schema::new("ElasticInferenceAcceleratorCount", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(1.0), max: None, pattern: None, values: &[], sensitive: false });
+static S_ElasticInferenceAccelerators: wire::Schema = wire::Schema::plain("ElasticInferenceAccelerators", wire::schema::Kind::List(wire::schema::List { member: &S_ElasticInferenceAccelerator, item: "item", flattened: false }));
 static S_EnaSrdSpecification: wire::Schema = wire::Schema::plain("EnaSrdSpecification", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("EnaSrdEnabled", "EnaSrdEnabled", "EnaSrdEnabled", false, &wire::schema::BOOLEAN),
     wire::schema::Member::new("EnaSrdUdpSpecification", "EnaSrdUdpSpecification", "EnaSrdUdpSpecification", false, &S_EnaSrdUdpSpecification),
@@ -8883,6 +12277,40 @@ impl wire::Shape for EnaSrdSpecification {
 }
 
 impl std::fmt::Debug for EnaSrdSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_EnaSrdSpecificationRequest: wire::Schema = wire::Schema::plain("EnaSrdSpecificationRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("EnaSrdEnabled", "EnaSrdEnabled", "EnaSrdEnabled", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("EnaSrdUdpSpecification", "EnaSrdUdpSpecification", "EnaSrdUdpSpecification", false, &S_EnaSrdUdpSpecificationRequest),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct EnaSrdSpecificationRequest {
+    pub ena_srd_enabled: Option<bool>,
+    pub ena_srd_udp_specification: Option<EnaSrdUdpSpecificationRequest>,
+}
+
+impl wire::Shape for EnaSrdSpecificationRequest {
+    const SCHEMA: &'static wire::Schema = &S_EnaSrdSpecificationRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ena_srd_enabled = Some(wire::shape::Datum::from_value(value)),
+            1 => self.ena_srd_udp_specification = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_EnaSrdSpecificationRequest, 0, self.ena_srd_enabled.as_ref());
+        wire::shape::optional(writer, &S_EnaSrdSpecificationRequest, 1, self.ena_srd_udp_specification.as_ref());
+    }
+}
+
+impl std::fmt::Debug for EnaSrdSpecificationRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -8918,6 +12346,103 @@ impl std::fmt::Debug for EnaSrdUdpSpecification {
     }
 }
 
+static S_EnaSrdUdpSpecificationRequest: wire::Schema = wire::Schema::plain("EnaSrdUdpSpecificationRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("EnaSrdUdpEnabled", "EnaSrdUdpEnabled", "EnaSrdUdpEnabled", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct EnaSrdUdpSpecificationRequest {
+    pub ena_srd_udp_enabled: Option<bool>,
+}
+
+impl wire::Shape for EnaSrdUdpSpecificationRequest {
+    const SCHEMA: &'static wire::Schema = &S_EnaSrdUdpSpecificationRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ena_srd_udp_enabled = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_EnaSrdUdpSpecificationRequest, 0, self.ena_srd_udp_enabled.as_ref());
+    }
+}
+
+impl std::fmt::Debug for EnaSrdUdpSpecificationRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_EnaSupport: wire::Schema = wire::Schema::new("EnaSupport", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["unsupported", "supported", "required"], sensitive: false });
+static S_EnclaveOptions: wire::Schema = wire::Schema::plain("EnclaveOptions", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Enabled", "Enabled", "enabled", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct EnclaveOptions {
+    pub enabled: Option<bool>,
+}
+
+impl wire::Shape for EnclaveOptions {
+    const SCHEMA: &'static wire::Schema = &S_EnclaveOptions;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.enabled = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_EnclaveOptions, 0, self.enabled.as_ref());
+    }
+}
+
+impl std::fmt::Debug for EnclaveOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_EnclaveOptionsRequest: wire::Schema = wire::Schema::plain("EnclaveOptionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Enabled", "Enabled", "Enabled", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct EnclaveOptionsRequest {
+    pub enabled: Option<bool>,
+}
+
+impl wire::Shape for EnclaveOptionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_EnclaveOptionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.enabled = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_EnclaveOptionsRequest, 0, self.enabled.as_ref());
+    }
+}
+
+impl std::fmt::Debug for EnclaveOptionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_EphemeralNvmeSupport: wire::Schema = wire::Schema::new("EphemeralNvmeSupport", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["unsupported", "supported", "required"], sensitive: false });
+static S_ErrorSet: wire::Schema = wire::Schema::plain("ErrorSet", wire::schema::Kind::List(wire::schema::List { member: &S_ValidationError, item: "item", flattened: false }));
+static S_EventCode: wire::Schema = wire::Schema::new("EventCode", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["instance-reboot", "system-reboot", "system-maintenance", "instance-retirement", "instance-stop"], sensitive: false });
+static S_ExcludedInstanceType: wire::Schema = wire::Schema::new("ExcludedInstanceType", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(30.0), pattern: Some(wire::schema::Pattern::new("[a-zA-Z0-9\\.\\*\\-]+", "[a-zA-Z0-9\\.\\*\\-]+")), values: &[], sensitive: false });
+static S_ExcludedInstanceTypeSet: wire::Schema = wire::Schema::new("ExcludedInstanceTypeSet", wire::schema::Kind::List(wire::schema::List { member: &S_ExcludedInstanceType, item: "item", flattened: false }), wire::schema::Traits { min: Some(0.0), max: Some(400.0), pattern: None, values: &[], sensitive: false });
+static S_ExecutableByStringList: wire::Schema = wire::Schema::plain("ExecutableByStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "ExecutableBy", flattened: false }));
 static S_Explanation: wire::Schema = wire::Schema::plain("Explanation", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Acl", "Acl", "acl", false, &S_AnalysisComponent),
     wire::schema::Member::new("AclRule", "AclRule", "aclRule", false, &S_AnalysisAclRule),
@@ -9354,6 +12879,7 @@ impl std::fmt::Debug for FirewallStatelessRule {
     }
 }
 
+static S_FlexibleEnaQueuesSupport: wire::Schema = wire::Schema::new("FlexibleEnaQueuesSupport", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["unsupported", "supported"], sensitive: false });
 static S_FlowLog: wire::Schema = wire::Schema::plain("FlowLog", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("CreationTime", "CreationTime", "creationTime", false, &wire::schema::TIMESTAMP),
     wire::schema::Member::new("DeliverLogsErrorMessage", "DeliverLogsErrorMessage", "deliverLogsErrorMessage", false, &wire::schema::STRING),
@@ -9452,6 +12978,113 @@ static S_FlowLogIdList: wire::Schema = wire::Schema::plain("FlowLogIdList", wire
 static S_FlowLogResourceIds: wire::Schema = wire::Schema::plain("FlowLogResourceIds", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_FlowLogSet: wire::Schema = wire::Schema::plain("FlowLogSet", wire::schema::Kind::List(wire::schema::List { member: &S_FlowLog, item: "item", flattened: false }));
 static S_FlowLogsResourceType: wire::Schema = wire::Schema::new("FlowLogsResourceType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["VPC", "Subnet", "NetworkInterface", "TransitGateway", "TransitGatewayAttachment", "RegionalNatGateway", "CoreNetwork", "CoreNetworkEdge", "CoreNetworkAttachment"], sensitive: false });
+static S_FpgaDeviceInfo: wire::Schema = wire::Schema::plain("FpgaDeviceInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Name", "Name", "name", false, &wire::schema::STRING),
+    wire::schema::Member::new("Manufacturer", "Manufacturer", "manufacturer", false, &wire::schema::STRING),
+    wire::schema::Member::new("Count", "Count", "count", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("MemoryInfo", "MemoryInfo", "memoryInfo", false, &S_FpgaDeviceMemoryInfo),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct FpgaDeviceInfo {
+    pub name: Option<String>,
+    pub manufacturer: Option<String>,
+    pub count: Option<i32>,
+    pub memory_info: Option<FpgaDeviceMemoryInfo>,
+}
+
+impl wire::Shape for FpgaDeviceInfo {
+    const SCHEMA: &'static wire::Schema = &S_FpgaDeviceInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.name = Some(wire::shape::Datum::from_value(value)),
+            1 => self.manufacturer = Some(wire::shape::Datum::from_value(value)),
+            2 => self.count = Some(wire::shape::Datum::from_value(value)),
+            3 => self.memory_info = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_FpgaDeviceInfo, 0, self.name.as_ref());
+        wire::shape::optional(writer, &S_FpgaDeviceInfo, 1, self.manufacturer.as_ref());
+        wire::shape::optional(writer, &S_FpgaDeviceInfo, 2, self.count.as_ref());
+        wire::shape::optional(writer, &S_FpgaDeviceInfo, 3, self.memory_info.as_ref());
+    }
+}
+
+impl std::fmt::Debug for FpgaDeviceInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_FpgaDeviceInfoList: wire::Schema = wire::Schema::plain("FpgaDeviceInfoList", wire::schema::Kind::List(wire::schema::List { member: &S_FpgaDeviceInfo, item: "item", flattened: false }));
+static S_FpgaDeviceMemoryInfo: wire::Schema = wire::Schema::plain("FpgaDeviceMemoryInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("SizeInMiB", "SizeInMiB", "sizeInMiB", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct FpgaDeviceMemoryInfo {
+    pub size_in_mi_b: Option<i32>,
+}
+
+impl wire::Shape for FpgaDeviceMemoryInfo {
+    const SCHEMA: &'static wire::Schema = &S_FpgaDeviceMemoryInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.size_in_mi_b = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_FpgaDeviceMemoryInfo, 0, self.size_in_mi_b.as_ref());
+    }
+}
+
+impl std::fmt::Debug for FpgaDeviceMemoryInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_FpgaInfo: wire::Schema = wire::Schema::plain("FpgaInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Fpgas", "Fpgas", "fpgas", false, &S_FpgaDeviceInfoList),
+    wire::schema::Member::new("TotalFpgaMemoryInMiB", "TotalFpgaMemoryInMiB", "totalFpgaMemoryInMiB", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct FpgaInfo {
+    pub fpgas: Option<Vec<FpgaDeviceInfo>>,
+    pub total_fpga_memory_in_mi_b: Option<i32>,
+}
+
+impl wire::Shape for FpgaInfo {
+    const SCHEMA: &'static wire::Schema = &S_FpgaInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.fpgas = Some(wire::shape::Datum::from_value(value)),
+            1 => self.total_fpga_memory_in_mi_b = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_FpgaInfo, 0, self.fpgas.as_ref());
+        wire::shape::optional(writer, &S_FpgaInfo, 1, self.total_fpga_memory_in_mi_b.as_ref());
+    }
+}
+
+impl std::fmt::Debug for FpgaInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_GetManagedPrefixListAssociationsMaxResults: wire::Schema = wire::Schema::new("GetManagedPrefixListAssociationsMaxResults", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(5.0), max: Some(255.0), pattern: None, values: &[], sensitive: false });
 static S_GetManagedPrefixListAssociationsRequest: wire::Schema = wire::Schema::plain("GetManagedPrefixListAssociationsRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
@@ -9690,6 +13323,125 @@ impl std::fmt::Debug for GetSecurityGroupsForVpcResult {
     }
 }
 
+static S_GpuDeviceInfo: wire::Schema = wire::Schema::plain("GpuDeviceInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Name", "Name", "name", false, &wire::schema::STRING),
+    wire::schema::Member::new("Manufacturer", "Manufacturer", "manufacturer", false, &wire::schema::STRING),
+    wire::schema::Member::new("Count", "Count", "count", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("LogicalGpuCount", "LogicalGpuCount", "logicalGpuCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("GpuPartitionSize", "GpuPartitionSize", "gpuPartitionSize", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("Workloads", "WorkloadSet", "workloadSet", false, &S_WorkloadsList),
+    wire::schema::Member::new("MemoryInfo", "MemoryInfo", "memoryInfo", false, &S_GpuDeviceMemoryInfo),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GpuDeviceInfo {
+    pub name: Option<String>,
+    pub manufacturer: Option<String>,
+    pub count: Option<i32>,
+    pub logical_gpu_count: Option<i32>,
+    pub gpu_partition_size: Option<f64>,
+    pub workloads: Option<Vec<String>>,
+    pub memory_info: Option<GpuDeviceMemoryInfo>,
+}
+
+impl wire::Shape for GpuDeviceInfo {
+    const SCHEMA: &'static wire::Schema = &S_GpuDeviceInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.name = Some(wire::shape::Datum::from_value(value)),
+            1 => self.manufacturer = Some(wire::shape::Datum::from_value(value)),
+            2 => self.count = Some(wire::shape::Datum::from_value(value)),
+            3 => self.logical_gpu_count = Some(wire::shape::Datum::from_value(value)),
+            4 => self.gpu_partition_size = Some(wire::shape::Datum::from_value(value)),
+            5 => self.workloads = Some(wire::shape::Datum::from_value(value)),
+            6 => self.memory_info = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_GpuDeviceInfo, 0, self.name.as_ref());
+        wire::shape::optional(writer, &S_GpuDeviceInfo, 1, self.manufacturer.as_ref());
+        wire::shape::optional(writer, &S_GpuDeviceInfo, 2, self.count.as_ref());
+        wire::shape::optional(writer, &S_GpuDeviceInfo, 3, self.logical_gpu_count.as_ref());
+        wire::shape::optional(writer, &S_GpuDeviceInfo, 4, self.gpu_partition_size.as_ref());
+        wire::shape::optional(writer, &S_GpuDeviceInfo, 5, self.workloads.as_ref());
+        wire::shape::optional(writer, &S_GpuDeviceInfo, 6, self.memory_info.as_ref());
+    }
+}
+
+impl std::fmt::Debug for GpuDeviceInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_GpuDeviceInfoList: wire::Schema = wire::Schema::plain("GpuDeviceInfoList", wire::schema::Kind::List(wire::schema::List { member: &S_GpuDeviceInfo, item: "item", flattened: false }));
+static S_GpuDeviceMemoryInfo: wire::Schema = wire::Schema::plain("GpuDeviceMemoryInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("SizeInMiB", "SizeInMiB", "sizeInMiB", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GpuDeviceMemoryInfo {
+    pub size_in_mi_b: Option<i32>,
+}
+
+impl wire::Shape for GpuDeviceMemoryInfo {
+    const SCHEMA: &'static wire::Schema = &S_GpuDeviceMemoryInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.size_in_mi_b = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_GpuDeviceMemoryInfo, 0, self.size_in_mi_b.as_ref());
+    }
+}
+
+impl std::fmt::Debug for GpuDeviceMemoryInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_GpuInfo: wire::Schema = wire::Schema::plain("GpuInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Gpus", "Gpus", "gpus", false, &S_GpuDeviceInfoList),
+    wire::schema::Member::new("TotalGpuMemoryInMiB", "TotalGpuMemoryInMiB", "totalGpuMemoryInMiB", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GpuInfo {
+    pub gpus: Option<Vec<GpuDeviceInfo>>,
+    pub total_gpu_memory_in_mi_b: Option<i32>,
+}
+
+impl wire::Shape for GpuInfo {
+    const SCHEMA: &'static wire::Schema = &S_GpuInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.gpus = Some(wire::shape::Datum::from_value(value)),
+            1 => self.total_gpu_memory_in_mi_b = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_GpuInfo, 0, self.gpus.as_ref());
+        wire::shape::optional(writer, &S_GpuInfo, 1, self.total_gpu_memory_in_mi_b.as_ref());
+    }
+}
+
+impl std::fmt::Debug for GpuInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_GroupIdStringList: wire::Schema = wire::Schema::plain("GroupIdStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "groupId", flattened: false }));
 static S_GroupIdentifier: wire::Schema = wire::Schema::plain("GroupIdentifier", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("GroupId", "GroupId", "groupId", false, &wire::schema::STRING),
@@ -9729,7 +13481,137 @@ static S_GroupIdentifierList: wire::Schema = wire::Schema::plain("GroupIdentifie
 static S_GroupIdentifierSet: wire::Schema = wire::Schema::plain("GroupIdentifierSet", wire::schema::Kind::List(wire::schema::List { member: &S_SecurityGroupIdentifier, item: "item", flattened: false }));
 static S_GroupIds: wire::Schema = wire::Schema::plain("GroupIds", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_GroupNameStringList: wire::Schema = wire::Schema::plain("GroupNameStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "GroupName", flattened: false }));
+static S_HibernationOptions: wire::Schema = wire::Schema::plain("HibernationOptions", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Configured", "Configured", "configured", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct HibernationOptions {
+    pub configured: Option<bool>,
+}
+
+impl wire::Shape for HibernationOptions {
+    const SCHEMA: &'static wire::Schema = &S_HibernationOptions;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.configured = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_HibernationOptions, 0, self.configured.as_ref());
+    }
+}
+
+impl std::fmt::Debug for HibernationOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_HibernationOptionsRequest: wire::Schema = wire::Schema::plain("HibernationOptionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Configured", "Configured", "Configured", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct HibernationOptionsRequest {
+    pub configured: Option<bool>,
+}
+
+impl wire::Shape for HibernationOptionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_HibernationOptionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.configured = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_HibernationOptionsRequest, 0, self.configured.as_ref());
+    }
+}
+
+impl std::fmt::Debug for HibernationOptionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_HostnameType: wire::Schema = wire::Schema::new("HostnameType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ip-name", "resource-name"], sensitive: false });
+static S_HttpTokensState: wire::Schema = wire::Schema::new("HttpTokensState", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["optional", "required"], sensitive: false });
+static S_HypervisorType: wire::Schema = wire::Schema::new("HypervisorType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ovm", "xen"], sensitive: false });
+static S_IamInstanceProfile: wire::Schema = wire::Schema::plain("IamInstanceProfile", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Arn", "Arn", "arn", false, &wire::schema::STRING),
+    wire::schema::Member::new("Id", "Id", "id", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct IamInstanceProfile {
+    pub arn: Option<String>,
+    pub id: Option<String>,
+}
+
+impl wire::Shape for IamInstanceProfile {
+    const SCHEMA: &'static wire::Schema = &S_IamInstanceProfile;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.id = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_IamInstanceProfile, 0, self.arn.as_ref());
+        wire::shape::optional(writer, &S_IamInstanceProfile, 1, self.id.as_ref());
+    }
+}
+
+impl std::fmt::Debug for IamInstanceProfile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_IamInstanceProfileSpecification: wire::Schema = wire::Schema::plain("IamInstanceProfileSpecification", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Arn", "Arn", "arn", false, &wire::schema::STRING),
+    wire::schema::Member::new("Name", "Name", "name", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct IamInstanceProfileSpecification {
+    pub arn: Option<String>,
+    pub name: Option<String>,
+}
+
+impl wire::Shape for IamInstanceProfileSpecification {
+    const SCHEMA: &'static wire::Schema = &S_IamInstanceProfileSpecification;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.name = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_IamInstanceProfileSpecification, 0, self.arn.as_ref());
+        wire::shape::optional(writer, &S_IamInstanceProfileSpecification, 1, self.name.as_ref());
+    }
+}
+
+impl std::fmt::Debug for IamInstanceProfileSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_IcmpTypeCode: wire::Schema = wire::Schema::plain("IcmpTypeCode", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Code", "Code", "code", false, &wire::schema::INTEGER),
     wire::schema::Member::new("Type", "Type", "type", false, &wire::schema::INTEGER),
@@ -9764,6 +13646,935 @@ impl std::fmt::Debug for IcmpTypeCode {
     }
 }
 
+static S_Image: wire::Schema = wire::Schema::plain("Image", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("PlatformDetails", "PlatformDetails", "platformDetails", false, &wire::schema::STRING),
+    wire::schema::Member::new("UsageOperation", "UsageOperation", "usageOperation", false, &wire::schema::STRING),
+    wire::schema::Member::new("BlockDeviceMappings", "BlockDeviceMapping", "blockDeviceMapping", false, &S_BlockDeviceMappingList),
+    wire::schema::Member::new("Description", "Description", "description", false, &wire::schema::STRING),
+    wire::schema::Member::new("EnaSupport", "EnaSupport", "enaSupport", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("Hypervisor", "Hypervisor", "hypervisor", false, &S_HypervisorType),
+    wire::schema::Member::new("ImageOwnerAlias", "ImageOwnerAlias", "imageOwnerAlias", false, &wire::schema::STRING),
+    wire::schema::Member::new("Name", "Name", "name", false, &wire::schema::STRING),
+    wire::schema::Member::new("RootDeviceName", "RootDeviceName", "rootDeviceName", false, &wire::schema::STRING),
+    wire::schema::Member::new("RootDeviceType", "RootDeviceType", "rootDeviceType", false, &S_DeviceType),
+    wire::schema::Member::new("SriovNetSupport", "SriovNetSupport", "sriovNetSupport", false, &wire::schema::STRING),
+    wire::schema::Member::new("StateReason", "StateReason", "stateReason", false, &S_StateReason),
+    wire::schema::Member::new("Tags", "TagSet", "tagSet", false, &S_TagList),
+    wire::schema::Member::new("VirtualizationType", "VirtualizationType", "virtualizationType", false, &S_VirtualizationType),
+    wire::schema::Member::new("BootMode", "BootMode", "bootMode", false, &S_BootModeValues),
+    wire::schema::Member::new("TpmSupport", "TpmSupport", "tpmSupport", false, &S_TpmSupportValues),
+    wire::schema::Member::new("DeprecationTime", "DeprecationTime", "deprecationTime", false, &wire::schema::STRING),
+    wire::schema::Member::new("ImdsSupport", "ImdsSupport", "imdsSupport", false, &S_ImdsSupportValues),
+    wire::schema::Member::new("SourceInstanceId", "SourceInstanceId", "sourceInstanceId", false, &wire::schema::STRING),
+    wire::schema::Member::new("DeregistrationProtection", "DeregistrationProtection", "deregistrationProtection", false, &wire::schema::STRING),
+    wire::schema::Member::new("LastLaunchedTime", "LastLaunchedTime", "lastLaunchedTime", false, &wire::schema::STRING),
+    wire::schema::Member::new("ImageAllowed", "ImageAllowed", "imageAllowed", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("SourceImageId", "SourceImageId", "sourceImageId", false, &wire::schema::STRING),
+    wire::schema::Member::new("SourceImageRegion", "SourceImageRegion", "sourceImageRegion", false, &wire::schema::STRING),
+    wire::schema::Member::new("FreeTierEligible", "FreeTierEligible", "freeTierEligible", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("PublicSsmParameterName", "PublicSsmParameterName", "publicSsmParameterName", false, &wire::schema::STRING),
+    wire::schema::Member::new("ImageWatermarks", "ImageWatermarkSet", "imageWatermarkSet", false, &S_ImageWatermarkList),
+    wire::schema::Member::new("ScanResults", "ScanResults", "scanResults", false, &S_ScanResults),
+    wire::schema::Member::new("InstanceTypeSpecification", "InstanceTypeSpecification", "instanceTypeSpecification", false, &S_InstanceTypeSpecification),
+    wire::schema::Member::new("ImageId", "ImageId", "imageId", false, &wire::schema::STRING),
+    wire::schema::Member::new("ImageLocation", "ImageLocation", "imageLocation", false, &wire::schema::STRING),
+    wire::schema::Member::new("State", "ImageState", "imageState", false, &S_ImageState),
+    wire::schema::Member::new("OwnerId", "ImageOwnerId", "imageOwnerId", false, &wire::schema::STRING),
+    wire::schema::Member::new("CreationDate", "CreationDate", "creationDate", false, &wire::schema::STRING),
+    wire::schema::Member::new("Public", "IsPublic", "isPublic", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("ProductCodes", "ProductCodes", "productCodes", false, &S_ProductCodeList),
+    wire::schema::Member::new("Architecture", "Architecture", "architecture", false, &S_ArchitectureValues),
+    wire::schema::Member::new("ImageType", "ImageType", "imageType", false, &S_ImageTypeValues),
+    wire::schema::Member::new("KernelId", "KernelId", "kernelId", false, &wire::schema::STRING),
+    wire::schema::Member::new("RamdiskId", "RamdiskId", "ramdiskId", false, &wire::schema::STRING),
+    wire::schema::Member::new("Platform", "Platform", "platform", false, &S_PlatformValues),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct Image {
+    pub platform_details: Option<String>,
+    pub usage_operation: Option<String>,
+    pub block_device_mappings: Option<Vec<BlockDeviceMapping>>,
+    pub description: Option<String>,
+    pub ena_support: Option<bool>,
+    pub hypervisor: Option<String>,
+    pub image_owner_alias: Option<String>,
+    pub name: Option<String>,
+    pub root_device_name: Option<String>,
+    pub root_device_type: Option<String>,
+    pub sriov_net_support: Option<String>,
+    pub state_reason: Option<StateReason>,
+    pub tags: Option<Vec<Tag>>,
+    pub virtualization_type: Option<String>,
+    pub boot_mode: Option<String>,
+    pub tpm_support: Option<String>,
+    pub deprecation_time: Option<String>,
+    pub imds_support: Option<String>,
+    pub source_instance_id: Option<String>,
+    pub deregistration_protection: Option<String>,
+    pub last_launched_time: Option<String>,
+    pub image_allowed: Option<bool>,
+    pub source_image_id: Option<String>,
+    pub source_image_region: Option<String>,
+    pub free_tier_eligible: Option<bool>,
+    pub public_ssm_parameter_name: Option<String>,
+    pub image_watermarks: Option<Vec<ImageWatermark>>,
+    pub scan_results: Option<ScanResults>,
+    pub instance_type_specification: Option<InstanceTypeSpecification>,
+    pub image_id: Option<String>,
+    pub image_location: Option<String>,
+    pub state: Option<String>,
+    pub owner_id: Option<String>,
+    pub creation_date: Option<String>,
+    pub public: Option<bool>,
+    pub product_codes: Option<Vec<ProductCode>>,
+    pub architecture: Option<String>,
+    pub image_type: Option<String>,
+    pub kernel_id: Option<String>,
+    pub ramdisk_id: Option<String>,
+    pub platform: Option<String>,
+}
+
+impl wire::Shape for Image {
+    const SCHEMA: &'static wire::Schema = &S_Image;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.platform_details = Some(wire::shape::Datum::from_value(value)),
+            1 => self.usage_operation = Some(wire::shape::Datum::from_value(value)),
+            2 => self.block_device_mappings = Some(wire::shape::Datum::from_value(value)),
+            3 => self.description = Some(wire::shape::Datum::from_value(value)),
+            4 => self.ena_support = Some(wire::shape::Datum::from_value(value)),
+            5 => self.hypervisor = Some(wire::shape::Datum::from_value(value)),
+            6 => self.image_owner_alias = Some(wire::shape::Datum::from_value(value)),
+            7 => self.name = Some(wire::shape::Datum::from_value(value)),
+            8 => self.root_device_name = Some(wire::shape::Datum::from_value(value)),
+            9 => self.root_device_type = Some(wire::shape::Datum::from_value(value)),
+            10 => self.sriov_net_support = Some(wire::shape::Datum::from_value(value)),
+            11 => self.state_reason = Some(wire::shape::Datum::from_value(value)),
+            12 => self.tags = Some(wire::shape::Datum::from_value(value)),
+            13 => self.virtualization_type = Some(wire::shape::Datum::from_value(value)),
+            14 => self.boot_mode = Some(wire::shape::Datum::from_value(value)),
+            15 => self.tpm_support = Some(wire::shape::Datum::from_value(value)),
+            16 => self.deprecation_time = Some(wire::shape::Datum::from_value(value)),
+            17 => self.imds_support = Some(wire::shape::Datum::from_value(value)),
+            18 => self.source_instance_id = Some(wire::shape::Datum::from_value(value)),
+            19 => self.deregistration_protection = Some(wire::shape::Datum::from_value(value)),
+            20 => self.last_launched_time = Some(wire::shape::Datum::from_value(value)),
+            21 => self.image_allowed = Some(wire::shape::Datum::from_value(value)),
+            22 => self.source_image_id = Some(wire::shape::Datum::from_value(value)),
+            23 => self.source_image_region = Some(wire::shape::Datum::from_value(value)),
+            24 => self.free_tier_eligible = Some(wire::shape::Datum::from_value(value)),
+            25 => self.public_ssm_parameter_name = Some(wire::shape::Datum::from_value(value)),
+            26 => self.image_watermarks = Some(wire::shape::Datum::from_value(value)),
+            27 => self.scan_results = Some(wire::shape::Datum::from_value(value)),
+            28 => self.instance_type_specification = Some(wire::shape::Datum::from_value(value)),
+            29 => self.image_id = Some(wire::shape::Datum::from_value(value)),
+            30 => self.image_location = Some(wire::shape::Datum::from_value(value)),
+            31 => self.state = Some(wire::shape::Datum::from_value(value)),
+            32 => self.owner_id = Some(wire::shape::Datum::from_value(value)),
+            33 => self.creation_date = Some(wire::shape::Datum::from_value(value)),
+            34 => self.public = Some(wire::shape::Datum::from_value(value)),
+            35 => self.product_codes = Some(wire::shape::Datum::from_value(value)),
+            36 => self.architecture = Some(wire::shape::Datum::from_value(value)),
+            37 => self.image_type = Some(wire::shape::Datum::from_value(value)),
+            38 => self.kernel_id = Some(wire::shape::Datum::from_value(value)),
+            39 => self.ramdisk_id = Some(wire::shape::Datum::from_value(value)),
+            40 => self.platform = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_Image, 0, self.platform_details.as_ref());
+        wire::shape::optional(writer, &S_Image, 1, self.usage_operation.as_ref());
+        wire::shape::optional(writer, &S_Image, 2, self.block_device_mappings.as_ref());
+        wire::shape::optional(writer, &S_Image, 3, self.description.as_ref());
+        wire::shape::optional(writer, &S_Image, 4, self.ena_support.as_ref());
+        wire::shape::optional(writer, &S_Image, 5, self.hypervisor.as_ref());
+        wire::shape::optional(writer, &S_Image, 6, self.image_owner_alias.as_ref());
+        wire::shape::optional(writer, &S_Image, 7, self.name.as_ref());
+        wire::shape::optional(writer, &S_Image, 8, self.root_device_name.as_ref());
+        wire::shape::optional(writer, &S_Image, 9, self.root_device_type.as_ref());
+        wire::shape::optional(writer, &S_Image, 10, self.sriov_net_support.as_ref());
+        wire::shape::optional(writer, &S_Image, 11, self.state_reason.as_ref());
+        wire::shape::optional(writer, &S_Image, 12, self.tags.as_ref());
+        wire::shape::optional(writer, &S_Image, 13, self.virtualization_type.as_ref());
+        wire::shape::optional(writer, &S_Image, 14, self.boot_mode.as_ref());
+        wire::shape::optional(writer, &S_Image, 15, self.tpm_support.as_ref());
+        wire::shape::optional(writer, &S_Image, 16, self.deprecation_time.as_ref());
+        wire::shape::optional(writer, &S_Image, 17, self.imds_support.as_ref());
+        wire::shape::optional(writer, &S_Image, 18, self.source_instance_id.as_ref());
+        wire::shape::optional(writer, &S_Image, 19, self.deregistration_protection.as_ref());
+        wire::shape::optional(writer, &S_Image, 20, self.last_launched_time.as_ref());
+        wire::shape::optional(writer, &S_Image, 21, self.image_allowed.as_ref());
+        wire::shape::optional(writer, &S_Image, 22, self.source_image_id.as_ref());
+        wire::shape::optional(writer, &S_Image, 23, self.source_image_region.as_ref());
+        wire::shape::optional(writer, &S_Image, 24, self.free_tier_eligible.as_ref());
+        wire::shape::optional(writer, &S_Image, 25, self.public_ssm_parameter_name.as_ref());
+        wire::shape::optional(writer, &S_Image, 26, self.image_watermarks.as_ref());
+        wire::shape::optional(writer, &S_Image, 27, self.scan_results.as_ref());
+        wire::shape::optional(writer, &S_Image, 28, self.instance_type_specification.as_ref());
+        wire::shape::optional(writer, &S_Image, 29, self.image_id.as_ref());
+        wire::shape::optional(writer, &S_Image, 30, self.image_location.as_ref());
+        wire::shape::optional(writer, &S_Image, 31, self.state.as_ref());
+        wire::shape::optional(writer, &S_Image, 32, self.owner_id.as_ref());
+        wire::shape::optional(writer, &S_Image, 33, self.creation_date.as_ref());
+        wire::shape::optional(writer, &S_Image, 34, self.public.as_ref());
+        wire::shape::optional(writer, &S_Image, 35, self.product_codes.as_ref());
+        wire::shape::optional(writer, &S_Image, 36, self.architecture.as_ref());
+        wire::shape::optional(writer, &S_Image, 37, self.image_type.as_ref());
+        wire::shape::optional(writer, &S_Image, 38, self.kernel_id.as_ref());
+        wire::shape::optional(writer, &S_Image, 39, self.ramdisk_id.as_ref());
+        wire::shape::optional(writer, &S_Image, 40, self.platform.as_ref());
+    }
+}
+
+impl std::fmt::Debug for Image {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ImageIdStringList: wire::Schema = wire::Schema::plain("ImageIdStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "ImageId", flattened: false }));
+static S_ImageList: wire::Schema = wire::Schema::plain("ImageList", wire::schema::Kind::List(wire::schema::List { member: &S_Image, item: "item", flattened: false }));
+static S_ImageState: wire::Schema = wire::Schema::new("ImageState", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["pending", "available", "invalid", "deregistered", "transient", "failed", "error", "disabled"], sensitive: false });
+static S_ImageTypeValues: wire::Schema = wire::Schema::new("ImageTypeValues", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["machine", "kernel", "ramdisk"], sensitive: false });
+static S_ImageWatermark: wire::Schema = wire::Schema::plain("ImageWatermark", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("WatermarkKey", "WatermarkKey", "watermarkKey", false, &wire::schema::STRING),
+    wire::schema::Member::new("SourceImageRegion", "SourceImageRegion", "sourceImageRegion", false, &wire::schema::STRING),
+    wire::schema::Member::new("SourceImageId", "SourceImageId", "sourceImageId", false, &wire::schema::STRING),
+    wire::schema::Member::new("SourceImageCreationTime", "SourceImageCreationTime", "sourceImageCreationTime", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("WatermarkCreationTime", "WatermarkCreationTime", "watermarkCreationTime", false, &wire::schema::TIMESTAMP),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ImageWatermark {
+    pub watermark_key: Option<String>,
+    pub source_image_region: Option<String>,
+    pub source_image_id: Option<String>,
+    pub source_image_creation_time: Option<types::Timestamp>,
+    pub watermark_creation_time: Option<types::Timestamp>,
+}
+
+impl wire::Shape for ImageWatermark {
+    const SCHEMA: &'static wire::Schema = &S_ImageWatermark;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.watermark_key = Some(wire::shape::Datum::from_value(value)),
+            1 => self.source_image_region = Some(wire::shape::Datum::from_value(value)),
+            2 => self.source_image_id = Some(wire::shape::Datum::from_value(value)),
+            3 => self.source_image_creation_time = Some(wire::shape::Datum::from_value(value)),
+            4 => self.watermark_creation_time = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ImageWatermark, 0, self.watermark_key.as_ref());
+        wire::shape::optional(writer, &S_ImageWatermark, 1, self.source_image_region.as_ref());
+        wire::shape::optional(writer, &S_ImageWatermark, 2, self.source_image_id.as_ref());
+        wire::shape::optional(writer, &S_ImageWatermark, 3, self.source_image_creation_time.as_ref());
+        wire::shape::optional(writer, &S_ImageWatermark, 4, self.watermark_creation_time.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ImageWatermark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ImageWatermarkList: wire::Schema = wire::Schema::plain("ImageWatermarkList", wire::schema::Kind::List(wire::schema::List { member: &S_ImageWatermark, item: "item", flattened: false }));
+static S_ImdsSupportValues: wire::Schema = wire::Schema::new("ImdsSupportValues", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["v2.0"], sensitive: false });
+static S_InferenceAcceleratorInfo: wire::Schema = wire::Schema::plain("InferenceAcceleratorInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Accelerators", "Accelerators", "accelerators", false, &S_InferenceDeviceInfoList),
+    wire::schema::Member::new("TotalInferenceMemoryInMiB", "TotalInferenceMemoryInMiB", "totalInferenceMemoryInMiB", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InferenceAcceleratorInfo {
+    pub accelerators: Option<Vec<InferenceDeviceInfo>>,
+    pub total_inference_memory_in_mi_b: Option<i32>,
+}
+
+impl wire::Shape for InferenceAcceleratorInfo {
+    const SCHEMA: &'static wire::Schema = &S_InferenceAcceleratorInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.accelerators = Some(wire::shape::Datum::from_value(value)),
+            1 => self.total_inference_memory_in_mi_b = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InferenceAcceleratorInfo, 0, self.accelerators.as_ref());
+        wire::shape::optional(writer, &S_InferenceAcceleratorInfo, 1, self.total_inference_memory_in_mi_b.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InferenceAcceleratorInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InferenceDeviceInfo: wire::Schema = wire::Schema::plain("InferenceDeviceInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Count", "Count", "count", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Name", "Name", "name", false, &wire::schema::STRING),
+    wire::schema::Member::new("Manufacturer", "Manufacturer", "manufacturer", false, &wire::schema::STRING),
+    wire::schema::Member::new("MemoryInfo", "MemoryInfo", "memoryInfo", false, &S_InferenceDeviceMemoryInfo),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InferenceDeviceInfo {
+    pub count: Option<i32>,
+    pub name: Option<String>,
+    pub manufacturer: Option<String>,
+    pub memory_info: Option<InferenceDeviceMemoryInfo>,
+}
+
+impl wire::Shape for InferenceDeviceInfo {
+    const SCHEMA: &'static wire::Schema = &S_InferenceDeviceInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.count = Some(wire::shape::Datum::from_value(value)),
+            1 => self.name = Some(wire::shape::Datum::from_value(value)),
+            2 => self.manufacturer = Some(wire::shape::Datum::from_value(value)),
+            3 => self.memory_info = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InferenceDeviceInfo, 0, self.count.as_ref());
+        wire::shape::optional(writer, &S_InferenceDeviceInfo, 1, self.name.as_ref());
+        wire::shape::optional(writer, &S_InferenceDeviceInfo, 2, self.manufacturer.as_ref());
+        wire::shape::optional(writer, &S_InferenceDeviceInfo, 3, self.memory_info.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InferenceDeviceInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InferenceDeviceInfoList: wire::Schema = wire::Schema::plain("InferenceDeviceInfoList", wire::schema::Kind::List(wire::schema::List { member: &S_InferenceDeviceInfo, item: "", flattened: false }));
+static S_InferenceDeviceMemoryInfo: wire::Schema = wire::Schema::plain("InferenceDeviceMemoryInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("SizeInMiB", "SizeInMiB", "sizeInMiB", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InferenceDeviceMemoryInfo {
+    pub size_in_mi_b: Option<i32>,
+}
+
+impl wire::Shape for InferenceDeviceMemoryInfo {
+    const SCHEMA: &'static wire::Schema = &S_InferenceDeviceMemoryInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.size_in_mi_b = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InferenceDeviceMemoryInfo, 0, self.size_in_mi_b.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InferenceDeviceMemoryInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_Instance: wire::Schema = wire::Schema::plain("Instance", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Architecture", "Architecture", "architecture", false, &S_ArchitectureValues),
+    wire::schema::Member::new("BlockDeviceMappings", "BlockDeviceMapping", "blockDeviceMapping", false, &S_InstanceBlockDeviceMappingList),
+    wire::schema::Member::new("ClientToken", "ClientToken", "clientToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("EbsOptimized", "EbsOptimized", "ebsOptimized", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("EnaSupport", "EnaSupport", "enaSupport", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("Hypervisor", "Hypervisor", "hypervisor", false, &S_HypervisorType),
+    wire::schema::Member::new("IamInstanceProfile", "IamInstanceProfile", "iamInstanceProfile", false, &S_IamInstanceProfile),
+    wire::schema::Member::new("InstanceLifecycle", "InstanceLifecycle", "instanceLifecycle", false, &S_InstanceLifecycleType),
+    wire::schema::Member::new("ElasticGpuAssociations", "ElasticGpuAssociationSet", "elasticGpuAssociationSet", false, &S_ElasticGpuAssociationList),
+    wire::schema::Member::new("ElasticInferenceAcceleratorAssociations", "ElasticInferenceAcceleratorAssociationSet", "elasticInferenceAcceleratorAssociationSet", false, &S_ElasticInferenceAcceleratorAssociationList),
+    wire::schema::Member::new("NetworkInterfaces", "NetworkInterfaceSet", "networkInterfaceSet", false, &S_InstanceNetworkInterfaceList),
+    wire::schema::Member::new("OutpostArn", "OutpostArn", "outpostArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("RootDeviceName", "RootDeviceName", "rootDeviceName", false, &wire::schema::STRING),
+    wire::schema::Member::new("RootDeviceType", "RootDeviceType", "rootDeviceType", false, &S_DeviceType),
+    wire::schema::Member::new("SecurityGroups", "GroupSet", "groupSet", false, &S_GroupIdentifierList),
+    wire::schema::Member::new("SourceDestCheck", "SourceDestCheck", "sourceDestCheck", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("SpotInstanceRequestId", "SpotInstanceRequestId", "spotInstanceRequestId", false, &wire::schema::STRING),
+    wire::schema::Member::new("SriovNetSupport", "SriovNetSupport", "sriovNetSupport", false, &wire::schema::STRING),
+    wire::schema::Member::new("StateReason", "StateReason", "stateReason", false, &S_StateReason),
+    wire::schema::Member::new("Tags", "TagSet", "tagSet", false, &S_TagList),
+    wire::schema::Member::new("VirtualizationType", "VirtualizationType", "virtualizationType", false, &S_VirtualizationType),
+    wire::schema::Member::new("CpuOptions", "CpuOptions", "cpuOptions", false, &S_CpuOptions),
+    wire::schema::Member::new("CapacityBlockId", "CapacityBlockId", "capacityBlockId", false, &wire::schema::STRING),
+    wire::schema::Member::new("CapacityReservationId", "CapacityReservationId", "capacityReservationId", false, &wire::schema::STRING),
+    wire::schema::Member::new("CapacityReservationSpecification", "CapacityReservationSpecification", "capacityReservationSpecification", false, &S_CapacityReservationSpecificationResponse),
+    wire::schema::Member::new("HibernationOptions", "HibernationOptions", "hibernationOptions", false, &S_HibernationOptions),
+    wire::schema::Member::new("Licenses", "LicenseSet", "licenseSet", false, &S_LicenseList),
+    wire::schema::Member::new("MetadataOptions", "MetadataOptions", "metadataOptions", false, &S_InstanceMetadataOptionsResponse),
+    wire::schema::Member::new("EnclaveOptions", "EnclaveOptions", "enclaveOptions", false, &S_EnclaveOptions),
+    wire::schema::Member::new("BootMode", "BootMode", "bootMode", false, &S_BootModeValues),
+    wire::schema::Member::new("PlatformDetails", "PlatformDetails", "platformDetails", false, &wire::schema::STRING),
+    wire::schema::Member::new("UsageOperation", "UsageOperation", "usageOperation", false, &wire::schema::STRING),
+    wire::schema::Member::new("UsageOperationUpdateTime", "UsageOperationUpdateTime", "usageOperationUpdateTime", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("PrivateDnsNameOptions", "PrivateDnsNameOptions", "privateDnsNameOptions", false, &S_PrivateDnsNameOptionsResponse),
+    wire::schema::Member::new("Ipv6Address", "Ipv6Address", "ipv6Address", false, &wire::schema::STRING),
+    wire::schema::Member::new("TpmSupport", "TpmSupport", "tpmSupport", false, &wire::schema::STRING),
+    wire::schema::Member::new("MaintenanceOptions", "MaintenanceOptions", "maintenanceOptions", false, &S_InstanceMaintenanceOptions),
+    wire::schema::Member::new("CurrentInstanceBootMode", "CurrentInstanceBootMode", "currentInstanceBootMode", false, &S_InstanceBootModeValues),
+    wire::schema::Member::new("NetworkPerformanceOptions", "NetworkPerformanceOptions", "networkPerformanceOptions", false, &S_InstanceNetworkPerformanceOptions),
+    wire::schema::Member::new("Operator", "Operator", "operator", false, &S_OperatorResponse),
+    wire::schema::Member::new("SecondaryInterfaces", "SecondaryInterfaceSet", "secondaryInterfaceSet", false, &S_InstanceSecondaryInterfaceList),
+    wire::schema::Member::new("InstanceId", "InstanceId", "instanceId", false, &wire::schema::STRING),
+    wire::schema::Member::new("ImageId", "ImageId", "imageId", false, &wire::schema::STRING),
+    wire::schema::Member::new("State", "InstanceState", "instanceState", false, &S_InstanceState),
+    wire::schema::Member::new("PrivateDnsName", "PrivateDnsName", "privateDnsName", false, &wire::schema::STRING),
+    wire::schema::Member::new("PublicDnsName", "DnsName", "dnsName", false, &wire::schema::STRING),
+    wire::schema::Member::new("StateTransitionReason", "Reason", "reason", false, &wire::schema::STRING),
+    wire::schema::Member::new("KeyName", "KeyName", "keyName", false, &wire::schema::STRING),
+    wire::schema::Member::new("AmiLaunchIndex", "AmiLaunchIndex", "amiLaunchIndex", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("ProductCodes", "ProductCodes", "productCodes", false, &S_ProductCodeList),
+    wire::schema::Member::new("InstanceType", "InstanceType", "instanceType", false, &S_InstanceType),
+    wire::schema::Member::new("LaunchTime", "LaunchTime", "launchTime", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("Placement", "Placement", "placement", false, &S_Placement),
+    wire::schema::Member::new("KernelId", "KernelId", "kernelId", false, &wire::schema::STRING),
+    wire::schema::Member::new("RamdiskId", "RamdiskId", "ramdiskId", false, &wire::schema::STRING),
+    wire::schema::Member::new("Platform", "Platform", "platform", false, &S_PlatformValues),
+    wire::schema::Member::new("Monitoring", "Monitoring", "monitoring", false, &S_Monitoring),
+    wire::schema::Member::new("SubnetId", "SubnetId", "subnetId", false, &wire::schema::STRING),
+    wire::schema::Member::new("VpcId", "VpcId", "vpcId", false, &wire::schema::STRING),
+    wire::schema::Member::new("PrivateIpAddress", "PrivateIpAddress", "privateIpAddress", false, &wire::schema::STRING),
+    wire::schema::Member::new("PublicIpAddress", "IpAddress", "ipAddress", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct Instance {
+    pub architecture: Option<String>,
+    pub block_device_mappings: Option<Vec<InstanceBlockDeviceMapping>>,
+    pub client_token: Option<String>,
+    pub ebs_optimized: Option<bool>,
+    pub ena_support: Option<bool>,
+    pub hypervisor: Option<String>,
+    pub iam_instance_profile: Option<IamInstanceProfile>,
+    pub instance_lifecycle: Option<String>,
+    pub elastic_gpu_associations: Option<Vec<ElasticGpuAssociation>>,
+    pub elastic_inference_accelerator_associations: Option<Vec<ElasticInferenceAcceleratorAssociation>>,
+    pub network_interfaces: Option<Vec<InstanceNetworkInterface>>,
+    pub outpost_arn: Option<String>,
+    pub root_device_name: Option<String>,
+    pub root_device_type: Option<String>,
+    pub security_groups: Option<Vec<GroupIdentifier>>,
+    pub source_dest_check: Option<bool>,
+    pub spot_instance_request_id: Option<String>,
+    pub sriov_net_support: Option<String>,
+    pub state_reason: Option<StateReason>,
+    pub tags: Option<Vec<Tag>>,
+    pub virtualization_type: Option<String>,
+    pub cpu_options: Option<CpuOptions>,
+    pub capacity_block_id: Option<String>,
+    pub capacity_reservation_id: Option<String>,
+    pub capacity_reservation_specification: Option<CapacityReservationSpecificationResponse>,
+    pub hibernation_options: Option<HibernationOptions>,
+    pub licenses: Option<Vec<LicenseConfiguration>>,
+    pub metadata_options: Option<InstanceMetadataOptionsResponse>,
+    pub enclave_options: Option<EnclaveOptions>,
+    pub boot_mode: Option<String>,
+    pub platform_details: Option<String>,
+    pub usage_operation: Option<String>,
+    pub usage_operation_update_time: Option<types::Timestamp>,
+    pub private_dns_name_options: Option<PrivateDnsNameOptionsResponse>,
+    pub ipv6_address: Option<String>,
+    pub tpm_support: Option<String>,
+    pub maintenance_options: Option<InstanceMaintenanceOptions>,
+    pub current_instance_boot_mode: Option<String>,
+    pub network_performance_options: Option<InstanceNetworkPerformanceOptions>,
+    pub operator: Option<OperatorResponse>,
+    pub secondary_interfaces: Option<Vec<InstanceSecondaryInterface>>,
+    pub instance_id: Option<String>,
+    pub image_id: Option<String>,
+    pub state: Option<InstanceState>,
+    pub private_dns_name: Option<String>,
+    pub public_dns_name: Option<String>,
+    pub state_transition_reason: Option<String>,
+    pub key_name: Option<String>,
+    pub ami_launch_index: Option<i32>,
+    pub product_codes: Option<Vec<ProductCode>>,
+    pub instance_type: Option<String>,
+    pub launch_time: Option<types::Timestamp>,
+    pub placement: Option<Placement>,
+    pub kernel_id: Option<String>,
+    pub ramdisk_id: Option<String>,
+    pub platform: Option<String>,
+    pub monitoring: Option<Monitoring>,
+    pub subnet_id: Option<String>,
+    pub vpc_id: Option<String>,
+    pub private_ip_address: Option<String>,
+    pub public_ip_address: Option<String>,
+}
+
+impl wire::Shape for Instance {
+    const SCHEMA: &'static wire::Schema = &S_Instance;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.architecture = Some(wire::shape::Datum::from_value(value)),
+            1 => self.block_device_mappings = Some(wire::shape::Datum::from_value(value)),
+            2 => self.client_token = Some(wire::shape::Datum::from_value(value)),
+            3 => self.ebs_optimized = Some(wire::shape::Datum::from_value(value)),
+            4 => self.ena_support = Some(wire::shape::Datum::from_value(value)),
+            5 => self.hypervisor = Some(wire::shape::Datum::from_value(value)),
+            6 => self.iam_instance_profile = Some(wire::shape::Datum::from_value(value)),
+            7 => self.instance_lifecycle = Some(wire::shape::Datum::from_value(value)),
+            8 => self.elastic_gpu_associations = Some(wire::shape::Datum::from_value(value)),
+            9 => self.elastic_inference_accelerator_associations = Some(wire::shape::Datum::from_value(value)),
+            10 => self.network_interfaces = Some(wire::shape::Datum::from_value(value)),
+            11 => self.outpost_arn = Some(wire::shape::Datum::from_value(value)),
+            12 => self.root_device_name = Some(wire::shape::Datum::from_value(value)),
+            13 => self.root_device_type = Some(wire::shape::Datum::from_value(value)),
+            14 => self.security_groups = Some(wire::shape::Datum::from_value(value)),
+            15 => self.source_dest_check = Some(wire::shape::Datum::from_value(value)),
+            16 => self.spot_instance_request_id = Some(wire::shape::Datum::from_value(value)),
+            17 => self.sriov_net_support = Some(wire::shape::Datum::from_value(value)),
+            18 => self.state_reason = Some(wire::shape::Datum::from_value(value)),
+            19 => self.tags = Some(wire::shape::Datum::from_value(value)),
+            20 => self.virtualization_type = Some(wire::shape::Datum::from_value(value)),
+            21 => self.cpu_options = Some(wire::shape::Datum::from_value(value)),
+            22 => self.capacity_block_id = Some(wire::shape::Datum::from_value(value)),
+            23 => self.capacity_reservation_id = Some(wire::shape::Datum::from_value(value)),
+            24 => self.capacity_reservation_specification = Some(wire::shape::Datum::from_value(value)),
+            25 => self.hibernation_options = Some(wire::shape::Datum::from_value(value)),
+            26 => self.licenses = Some(wire::shape::Datum::from_value(value)),
+            27 => self.metadata_options = Some(wire::shape::Datum::from_value(value)),
+            28 => self.enclave_options = Some(wire::shape::Datum::from_value(value)),
+            29 => self.boot_mode = Some(wire::shape::Datum::from_value(value)),
+            30 => self.platform_details = Some(wire::shape::Datum::from_value(value)),
+            31 => self.usage_operation = Some(wire::shape::Datum::from_value(value)),
+            32 => self.usage_operation_update_time = Some(wire::shape::Datum::from_value(value)),
+            33 => self.private_dns_name_options = Some(wire::shape::Datum::from_value(value)),
+            34 => self.ipv6_address = Some(wire::shape::Datum::from_value(value)),
+            35 => self.tpm_support = Some(wire::shape::Datum::from_value(value)),
+            36 => self.maintenance_options = Some(wire::shape::Datum::from_value(value)),
+            37 => self.current_instance_boot_mode = Some(wire::shape::Datum::from_value(value)),
+            38 => self.network_performance_options = Some(wire::shape::Datum::from_value(value)),
+            39 => self.operator = Some(wire::shape::Datum::from_value(value)),
+            40 => self.secondary_interfaces = Some(wire::shape::Datum::from_value(value)),
+            41 => self.instance_id = Some(wire::shape::Datum::from_value(value)),
+            42 => self.image_id = Some(wire::shape::Datum::from_value(value)),
+            43 => self.state = Some(wire::shape::Datum::from_value(value)),
+            44 => self.private_dns_name = Some(wire::shape::Datum::from_value(value)),
+            45 => self.public_dns_name = Some(wire::shape::Datum::from_value(value)),
+            46 => self.state_transition_reason = Some(wire::shape::Datum::from_value(value)),
+            47 => self.key_name = Some(wire::shape::Datum::from_value(value)),
+            48 => self.ami_launch_index = Some(wire::shape::Datum::from_value(value)),
+            49 => self.product_codes = Some(wire::shape::Datum::from_value(value)),
+            50 => self.instance_type = Some(wire::shape::Datum::from_value(value)),
+            51 => self.launch_time = Some(wire::shape::Datum::from_value(value)),
+            52 => self.placement = Some(wire::shape::Datum::from_value(value)),
+            53 => self.kernel_id = Some(wire::shape::Datum::from_value(value)),
+            54 => self.ramdisk_id = Some(wire::shape::Datum::from_value(value)),
+            55 => self.platform = Some(wire::shape::Datum::from_value(value)),
+            56 => self.monitoring = Some(wire::shape::Datum::from_value(value)),
+            57 => self.subnet_id = Some(wire::shape::Datum::from_value(value)),
+            58 => self.vpc_id = Some(wire::shape::Datum::from_value(value)),
+            59 => self.private_ip_address = Some(wire::shape::Datum::from_value(value)),
+            60 => self.public_ip_address = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_Instance, 0, self.architecture.as_ref());
+        wire::shape::optional(writer, &S_Instance, 1, self.block_device_mappings.as_ref());
+        wire::shape::optional(writer, &S_Instance, 2, self.client_token.as_ref());
+        wire::shape::optional(writer, &S_Instance, 3, self.ebs_optimized.as_ref());
+        wire::shape::optional(writer, &S_Instance, 4, self.ena_support.as_ref());
+        wire::shape::optional(writer, &S_Instance, 5, self.hypervisor.as_ref());
+        wire::shape::optional(writer, &S_Instance, 6, self.iam_instance_profile.as_ref());
+        wire::shape::optional(writer, &S_Instance, 7, self.instance_lifecycle.as_ref());
+        wire::shape::optional(writer, &S_Instance, 8, self.elastic_gpu_associations.as_ref());
+        wire::shape::optional(writer, &S_Instance, 9, self.elastic_inference_accelerator_associations.as_ref());
+        wire::shape::optional(writer, &S_Instance, 10, self.network_interfaces.as_ref());
+        wire::shape::optional(writer, &S_Instance, 11, self.outpost_arn.as_ref());
+        wire::shape::optional(writer, &S_Instance, 12, self.root_device_name.as_ref());
+        wire::shape::optional(writer, &S_Instance, 13, self.root_device_type.as_ref());
+        wire::shape::optional(writer, &S_Instance, 14, self.security_groups.as_ref());
+        wire::shape::optional(writer, &S_Instance, 15, self.source_dest_check.as_ref());
+        wire::shape::optional(writer, &S_Instance, 16, self.spot_instance_request_id.as_ref());
+        wire::shape::optional(writer, &S_Instance, 17, self.sriov_net_support.as_ref());
+        wire::shape::optional(writer, &S_Instance, 18, self.state_reason.as_ref());
+        wire::shape::optional(writer, &S_Instance, 19, self.tags.as_ref());
+        wire::shape::optional(writer, &S_Instance, 20, self.virtualization_type.as_ref());
+        wire::shape::optional(writer, &S_Instance, 21, self.cpu_options.as_ref());
+        wire::shape::optional(writer, &S_Instance, 22, self.capacity_block_id.as_ref());
+        wire::shape::optional(writer, &S_Instance, 23, self.capacity_reservation_id.as_ref());
+        wire::shape::optional(writer, &S_Instance, 24, self.capacity_reservation_specification.as_ref());
+        wire::shape::optional(writer, &S_Instance, 25, self.hibernation_options.as_ref());
+        wire::shape::optional(writer, &S_Instance, 26, self.licenses.as_ref());
+        wire::shape::optional(writer, &S_Instance, 27, self.metadata_options.as_ref());
+        wire::shape::optional(writer, &S_Instance, 28, self.enclave_options.as_ref());
+        wire::shape::optional(writer, &S_Instance, 29, self.boot_mode.as_ref());
+        wire::shape::optional(writer, &S_Instance, 30, self.platform_details.as_ref());
+        wire::shape::optional(writer, &S_Instance, 31, self.usage_operation.as_ref());
+        wire::shape::optional(writer, &S_Instance, 32, self.usage_operation_update_time.as_ref());
+        wire::shape::optional(writer, &S_Instance, 33, self.private_dns_name_options.as_ref());
+        wire::shape::optional(writer, &S_Instance, 34, self.ipv6_address.as_ref());
+        wire::shape::optional(writer, &S_Instance, 35, self.tpm_support.as_ref());
+        wire::shape::optional(writer, &S_Instance, 36, self.maintenance_options.as_ref());
+        wire::shape::optional(writer, &S_Instance, 37, self.current_instance_boot_mode.as_ref());
+        wire::shape::optional(writer, &S_Instance, 38, self.network_performance_options.as_ref());
+        wire::shape::optional(writer, &S_Instance, 39, self.operator.as_ref());
+        wire::shape::optional(writer, &S_Instance, 40, self.secondary_interfaces.as_ref());
+        wire::shape::optional(writer, &S_Instance, 41, self.instance_id.as_ref());
+        wire::shape::optional(writer, &S_Instance, 42, self.image_id.as_ref());
+        wire::shape::optional(writer, &S_Instance, 43, self.state.as_ref());
+        wire::shape::optional(writer, &S_Instance, 44, self.private_dns_name.as_ref());
+        wire::shape::optional(writer, &S_Instance, 45, self.public_dns_name.as_ref());
+        wire::shape::optional(writer, &S_Instance, 46, self.state_transition_reason.as_ref());
+        wire::shape::optional(writer, &S_Instance, 47, self.key_name.as_ref());
+        wire::shape::optional(writer, &S_Instance, 48, self.ami_launch_index.as_ref());
+        wire::shape::optional(writer, &S_Instance, 49, self.product_codes.as_ref());
+        wire::shape::optional(writer, &S_Instance, 50, self.instance_type.as_ref());
+        wire::shape::optional(writer, &S_Instance, 51, self.launch_time.as_ref());
+        wire::shape::optional(writer, &S_Instance, 52, self.placement.as_ref());
+        wire::shape::optional(writer, &S_Instance, 53, self.kernel_id.as_ref());
+        wire::shape::optional(writer, &S_Instance, 54, self.ramdisk_id.as_ref());
+        wire::shape::optional(writer, &S_Instance, 55, self.platform.as_ref());
+        wire::shape::optional(writer, &S_Instance, 56, self.monitoring.as_ref());
+        wire::shape::optional(writer, &S_Instance, 57, self.subnet_id.as_ref());
+        wire::shape::optional(writer, &S_Instance, 58, self.vpc_id.as_ref());
+        wire::shape::optional(writer, &S_Instance, 59, self.private_ip_address.as_ref());
+        wire::shape::optional(writer, &S_Instance, 60, self.public_ip_address.as_ref());
+    }
+}
+
+impl std::fmt::Debug for Instance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceAttachmentEnaSrdSpecification: wire::Schema = wire::Schema::plain("InstanceAttachmentEnaSrdSpecification", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("EnaSrdEnabled", "EnaSrdEnabled", "enaSrdEnabled", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("EnaSrdUdpSpecification", "EnaSrdUdpSpecification", "enaSrdUdpSpecification", false, &S_InstanceAttachmentEnaSrdUdpSpecification),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceAttachmentEnaSrdSpecification {
+    pub ena_srd_enabled: Option<bool>,
+    pub ena_srd_udp_specification: Option<InstanceAttachmentEnaSrdUdpSpecification>,
+}
+
+impl wire::Shape for InstanceAttachmentEnaSrdSpecification {
+    const SCHEMA: &'static wire::Schema = &S_InstanceAttachmentEnaSrdSpecification;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ena_srd_enabled = Some(wire::shape::Datum::from_value(value)),
+            1 => self.ena_srd_udp_specification = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceAttachmentEnaSrdSpecification, 0, self.ena_srd_enabled.as_ref());
+        wire::shape::optional(writer, &S_InstanceAttachmentEnaSrdSpecification, 1, self.ena_srd_udp_specification.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceAttachmentEnaSrdSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceAttachmentEnaSrdUdpSpecification: wire::Schema = wire::Schema::plain("InstanceAttachmentEnaSrdUdpSpecification", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("EnaSrdUdpEnabled", "EnaSrdUdpEnabled", "enaSrdUdpEnabled", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceAttachmentEnaSrdUdpSpecification {
+    pub ena_srd_udp_enabled: Option<bool>,
+}
+
+impl wire::Shape for InstanceAttachmentEnaSrdUdpSpecification {
+    const SCHEMA: &'static wire::Schema = &S_InstanceAttachmentEnaSrdUdpSpecification;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ena_srd_udp_enabled = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceAttachmentEnaSrdUdpSpecification, 0, self.ena_srd_udp_enabled.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceAttachmentEnaSrdUdpSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceAttribute: wire::Schema = wire::Schema::plain("InstanceAttribute", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("BlockDeviceMappings", "BlockDeviceMapping", "blockDeviceMapping", false, &S_InstanceBlockDeviceMappingList),
+    wire::schema::Member::new("DisableApiTermination", "DisableApiTermination", "disableApiTermination", false, &S_AttributeBooleanValue),
+    wire::schema::Member::new("EnaSupport", "EnaSupport", "enaSupport", false, &S_AttributeBooleanValue),
+    wire::schema::Member::new("EnclaveOptions", "EnclaveOptions", "enclaveOptions", false, &S_EnclaveOptions),
+    wire::schema::Member::new("EbsOptimized", "EbsOptimized", "ebsOptimized", false, &S_AttributeBooleanValue),
+    wire::schema::Member::new("InstanceId", "InstanceId", "instanceId", false, &wire::schema::STRING),
+    wire::schema::Member::new("InstanceInitiatedShutdownBehavior", "InstanceInitiatedShutdownBehavior", "instanceInitiatedShutdownBehavior", false, &S_AttributeValue),
+    wire::schema::Member::new("InstanceType", "InstanceType", "instanceType", false, &S_AttributeValue),
+    wire::schema::Member::new("KernelId", "Kernel", "kernel", false, &S_AttributeValue),
+    wire::schema::Member::new("ProductCodes", "ProductCodes", "productCodes", false, &S_ProductCodeList),
+    wire::schema::Member::new("RamdiskId", "Ramdisk", "ramdisk", false, &S_AttributeValue),
+    wire::schema::Member::new("RootDeviceName", "RootDeviceName", "rootDeviceName", false, &S_AttributeValue),
+    wire::schema::Member::new("SourceDestCheck", "SourceDestCheck", "sourceDestCheck", false, &S_AttributeBooleanValue),
+    wire::schema::Member::new("SriovNetSupport", "SriovNetSupport", "sriovNetSupport", false, &S_AttributeValue),
+    wire::schema::Member::new("UserData", "UserData", "userData", false, &S_AttributeValue),
+    wire::schema::Member::new("DisableApiStop", "DisableApiStop", "disableApiStop", false, &S_AttributeBooleanValue),
+    wire::schema::Member::new("Groups", "GroupSet", "groupSet", false, &S_GroupIdentifierList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceAttribute {
+    pub block_device_mappings: Option<Vec<InstanceBlockDeviceMapping>>,
+    pub disable_api_termination: Option<AttributeBooleanValue>,
+    pub ena_support: Option<AttributeBooleanValue>,
+    pub enclave_options: Option<EnclaveOptions>,
+    pub ebs_optimized: Option<AttributeBooleanValue>,
+    pub instance_id: Option<String>,
+    pub instance_initiated_shutdown_behavior: Option<AttributeValue>,
+    pub instance_type: Option<AttributeValue>,
+    pub kernel_id: Option<AttributeValue>,
+    pub product_codes: Option<Vec<ProductCode>>,
+    pub ramdisk_id: Option<AttributeValue>,
+    pub root_device_name: Option<AttributeValue>,
+    pub source_dest_check: Option<AttributeBooleanValue>,
+    pub sriov_net_support: Option<AttributeValue>,
+    pub user_data: Option<AttributeValue>,
+    pub disable_api_stop: Option<AttributeBooleanValue>,
+    pub groups: Option<Vec<GroupIdentifier>>,
+}
+
+impl wire::Shape for InstanceAttribute {
+    const SCHEMA: &'static wire::Schema = &S_InstanceAttribute;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.block_device_mappings = Some(wire::shape::Datum::from_value(value)),
+            1 => self.disable_api_termination = Some(wire::shape::Datum::from_value(value)),
+            2 => self.ena_support = Some(wire::shape::Datum::from_value(value)),
+            3 => self.enclave_options = Some(wire::shape::Datum::from_value(value)),
+            4 => self.ebs_optimized = Some(wire::shape::Datum::from_value(value)),
+            5 => self.instance_id = Some(wire::shape::Datum::from_value(value)),
+            6 => self.instance_initiated_shutdown_behavior = Some(wire::shape::Datum::from_value(value)),
+            7 => self.instance_type = Some(wire::shape::Datum::from_value(value)),
+            8 => self.kernel_id = Some(wire::shape::Datum::from_value(value)),
+            9 => self.product_codes = Some(wire::shape::Datum::from_value(value)),
+            10 => self.ramdisk_id = Some(wire::shape::Datum::from_value(value)),
+            11 => self.root_device_name = Some(wire::shape::Datum::from_value(value)),
+            12 => self.source_dest_check = Some(wire::shape::Datum::from_value(value)),
+            13 => self.sriov_net_support = Some(wire::shape::Datum::from_value(value)),
+            14 => self.user_data = Some(wire::shape::Datum::from_value(value)),
+            15 => self.disable_api_stop = Some(wire::shape::Datum::from_value(value)),
+            16 => self.groups = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceAttribute, 0, self.block_device_mappings.as_ref());
+        wire::shape::optional(writer, &S_InstanceAttribute, 1, self.disable_api_termination.as_ref());
+        wire::shape::optional(writer, &S_InstanceAttribute, 2, self.ena_support.as_ref());
+        wire::shape::optional(writer, &S_InstanceAttribute, 3, self.enclave_options.as_ref());
+        wire::shape::optional(writer, &S_InstanceAttribute, 4, self.ebs_optimized.as_ref());
+        wire::shape::optional(writer, &S_InstanceAttribute, 5, self.instance_id.as_ref());
+        wire::shape::optional(writer, &S_InstanceAttribute, 6, self.instance_initiated_shutdown_behavior.as_ref());
+        wire::shape::optional(writer, &S_InstanceAttribute, 7, self.instance_type.as_ref());
+        wire::shape::optional(writer, &S_InstanceAttribute, 8, self.kernel_id.as_ref());
+        wire::shape::optional(writer, &S_InstanceAttribute, 9, self.product_codes.as_ref());
+        wire::shape::optional(writer, &S_InstanceAttribute, 10, self.ramdisk_id.as_ref());
+        wire::shape::optional(writer, &S_InstanceAttribute, 11, self.root_device_name.as_ref());
+        wire::shape::optional(writer, &S_InstanceAttribute, 12, self.source_dest_check.as_ref());
+        wire::shape::optional(writer, &S_InstanceAttribute, 13, self.sriov_net_support.as_ref());
+        wire::shape::optional(writer, &S_InstanceAttribute, 14, self.user_data.as_ref());
+        wire::shape::optional(writer, &S_InstanceAttribute, 15, self.disable_api_stop.as_ref());
+        wire::shape::optional(writer, &S_InstanceAttribute, 16, self.groups.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceAttribute {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceAttributeName: wire::Schema = wire::Schema::new("InstanceAttributeName", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["instanceType", "kernel", "ramdisk", "userData", "disableApiTermination", "instanceInitiatedShutdownBehavior", "rootDeviceName", "blockDeviceMapping", "productCodes", "sourceDestCheck", "groupSet", "ebsOptimized", "sriovNetSupport", "enaSupport", "enclaveOptions", "disableApiStop"], sensitive: false });
+static S_InstanceAutoRecoveryState: wire::Schema = wire::Schema::new("InstanceAutoRecoveryState", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["disabled", "default"], sensitive: false });
+static S_InstanceBandwidthWeighting: wire::Schema = wire::Schema::new("InstanceBandwidthWeighting", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["default", "vpc-1", "ebs-1"], sensitive: false });
+static S_InstanceBlockDeviceMapping: wire::Schema = wire::Schema::plain("InstanceBlockDeviceMapping", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DeviceName", "DeviceName", "deviceName", false, &wire::schema::STRING),
+    wire::schema::Member::new("Ebs", "Ebs", "ebs", false, &S_EbsInstanceBlockDevice),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceBlockDeviceMapping {
+    pub device_name: Option<String>,
+    pub ebs: Option<EbsInstanceBlockDevice>,
+}
+
+impl wire::Shape for InstanceBlockDeviceMapping {
+    const SCHEMA: &'static wire::Schema = &S_InstanceBlockDeviceMapping;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.device_name = Some(wire::shape::Datum::from_value(value)),
+            1 => self.ebs = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceBlockDeviceMapping, 0, self.device_name.as_ref());
+        wire::shape::optional(writer, &S_InstanceBlockDeviceMapping, 1, self.ebs.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceBlockDeviceMapping {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceBlockDeviceMappingList: wire::Schema = wire::Schema::plain("InstanceBlockDeviceMappingList", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceBlockDeviceMapping, item: "item", flattened: false }));
+static S_InstanceBlockDeviceMappingSpecification: wire::Schema = wire::Schema::plain("InstanceBlockDeviceMappingSpecification", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DeviceName", "DeviceName", "deviceName", false, &wire::schema::STRING),
+    wire::schema::Member::new("Ebs", "Ebs", "ebs", false, &S_EbsInstanceBlockDeviceSpecification),
+    wire::schema::Member::new("VirtualName", "VirtualName", "virtualName", false, &wire::schema::STRING),
+    wire::schema::Member::new("NoDevice", "NoDevice", "noDevice", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceBlockDeviceMappingSpecification {
+    pub device_name: Option<String>,
+    pub ebs: Option<EbsInstanceBlockDeviceSpecification>,
+    pub virtual_name: Option<String>,
+    pub no_device: Option<String>,
+}
+
+impl wire::Shape for InstanceBlockDeviceMappingSpecification {
+    const SCHEMA: &'static wire::Schema = &S_InstanceBlockDeviceMappingSpecification;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.device_name = Some(wire::shape::Datum::from_value(value)),
+            1 => self.ebs = Some(wire::shape::Datum::from_value(value)),
+            2 => self.virtual_name = Some(wire::shape::Datum::from_value(value)),
+            3 => self.no_device = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceBlockDeviceMappingSpecification, 0, self.device_name.as_ref());
+        wire::shape::optional(writer, &S_InstanceBlockDeviceMappingSpecification, 1, self.ebs.as_ref());
+        wire::shape::optional(writer, &S_InstanceBlockDeviceMappingSpecification, 2, self.virtual_name.as_ref());
+        wire::shape::optional(writer, &S_InstanceBlockDeviceMappingSpecification, 3, self.no_device.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceBlockDeviceMappingSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceBlockDeviceMappingSpecificationList: wire::Schema = wire::Schema::plain("InstanceBlockDeviceMappingSpecificationList", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceBlockDeviceMappingSpecification, item: "item", flattened: false }));
+static S_InstanceBootModeValues: wire::Schema = wire::Schema::new("InstanceBootModeValues", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["legacy-bios", "uefi"], sensitive: false });
+static S_InstanceCreditSpecification: wire::Schema = wire::Schema::plain("InstanceCreditSpecification", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceId", "InstanceId", "instanceId", false, &wire::schema::STRING),
+    wire::schema::Member::new("CpuCredits", "CpuCredits", "cpuCredits", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceCreditSpecification {
+    pub instance_id: Option<String>,
+    pub cpu_credits: Option<String>,
+}
+
+impl wire::Shape for InstanceCreditSpecification {
+    const SCHEMA: &'static wire::Schema = &S_InstanceCreditSpecification;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.cpu_credits = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceCreditSpecification, 0, self.instance_id.as_ref());
+        wire::shape::optional(writer, &S_InstanceCreditSpecification, 1, self.cpu_credits.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceCreditSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceCreditSpecificationList: wire::Schema = wire::Schema::plain("InstanceCreditSpecificationList", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceCreditSpecification, item: "item", flattened: false }));
+static S_InstanceGeneration: wire::Schema = wire::Schema::new("InstanceGeneration", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["current", "previous"], sensitive: false });
+static S_InstanceGenerationSet: wire::Schema = wire::Schema::plain("InstanceGenerationSet", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceGeneration, item: "item", flattened: false }));
+static S_InstanceIdStringList: wire::Schema = wire::Schema::plain("InstanceIdStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "InstanceId", flattened: false }));
+static S_InstanceInterruptionBehavior: wire::Schema = wire::Schema::new("InstanceInterruptionBehavior", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["hibernate", "stop", "terminate"], sensitive: false });
+static S_InstanceIpv4Prefix: wire::Schema = wire::Schema::plain("InstanceIpv4Prefix", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Ipv4Prefix", "Ipv4Prefix", "ipv4Prefix", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceIpv4Prefix {
+    pub ipv4_prefix: Option<String>,
+}
+
+impl wire::Shape for InstanceIpv4Prefix {
+    const SCHEMA: &'static wire::Schema = &S_InstanceIpv4Prefix;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ipv4_prefix = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceIpv4Prefix, 0, self.ipv4_prefix.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceIpv4Prefix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceIpv4PrefixList: wire::Schema = wire::Schema::plain("InstanceIpv4PrefixList", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceIpv4Prefix, item: "item", flattened: false }));
 static S_InstanceIpv6Address: wire::Schema = wire::Schema::plain("InstanceIpv6Address", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Ipv6Address", "Ipv6Address", "ipv6Address", false, &wire::schema::STRING),
     wire::schema::Member::new("IsPrimaryIpv6", "IsPrimaryIpv6", "isPrimaryIpv6", false, &wire::schema::BOOLEAN),
@@ -9799,6 +14610,1772 @@ impl std::fmt::Debug for InstanceIpv6Address {
 }
 
 static S_InstanceIpv6AddressList: wire::Schema = wire::Schema::plain("InstanceIpv6AddressList", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceIpv6Address, item: "item", flattened: false }));
+static S_InstanceIpv6AddressListRequest: wire::Schema = wire::Schema::plain("InstanceIpv6AddressListRequest", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceIpv6AddressRequest, item: "InstanceIpv6Address", flattened: false }));
+static S_InstanceIpv6AddressRequest: wire::Schema = wire::Schema::plain("InstanceIpv6AddressRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Ipv6Address", "Ipv6Address", "Ipv6Address", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceIpv6AddressRequest {
+    pub ipv6_address: Option<String>,
+}
+
+impl wire::Shape for InstanceIpv6AddressRequest {
+    const SCHEMA: &'static wire::Schema = &S_InstanceIpv6AddressRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ipv6_address = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceIpv6AddressRequest, 0, self.ipv6_address.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceIpv6AddressRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceIpv6Prefix: wire::Schema = wire::Schema::plain("InstanceIpv6Prefix", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Ipv6Prefix", "Ipv6Prefix", "ipv6Prefix", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceIpv6Prefix {
+    pub ipv6_prefix: Option<String>,
+}
+
+impl wire::Shape for InstanceIpv6Prefix {
+    const SCHEMA: &'static wire::Schema = &S_InstanceIpv6Prefix;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ipv6_prefix = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceIpv6Prefix, 0, self.ipv6_prefix.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceIpv6Prefix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceIpv6PrefixList: wire::Schema = wire::Schema::plain("InstanceIpv6PrefixList", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceIpv6Prefix, item: "item", flattened: false }));
+static S_InstanceLifecycleType: wire::Schema = wire::Schema::new("InstanceLifecycleType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["spot", "scheduled", "capacity-block", "interruptible-capacity-reservation"], sensitive: false });
+static S_InstanceList: wire::Schema = wire::Schema::plain("InstanceList", wire::schema::Kind::List(wire::schema::List { member: &S_Instance, item: "item", flattened: false }));
+static S_InstanceMaintenanceOptions: wire::Schema = wire::Schema::plain("InstanceMaintenanceOptions", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AutoRecovery", "AutoRecovery", "autoRecovery", false, &S_InstanceAutoRecoveryState),
+    wire::schema::Member::new("RebootMigration", "RebootMigration", "rebootMigration", false, &S_InstanceRebootMigrationState),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceMaintenanceOptions {
+    pub auto_recovery: Option<String>,
+    pub reboot_migration: Option<String>,
+}
+
+impl wire::Shape for InstanceMaintenanceOptions {
+    const SCHEMA: &'static wire::Schema = &S_InstanceMaintenanceOptions;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.auto_recovery = Some(wire::shape::Datum::from_value(value)),
+            1 => self.reboot_migration = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceMaintenanceOptions, 0, self.auto_recovery.as_ref());
+        wire::shape::optional(writer, &S_InstanceMaintenanceOptions, 1, self.reboot_migration.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceMaintenanceOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceMaintenanceOptionsRequest: wire::Schema = wire::Schema::plain("InstanceMaintenanceOptionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AutoRecovery", "AutoRecovery", "AutoRecovery", false, &S_InstanceAutoRecoveryState),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceMaintenanceOptionsRequest {
+    pub auto_recovery: Option<String>,
+}
+
+impl wire::Shape for InstanceMaintenanceOptionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_InstanceMaintenanceOptionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.auto_recovery = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceMaintenanceOptionsRequest, 0, self.auto_recovery.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceMaintenanceOptionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceMarketOptionsRequest: wire::Schema = wire::Schema::plain("InstanceMarketOptionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("MarketType", "MarketType", "MarketType", false, &S_MarketType),
+    wire::schema::Member::new("SpotOptions", "SpotOptions", "SpotOptions", false, &S_SpotMarketOptions),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceMarketOptionsRequest {
+    pub market_type: Option<String>,
+    pub spot_options: Option<SpotMarketOptions>,
+}
+
+impl wire::Shape for InstanceMarketOptionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_InstanceMarketOptionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.market_type = Some(wire::shape::Datum::from_value(value)),
+            1 => self.spot_options = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceMarketOptionsRequest, 0, self.market_type.as_ref());
+        wire::shape::optional(writer, &S_InstanceMarketOptionsRequest, 1, self.spot_options.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceMarketOptionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceMetadataEndpointState: wire::Schema = wire::Schema::new("InstanceMetadataEndpointState", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["disabled", "enabled"], sensitive: false });
+static S_InstanceMetadataOptionsRequest: wire::Schema = wire::Schema::plain("InstanceMetadataOptionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("HttpTokens", "HttpTokens", "HttpTokens", false, &S_HttpTokensState),
+    wire::schema::Member::new("HttpPutResponseHopLimit", "HttpPutResponseHopLimit", "HttpPutResponseHopLimit", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("HttpEndpoint", "HttpEndpoint", "HttpEndpoint", false, &S_InstanceMetadataEndpointState),
+    wire::schema::Member::new("HttpProtocolIpv6", "HttpProtocolIpv6", "HttpProtocolIpv6", false, &S_InstanceMetadataProtocolState),
+    wire::schema::Member::new("InstanceMetadataTags", "InstanceMetadataTags", "InstanceMetadataTags", false, &S_InstanceMetadataTagsState),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceMetadataOptionsRequest {
+    pub http_tokens: Option<String>,
+    pub http_put_response_hop_limit: Option<i32>,
+    pub http_endpoint: Option<String>,
+    pub http_protocol_ipv6: Option<String>,
+    pub instance_metadata_tags: Option<String>,
+}
+
+impl wire::Shape for InstanceMetadataOptionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_InstanceMetadataOptionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.http_tokens = Some(wire::shape::Datum::from_value(value)),
+            1 => self.http_put_response_hop_limit = Some(wire::shape::Datum::from_value(value)),
+            2 => self.http_endpoint = Some(wire::shape::Datum::from_value(value)),
+            3 => self.http_protocol_ipv6 = Some(wire::shape::Datum::from_value(value)),
+            4 => self.instance_metadata_tags = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceMetadataOptionsRequest, 0, self.http_tokens.as_ref());
+        wire::shape::optional(writer, &S_InstanceMetadataOptionsRequest, 1, self.http_put_response_hop_limit.as_ref());
+        wire::shape::optional(writer, &S_InstanceMetadataOptionsRequest, 2, self.http_endpoint.as_ref());
+        wire::shape::optional(writer, &S_InstanceMetadataOptionsRequest, 3, self.http_protocol_ipv6.as_ref());
+        wire::shape::optional(writer, &S_InstanceMetadataOptionsRequest, 4, self.instance_metadata_tags.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceMetadataOptionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceMetadataOptionsResponse: wire::Schema = wire::Schema::plain("InstanceMetadataOptionsResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("State", "State", "state", false, &S_InstanceMetadataOptionsState),
+    wire::schema::Member::new("HttpTokens", "HttpTokens", "httpTokens", false, &S_HttpTokensState),
+    wire::schema::Member::new("HttpPutResponseHopLimit", "HttpPutResponseHopLimit", "httpPutResponseHopLimit", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("HttpEndpoint", "HttpEndpoint", "httpEndpoint", false, &S_InstanceMetadataEndpointState),
+    wire::schema::Member::new("HttpProtocolIpv6", "HttpProtocolIpv6", "httpProtocolIpv6", false, &S_InstanceMetadataProtocolState),
+    wire::schema::Member::new("InstanceMetadataTags", "InstanceMetadataTags", "instanceMetadataTags", false, &S_InstanceMetadataTagsState),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceMetadataOptionsResponse {
+    pub state: Option<String>,
+    pub http_tokens: Option<String>,
+    pub http_put_response_hop_limit: Option<i32>,
+    pub http_endpoint: Option<String>,
+    pub http_protocol_ipv6: Option<String>,
+    pub instance_metadata_tags: Option<String>,
+}
+
+impl wire::Shape for InstanceMetadataOptionsResponse {
+    const SCHEMA: &'static wire::Schema = &S_InstanceMetadataOptionsResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.state = Some(wire::shape::Datum::from_value(value)),
+            1 => self.http_tokens = Some(wire::shape::Datum::from_value(value)),
+            2 => self.http_put_response_hop_limit = Some(wire::shape::Datum::from_value(value)),
+            3 => self.http_endpoint = Some(wire::shape::Datum::from_value(value)),
+            4 => self.http_protocol_ipv6 = Some(wire::shape::Datum::from_value(value)),
+            5 => self.instance_metadata_tags = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceMetadataOptionsResponse, 0, self.state.as_ref());
+        wire::shape::optional(writer, &S_InstanceMetadataOptionsResponse, 1, self.http_tokens.as_ref());
+        wire::shape::optional(writer, &S_InstanceMetadataOptionsResponse, 2, self.http_put_response_hop_limit.as_ref());
+        wire::shape::optional(writer, &S_InstanceMetadataOptionsResponse, 3, self.http_endpoint.as_ref());
+        wire::shape::optional(writer, &S_InstanceMetadataOptionsResponse, 4, self.http_protocol_ipv6.as_ref());
+        wire::shape::optional(writer, &S_InstanceMetadataOptionsResponse, 5, self.instance_metadata_tags.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceMetadataOptionsResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceMetadataOptionsState: wire::Schema = wire::Schema::new("InstanceMetadataOptionsState", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["pending", "applied"], sensitive: false });
+static S_InstanceMetadataProtocolState: wire::Schema = wire::Schema::new("InstanceMetadataProtocolState", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["disabled", "enabled"], sensitive: false });
+static S_InstanceMetadataTagsState: wire::Schema = wire::Schema::new("InstanceMetadataTagsState", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["disabled", "enabled"], sensitive: false });
+static S_InstanceNetworkInterface: wire::Schema = wire::Schema::plain("InstanceNetworkInterface", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Association", "Association", "association", false, &S_InstanceNetworkInterfaceAssociation),
+    wire::schema::Member::new("Attachment", "Attachment", "attachment", false, &S_InstanceNetworkInterfaceAttachment),
+    wire::schema::Member::new("Description", "Description", "description", false, &wire::schema::STRING),
+    wire::schema::Member::new("Groups", "GroupSet", "groupSet", false, &S_GroupIdentifierList),
+    wire::schema::Member::new("Ipv6Addresses", "Ipv6AddressesSet", "ipv6AddressesSet", false, &S_InstanceIpv6AddressList),
+    wire::schema::Member::new("MacAddress", "MacAddress", "macAddress", false, &wire::schema::STRING),
+    wire::schema::Member::new("NetworkInterfaceId", "NetworkInterfaceId", "networkInterfaceId", false, &wire::schema::STRING),
+    wire::schema::Member::new("OwnerId", "OwnerId", "ownerId", false, &wire::schema::STRING),
+    wire::schema::Member::new("PrivateDnsName", "PrivateDnsName", "privateDnsName", false, &wire::schema::STRING),
+    wire::schema::Member::new("PrivateIpAddress", "PrivateIpAddress", "privateIpAddress", false, &wire::schema::STRING),
+    wire::schema::Member::new("PrivateIpAddresses", "PrivateIpAddressesSet", "privateIpAddressesSet", false, &S_InstancePrivateIpAddressList),
+    wire::schema::Member::new("SourceDestCheck", "SourceDestCheck", "sourceDestCheck", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("Status", "Status", "status", false, &S_NetworkInterfaceStatus),
+    wire::schema::Member::new("SubnetId", "SubnetId", "subnetId", false, &wire::schema::STRING),
+    wire::schema::Member::new("VpcId", "VpcId", "vpcId", false, &wire::schema::STRING),
+    wire::schema::Member::new("InterfaceType", "InterfaceType", "interfaceType", false, &wire::schema::STRING),
+    wire::schema::Member::new("Ipv4Prefixes", "Ipv4PrefixSet", "ipv4PrefixSet", false, &S_InstanceIpv4PrefixList),
+    wire::schema::Member::new("Ipv6Prefixes", "Ipv6PrefixSet", "ipv6PrefixSet", false, &S_InstanceIpv6PrefixList),
+    wire::schema::Member::new("ConnectionTrackingConfiguration", "ConnectionTrackingConfiguration", "connectionTrackingConfiguration", false, &S_ConnectionTrackingSpecificationResponse),
+    wire::schema::Member::new("Operator", "Operator", "operator", false, &S_OperatorResponse),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceNetworkInterface {
+    pub association: Option<InstanceNetworkInterfaceAssociation>,
+    pub attachment: Option<InstanceNetworkInterfaceAttachment>,
+    pub description: Option<String>,
+    pub groups: Option<Vec<GroupIdentifier>>,
+    pub ipv6_addresses: Option<Vec<InstanceIpv6Address>>,
+    pub mac_address: Option<String>,
+    pub network_interface_id: Option<String>,
+    pub owner_id: Option<String>,
+    pub private_dns_name: Option<String>,
+    pub private_ip_address: Option<String>,
+    pub private_ip_addresses: Option<Vec<InstancePrivateIpAddress>>,
+    pub source_dest_check: Option<bool>,
+    pub status: Option<String>,
+    pub subnet_id: Option<String>,
+    pub vpc_id: Option<String>,
+    pub interface_type: Option<String>,
+    pub ipv4_prefixes: Option<Vec<InstanceIpv4Prefix>>,
+    pub ipv6_prefixes: Option<Vec<InstanceIpv6Prefix>>,
+    pub connection_tracking_configuration: Option<ConnectionTrackingSpecificationResponse>,
+    pub operator: Option<OperatorResponse>,
+}
+
+impl wire::Shape for InstanceNetworkInterface {
+    const SCHEMA: &'static wire::Schema = &S_InstanceNetworkInterface;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.association = Some(wire::shape::Datum::from_value(value)),
+            1 => self.attachment = Some(wire::shape::Datum::from_value(value)),
+            2 => self.description = Some(wire::shape::Datum::from_value(value)),
+            3 => self.groups = Some(wire::shape::Datum::from_value(value)),
+            4 => self.ipv6_addresses = Some(wire::shape::Datum::from_value(value)),
+            5 => self.mac_address = Some(wire::shape::Datum::from_value(value)),
+            6 => self.network_interface_id = Some(wire::shape::Datum::from_value(value)),
+            7 => self.owner_id = Some(wire::shape::Datum::from_value(value)),
+            8 => self.private_dns_name = Some(wire::shape::Datum::from_value(value)),
+            9 => self.private_ip_address = Some(wire::shape::Datum::from_value(value)),
+            10 => self.private_ip_addresses = Some(wire::shape::Datum::from_value(value)),
+            11 => self.source_dest_check = Some(wire::shape::Datum::from_value(value)),
+            12 => self.status = Some(wire::shape::Datum::from_value(value)),
+            13 => self.subnet_id = Some(wire::shape::Datum::from_value(value)),
+            14 => self.vpc_id = Some(wire::shape::Datum::from_value(value)),
+            15 => self.interface_type = Some(wire::shape::Datum::from_value(value)),
+            16 => self.ipv4_prefixes = Some(wire::shape::Datum::from_value(value)),
+            17 => self.ipv6_prefixes = Some(wire::shape::Datum::from_value(value)),
+            18 => self.connection_tracking_configuration = Some(wire::shape::Datum::from_value(value)),
+            19 => self.operator = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceNetworkInterface, 0, self.association.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterface, 1, self.attachment.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterface, 2, self.description.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterface, 3, self.groups.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterface, 4, self.ipv6_addresses.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterface, 5, self.mac_address.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterface, 6, self.network_interface_id.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterface, 7, self.owner_id.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterface, 8, self.private_dns_name.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterface, 9, self.private_ip_address.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterface, 10, self.private_ip_addresses.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterface, 11, self.source_dest_check.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterface, 12, self.status.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterface, 13, self.subnet_id.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterface, 14, self.vpc_id.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterface, 15, self.interface_type.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterface, 16, self.ipv4_prefixes.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterface, 17, self.ipv6_prefixes.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterface, 18, self.connection_tracking_configuration.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterface, 19, self.operator.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceNetworkInterface {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceNetworkInterfaceAssociation: wire::Schema = wire::Schema::plain("InstanceNetworkInterfaceAssociation", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("CarrierIp", "CarrierIp", "carrierIp", false, &wire::schema::STRING),
+    wire::schema::Member::new("CustomerOwnedIp", "CustomerOwnedIp", "customerOwnedIp", false, &wire::schema::STRING),
+    wire::schema::Member::new("IpOwnerId", "IpOwnerId", "ipOwnerId", false, &wire::schema::STRING),
+    wire::schema::Member::new("PublicDnsName", "PublicDnsName", "publicDnsName", false, &wire::schema::STRING),
+    wire::schema::Member::new("PublicIp", "PublicIp", "publicIp", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceNetworkInterfaceAssociation {
+    pub carrier_ip: Option<String>,
+    pub customer_owned_ip: Option<String>,
+    pub ip_owner_id: Option<String>,
+    pub public_dns_name: Option<String>,
+    pub public_ip: Option<String>,
+}
+
+impl wire::Shape for InstanceNetworkInterfaceAssociation {
+    const SCHEMA: &'static wire::Schema = &S_InstanceNetworkInterfaceAssociation;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.carrier_ip = Some(wire::shape::Datum::from_value(value)),
+            1 => self.customer_owned_ip = Some(wire::shape::Datum::from_value(value)),
+            2 => self.ip_owner_id = Some(wire::shape::Datum::from_value(value)),
+            3 => self.public_dns_name = Some(wire::shape::Datum::from_value(value)),
+            4 => self.public_ip = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceAssociation, 0, self.carrier_ip.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceAssociation, 1, self.customer_owned_ip.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceAssociation, 2, self.ip_owner_id.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceAssociation, 3, self.public_dns_name.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceAssociation, 4, self.public_ip.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceNetworkInterfaceAssociation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceNetworkInterfaceAttachment: wire::Schema = wire::Schema::plain("InstanceNetworkInterfaceAttachment", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AttachTime", "AttachTime", "attachTime", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("AttachmentId", "AttachmentId", "attachmentId", false, &wire::schema::STRING),
+    wire::schema::Member::new("DeleteOnTermination", "DeleteOnTermination", "deleteOnTermination", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("DeviceIndex", "DeviceIndex", "deviceIndex", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Status", "Status", "status", false, &S_AttachmentStatus),
+    wire::schema::Member::new("NetworkCardIndex", "NetworkCardIndex", "networkCardIndex", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("EnaSrdSpecification", "EnaSrdSpecification", "enaSrdSpecification", false, &S_InstanceAttachmentEnaSrdSpecification),
+    wire::schema::Member::new("EnaQueueCount", "EnaQueueCount", "enaQueueCount", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceNetworkInterfaceAttachment {
+    pub attach_time: Option<types::Timestamp>,
+    pub attachment_id: Option<String>,
+    pub delete_on_termination: Option<bool>,
+    pub device_index: Option<i32>,
+    pub status: Option<String>,
+    pub network_card_index: Option<i32>,
+    pub ena_srd_specification: Option<InstanceAttachmentEnaSrdSpecification>,
+    pub ena_queue_count: Option<i32>,
+}
+
+impl wire::Shape for InstanceNetworkInterfaceAttachment {
+    const SCHEMA: &'static wire::Schema = &S_InstanceNetworkInterfaceAttachment;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.attach_time = Some(wire::shape::Datum::from_value(value)),
+            1 => self.attachment_id = Some(wire::shape::Datum::from_value(value)),
+            2 => self.delete_on_termination = Some(wire::shape::Datum::from_value(value)),
+            3 => self.device_index = Some(wire::shape::Datum::from_value(value)),
+            4 => self.status = Some(wire::shape::Datum::from_value(value)),
+            5 => self.network_card_index = Some(wire::shape::Datum::from_value(value)),
+            6 => self.ena_srd_specification = Some(wire::shape::Datum::from_value(value)),
+            7 => self.ena_queue_count = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceAttachment, 0, self.attach_time.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceAttachment, 1, self.attachment_id.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceAttachment, 2, self.delete_on_termination.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceAttachment, 3, self.device_index.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceAttachment, 4, self.status.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceAttachment, 5, self.network_card_index.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceAttachment, 6, self.ena_srd_specification.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceAttachment, 7, self.ena_queue_count.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceNetworkInterfaceAttachment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceNetworkInterfaceList: wire::Schema = wire::Schema::plain("InstanceNetworkInterfaceList", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceNetworkInterface, item: "item", flattened: false }));
+static S_InstanceNetworkInterfaceSpecification: wire::Schema = wire::Schema::plain("InstanceNetworkInterfaceSpecification", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AssociatePublicIpAddress", "AssociatePublicIpAddress", "associatePublicIpAddress", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("DeleteOnTermination", "DeleteOnTermination", "deleteOnTermination", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("Description", "Description", "description", false, &wire::schema::STRING),
+    wire::schema::Member::new("DeviceIndex", "DeviceIndex", "deviceIndex", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Groups", "SecurityGroupId", "SecurityGroupId", false, &S_SecurityGroupIdStringList),
+    wire::schema::Member::new("Ipv6AddressCount", "Ipv6AddressCount", "ipv6AddressCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Ipv6Addresses", "Ipv6Addresses", "ipv6AddressesSet", false, &S_InstanceIpv6AddressList),
+    wire::schema::Member::new("NetworkInterfaceId", "NetworkInterfaceId", "networkInterfaceId", false, &wire::schema::STRING),
+    wire::schema::Member::new("PrivateIpAddress", "PrivateIpAddress", "privateIpAddress", false, &wire::schema::STRING),
+    wire::schema::Member::new("PrivateIpAddresses", "PrivateIpAddresses", "privateIpAddressesSet", false, &S_PrivateIpAddressSpecificationList),
+    wire::schema::Member::new("SecondaryPrivateIpAddressCount", "SecondaryPrivateIpAddressCount", "secondaryPrivateIpAddressCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("SubnetId", "SubnetId", "subnetId", false, &wire::schema::STRING),
+    wire::schema::Member::new("AssociateCarrierIpAddress", "AssociateCarrierIpAddress", "AssociateCarrierIpAddress", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("InterfaceType", "InterfaceType", "InterfaceType", false, &wire::schema::STRING),
+    wire::schema::Member::new("NetworkCardIndex", "NetworkCardIndex", "NetworkCardIndex", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Ipv4Prefixes", "Ipv4Prefix", "Ipv4Prefix", false, &S_Ipv4PrefixList),
+    wire::schema::Member::new("Ipv4PrefixCount", "Ipv4PrefixCount", "Ipv4PrefixCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Ipv6Prefixes", "Ipv6Prefix", "Ipv6Prefix", false, &S_Ipv6PrefixList),
+    wire::schema::Member::new("Ipv6PrefixCount", "Ipv6PrefixCount", "Ipv6PrefixCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("PrimaryIpv6", "PrimaryIpv6", "PrimaryIpv6", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("EnaSrdSpecification", "EnaSrdSpecification", "EnaSrdSpecification", false, &S_EnaSrdSpecificationRequest),
+    wire::schema::Member::new("ConnectionTrackingSpecification", "ConnectionTrackingSpecification", "ConnectionTrackingSpecification", false, &S_ConnectionTrackingSpecificationRequest),
+    wire::schema::Member::new("EnaQueueCount", "EnaQueueCount", "EnaQueueCount", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceNetworkInterfaceSpecification {
+    pub associate_public_ip_address: Option<bool>,
+    pub delete_on_termination: Option<bool>,
+    pub description: Option<String>,
+    pub device_index: Option<i32>,
+    pub groups: Option<Vec<String>>,
+    pub ipv6_address_count: Option<i32>,
+    pub ipv6_addresses: Option<Vec<InstanceIpv6Address>>,
+    pub network_interface_id: Option<String>,
+    pub private_ip_address: Option<String>,
+    pub private_ip_addresses: Option<Vec<PrivateIpAddressSpecification>>,
+    pub secondary_private_ip_address_count: Option<i32>,
+    pub subnet_id: Option<String>,
+    pub associate_carrier_ip_address: Option<bool>,
+    pub interface_type: Option<String>,
+    pub network_card_index: Option<i32>,
+    pub ipv4_prefixes: Option<Vec<Ipv4PrefixSpecificationRequest>>,
+    pub ipv4_prefix_count: Option<i32>,
+    pub ipv6_prefixes: Option<Vec<Ipv6PrefixSpecificationRequest>>,
+    pub ipv6_prefix_count: Option<i32>,
+    pub primary_ipv6: Option<bool>,
+    pub ena_srd_specification: Option<EnaSrdSpecificationRequest>,
+    pub connection_tracking_specification: Option<ConnectionTrackingSpecificationRequest>,
+    pub ena_queue_count: Option<i32>,
+}
+
+impl wire::Shape for InstanceNetworkInterfaceSpecification {
+    const SCHEMA: &'static wire::Schema = &S_InstanceNetworkInterfaceSpecification;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.associate_public_ip_address = Some(wire::shape::Datum::from_value(value)),
+            1 => self.delete_on_termination = Some(wire::shape::Datum::from_value(value)),
+            2 => self.description = Some(wire::shape::Datum::from_value(value)),
+            3 => self.device_index = Some(wire::shape::Datum::from_value(value)),
+            4 => self.groups = Some(wire::shape::Datum::from_value(value)),
+            5 => self.ipv6_address_count = Some(wire::shape::Datum::from_value(value)),
+            6 => self.ipv6_addresses = Some(wire::shape::Datum::from_value(value)),
+            7 => self.network_interface_id = Some(wire::shape::Datum::from_value(value)),
+            8 => self.private_ip_address = Some(wire::shape::Datum::from_value(value)),
+            9 => self.private_ip_addresses = Some(wire::shape::Datum::from_value(value)),
+            10 => self.secondary_private_ip_address_count = Some(wire::shape::Datum::from_value(value)),
+            11 => self.subnet_id = Some(wire::shape::Datum::from_value(value)),
+            12 => self.associate_carrier_ip_address = Some(wire::shape::Datum::from_value(value)),
+            13 => self.interface_type = Some(wire::shape::Datum::from_value(value)),
+            14 => self.network_card_index = Some(wire::shape::Datum::from_value(value)),
+            15 => self.ipv4_prefixes = Some(wire::shape::Datum::from_value(value)),
+            16 => self.ipv4_prefix_count = Some(wire::shape::Datum::from_value(value)),
+            17 => self.ipv6_prefixes = Some(wire::shape::Datum::from_value(value)),
+            18 => self.ipv6_prefix_count = Some(wire::shape::Datum::from_value(value)),
+            19 => self.primary_ipv6 = Some(wire::shape::Datum::from_value(value)),
+            20 => self.ena_srd_specification = Some(wire::shape::Datum::from_value(value)),
+            21 => self.connection_tracking_specification = Some(wire::shape::Datum::from_value(value)),
+            22 => self.ena_queue_count = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceSpecification, 0, self.associate_public_ip_address.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceSpecification, 1, self.delete_on_termination.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceSpecification, 2, self.description.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceSpecification, 3, self.device_index.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceSpecification, 4, self.groups.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceSpecification, 5, self.ipv6_address_count.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceSpecification, 6, self.ipv6_addresses.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceSpecification, 7, self.network_interface_id.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceSpecification, 8, self.private_ip_address.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceSpecification, 9, self.private_ip_addresses.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceSpecification, 10, self.secondary_private_ip_address_count.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceSpecification, 11, self.subnet_id.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceSpecification, 12, self.associate_carrier_ip_address.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceSpecification, 13, self.interface_type.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceSpecification, 14, self.network_card_index.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceSpecification, 15, self.ipv4_prefixes.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceSpecification, 16, self.ipv4_prefix_count.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceSpecification, 17, self.ipv6_prefixes.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceSpecification, 18, self.ipv6_prefix_count.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceSpecification, 19, self.primary_ipv6.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceSpecification, 20, self.ena_srd_specification.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceSpecification, 21, self.connection_tracking_specification.as_ref());
+        wire::shape::optional(writer, &S_InstanceNetworkInterfaceSpecification, 22, self.ena_queue_count.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceNetworkInterfaceSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceNetworkInterfaceSpecificationList: wire::Schema = wire::Schema::plain("InstanceNetworkInterfaceSpecificationList", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceNetworkInterfaceSpecification, item: "item", flattened: false }));
+static S_InstanceNetworkPerformanceOptions: wire::Schema = wire::Schema::plain("InstanceNetworkPerformanceOptions", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("BandwidthWeighting", "BandwidthWeighting", "bandwidthWeighting", false, &S_InstanceBandwidthWeighting),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceNetworkPerformanceOptions {
+    pub bandwidth_weighting: Option<String>,
+}
+
+impl wire::Shape for InstanceNetworkPerformanceOptions {
+    const SCHEMA: &'static wire::Schema = &S_InstanceNetworkPerformanceOptions;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.bandwidth_weighting = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceNetworkPerformanceOptions, 0, self.bandwidth_weighting.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceNetworkPerformanceOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceNetworkPerformanceOptionsRequest: wire::Schema = wire::Schema::plain("InstanceNetworkPerformanceOptionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("BandwidthWeighting", "BandwidthWeighting", "BandwidthWeighting", false, &S_InstanceBandwidthWeighting),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceNetworkPerformanceOptionsRequest {
+    pub bandwidth_weighting: Option<String>,
+}
+
+impl wire::Shape for InstanceNetworkPerformanceOptionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_InstanceNetworkPerformanceOptionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.bandwidth_weighting = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceNetworkPerformanceOptionsRequest, 0, self.bandwidth_weighting.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceNetworkPerformanceOptionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstancePrivateIpAddress: wire::Schema = wire::Schema::plain("InstancePrivateIpAddress", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Association", "Association", "association", false, &S_InstanceNetworkInterfaceAssociation),
+    wire::schema::Member::new("Primary", "Primary", "primary", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("PrivateDnsName", "PrivateDnsName", "privateDnsName", false, &wire::schema::STRING),
+    wire::schema::Member::new("PrivateIpAddress", "PrivateIpAddress", "privateIpAddress", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstancePrivateIpAddress {
+    pub association: Option<InstanceNetworkInterfaceAssociation>,
+    pub primary: Option<bool>,
+    pub private_dns_name: Option<String>,
+    pub private_ip_address: Option<String>,
+}
+
+impl wire::Shape for InstancePrivateIpAddress {
+    const SCHEMA: &'static wire::Schema = &S_InstancePrivateIpAddress;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.association = Some(wire::shape::Datum::from_value(value)),
+            1 => self.primary = Some(wire::shape::Datum::from_value(value)),
+            2 => self.private_dns_name = Some(wire::shape::Datum::from_value(value)),
+            3 => self.private_ip_address = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstancePrivateIpAddress, 0, self.association.as_ref());
+        wire::shape::optional(writer, &S_InstancePrivateIpAddress, 1, self.primary.as_ref());
+        wire::shape::optional(writer, &S_InstancePrivateIpAddress, 2, self.private_dns_name.as_ref());
+        wire::shape::optional(writer, &S_InstancePrivateIpAddress, 3, self.private_ip_address.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstancePrivateIpAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstancePrivateIpAddressList: wire::Schema = wire::Schema::plain("InstancePrivateIpAddressList", wire::schema::Kind::List(wire::schema::List { member: &S_InstancePrivateIpAddress, item: "item", flattened: false }));
+static S_InstanceRebootMigrationState: wire::Schema = wire::Schema::new("InstanceRebootMigrationState", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["disabled", "default"], sensitive: false });
+static S_InstanceRequirements: wire::Schema = wire::Schema::plain("InstanceRequirements", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("VCpuCount", "VCpuCount", "vCpuCount", false, &S_VCpuCountRange),
+    wire::schema::Member::new("MemoryMiB", "MemoryMiB", "memoryMiB", false, &S_MemoryMiB),
+    wire::schema::Member::new("CpuManufacturers", "CpuManufacturerSet", "cpuManufacturerSet", false, &S_CpuManufacturerSet),
+    wire::schema::Member::new("MemoryGiBPerVCpu", "MemoryGiBPerVCpu", "memoryGiBPerVCpu", false, &S_MemoryGiBPerVCpu),
+    wire::schema::Member::new("ExcludedInstanceTypes", "ExcludedInstanceTypeSet", "excludedInstanceTypeSet", false, &S_ExcludedInstanceTypeSet),
+    wire::schema::Member::new("InstanceGenerations", "InstanceGenerationSet", "instanceGenerationSet", false, &S_InstanceGenerationSet),
+    wire::schema::Member::new("SpotMaxPricePercentageOverLowestPrice", "SpotMaxPricePercentageOverLowestPrice", "spotMaxPricePercentageOverLowestPrice", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("OnDemandMaxPricePercentageOverLowestPrice", "OnDemandMaxPricePercentageOverLowestPrice", "onDemandMaxPricePercentageOverLowestPrice", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("BareMetal", "BareMetal", "bareMetal", false, &S_BareMetal),
+    wire::schema::Member::new("BurstablePerformance", "BurstablePerformance", "burstablePerformance", false, &S_BurstablePerformance),
+    wire::schema::Member::new("RequireHibernateSupport", "RequireHibernateSupport", "requireHibernateSupport", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("NetworkInterfaceCount", "NetworkInterfaceCount", "networkInterfaceCount", false, &S_NetworkInterfaceCount),
+    wire::schema::Member::new("LocalStorage", "LocalStorage", "localStorage", false, &S_LocalStorage),
+    wire::schema::Member::new("LocalStorageTypes", "LocalStorageTypeSet", "localStorageTypeSet", false, &S_LocalStorageTypeSet),
+    wire::schema::Member::new("TotalLocalStorageGB", "TotalLocalStorageGB", "totalLocalStorageGB", false, &S_TotalLocalStorageGB),
+    wire::schema::Member::new("BaselineEbsBandwidthMbps", "BaselineEbsBandwidthMbps", "baselineEbsBandwidthMbps", false, &S_BaselineEbsBandwidthMbps),
+    wire::schema::Member::new("AcceleratorTypes", "AcceleratorTypeSet", "acceleratorTypeSet", false, &S_AcceleratorTypeSet),
+    wire::schema::Member::new("AcceleratorCount", "AcceleratorCount", "acceleratorCount", false, &S_AcceleratorCount),
+    wire::schema::Member::new("AcceleratorManufacturers", "AcceleratorManufacturerSet", "acceleratorManufacturerSet", false, &S_AcceleratorManufacturerSet),
+    wire::schema::Member::new("AcceleratorNames", "AcceleratorNameSet", "acceleratorNameSet", false, &S_AcceleratorNameSet),
+    wire::schema::Member::new("AcceleratorTotalMemoryMiB", "AcceleratorTotalMemoryMiB", "acceleratorTotalMemoryMiB", false, &S_AcceleratorTotalMemoryMiB),
+    wire::schema::Member::new("NetworkBandwidthGbps", "NetworkBandwidthGbps", "networkBandwidthGbps", false, &S_NetworkBandwidthGbps),
+    wire::schema::Member::new("AllowedInstanceTypes", "AllowedInstanceTypeSet", "allowedInstanceTypeSet", false, &S_AllowedInstanceTypeSet),
+    wire::schema::Member::new("MaxSpotPriceAsPercentageOfOptimalOnDemandPrice", "MaxSpotPriceAsPercentageOfOptimalOnDemandPrice", "maxSpotPriceAsPercentageOfOptimalOnDemandPrice", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("BaselinePerformanceFactors", "BaselinePerformanceFactors", "baselinePerformanceFactors", false, &S_BaselinePerformanceFactors),
+    wire::schema::Member::new("RequireEncryptionInTransit", "RequireEncryptionInTransit", "requireEncryptionInTransit", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceRequirements {
+    pub v_cpu_count: Option<VCpuCountRange>,
+    pub memory_mi_b: Option<MemoryMiB>,
+    pub cpu_manufacturers: Option<Vec<String>>,
+    pub memory_gi_b_per_v_cpu: Option<MemoryGiBPerVCpu>,
+    pub excluded_instance_types: Option<Vec<String>>,
+    pub instance_generations: Option<Vec<String>>,
+    pub spot_max_price_percentage_over_lowest_price: Option<i32>,
+    pub on_demand_max_price_percentage_over_lowest_price: Option<i32>,
+    pub bare_metal: Option<String>,
+    pub burstable_performance: Option<String>,
+    pub require_hibernate_support: Option<bool>,
+    pub network_interface_count: Option<NetworkInterfaceCount>,
+    pub local_storage: Option<String>,
+    pub local_storage_types: Option<Vec<String>>,
+    pub total_local_storage_gb: Option<TotalLocalStorageGB>,
+    pub baseline_ebs_bandwidth_mbps: Option<BaselineEbsBandwidthMbps>,
+    pub accelerator_types: Option<Vec<String>>,
+    pub accelerator_count: Option<AcceleratorCount>,
+    pub accelerator_manufacturers: Option<Vec<String>>,
+    pub accelerator_names: Option<Vec<String>>,
+    pub accelerator_total_memory_mi_b: Option<AcceleratorTotalMemoryMiB>,
+    pub network_bandwidth_gbps: Option<NetworkBandwidthGbps>,
+    pub allowed_instance_types: Option<Vec<String>>,
+    pub max_spot_price_as_percentage_of_optimal_on_demand_price: Option<i32>,
+    pub baseline_performance_factors: Option<BaselinePerformanceFactors>,
+    pub require_encryption_in_transit: Option<bool>,
+}
+
+impl wire::Shape for InstanceRequirements {
+    const SCHEMA: &'static wire::Schema = &S_InstanceRequirements;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.v_cpu_count = Some(wire::shape::Datum::from_value(value)),
+            1 => self.memory_mi_b = Some(wire::shape::Datum::from_value(value)),
+            2 => self.cpu_manufacturers = Some(wire::shape::Datum::from_value(value)),
+            3 => self.memory_gi_b_per_v_cpu = Some(wire::shape::Datum::from_value(value)),
+            4 => self.excluded_instance_types = Some(wire::shape::Datum::from_value(value)),
+            5 => self.instance_generations = Some(wire::shape::Datum::from_value(value)),
+            6 => self.spot_max_price_percentage_over_lowest_price = Some(wire::shape::Datum::from_value(value)),
+            7 => self.on_demand_max_price_percentage_over_lowest_price = Some(wire::shape::Datum::from_value(value)),
+            8 => self.bare_metal = Some(wire::shape::Datum::from_value(value)),
+            9 => self.burstable_performance = Some(wire::shape::Datum::from_value(value)),
+            10 => self.require_hibernate_support = Some(wire::shape::Datum::from_value(value)),
+            11 => self.network_interface_count = Some(wire::shape::Datum::from_value(value)),
+            12 => self.local_storage = Some(wire::shape::Datum::from_value(value)),
+            13 => self.local_storage_types = Some(wire::shape::Datum::from_value(value)),
+            14 => self.total_local_storage_gb = Some(wire::shape::Datum::from_value(value)),
+            15 => self.baseline_ebs_bandwidth_mbps = Some(wire::shape::Datum::from_value(value)),
+            16 => self.accelerator_types = Some(wire::shape::Datum::from_value(value)),
+            17 => self.accelerator_count = Some(wire::shape::Datum::from_value(value)),
+            18 => self.accelerator_manufacturers = Some(wire::shape::Datum::from_value(value)),
+            19 => self.accelerator_names = Some(wire::shape::Datum::from_value(value)),
+            20 => self.accelerator_total_memory_mi_b = Some(wire::shape::Datum::from_value(value)),
+            21 => self.network_bandwidth_gbps = Some(wire::shape::Datum::from_value(value)),
+            22 => self.allowed_instance_types = Some(wire::shape::Datum::from_value(value)),
+            23 => self.max_spot_price_as_percentage_of_optimal_on_demand_price = Some(wire::shape::Datum::from_value(value)),
+            24 => self.baseline_performance_factors = Some(wire::shape::Datum::from_value(value)),
+            25 => self.require_encryption_in_transit = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceRequirements, 0, self.v_cpu_count.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirements, 1, self.memory_mi_b.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirements, 2, self.cpu_manufacturers.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirements, 3, self.memory_gi_b_per_v_cpu.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirements, 4, self.excluded_instance_types.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirements, 5, self.instance_generations.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirements, 6, self.spot_max_price_percentage_over_lowest_price.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirements, 7, self.on_demand_max_price_percentage_over_lowest_price.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirements, 8, self.bare_metal.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirements, 9, self.burstable_performance.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirements, 10, self.require_hibernate_support.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirements, 11, self.network_interface_count.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirements, 12, self.local_storage.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirements, 13, self.local_storage_types.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirements, 14, self.total_local_storage_gb.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirements, 15, self.baseline_ebs_bandwidth_mbps.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirements, 16, self.accelerator_types.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirements, 17, self.accelerator_count.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirements, 18, self.accelerator_manufacturers.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirements, 19, self.accelerator_names.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirements, 20, self.accelerator_total_memory_mi_b.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirements, 21, self.network_bandwidth_gbps.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirements, 22, self.allowed_instance_types.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirements, 23, self.max_spot_price_as_percentage_of_optimal_on_demand_price.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirements, 24, self.baseline_performance_factors.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirements, 25, self.require_encryption_in_transit.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceRequirements {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceRequirementsRequest: wire::Schema = wire::Schema::plain("InstanceRequirementsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("VCpuCount", "VCpuCount", "VCpuCount", true, &S_VCpuCountRangeRequest),
+    wire::schema::Member::new("MemoryMiB", "MemoryMiB", "MemoryMiB", true, &S_MemoryMiBRequest),
+    wire::schema::Member::new("CpuManufacturers", "CpuManufacturer", "CpuManufacturer", false, &S_CpuManufacturerSet),
+    wire::schema::Member::new("MemoryGiBPerVCpu", "MemoryGiBPerVCpu", "MemoryGiBPerVCpu", false, &S_MemoryGiBPerVCpuRequest),
+    wire::schema::Member::new("ExcludedInstanceTypes", "ExcludedInstanceType", "ExcludedInstanceType", false, &S_ExcludedInstanceTypeSet),
+    wire::schema::Member::new("InstanceGenerations", "InstanceGeneration", "InstanceGeneration", false, &S_InstanceGenerationSet),
+    wire::schema::Member::new("SpotMaxPricePercentageOverLowestPrice", "SpotMaxPricePercentageOverLowestPrice", "SpotMaxPricePercentageOverLowestPrice", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("OnDemandMaxPricePercentageOverLowestPrice", "OnDemandMaxPricePercentageOverLowestPrice", "OnDemandMaxPricePercentageOverLowestPrice", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("BareMetal", "BareMetal", "BareMetal", false, &S_BareMetal),
+    wire::schema::Member::new("BurstablePerformance", "BurstablePerformance", "BurstablePerformance", false, &S_BurstablePerformance),
+    wire::schema::Member::new("RequireHibernateSupport", "RequireHibernateSupport", "RequireHibernateSupport", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("NetworkInterfaceCount", "NetworkInterfaceCount", "NetworkInterfaceCount", false, &S_NetworkInterfaceCountRequest),
+    wire::schema::Member::new("LocalStorage", "LocalStorage", "LocalStorage", false, &S_LocalStorage),
+    wire::schema::Member::new("LocalStorageTypes", "LocalStorageType", "LocalStorageType", false, &S_LocalStorageTypeSet),
+    wire::schema::Member::new("TotalLocalStorageGB", "TotalLocalStorageGB", "TotalLocalStorageGB", false, &S_TotalLocalStorageGBRequest),
+    wire::schema::Member::new("BaselineEbsBandwidthMbps", "BaselineEbsBandwidthMbps", "BaselineEbsBandwidthMbps", false, &S_BaselineEbsBandwidthMbpsRequest),
+    wire::schema::Member::new("AcceleratorTypes", "AcceleratorType", "AcceleratorType", false, &S_AcceleratorTypeSet),
+    wire::schema::Member::new("AcceleratorCount", "AcceleratorCount", "AcceleratorCount", false, &S_AcceleratorCountRequest),
+    wire::schema::Member::new("AcceleratorManufacturers", "AcceleratorManufacturer", "AcceleratorManufacturer", false, &S_AcceleratorManufacturerSet),
+    wire::schema::Member::new("AcceleratorNames", "AcceleratorName", "AcceleratorName", false, &S_AcceleratorNameSet),
+    wire::schema::Member::new("AcceleratorTotalMemoryMiB", "AcceleratorTotalMemoryMiB", "AcceleratorTotalMemoryMiB", false, &S_AcceleratorTotalMemoryMiBRequest),
+    wire::schema::Member::new("NetworkBandwidthGbps", "NetworkBandwidthGbps", "NetworkBandwidthGbps", false, &S_NetworkBandwidthGbpsRequest),
+    wire::schema::Member::new("AllowedInstanceTypes", "AllowedInstanceType", "AllowedInstanceType", false, &S_AllowedInstanceTypeSet),
+    wire::schema::Member::new("MaxSpotPriceAsPercentageOfOptimalOnDemandPrice", "MaxSpotPriceAsPercentageOfOptimalOnDemandPrice", "MaxSpotPriceAsPercentageOfOptimalOnDemandPrice", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("BaselinePerformanceFactors", "BaselinePerformanceFactors", "BaselinePerformanceFactors", false, &S_BaselinePerformanceFactorsRequest),
+    wire::schema::Member::new("RequireEncryptionInTransit", "RequireEncryptionInTransit", "RequireEncryptionInTransit", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceRequirementsRequest {
+    pub v_cpu_count: VCpuCountRangeRequest,
+    pub memory_mi_b: MemoryMiBRequest,
+    pub cpu_manufacturers: Option<Vec<String>>,
+    pub memory_gi_b_per_v_cpu: Option<MemoryGiBPerVCpuRequest>,
+    pub excluded_instance_types: Option<Vec<String>>,
+    pub instance_generations: Option<Vec<String>>,
+    pub spot_max_price_percentage_over_lowest_price: Option<i32>,
+    pub on_demand_max_price_percentage_over_lowest_price: Option<i32>,
+    pub bare_metal: Option<String>,
+    pub burstable_performance: Option<String>,
+    pub require_hibernate_support: Option<bool>,
+    pub network_interface_count: Option<NetworkInterfaceCountRequest>,
+    pub local_storage: Option<String>,
+    pub local_storage_types: Option<Vec<String>>,
+    pub total_local_storage_gb: Option<TotalLocalStorageGBRequest>,
+    pub baseline_ebs_bandwidth_mbps: Option<BaselineEbsBandwidthMbpsRequest>,
+    pub accelerator_types: Option<Vec<String>>,
+    pub accelerator_count: Option<AcceleratorCountRequest>,
+    pub accelerator_manufacturers: Option<Vec<String>>,
+    pub accelerator_names: Option<Vec<String>>,
+    pub accelerator_total_memory_mi_b: Option<AcceleratorTotalMemoryMiBRequest>,
+    pub network_bandwidth_gbps: Option<NetworkBandwidthGbpsRequest>,
+    pub allowed_instance_types: Option<Vec<String>>,
+    pub max_spot_price_as_percentage_of_optimal_on_demand_price: Option<i32>,
+    pub baseline_performance_factors: Option<BaselinePerformanceFactorsRequest>,
+    pub require_encryption_in_transit: Option<bool>,
+}
+
+impl wire::Shape for InstanceRequirementsRequest {
+    const SCHEMA: &'static wire::Schema = &S_InstanceRequirementsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.v_cpu_count = wire::shape::Datum::from_value(value),
+            1 => self.memory_mi_b = wire::shape::Datum::from_value(value),
+            2 => self.cpu_manufacturers = Some(wire::shape::Datum::from_value(value)),
+            3 => self.memory_gi_b_per_v_cpu = Some(wire::shape::Datum::from_value(value)),
+            4 => self.excluded_instance_types = Some(wire::shape::Datum::from_value(value)),
+            5 => self.instance_generations = Some(wire::shape::Datum::from_value(value)),
+            6 => self.spot_max_price_percentage_over_lowest_price = Some(wire::shape::Datum::from_value(value)),
+            7 => self.on_demand_max_price_percentage_over_lowest_price = Some(wire::shape::Datum::from_value(value)),
+            8 => self.bare_metal = Some(wire::shape::Datum::from_value(value)),
+            9 => self.burstable_performance = Some(wire::shape::Datum::from_value(value)),
+            10 => self.require_hibernate_support = Some(wire::shape::Datum::from_value(value)),
+            11 => self.network_interface_count = Some(wire::shape::Datum::from_value(value)),
+            12 => self.local_storage = Some(wire::shape::Datum::from_value(value)),
+            13 => self.local_storage_types = Some(wire::shape::Datum::from_value(value)),
+            14 => self.total_local_storage_gb = Some(wire::shape::Datum::from_value(value)),
+            15 => self.baseline_ebs_bandwidth_mbps = Some(wire::shape::Datum::from_value(value)),
+            16 => self.accelerator_types = Some(wire::shape::Datum::from_value(value)),
+            17 => self.accelerator_count = Some(wire::shape::Datum::from_value(value)),
+            18 => self.accelerator_manufacturers = Some(wire::shape::Datum::from_value(value)),
+            19 => self.accelerator_names = Some(wire::shape::Datum::from_value(value)),
+            20 => self.accelerator_total_memory_mi_b = Some(wire::shape::Datum::from_value(value)),
+            21 => self.network_bandwidth_gbps = Some(wire::shape::Datum::from_value(value)),
+            22 => self.allowed_instance_types = Some(wire::shape::Datum::from_value(value)),
+            23 => self.max_spot_price_as_percentage_of_optimal_on_demand_price = Some(wire::shape::Datum::from_value(value)),
+            24 => self.baseline_performance_factors = Some(wire::shape::Datum::from_value(value)),
+            25 => self.require_encryption_in_transit = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_InstanceRequirementsRequest, 0, &self.v_cpu_count);
+        wire::shape::required(writer, &S_InstanceRequirementsRequest, 1, &self.memory_mi_b);
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 2, self.cpu_manufacturers.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 3, self.memory_gi_b_per_v_cpu.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 4, self.excluded_instance_types.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 5, self.instance_generations.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 6, self.spot_max_price_percentage_over_lowest_price.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 7, self.on_demand_max_price_percentage_over_lowest_price.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 8, self.bare_metal.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 9, self.burstable_performance.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 10, self.require_hibernate_support.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 11, self.network_interface_count.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 12, self.local_storage.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 13, self.local_storage_types.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 14, self.total_local_storage_gb.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 15, self.baseline_ebs_bandwidth_mbps.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 16, self.accelerator_types.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 17, self.accelerator_count.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 18, self.accelerator_manufacturers.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 19, self.accelerator_names.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 20, self.accelerator_total_memory_mi_b.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 21, self.network_bandwidth_gbps.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 22, self.allowed_instance_types.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 23, self.max_spot_price_as_percentage_of_optimal_on_demand_price.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 24, self.baseline_performance_factors.as_ref());
+        wire::shape::optional(writer, &S_InstanceRequirementsRequest, 25, self.require_encryption_in_transit.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceRequirementsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceSecondaryInterface: wire::Schema = wire::Schema::plain("InstanceSecondaryInterface", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Attachment", "Attachment", "attachment", false, &S_InstanceSecondaryInterfaceAttachment),
+    wire::schema::Member::new("MacAddress", "MacAddress", "macAddress", false, &wire::schema::STRING),
+    wire::schema::Member::new("SecondaryInterfaceId", "SecondaryInterfaceId", "secondaryInterfaceId", false, &wire::schema::STRING),
+    wire::schema::Member::new("OwnerId", "OwnerId", "ownerId", false, &wire::schema::STRING),
+    wire::schema::Member::new("PrivateIpAddresses", "PrivateIpAddressSet", "privateIpAddressSet", false, &S_InstanceSecondaryInterfacePrivateIpAddressList),
+    wire::schema::Member::new("SourceDestCheck", "SourceDestCheck", "sourceDestCheck", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("Status", "Status", "status", false, &S_SecondaryInterfaceStatus),
+    wire::schema::Member::new("SecondarySubnetId", "SecondarySubnetId", "secondarySubnetId", false, &wire::schema::STRING),
+    wire::schema::Member::new("SecondaryNetworkId", "SecondaryNetworkId", "secondaryNetworkId", false, &wire::schema::STRING),
+    wire::schema::Member::new("InterfaceType", "InterfaceType", "interfaceType", false, &S_SecondaryInterfaceType),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceSecondaryInterface {
+    pub attachment: Option<InstanceSecondaryInterfaceAttachment>,
+    pub mac_address: Option<String>,
+    pub secondary_interface_id: Option<String>,
+    pub owner_id: Option<String>,
+    pub private_ip_addresses: Option<Vec<InstanceSecondaryInterfacePrivateIpAddress>>,
+    pub source_dest_check: Option<bool>,
+    pub status: Option<String>,
+    pub secondary_subnet_id: Option<String>,
+    pub secondary_network_id: Option<String>,
+    pub interface_type: Option<String>,
+}
+
+impl wire::Shape for InstanceSecondaryInterface {
+    const SCHEMA: &'static wire::Schema = &S_InstanceSecondaryInterface;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.attachment = Some(wire::shape::Datum::from_value(value)),
+            1 => self.mac_address = Some(wire::shape::Datum::from_value(value)),
+            2 => self.secondary_interface_id = Some(wire::shape::Datum::from_value(value)),
+            3 => self.owner_id = Some(wire::shape::Datum::from_value(value)),
+            4 => self.private_ip_addresses = Some(wire::shape::Datum::from_value(value)),
+            5 => self.source_dest_check = Some(wire::shape::Datum::from_value(value)),
+            6 => self.status = Some(wire::shape::Datum::from_value(value)),
+            7 => self.secondary_subnet_id = Some(wire::shape::Datum::from_value(value)),
+            8 => self.secondary_network_id = Some(wire::shape::Datum::from_value(value)),
+            9 => self.interface_type = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceSecondaryInterface, 0, self.attachment.as_ref());
+        wire::shape::optional(writer, &S_InstanceSecondaryInterface, 1, self.mac_address.as_ref());
+        wire::shape::optional(writer, &S_InstanceSecondaryInterface, 2, self.secondary_interface_id.as_ref());
+        wire::shape::optional(writer, &S_InstanceSecondaryInterface, 3, self.owner_id.as_ref());
+        wire::shape::optional(writer, &S_InstanceSecondaryInterface, 4, self.private_ip_addresses.as_ref());
+        wire::shape::optional(writer, &S_InstanceSecondaryInterface, 5, self.source_dest_check.as_ref());
+        wire::shape::optional(writer, &S_InstanceSecondaryInterface, 6, self.status.as_ref());
+        wire::shape::optional(writer, &S_InstanceSecondaryInterface, 7, self.secondary_subnet_id.as_ref());
+        wire::shape::optional(writer, &S_InstanceSecondaryInterface, 8, self.secondary_network_id.as_ref());
+        wire::shape::optional(writer, &S_InstanceSecondaryInterface, 9, self.interface_type.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceSecondaryInterface {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceSecondaryInterfaceAttachment: wire::Schema = wire::Schema::plain("InstanceSecondaryInterfaceAttachment", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AttachTime", "AttachTime", "attachTime", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("AttachmentId", "AttachmentId", "attachmentId", false, &wire::schema::STRING),
+    wire::schema::Member::new("DeleteOnTermination", "DeleteOnTermination", "deleteOnTermination", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("DeviceIndex", "DeviceIndex", "deviceIndex", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Status", "Status", "status", false, &S_AttachmentStatus),
+    wire::schema::Member::new("NetworkCardIndex", "NetworkCardIndex", "networkCardIndex", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceSecondaryInterfaceAttachment {
+    pub attach_time: Option<types::Timestamp>,
+    pub attachment_id: Option<String>,
+    pub delete_on_termination: Option<bool>,
+    pub device_index: Option<i32>,
+    pub status: Option<String>,
+    pub network_card_index: Option<i32>,
+}
+
+impl wire::Shape for InstanceSecondaryInterfaceAttachment {
+    const SCHEMA: &'static wire::Schema = &S_InstanceSecondaryInterfaceAttachment;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.attach_time = Some(wire::shape::Datum::from_value(value)),
+            1 => self.attachment_id = Some(wire::shape::Datum::from_value(value)),
+            2 => self.delete_on_termination = Some(wire::shape::Datum::from_value(value)),
+            3 => self.device_index = Some(wire::shape::Datum::from_value(value)),
+            4 => self.status = Some(wire::shape::Datum::from_value(value)),
+            5 => self.network_card_index = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceSecondaryInterfaceAttachment, 0, self.attach_time.as_ref());
+        wire::shape::optional(writer, &S_InstanceSecondaryInterfaceAttachment, 1, self.attachment_id.as_ref());
+        wire::shape::optional(writer, &S_InstanceSecondaryInterfaceAttachment, 2, self.delete_on_termination.as_ref());
+        wire::shape::optional(writer, &S_InstanceSecondaryInterfaceAttachment, 3, self.device_index.as_ref());
+        wire::shape::optional(writer, &S_InstanceSecondaryInterfaceAttachment, 4, self.status.as_ref());
+        wire::shape::optional(writer, &S_InstanceSecondaryInterfaceAttachment, 5, self.network_card_index.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceSecondaryInterfaceAttachment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceSecondaryInterfaceList: wire::Schema = wire::Schema::plain("InstanceSecondaryInterfaceList", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceSecondaryInterface, item: "item", flattened: false }));
+static S_InstanceSecondaryInterfacePrivateIpAddress: wire::Schema = wire::Schema::plain("InstanceSecondaryInterfacePrivateIpAddress", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("PrivateIpAddress", "PrivateIpAddress", "privateIpAddress", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceSecondaryInterfacePrivateIpAddress {
+    pub private_ip_address: Option<String>,
+}
+
+impl wire::Shape for InstanceSecondaryInterfacePrivateIpAddress {
+    const SCHEMA: &'static wire::Schema = &S_InstanceSecondaryInterfacePrivateIpAddress;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.private_ip_address = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceSecondaryInterfacePrivateIpAddress, 0, self.private_ip_address.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceSecondaryInterfacePrivateIpAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceSecondaryInterfacePrivateIpAddressList: wire::Schema = wire::Schema::plain("InstanceSecondaryInterfacePrivateIpAddressList", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceSecondaryInterfacePrivateIpAddress, item: "item", flattened: false }));
+static S_InstanceSecondaryInterfacePrivateIpAddressListRequest: wire::Schema = wire::Schema::plain("InstanceSecondaryInterfacePrivateIpAddressListRequest", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceSecondaryInterfacePrivateIpAddressRequest, item: "item", flattened: false }));
+static S_InstanceSecondaryInterfacePrivateIpAddressRequest: wire::Schema = wire::Schema::plain("InstanceSecondaryInterfacePrivateIpAddressRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("PrivateIpAddress", "PrivateIpAddress", "PrivateIpAddress", true, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceSecondaryInterfacePrivateIpAddressRequest {
+    pub private_ip_address: String,
+}
+
+impl wire::Shape for InstanceSecondaryInterfacePrivateIpAddressRequest {
+    const SCHEMA: &'static wire::Schema = &S_InstanceSecondaryInterfacePrivateIpAddressRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.private_ip_address = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_InstanceSecondaryInterfacePrivateIpAddressRequest, 0, &self.private_ip_address);
+    }
+}
+
+impl std::fmt::Debug for InstanceSecondaryInterfacePrivateIpAddressRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceSecondaryInterfaceSpecificationListRequest: wire::Schema = wire::Schema::plain("InstanceSecondaryInterfaceSpecificationListRequest", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceSecondaryInterfaceSpecificationRequest, item: "item", flattened: false }));
+static S_InstanceSecondaryInterfaceSpecificationRequest: wire::Schema = wire::Schema::plain("InstanceSecondaryInterfaceSpecificationRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DeleteOnTermination", "DeleteOnTermination", "DeleteOnTermination", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("DeviceIndex", "DeviceIndex", "DeviceIndex", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("PrivateIpAddresses", "PrivateIpAddress", "PrivateIpAddress", false, &S_InstanceSecondaryInterfacePrivateIpAddressListRequest),
+    wire::schema::Member::new("PrivateIpAddressCount", "PrivateIpAddressCount", "PrivateIpAddressCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("SecondarySubnetId", "SecondarySubnetId", "SecondarySubnetId", false, &wire::schema::STRING),
+    wire::schema::Member::new("InterfaceType", "InterfaceType", "InterfaceType", false, &S_SecondaryInterfaceType),
+    wire::schema::Member::new("NetworkCardIndex", "NetworkCardIndex", "NetworkCardIndex", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceSecondaryInterfaceSpecificationRequest {
+    pub delete_on_termination: Option<bool>,
+    pub device_index: Option<i32>,
+    pub private_ip_addresses: Option<Vec<InstanceSecondaryInterfacePrivateIpAddressRequest>>,
+    pub private_ip_address_count: Option<i32>,
+    pub secondary_subnet_id: Option<String>,
+    pub interface_type: Option<String>,
+    pub network_card_index: Option<i32>,
+}
+
+impl wire::Shape for InstanceSecondaryInterfaceSpecificationRequest {
+    const SCHEMA: &'static wire::Schema = &S_InstanceSecondaryInterfaceSpecificationRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.delete_on_termination = Some(wire::shape::Datum::from_value(value)),
+            1 => self.device_index = Some(wire::shape::Datum::from_value(value)),
+            2 => self.private_ip_addresses = Some(wire::shape::Datum::from_value(value)),
+            3 => self.private_ip_address_count = Some(wire::shape::Datum::from_value(value)),
+            4 => self.secondary_subnet_id = Some(wire::shape::Datum::from_value(value)),
+            5 => self.interface_type = Some(wire::shape::Datum::from_value(value)),
+            6 => self.network_card_index = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceSecondaryInterfaceSpecificationRequest, 0, self.delete_on_termination.as_ref());
+        wire::shape::optional(writer, &S_InstanceSecondaryInterfaceSpecificationRequest, 1, self.device_index.as_ref());
+        wire::shape::optional(writer, &S_InstanceSecondaryInterfaceSpecificationRequest, 2, self.private_ip_addresses.as_ref());
+        wire::shape::optional(writer, &S_InstanceSecondaryInterfaceSpecificationRequest, 3, self.private_ip_address_count.as_ref());
+        wire::shape::optional(writer, &S_InstanceSecondaryInterfaceSpecificationRequest, 4, self.secondary_subnet_id.as_ref());
+        wire::shape::optional(writer, &S_InstanceSecondaryInterfaceSpecificationRequest, 5, self.interface_type.as_ref());
+        wire::shape::optional(writer, &S_InstanceSecondaryInterfaceSpecificationRequest, 6, self.network_card_index.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceSecondaryInterfaceSpecificationRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceState: wire::Schema = wire::Schema::plain("InstanceState", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Code", "Code", "code", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Name", "Name", "name", false, &S_InstanceStateName),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceState {
+    pub code: Option<i32>,
+    pub name: Option<String>,
+}
+
+impl wire::Shape for InstanceState {
+    const SCHEMA: &'static wire::Schema = &S_InstanceState;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.code = Some(wire::shape::Datum::from_value(value)),
+            1 => self.name = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceState, 0, self.code.as_ref());
+        wire::shape::optional(writer, &S_InstanceState, 1, self.name.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceStateChange: wire::Schema = wire::Schema::plain("InstanceStateChange", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceId", "InstanceId", "instanceId", false, &wire::schema::STRING),
+    wire::schema::Member::new("CurrentState", "CurrentState", "currentState", false, &S_InstanceState),
+    wire::schema::Member::new("PreviousState", "PreviousState", "previousState", false, &S_InstanceState),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceStateChange {
+    pub instance_id: Option<String>,
+    pub current_state: Option<InstanceState>,
+    pub previous_state: Option<InstanceState>,
+}
+
+impl wire::Shape for InstanceStateChange {
+    const SCHEMA: &'static wire::Schema = &S_InstanceStateChange;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.current_state = Some(wire::shape::Datum::from_value(value)),
+            2 => self.previous_state = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceStateChange, 0, self.instance_id.as_ref());
+        wire::shape::optional(writer, &S_InstanceStateChange, 1, self.current_state.as_ref());
+        wire::shape::optional(writer, &S_InstanceStateChange, 2, self.previous_state.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceStateChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceStateChangeList: wire::Schema = wire::Schema::plain("InstanceStateChangeList", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceStateChange, item: "item", flattened: false }));
+static S_InstanceStateName: wire::Schema = wire::Schema::new("InstanceStateName", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["pending", "running", "shutting-down", "terminated", "stopping", "stopped"], sensitive: false });
+static S_InstanceStatus: wire::Schema = wire::Schema::plain("InstanceStatus", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AvailabilityZone", "AvailabilityZone", "availabilityZone", false, &wire::schema::STRING),
+    wire::schema::Member::new("AvailabilityZoneId", "AvailabilityZoneId", "availabilityZoneId", false, &wire::schema::STRING),
+    wire::schema::Member::new("OutpostArn", "OutpostArn", "outpostArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("Operator", "Operator", "operator", false, &S_OperatorResponse),
+    wire::schema::Member::new("Events", "EventsSet", "eventsSet", false, &S_InstanceStatusEventList),
+    wire::schema::Member::new("InstanceId", "InstanceId", "instanceId", false, &wire::schema::STRING),
+    wire::schema::Member::new("InstanceState", "InstanceState", "instanceState", false, &S_InstanceState),
+    wire::schema::Member::new("InstanceStatus", "InstanceStatus", "instanceStatus", false, &S_InstanceStatusSummary),
+    wire::schema::Member::new("SystemStatus", "SystemStatus", "systemStatus", false, &S_InstanceStatusSummary),
+    wire::schema::Member::new("AttachedEbsStatus", "AttachedEbsStatus", "attachedEbsStatus", false, &S_EbsStatusSummary),
+    wire::schema::Member::new("ApplicationStatus", "ApplicationStatus", "applicationStatus", false, &S_ApplicationStatusSummary),
+    wire::schema::Member::new("PerformanceStatus", "PerformanceStatus", "performanceStatus", false, &S_PerformanceStatusSummary),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceStatus {
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+    pub outpost_arn: Option<String>,
+    pub operator: Option<OperatorResponse>,
+    pub events: Option<Vec<InstanceStatusEvent>>,
+    pub instance_id: Option<String>,
+    pub instance_state: Option<InstanceState>,
+    pub instance_status: Option<InstanceStatusSummary>,
+    pub system_status: Option<InstanceStatusSummary>,
+    pub attached_ebs_status: Option<EbsStatusSummary>,
+    pub application_status: Option<ApplicationStatusSummary>,
+    pub performance_status: Option<PerformanceStatusSummary>,
+}
+
+impl wire::Shape for InstanceStatus {
+    const SCHEMA: &'static wire::Schema = &S_InstanceStatus;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.availability_zone = Some(wire::shape::Datum::from_value(value)),
+            1 => self.availability_zone_id = Some(wire::shape::Datum::from_value(value)),
+            2 => self.outpost_arn = Some(wire::shape::Datum::from_value(value)),
+            3 => self.operator = Some(wire::shape::Datum::from_value(value)),
+            4 => self.events = Some(wire::shape::Datum::from_value(value)),
+            5 => self.instance_id = Some(wire::shape::Datum::from_value(value)),
+            6 => self.instance_state = Some(wire::shape::Datum::from_value(value)),
+            7 => self.instance_status = Some(wire::shape::Datum::from_value(value)),
+            8 => self.system_status = Some(wire::shape::Datum::from_value(value)),
+            9 => self.attached_ebs_status = Some(wire::shape::Datum::from_value(value)),
+            10 => self.application_status = Some(wire::shape::Datum::from_value(value)),
+            11 => self.performance_status = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceStatus, 0, self.availability_zone.as_ref());
+        wire::shape::optional(writer, &S_InstanceStatus, 1, self.availability_zone_id.as_ref());
+        wire::shape::optional(writer, &S_InstanceStatus, 2, self.outpost_arn.as_ref());
+        wire::shape::optional(writer, &S_InstanceStatus, 3, self.operator.as_ref());
+        wire::shape::optional(writer, &S_InstanceStatus, 4, self.events.as_ref());
+        wire::shape::optional(writer, &S_InstanceStatus, 5, self.instance_id.as_ref());
+        wire::shape::optional(writer, &S_InstanceStatus, 6, self.instance_state.as_ref());
+        wire::shape::optional(writer, &S_InstanceStatus, 7, self.instance_status.as_ref());
+        wire::shape::optional(writer, &S_InstanceStatus, 8, self.system_status.as_ref());
+        wire::shape::optional(writer, &S_InstanceStatus, 9, self.attached_ebs_status.as_ref());
+        wire::shape::optional(writer, &S_InstanceStatus, 10, self.application_status.as_ref());
+        wire::shape::optional(writer, &S_InstanceStatus, 11, self.performance_status.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceStatusDetails: wire::Schema = wire::Schema::plain("InstanceStatusDetails", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ImpairedSince", "ImpairedSince", "impairedSince", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("Name", "Name", "name", false, &S_StatusName),
+    wire::schema::Member::new("Status", "Status", "status", false, &S_StatusType),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceStatusDetails {
+    pub impaired_since: Option<types::Timestamp>,
+    pub name: Option<String>,
+    pub status: Option<String>,
+}
+
+impl wire::Shape for InstanceStatusDetails {
+    const SCHEMA: &'static wire::Schema = &S_InstanceStatusDetails;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.impaired_since = Some(wire::shape::Datum::from_value(value)),
+            1 => self.name = Some(wire::shape::Datum::from_value(value)),
+            2 => self.status = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceStatusDetails, 0, self.impaired_since.as_ref());
+        wire::shape::optional(writer, &S_InstanceStatusDetails, 1, self.name.as_ref());
+        wire::shape::optional(writer, &S_InstanceStatusDetails, 2, self.status.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceStatusDetails {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceStatusDetailsList: wire::Schema = wire::Schema::plain("InstanceStatusDetailsList", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceStatusDetails, item: "item", flattened: false }));
+static S_InstanceStatusEvent: wire::Schema = wire::Schema::plain("InstanceStatusEvent", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceEventId", "InstanceEventId", "instanceEventId", false, &wire::schema::STRING),
+    wire::schema::Member::new("Code", "Code", "code", false, &S_EventCode),
+    wire::schema::Member::new("Description", "Description", "description", false, &wire::schema::STRING),
+    wire::schema::Member::new("NotAfter", "NotAfter", "notAfter", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("NotBefore", "NotBefore", "notBefore", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("NotBeforeDeadline", "NotBeforeDeadline", "notBeforeDeadline", false, &wire::schema::TIMESTAMP),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceStatusEvent {
+    pub instance_event_id: Option<String>,
+    pub code: Option<String>,
+    pub description: Option<String>,
+    pub not_after: Option<types::Timestamp>,
+    pub not_before: Option<types::Timestamp>,
+    pub not_before_deadline: Option<types::Timestamp>,
+}
+
+impl wire::Shape for InstanceStatusEvent {
+    const SCHEMA: &'static wire::Schema = &S_InstanceStatusEvent;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_event_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.code = Some(wire::shape::Datum::from_value(value)),
+            2 => self.description = Some(wire::shape::Datum::from_value(value)),
+            3 => self.not_after = Some(wire::shape::Datum::from_value(value)),
+            4 => self.not_before = Some(wire::shape::Datum::from_value(value)),
+            5 => self.not_before_deadline = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceStatusEvent, 0, self.instance_event_id.as_ref());
+        wire::shape::optional(writer, &S_InstanceStatusEvent, 1, self.code.as_ref());
+        wire::shape::optional(writer, &S_InstanceStatusEvent, 2, self.description.as_ref());
+        wire::shape::optional(writer, &S_InstanceStatusEvent, 3, self.not_after.as_ref());
+        wire::shape::optional(writer, &S_InstanceStatusEvent, 4, self.not_before.as_ref());
+        wire::shape::optional(writer, &S_InstanceStatusEvent, 5, self.not_before_deadline.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceStatusEvent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceStatusEventList: wire::Schema = wire::Schema::plain("InstanceStatusEventList", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceStatusEvent, item: "item", flattened: false }));
+static S_InstanceStatusList: wire::Schema = wire::Schema::plain("InstanceStatusList", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceStatus, item: "item", flattened: false }));
+static S_InstanceStatusSummary: wire::Schema = wire::Schema::plain("InstanceStatusSummary", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Details", "Details", "details", false, &S_InstanceStatusDetailsList),
+    wire::schema::Member::new("Status", "Status", "status", false, &S_SummaryStatus),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceStatusSummary {
+    pub details: Option<Vec<InstanceStatusDetails>>,
+    pub status: Option<String>,
+}
+
+impl wire::Shape for InstanceStatusSummary {
+    const SCHEMA: &'static wire::Schema = &S_InstanceStatusSummary;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.details = Some(wire::shape::Datum::from_value(value)),
+            1 => self.status = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceStatusSummary, 0, self.details.as_ref());
+        wire::shape::optional(writer, &S_InstanceStatusSummary, 1, self.status.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceStatusSummary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceStorageEncryptionSupport: wire::Schema = wire::Schema::new("InstanceStorageEncryptionSupport", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["unsupported", "required"], sensitive: false });
+static S_InstanceStorageInfo: wire::Schema = wire::Schema::plain("InstanceStorageInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("TotalSizeInGB", "TotalSizeInGB", "totalSizeInGB", false, &wire::schema::LONG),
+    wire::schema::Member::new("Disks", "Disks", "disks", false, &S_DiskInfoList),
+    wire::schema::Member::new("NvmeSupport", "NvmeSupport", "nvmeSupport", false, &S_EphemeralNvmeSupport),
+    wire::schema::Member::new("EncryptionSupport", "EncryptionSupport", "encryptionSupport", false, &S_InstanceStorageEncryptionSupport),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceStorageInfo {
+    pub total_size_in_gb: Option<i64>,
+    pub disks: Option<Vec<DiskInfo>>,
+    pub nvme_support: Option<String>,
+    pub encryption_support: Option<String>,
+}
+
+impl wire::Shape for InstanceStorageInfo {
+    const SCHEMA: &'static wire::Schema = &S_InstanceStorageInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.total_size_in_gb = Some(wire::shape::Datum::from_value(value)),
+            1 => self.disks = Some(wire::shape::Datum::from_value(value)),
+            2 => self.nvme_support = Some(wire::shape::Datum::from_value(value)),
+            3 => self.encryption_support = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceStorageInfo, 0, self.total_size_in_gb.as_ref());
+        wire::shape::optional(writer, &S_InstanceStorageInfo, 1, self.disks.as_ref());
+        wire::shape::optional(writer, &S_InstanceStorageInfo, 2, self.nvme_support.as_ref());
+        wire::shape::optional(writer, &S_InstanceStorageInfo, 3, self.encryption_support.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceStorageInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceType: wire::Schema = wire::Schema::new("InstanceType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["a1.medium", "a1.large", "a1.xlarge", "a1.2xlarge", "a1.4xlarge", "a1.metal", "c1.medium", "c1.xlarge", "c3.large", "c3.xlarge", "c3.2xlarge", "c3.4xlarge", "c3.8xlarge", "c4.large", "c4.xlarge", "c4.2xlarge", "c4.4xlarge", "c4.8xlarge", "c5.large", "c5.xlarge", "c5.2xlarge", "c5.4xlarge", "c5.9xlarge", "c5.12xlarge", "c5.18xlarge", "c5.24xlarge", "c5.metal", "c5a.large", "c5a.xlarge", "c5a.2xlarge", "c5a.4xlarge", "c5a.8xlarge", "c5a.12xlarge", "c5a.16xlarge", "c5a.24xlarge", "c5ad.large", "c5ad.xlarge", "c5ad.2xlarge", "c5ad.4xlarge", "c5ad.8xlarge", "c5ad.12xlarge", "c5ad.16xlarge", "c5ad.24xlarge", "c5d.large", "c5d.xlarge", "c5d.2xlarge", "c5d.4xlarge", "c5d.9xlarge", "c5d.12xlarge", "c5d.18xlarge", "c5d.24xlarge", "c5d.metal", "c5n.large", "c5n.xlarge", "c5n.2xlarge", "c5n.4xlarge", "c5n.9xlarge", "c5n.18xlarge", "c5n.metal", "c6g.medium", "c6g.large", "c6g.xlarge", "c6g.2xlarge", "c6g.4xlarge", "c6g.8xlarge", "c6g.12xlarge", "c6g.16xlarge", "c6g.metal", "c6gd.medium", "c6gd.large", "c6gd.xlarge", "c6gd.2xlarge", "c6gd.4xlarge", "c6gd.8xlarge", "c6gd.12xlarge", "c6gd.16xlarge", "c6gd.metal", "c6gn.medium", "c6gn.large", "c6gn.xlarge", "c6gn.2xlarge", "c6gn.4xlarge", "c6gn.8xlarge", "c6gn.12xlarge", "c6gn.16xlarge", "c6i.large", "c6i.xlarge", "c6i.2xlarge", "c6i.4xlarge", "c6i.8xlarge", "c6i.12xlarge", "c6i.16xlarge", "c6i.24xlarge", "c6i.32xlarge", "c6i.metal", "cc1.4xlarge", "cc2.8xlarge", "cg1.4xlarge", "cr1.8xlarge", "d2.xlarge", "d2.2xlarge", "d2.4xlarge", "d2.8xlarge", "d3.xlarge", "d3.2xlarge", "d3.4xlarge", "d3.8xlarge", "d3en.xlarge", "d3en.2xlarge", "d3en.4xlarge", "d3en.6xlarge", "d3en.8xlarge", "d3en.12xlarge", "dl1.24xlarge", "f1.2xlarge", "f1.4xlarge", "f1.16xlarge", "g2.2xlarge", "g2.8xlarge", "g3.4xlarge", "g3.8xlarge", "g3.16xlarge", "g3s.xlarge", "g4ad.xlarge", "g4ad.2xlarge", "g4ad.4xlarge", "g4ad.8xlarge", "g4ad.16xlarge", "g4dn.xlarge", "g4dn.2xlarge", "g4dn.4xlarge", "g4dn.8xlarge", "g4dn.12xlarge", "g4dn.16xlarge", "g4dn.metal", "g5.xlarge", "g5.2xlarge", "g5.4xlarge", "g5.8xlarge", "g5.12xlarge", "g5.16xlarge", "g5.24xlarge", "g5.48xlarge", "g5g.xlarge", "g5g.2xlarge", "g5g.4xlarge", "g5g.8xlarge", "g5g.16xlarge", "g5g.metal", "hi1.4xlarge", "hpc6a.48xlarge", "hs1.8xlarge", "h1.2xlarge", "h1.4xlarge", "h1.8xlarge", "h1.16xlarge", "i2.xlarge", "i2.2xlarge", "i2.4xlarge", "i2.8xlarge", "i3.large", "i3.xlarge", "i3.2xlarge", "i3.4xlarge", "i3.8xlarge", "i3.16xlarge", "i3.metal", "i3en.large", "i3en.xlarge", "i3en.2xlarge", "i3en.3xlarge", "i3en.6xlarge", "i3en.12xlarge", "i3en.24xlarge", "i3en.metal", "im4gn.large", "im4gn.xlarge", "im4gn.2xlarge", "im4gn.4xlarge", "im4gn.8xlarge", "im4gn.16xlarge", "inf1.xlarge", "inf1.2xlarge", "inf1.6xlarge", "inf1.24xlarge", "is4gen.medium", "is4gen.large", "is4gen.xlarge", "is4gen.2xlarge", "is4gen.4xlarge", "is4gen.8xlarge", "m1.small", "m1.medium", "m1.large", "m1.xlarge", "m2.xlarge", "m2.2xlarge", "m2.4xlarge", "m3.medium", "m3.large", "m3.xlarge", "m3.2xlarge", "m4.large", "m4.xlarge", "m4.2xlarge", "m4.4xlarge", "m4.10xlarge", "m4.16xlarge", "m5.large", "m5.xlarge", "m5.2xlarge", "m5.4xlarge", "m5.8xlarge", "m5.12xlarge", "m5.16xlarge", "m5.24xlarge", "m5.metal", "m5a.large", "m5a.xlarge", "m5a.2xlarge", "m5a.4xlarge", "m5a.8xlarge", "m5a.12xlarge", "m5a.16xlarge", "m5a.24xlarge", "m5ad.large", "m5ad.xlarge", "m5ad.2xlarge", "m5ad.4xlarge", "m5ad.8xlarge", "m5ad.12xlarge", "m5ad.16xlarge", "m5ad.24xlarge", "m5d.large", "m5d.xlarge", "m5d.2xlarge", "m5d.4xlarge", "m5d.8xlarge", "m5d.12xlarge", "m5d.16xlarge", "m5d.24xlarge", "m5d.metal", "m5dn.large", "m5dn.xlarge", "m5dn.2xlarge", "m5dn.4xlarge", "m5dn.8xlarge", "m5dn.12xlarge", "m5dn.16xlarge", "m5dn.24xlarge", "m5dn.metal", "m5n.large", "m5n.xlarge", "m5n.2xlarge", "m5n.4xlarge", "m5n.8xlarge", "m5n.12xlarge", "m5n.16xlarge", "m5n.24xlarge", "m5n.metal", "m5zn.large", "m5zn.xlarge", "m5zn.2xlarge", "m5zn.3xlarge", "m5zn.6xlarge", "m5zn.12xlarge", "m5zn.metal", "m6a.large", "m6a.xlarge", "m6a.2xlarge", "m6a.4xlarge", "m6a.8xlarge", "m6a.12xlarge", "m6a.16xlarge", "m6a.24xlarge", "m6a.32xlarge", "m6a.48xlarge", "m6g.metal", "m6g.medium", "m6g.large", "m6g.xlarge", "m6g.2xlarge", "m6g.4xlarge", "m6g.8xlarge", "m6g.12xlarge", "m6g.16xlarge", "m6gd.metal", "m6gd.medium", "m6gd.large", "m6gd.xlarge", "m6gd.2xlarge", "m6gd.4xlarge", "m6gd.8xlarge", "m6gd.12xlarge", "m6gd.16xlarge", "m6i.large", "m6i.xlarge", "m6i.2xlarge", "m6i.4xlarge", "m6i.8xlarge", "m6i.12xlarge", "m6i.16xlarge", "m6i.24xlarge", "m6i.32xlarge", "m6i.metal", "mac1.metal", "p2.xlarge", "p2.8xlarge", "p2.16xlarge", "p3.2xlarge", "p3.8xlarge", "p3.16xlarge", "p3dn.24xlarge", "p4d.24xlarge", "r3.large", "r3.xlarge", "r3.2xlarge", "r3.4xlarge", "r3.8xlarge", "r4.large", "r4.xlarge", "r4.2xlarge", "r4.4xlarge", "r4.8xlarge", "r4.16xlarge", "r5.large", "r5.xlarge", "r5.2xlarge", "r5.4xlarge", "r5.8xlarge", "r5.12xlarge", "r5.16xlarge", "r5.24xlarge", "r5.metal", "r5a.large", "r5a.xlarge", "r5a.2xlarge", "r5a.4xlarge", "r5a.8xlarge", "r5a.12xlarge", "r5a.16xlarge", "r5a.24xlarge", "r5ad.large", "r5ad.xlarge", "r5ad.2xlarge", "r5ad.4xlarge", "r5ad.8xlarge", "r5ad.12xlarge", "r5ad.16xlarge", "r5ad.24xlarge", "r5b.large", "r5b.xlarge", "r5b.2xlarge", "r5b.4xlarge", "r5b.8xlarge", "r5b.12xlarge", "r5b.16xlarge", "r5b.24xlarge", "r5b.metal", "r5d.large", "r5d.xlarge", "r5d.2xlarge", "r5d.4xlarge", "r5d.8xlarge", "r5d.12xlarge", "r5d.16xlarge", "r5d.24xlarge", "r5d.metal", "r5dn.large", "r5dn.xlarge", "r5dn.2xlarge", "r5dn.4xlarge", "r5dn.8xlarge", "r5dn.12xlarge", "r5dn.16xlarge", "r5dn.24xlarge", "r5dn.metal", "r5n.large", "r5n.xlarge", "r5n.2xlarge", "r5n.4xlarge", "r5n.8xlarge", "r5n.12xlarge", "r5n.16xlarge", "r5n.24xlarge", "r5n.metal", "r6g.medium", "r6g.large", "r6g.xlarge", "r6g.2xlarge", "r6g.4xlarge", "r6g.8xlarge", "r6g.12xlarge", "r6g.16xlarge", "r6g.metal", "r6gd.medium", "r6gd.large", "r6gd.xlarge", "r6gd.2xlarge", "r6gd.4xlarge", "r6gd.8xlarge", "r6gd.12xlarge", "r6gd.16xlarge", "r6gd.metal", "r6i.large", "r6i.xlarge", "r6i.2xlarge", "r6i.4xlarge", "r6i.8xlarge", "r6i.12xlarge", "r6i.16xlarge", "r6i.24xlarge", "r6i.32xlarge", "r6i.metal", "t1.micro", "t2.nano", "t2.micro", "t2.small", "t2.medium", "t2.large", "t2.xlarge", "t2.2xlarge", "t3.nano", "t3.micro", "t3.small", "t3.medium", "t3.large", "t3.xlarge", "t3.2xlarge", "t3a.nano", "t3a.micro", "t3a.small", "t3a.medium", "t3a.large", "t3a.xlarge", "t3a.2xlarge", "t4g.nano", "t4g.micro", "t4g.small", "t4g.medium", "t4g.large", "t4g.xlarge", "t4g.2xlarge", "u-6tb1.56xlarge", "u-6tb1.112xlarge", "u-9tb1.112xlarge", "u-12tb1.112xlarge", "u-6tb1.metal", "u-9tb1.metal", "u-12tb1.metal", "u-18tb1.metal", "u-24tb1.metal", "vt1.3xlarge", "vt1.6xlarge", "vt1.24xlarge", "x1.16xlarge", "x1.32xlarge", "x1e.xlarge", "x1e.2xlarge", "x1e.4xlarge", "x1e.8xlarge", "x1e.16xlarge", "x1e.32xlarge", "x2iezn.2xlarge", "x2iezn.4xlarge", "x2iezn.6xlarge", "x2iezn.8xlarge", "x2iezn.12xlarge", "x2iezn.metal", "x2gd.medium", "x2gd.large", "x2gd.xlarge", "x2gd.2xlarge", "x2gd.4xlarge", "x2gd.8xlarge", "x2gd.12xlarge", "x2gd.16xlarge", "x2gd.metal", "z1d.large", "z1d.xlarge", "z1d.2xlarge", "z1d.3xlarge", "z1d.6xlarge", "z1d.12xlarge", "z1d.metal", "x2idn.16xlarge", "x2idn.24xlarge", "x2idn.32xlarge", "x2iedn.xlarge", "x2iedn.2xlarge", "x2iedn.4xlarge", "x2iedn.8xlarge", "x2iedn.16xlarge", "x2iedn.24xlarge", "x2iedn.32xlarge", "c6a.large", "c6a.xlarge", "c6a.2xlarge", "c6a.4xlarge", "c6a.8xlarge", "c6a.12xlarge", "c6a.16xlarge", "c6a.24xlarge", "c6a.32xlarge", "c6a.48xlarge", "c6a.metal", "m6a.metal", "i4i.large", "i4i.xlarge", "i4i.2xlarge", "i4i.4xlarge", "i4i.8xlarge", "i4i.16xlarge", "i4i.32xlarge", "i4i.metal", "x2idn.metal", "x2iedn.metal", "c7g.medium", "c7g.large", "c7g.xlarge", "c7g.2xlarge", "c7g.4xlarge", "c7g.8xlarge", "c7g.12xlarge", "c7g.16xlarge", "mac2.metal", "c6id.large", "c6id.xlarge", "c6id.2xlarge", "c6id.4xlarge", "c6id.8xlarge", "c6id.12xlarge", "c6id.16xlarge", "c6id.24xlarge", "c6id.32xlarge", "c6id.metal", "m6id.large", "m6id.xlarge", "m6id.2xlarge", "m6id.4xlarge", "m6id.8xlarge", "m6id.12xlarge", "m6id.16xlarge", "m6id.24xlarge", "m6id.32xlarge", "m6id.metal", "r6id.large", "r6id.xlarge", "r6id.2xlarge", "r6id.4xlarge", "r6id.8xlarge", "r6id.12xlarge", "r6id.16xlarge", "r6id.24xlarge", "r6id.32xlarge", "r6id.metal", "r6a.large", "r6a.xlarge", "r6a.2xlarge", "r6a.4xlarge", "r6a.8xlarge", "r6a.12xlarge", "r6a.16xlarge", "r6a.24xlarge", "r6a.32xlarge", "r6a.48xlarge", "r6a.metal", "p4de.24xlarge", "u-3tb1.56xlarge", "u-18tb1.112xlarge", "u-24tb1.112xlarge", "trn1.2xlarge", "trn1.32xlarge", "hpc6id.32xlarge", "c6in.large", "c6in.xlarge", "c6in.2xlarge", "c6in.4xlarge", "c6in.8xlarge", "c6in.12xlarge", "c6in.16xlarge", "c6in.24xlarge", "c6in.32xlarge", "m6in.large", "m6in.xlarge", "m6in.2xlarge", "m6in.4xlarge", "m6in.8xlarge", "m6in.12xlarge", "m6in.16xlarge", "m6in.24xlarge", "m6in.32xlarge", "m6idn.large", "m6idn.xlarge", "m6idn.2xlarge", "m6idn.4xlarge", "m6idn.8xlarge", "m6idn.12xlarge", "m6idn.16xlarge", "m6idn.24xlarge", "m6idn.32xlarge", "r6in.large", "r6in.xlarge", "r6in.2xlarge", "r6in.4xlarge", "r6in.8xlarge", "r6in.12xlarge", "r6in.16xlarge", "r6in.24xlarge", "r6in.32xlarge", "r6idn.large", "r6idn.xlarge", "r6idn.2xlarge", "r6idn.4xlarge", "r6idn.8xlarge", "r6idn.12xlarge", "r6idn.16xlarge", "r6idn.24xlarge", "r6idn.32xlarge", "c7g.metal", "m7g.medium", "m7g.large", "m7g.xlarge", "m7g.2xlarge", "m7g.4xlarge", "m7g.8xlarge", "m7g.12xlarge", "m7g.16xlarge", "m7g.metal", "r7g.medium", "r7g.large", "r7g.xlarge", "r7g.2xlarge", "r7g.4xlarge", "r7g.8xlarge", "r7g.12xlarge", "r7g.16xlarge", "r7g.metal", "c6in.metal", "m6in.metal", "m6idn.metal", "r6in.metal", "r6idn.metal", "inf2.xlarge", "inf2.8xlarge", "inf2.24xlarge", "inf2.48xlarge", "trn1n.32xlarge", "i4g.large", "i4g.xlarge", "i4g.2xlarge", "i4g.4xlarge", "i4g.8xlarge", "i4g.16xlarge", "hpc7g.4xlarge", "hpc7g.8xlarge", "hpc7g.16xlarge", "c7gn.medium", "c7gn.large", "c7gn.xlarge", "c7gn.2xlarge", "c7gn.4xlarge", "c7gn.8xlarge", "c7gn.12xlarge", "c7gn.16xlarge", "p5.48xlarge", "m7i.large", "m7i.xlarge", "m7i.2xlarge", "m7i.4xlarge", "m7i.8xlarge", "m7i.12xlarge", "m7i.16xlarge", "m7i.24xlarge", "m7i.48xlarge", "m7i-flex.large", "m7i-flex.xlarge", "m7i-flex.2xlarge", "m7i-flex.4xlarge", "m7i-flex.8xlarge", "m7a.medium", "m7a.large", "m7a.xlarge", "m7a.2xlarge", "m7a.4xlarge", "m7a.8xlarge", "m7a.12xlarge", "m7a.16xlarge", "m7a.24xlarge", "m7a.32xlarge", "m7a.48xlarge", "m7a.metal-48xl", "hpc7a.12xlarge", "hpc7a.24xlarge", "hpc7a.48xlarge", "hpc7a.96xlarge", "c7gd.medium", "c7gd.large", "c7gd.xlarge", "c7gd.2xlarge", "c7gd.4xlarge", "c7gd.8xlarge", "c7gd.12xlarge", "c7gd.16xlarge", "m7gd.medium", "m7gd.large", "m7gd.xlarge", "m7gd.2xlarge", "m7gd.4xlarge", "m7gd.8xlarge", "m7gd.12xlarge", "m7gd.16xlarge", "r7gd.medium", "r7gd.large", "r7gd.xlarge", "r7gd.2xlarge", "r7gd.4xlarge", "r7gd.8xlarge", "r7gd.12xlarge", "r7gd.16xlarge", "r7a.medium", "r7a.large", "r7a.xlarge", "r7a.2xlarge", "r7a.4xlarge", "r7a.8xlarge", "r7a.12xlarge", "r7a.16xlarge", "r7a.24xlarge", "r7a.32xlarge", "r7a.48xlarge", "c7i.large", "c7i.xlarge", "c7i.2xlarge", "c7i.4xlarge", "c7i.8xlarge", "c7i.12xlarge", "c7i.16xlarge", "c7i.24xlarge", "c7i.48xlarge", "mac2-m2pro.metal", "r7iz.large", "r7iz.xlarge", "r7iz.2xlarge", "r7iz.4xlarge", "r7iz.8xlarge", "r7iz.12xlarge", "r7iz.16xlarge", "r7iz.32xlarge", "c7a.medium", "c7a.large", "c7a.xlarge", "c7a.2xlarge", "c7a.4xlarge", "c7a.8xlarge", "c7a.12xlarge", "c7a.16xlarge", "c7a.24xlarge", "c7a.32xlarge", "c7a.48xlarge", "c7a.metal-48xl", "r7a.metal-48xl", "r7i.large", "r7i.xlarge", "r7i.2xlarge", "r7i.4xlarge", "r7i.8xlarge", "r7i.12xlarge", "r7i.16xlarge", "r7i.24xlarge", "r7i.48xlarge", "dl2q.24xlarge", "mac2-m2.metal", "i4i.12xlarge", "i4i.24xlarge", "c7i.metal-24xl", "c7i.metal-48xl", "m7i.metal-24xl", "m7i.metal-48xl", "r7i.metal-24xl", "r7i.metal-48xl", "r7iz.metal-16xl", "r7iz.metal-32xl", "c7gd.metal", "m7gd.metal", "r7gd.metal", "g6.xlarge", "g6.2xlarge", "g6.4xlarge", "g6.8xlarge", "g6.12xlarge", "g6.16xlarge", "g6.24xlarge", "g6.48xlarge", "gr6.4xlarge", "gr6.8xlarge", "c7i-flex.large", "c7i-flex.xlarge", "c7i-flex.2xlarge", "c7i-flex.4xlarge", "c7i-flex.8xlarge", "u7i-12tb.224xlarge", "u7in-16tb.224xlarge", "u7in-24tb.224xlarge", "u7in-32tb.224xlarge", "u7ib-12tb.224xlarge", "c7gn.metal", "r8g.medium", "r8g.large", "r8g.xlarge", "r8g.2xlarge", "r8g.4xlarge", "r8g.8xlarge", "r8g.12xlarge", "r8g.16xlarge", "r8g.24xlarge", "r8g.48xlarge", "r8g.metal-24xl", "r8g.metal-48xl", "mac2-m1ultra.metal", "g6e.xlarge", "g6e.2xlarge", "g6e.4xlarge", "g6e.8xlarge", "g6e.12xlarge", "g6e.16xlarge", "g6e.24xlarge", "g6e.48xlarge", "c8g.medium", "c8g.large", "c8g.xlarge", "c8g.2xlarge", "c8g.4xlarge", "c8g.8xlarge", "c8g.12xlarge", "c8g.16xlarge", "c8g.24xlarge", "c8g.48xlarge", "c8g.metal-24xl", "c8g.metal-48xl", "m8g.medium", "m8g.large", "m8g.xlarge", "m8g.2xlarge", "m8g.4xlarge", "m8g.8xlarge", "m8g.12xlarge", "m8g.16xlarge", "m8g.24xlarge", "m8g.48xlarge", "m8g.metal-24xl", "m8g.metal-48xl", "x8g.medium", "x8g.large", "x8g.xlarge", "x8g.2xlarge", "x8g.4xlarge", "x8g.8xlarge", "x8g.12xlarge", "x8g.16xlarge", "x8g.24xlarge", "x8g.48xlarge", "x8g.metal-24xl", "x8g.metal-48xl", "i7ie.large", "i7ie.xlarge", "i7ie.2xlarge", "i7ie.3xlarge", "i7ie.6xlarge", "i7ie.12xlarge", "i7ie.18xlarge", "i7ie.24xlarge", "i7ie.48xlarge", "i8g.large", "i8g.xlarge", "i8g.2xlarge", "i8g.4xlarge", "i8g.8xlarge", "i8g.12xlarge", "i8g.16xlarge", "i8g.24xlarge", "i8g.metal-24xl", "u7i-6tb.112xlarge", "u7i-8tb.112xlarge", "u7inh-32tb.480xlarge", "p5e.48xlarge", "p5en.48xlarge", "f2.12xlarge", "f2.48xlarge", "trn2.48xlarge", "c7i-flex.12xlarge", "c7i-flex.16xlarge", "m7i-flex.12xlarge", "m7i-flex.16xlarge", "i7ie.metal-24xl", "i7ie.metal-48xl", "i8g.48xlarge", "c8gd.medium", "c8gd.large", "c8gd.xlarge", "c8gd.2xlarge", "c8gd.4xlarge", "c8gd.8xlarge", "c8gd.12xlarge", "c8gd.16xlarge", "c8gd.24xlarge", "c8gd.48xlarge", "c8gd.metal-24xl", "c8gd.metal-48xl", "i7i.large", "i7i.xlarge", "i7i.2xlarge", "i7i.4xlarge", "i7i.8xlarge", "i7i.12xlarge", "i7i.16xlarge", "i7i.24xlarge", "i7i.48xlarge", "i7i.metal-24xl", "i7i.metal-48xl", "p6-b200.48xlarge", "m8gd.medium", "m8gd.large", "m8gd.xlarge", "m8gd.2xlarge", "m8gd.4xlarge", "m8gd.8xlarge", "m8gd.12xlarge", "m8gd.16xlarge", "m8gd.24xlarge", "m8gd.48xlarge", "m8gd.metal-24xl", "m8gd.metal-48xl", "r8gd.medium", "r8gd.large", "r8gd.xlarge", "r8gd.2xlarge", "r8gd.4xlarge", "r8gd.8xlarge", "r8gd.12xlarge", "r8gd.16xlarge", "r8gd.24xlarge", "r8gd.48xlarge", "r8gd.metal-24xl", "r8gd.metal-48xl", "c8gn.medium", "c8gn.large", "c8gn.xlarge", "c8gn.2xlarge", "c8gn.4xlarge", "c8gn.8xlarge", "c8gn.12xlarge", "c8gn.16xlarge", "c8gn.24xlarge", "c8gn.48xlarge", "c8gn.metal-24xl", "c8gn.metal-48xl", "f2.6xlarge", "p6e-gb200.36xlarge", "g6f.large", "g6f.xlarge", "g6f.2xlarge", "g6f.4xlarge", "gr6f.4xlarge", "p5.4xlarge", "r8i.large", "r8i.xlarge", "r8i.2xlarge", "r8i.4xlarge", "r8i.8xlarge", "r8i.12xlarge", "r8i.16xlarge", "r8i.24xlarge", "r8i.32xlarge", "r8i.48xlarge", "r8i.96xlarge", "r8i.metal-48xl", "r8i.metal-96xl", "r8i-flex.large", "r8i-flex.xlarge", "r8i-flex.2xlarge", "r8i-flex.4xlarge", "r8i-flex.8xlarge", "r8i-flex.12xlarge", "r8i-flex.16xlarge", "m8i.large", "m8i.xlarge", "m8i.2xlarge", "m8i.4xlarge", "m8i.8xlarge", "m8i.12xlarge", "m8i.16xlarge", "m8i.24xlarge", "m8i.32xlarge", "m8i.48xlarge", "m8i.96xlarge", "m8i.metal-48xl", "m8i.metal-96xl", "m8i-flex.large", "m8i-flex.xlarge", "m8i-flex.2xlarge", "m8i-flex.4xlarge", "m8i-flex.8xlarge", "m8i-flex.12xlarge", "m8i-flex.16xlarge", "i8ge.large", "i8ge.xlarge", "i8ge.2xlarge", "i8ge.3xlarge", "i8ge.6xlarge", "i8ge.12xlarge", "i8ge.18xlarge", "i8ge.24xlarge", "i8ge.48xlarge", "i8ge.metal-24xl", "i8ge.metal-48xl", "mac-m4.metal", "mac-m4pro.metal", "r8gn.medium", "r8gn.large", "r8gn.xlarge", "r8gn.2xlarge", "r8gn.4xlarge", "r8gn.8xlarge", "r8gn.12xlarge", "r8gn.16xlarge", "r8gn.24xlarge", "r8gn.48xlarge", "r8gn.metal-24xl", "r8gn.metal-48xl", "c8i.large", "c8i.xlarge", "c8i.2xlarge", "c8i.4xlarge", "c8i.8xlarge", "c8i.12xlarge", "c8i.16xlarge", "c8i.24xlarge", "c8i.32xlarge", "c8i.48xlarge", "c8i.96xlarge", "c8i.metal-48xl", "c8i.metal-96xl", "c8i-flex.large", "c8i-flex.xlarge", "c8i-flex.2xlarge", "c8i-flex.4xlarge", "c8i-flex.8xlarge", "c8i-flex.12xlarge", "c8i-flex.16xlarge", "r8gb.medium", "r8gb.large", "r8gb.xlarge", "r8gb.2xlarge", "r8gb.4xlarge", "r8gb.8xlarge", "r8gb.12xlarge", "r8gb.16xlarge", "r8gb.24xlarge", "r8gb.metal-24xl", "m8a.medium", "m8a.large", "m8a.xlarge", "m8a.2xlarge", "m8a.4xlarge", "m8a.8xlarge", "m8a.12xlarge", "m8a.16xlarge", "m8a.24xlarge", "m8a.48xlarge", "m8a.metal-24xl", "m8a.metal-48xl", "trn2.3xlarge", "r8a.medium", "r8a.large", "r8a.xlarge", "r8a.2xlarge", "r8a.4xlarge", "r8a.8xlarge", "r8a.12xlarge", "r8a.16xlarge", "r8a.24xlarge", "r8a.48xlarge", "r8a.metal-24xl", "r8a.metal-48xl", "p6-b300.48xlarge", "c8a.medium", "c8a.large", "c8a.xlarge", "c8a.2xlarge", "c8a.4xlarge", "c8a.8xlarge", "c8a.12xlarge", "c8a.16xlarge", "c8a.24xlarge", "c8a.48xlarge", "c8a.metal-24xl", "c8a.metal-48xl", "c8gb.12xlarge", "c8gb.16xlarge", "c8gb.24xlarge", "c8gb.2xlarge", "c8gb.4xlarge", "c8gb.8xlarge", "c8gb.large", "c8gb.medium", "c8gb.metal-24xl", "c8gb.xlarge", "c8gb.48xlarge", "c8gb.metal-48xl", "m8gb.12xlarge", "m8gb.16xlarge", "m8gb.24xlarge", "m8gb.2xlarge", "m8gb.4xlarge", "m8gb.8xlarge", "m8gb.large", "m8gb.medium", "m8gb.xlarge", "m8gb.48xlarge", "m8gb.metal-24xl", "m8gb.metal-48xl", "m8gn.12xlarge", "m8gn.16xlarge", "m8gn.24xlarge", "m8gn.2xlarge", "m8gn.48xlarge", "m8gn.4xlarge", "m8gn.8xlarge", "m8gn.large", "m8gn.medium", "m8gn.xlarge", "m8gn.metal-24xl", "m8gn.metal-48xl", "x8aedz.12xlarge", "x8aedz.24xlarge", "x8aedz.3xlarge", "x8aedz.6xlarge", "x8aedz.large", "x8aedz.metal-12xl", "x8aedz.metal-24xl", "x8aedz.xlarge", "m8azn.medium", "m8azn.large", "m8azn.xlarge", "m8azn.3xlarge", "m8azn.6xlarge", "m8azn.12xlarge", "m8azn.24xlarge", "m8azn.metal-12xl", "m8azn.metal-24xl", "x8i.large", "x8i.xlarge", "x8i.2xlarge", "x8i.4xlarge", "x8i.8xlarge", "x8i.12xlarge", "x8i.16xlarge", "x8i.24xlarge", "x8i.32xlarge", "x8i.48xlarge", "x8i.64xlarge", "x8i.96xlarge", "x8i.metal-48xl", "x8i.metal-96xl", "mac-m4max.metal", "g7e.2xlarge", "g7e.4xlarge", "g7e.8xlarge", "g7e.12xlarge", "g7e.24xlarge", "g7e.48xlarge", "r8id.large", "r8id.xlarge", "r8id.2xlarge", "r8id.4xlarge", "r8id.8xlarge", "r8id.12xlarge", "r8id.16xlarge", "r8id.24xlarge", "r8id.32xlarge", "r8id.48xlarge", "r8id.96xlarge", "r8id.metal-48xl", "r8id.metal-96xl", "c8id.large", "c8id.xlarge", "c8id.2xlarge", "c8id.4xlarge", "c8id.8xlarge", "c8id.12xlarge", "c8id.16xlarge", "c8id.24xlarge", "c8id.32xlarge", "c8id.48xlarge", "c8id.96xlarge", "c8id.metal-48xl", "c8id.metal-96xl", "m8id.large", "m8id.xlarge", "m8id.2xlarge", "m8id.4xlarge", "m8id.8xlarge", "m8id.12xlarge", "m8id.16xlarge", "m8id.24xlarge", "m8id.32xlarge", "m8id.48xlarge", "m8id.96xlarge", "m8id.metal-48xl", "m8id.metal-96xl", "hpc8a.96xlarge", "c8in.large", "c8in.xlarge", "c8in.2xlarge", "c8in.4xlarge", "c8in.8xlarge", "c8in.12xlarge", "c8in.16xlarge", "c8in.24xlarge", "c8in.32xlarge", "c8in.48xlarge", "c8in.96xlarge", "c8in.metal-48xl", "c8in.metal-96xl", "c8ib.large", "c8ib.xlarge", "c8ib.2xlarge", "c8ib.4xlarge", "c8ib.8xlarge", "c8ib.12xlarge", "c8ib.16xlarge", "c8ib.24xlarge", "c8ib.32xlarge", "c8ib.48xlarge", "c8ib.96xlarge", "c8ib.metal-48xl", "c8ib.metal-96xl", "r8in.large", "r8in.xlarge", "r8in.2xlarge", "r8in.4xlarge", "r8in.8xlarge", "r8in.12xlarge", "r8in.16xlarge", "r8in.24xlarge", "r8in.32xlarge", "r8in.48xlarge", "r8in.96xlarge", "r8ib.large", "r8ib.xlarge", "r8ib.2xlarge", "r8ib.4xlarge", "r8ib.8xlarge", "r8ib.12xlarge", "r8ib.16xlarge", "r8ib.24xlarge", "r8ib.32xlarge", "r8ib.48xlarge", "r8ib.96xlarge", "m8in.large", "m8in.xlarge", "m8in.2xlarge", "m8in.4xlarge", "m8in.8xlarge", "m8in.12xlarge", "m8in.16xlarge", "m8in.24xlarge", "m8in.32xlarge", "m8in.48xlarge", "m8in.96xlarge", "m8ib.large", "m8ib.xlarge", "m8ib.2xlarge", "m8ib.4xlarge", "m8ib.8xlarge", "m8ib.12xlarge", "m8ib.16xlarge", "m8ib.24xlarge", "m8ib.32xlarge", "m8ib.48xlarge", "m8ib.96xlarge", "m8ine.large", "m8ine.xlarge", "m8ine.2xlarge", "m8ine.4xlarge", "m8ine.8xlarge", "m8ine.12xlarge", "c8ine.large", "c8ine.xlarge", "c8ine.2xlarge", "c8ine.4xlarge", "c8ine.8xlarge", "c8ine.12xlarge", "m8idn.large", "m8idn.xlarge", "m8idn.2xlarge", "m8idn.4xlarge", "m8idn.8xlarge", "m8idn.12xlarge", "m8idn.16xlarge", "m8idn.24xlarge", "m8idn.32xlarge", "m8idn.48xlarge", "m8idn.96xlarge", "r8idn.large", "r8idn.xlarge", "r8idn.2xlarge", "r8idn.4xlarge", "r8idn.8xlarge", "r8idn.12xlarge", "r8idn.16xlarge", "r8idn.24xlarge", "r8idn.32xlarge", "r8idn.48xlarge", "r8idn.96xlarge", "m8idb.large", "m8idb.xlarge", "m8idb.2xlarge", "m8idb.4xlarge", "m8idb.8xlarge", "m8idb.12xlarge", "m8idb.16xlarge", "m8idb.24xlarge", "m8idb.32xlarge", "m8idb.48xlarge", "m8idb.96xlarge", "r8idb.large", "r8idb.xlarge", "r8idb.2xlarge", "r8idb.4xlarge", "r8idb.8xlarge", "r8idb.12xlarge", "r8idb.16xlarge", "r8idb.24xlarge", "r8idb.32xlarge", "r8idb.48xlarge", "r8idb.96xlarge", "mac-m3ultra.metal", "m9g.large", "m9g.xlarge", "m9g.2xlarge", "m9g.4xlarge", "m9g.8xlarge", "m9g.12xlarge", "m9g.16xlarge", "m9g.24xlarge", "m9g.48xlarge", "m9g.metal-24xl", "m9g.metal-48xl", "m9gd.large", "m9gd.xlarge", "m9gd.2xlarge", "m9gd.4xlarge", "m9gd.8xlarge", "m9gd.12xlarge", "m9gd.16xlarge", "m9gd.24xlarge", "m9gd.48xlarge", "m9gd.metal-24xl", "m9gd.metal-48xl", "r8in.metal-48xl", "r8in.metal-96xl", "r8ib.metal-48xl", "r8ib.metal-96xl", "r8idn.metal-48xl", "r8idn.metal-96xl", "r8idb.metal-48xl", "r8idb.metal-96xl", "m8in.metal-48xl", "m8in.metal-96xl", "m8ib.metal-48xl", "m8ib.metal-96xl", "m8idn.metal-48xl", "m8idn.metal-96xl", "m8idb.metal-48xl", "m8idb.metal-96xl", "g7.2xlarge", "g7.4xlarge", "g7.8xlarge", "g7.12xlarge", "g7.24xlarge", "g7.48xlarge", "c9g.medium", "c9g.large", "c9g.xlarge", "c9g.2xlarge", "c9g.4xlarge", "c9g.8xlarge", "c9g.12xlarge", "c9g.16xlarge", "c9g.24xlarge", "c9g.48xlarge", "c9g.metal-48xl", "c9gd.medium", "c9gd.large", "c9gd.xlarge", "c9gd.2xlarge", "c9gd.4xlarge", "c9gd.8xlarge", "c9gd.12xlarge", "c9gd.16xlarge", "c9gd.24xlarge", "c9gd.48xlarge", "c9gd.metal-48xl", "r9g.medium", "r9g.large", "r9g.xlarge", "r9g.2xlarge", "r9g.4xlarge", "r9g.8xlarge", "r9g.12xlarge", "r9g.16xlarge", "r9g.24xlarge", "r9g.48xlarge", "r9g.metal-48xl", "r9gd.medium", "r9gd.large", "r9gd.xlarge", "r9gd.2xlarge", "r9gd.4xlarge", "r9gd.8xlarge", "r9gd.12xlarge", "r9gd.16xlarge", "r9gd.24xlarge", "r9gd.48xlarge", "r9gd.metal-48xl", "m9g.medium", "t8i.nano", "t8i.micro", "t8i.small", "t8i.medium", "i8g.metal-48xl", "r8gb.48xlarge", "r8gb.metal-48xl", "m9gd.medium", "trn2u.48xlarge"], sensitive: false });
+static S_InstanceTypeHypervisor: wire::Schema = wire::Schema::new("InstanceTypeHypervisor", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["nitro", "xen"], sensitive: false });
+static S_InstanceTypeInfo: wire::Schema = wire::Schema::plain("InstanceTypeInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceType", "InstanceType", "instanceType", false, &S_InstanceType),
+    wire::schema::Member::new("CurrentGeneration", "CurrentGeneration", "currentGeneration", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("FreeTierEligible", "FreeTierEligible", "freeTierEligible", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("SupportedUsageClasses", "SupportedUsageClasses", "supportedUsageClasses", false, &S_UsageClassTypeList),
+    wire::schema::Member::new("SupportedRootDeviceTypes", "SupportedRootDeviceTypes", "supportedRootDeviceTypes", false, &S_RootDeviceTypeList),
+    wire::schema::Member::new("SupportedVirtualizationTypes", "SupportedVirtualizationTypes", "supportedVirtualizationTypes", false, &S_VirtualizationTypeList),
+    wire::schema::Member::new("BareMetal", "BareMetal", "bareMetal", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("Hypervisor", "Hypervisor", "hypervisor", false, &S_InstanceTypeHypervisor),
+    wire::schema::Member::new("ProcessorInfo", "ProcessorInfo", "processorInfo", false, &S_ProcessorInfo),
+    wire::schema::Member::new("VCpuInfo", "VCpuInfo", "vCpuInfo", false, &S_VCpuInfo),
+    wire::schema::Member::new("MemoryInfo", "MemoryInfo", "memoryInfo", false, &S_MemoryInfo),
+    wire::schema::Member::new("InstanceStorageSupported", "InstanceStorageSupported", "instanceStorageSupported", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("InstanceStorageInfo", "InstanceStorageInfo", "instanceStorageInfo", false, &S_InstanceStorageInfo),
+    wire::schema::Member::new("EbsInfo", "EbsInfo", "ebsInfo", false, &S_EbsInfo),
+    wire::schema::Member::new("NetworkInfo", "NetworkInfo", "networkInfo", false, &S_NetworkInfo),
+    wire::schema::Member::new("GpuInfo", "GpuInfo", "gpuInfo", false, &S_GpuInfo),
+    wire::schema::Member::new("FpgaInfo", "FpgaInfo", "fpgaInfo", false, &S_FpgaInfo),
+    wire::schema::Member::new("PlacementGroupInfo", "PlacementGroupInfo", "placementGroupInfo", false, &S_PlacementGroupInfo),
+    wire::schema::Member::new("InferenceAcceleratorInfo", "InferenceAcceleratorInfo", "inferenceAcceleratorInfo", false, &S_InferenceAcceleratorInfo),
+    wire::schema::Member::new("HibernationSupported", "HibernationSupported", "hibernationSupported", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("BurstablePerformanceSupported", "BurstablePerformanceSupported", "burstablePerformanceSupported", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("DedicatedHostsSupported", "DedicatedHostsSupported", "dedicatedHostsSupported", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("AutoRecoverySupported", "AutoRecoverySupported", "autoRecoverySupported", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("SupportedBootModes", "SupportedBootModes", "supportedBootModes", false, &S_BootModeTypeList),
+    wire::schema::Member::new("NitroEnclavesSupport", "NitroEnclavesSupport", "nitroEnclavesSupport", false, &S_NitroEnclavesSupport),
+    wire::schema::Member::new("NitroTpmSupport", "NitroTpmSupport", "nitroTpmSupport", false, &S_NitroTpmSupport),
+    wire::schema::Member::new("NitroTpmInfo", "NitroTpmInfo", "nitroTpmInfo", false, &S_NitroTpmInfo),
+    wire::schema::Member::new("MediaAcceleratorInfo", "MediaAcceleratorInfo", "mediaAcceleratorInfo", false, &S_MediaAcceleratorInfo),
+    wire::schema::Member::new("NeuronInfo", "NeuronInfo", "neuronInfo", false, &S_NeuronInfo),
+    wire::schema::Member::new("PhcSupport", "PhcSupport", "phcSupport", false, &S_PhcSupport),
+    wire::schema::Member::new("RebootMigrationSupport", "RebootMigrationSupport", "rebootMigrationSupport", false, &S_RebootMigrationSupport),
+    wire::schema::Member::new("SupportedInRegion", "SupportedInRegion", "supportedInRegion", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceTypeInfo {
+    pub instance_type: Option<String>,
+    pub current_generation: Option<bool>,
+    pub free_tier_eligible: Option<bool>,
+    pub supported_usage_classes: Option<Vec<String>>,
+    pub supported_root_device_types: Option<Vec<String>>,
+    pub supported_virtualization_types: Option<Vec<String>>,
+    pub bare_metal: Option<bool>,
+    pub hypervisor: Option<String>,
+    pub processor_info: Option<ProcessorInfo>,
+    pub v_cpu_info: Option<VCpuInfo>,
+    pub memory_info: Option<MemoryInfo>,
+    pub instance_storage_supported: Option<bool>,
+    pub instance_storage_info: Option<InstanceStorageInfo>,
+    pub ebs_info: Option<EbsInfo>,
+    pub network_info: Option<NetworkInfo>,
+    pub gpu_info: Option<GpuInfo>,
+    pub fpga_info: Option<FpgaInfo>,
+    pub placement_group_info: Option<PlacementGroupInfo>,
+    pub inference_accelerator_info: Option<InferenceAcceleratorInfo>,
+    pub hibernation_supported: Option<bool>,
+    pub burstable_performance_supported: Option<bool>,
+    pub dedicated_hosts_supported: Option<bool>,
+    pub auto_recovery_supported: Option<bool>,
+    pub supported_boot_modes: Option<Vec<String>>,
+    pub nitro_enclaves_support: Option<String>,
+    pub nitro_tpm_support: Option<String>,
+    pub nitro_tpm_info: Option<NitroTpmInfo>,
+    pub media_accelerator_info: Option<MediaAcceleratorInfo>,
+    pub neuron_info: Option<NeuronInfo>,
+    pub phc_support: Option<String>,
+    pub reboot_migration_support: Option<String>,
+    pub supported_in_region: Option<bool>,
+}
+
+impl wire::Shape for InstanceTypeInfo {
+    const SCHEMA: &'static wire::Schema = &S_InstanceTypeInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_type = Some(wire::shape::Datum::from_value(value)),
+            1 => self.current_generation = Some(wire::shape::Datum::from_value(value)),
+            2 => self.free_tier_eligible = Some(wire::shape::Datum::from_value(value)),
+            3 => self.supported_usage_classes = Some(wire::shape::Datum::from_value(value)),
+            4 => self.supported_root_device_types = Some(wire::shape::Datum::from_value(value)),
+            5 => self.supported_virtualization_types = Some(wire::shape::Datum::from_value(value)),
+            6 => self.bare_metal = Some(wire::shape::Datum::from_value(value)),
+            7 => self.hypervisor = Some(wire::shape::Datum::from_value(value)),
+            8 => self.processor_info = Some(wire::shape::Datum::from_value(value)),
+            9 => self.v_cpu_info = Some(wire::shape::Datum::from_value(value)),
+            10 => self.memory_info = Some(wire::shape::Datum::from_value(value)),
+            11 => self.instance_storage_supported = Some(wire::shape::Datum::from_value(value)),
+            12 => self.instance_storage_info = Some(wire::shape::Datum::from_value(value)),
+            13 => self.ebs_info = Some(wire::shape::Datum::from_value(value)),
+            14 => self.network_info = Some(wire::shape::Datum::from_value(value)),
+            15 => self.gpu_info = Some(wire::shape::Datum::from_value(value)),
+            16 => self.fpga_info = Some(wire::shape::Datum::from_value(value)),
+            17 => self.placement_group_info = Some(wire::shape::Datum::from_value(value)),
+            18 => self.inference_accelerator_info = Some(wire::shape::Datum::from_value(value)),
+            19 => self.hibernation_supported = Some(wire::shape::Datum::from_value(value)),
+            20 => self.burstable_performance_supported = Some(wire::shape::Datum::from_value(value)),
+            21 => self.dedicated_hosts_supported = Some(wire::shape::Datum::from_value(value)),
+            22 => self.auto_recovery_supported = Some(wire::shape::Datum::from_value(value)),
+            23 => self.supported_boot_modes = Some(wire::shape::Datum::from_value(value)),
+            24 => self.nitro_enclaves_support = Some(wire::shape::Datum::from_value(value)),
+            25 => self.nitro_tpm_support = Some(wire::shape::Datum::from_value(value)),
+            26 => self.nitro_tpm_info = Some(wire::shape::Datum::from_value(value)),
+            27 => self.media_accelerator_info = Some(wire::shape::Datum::from_value(value)),
+            28 => self.neuron_info = Some(wire::shape::Datum::from_value(value)),
+            29 => self.phc_support = Some(wire::shape::Datum::from_value(value)),
+            30 => self.reboot_migration_support = Some(wire::shape::Datum::from_value(value)),
+            31 => self.supported_in_region = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 0, self.instance_type.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 1, self.current_generation.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 2, self.free_tier_eligible.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 3, self.supported_usage_classes.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 4, self.supported_root_device_types.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 5, self.supported_virtualization_types.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 6, self.bare_metal.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 7, self.hypervisor.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 8, self.processor_info.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 9, self.v_cpu_info.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 10, self.memory_info.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 11, self.instance_storage_supported.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 12, self.instance_storage_info.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 13, self.ebs_info.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 14, self.network_info.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 15, self.gpu_info.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 16, self.fpga_info.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 17, self.placement_group_info.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 18, self.inference_accelerator_info.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 19, self.hibernation_supported.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 20, self.burstable_performance_supported.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 21, self.dedicated_hosts_supported.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 22, self.auto_recovery_supported.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 23, self.supported_boot_modes.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 24, self.nitro_enclaves_support.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 25, self.nitro_tpm_support.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 26, self.nitro_tpm_info.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 27, self.media_accelerator_info.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 28, self.neuron_info.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 29, self.phc_support.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 30, self.reboot_migration_support.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeInfo, 31, self.supported_in_region.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceTypeInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceTypeInfoList: wire::Schema = wire::Schema::plain("InstanceTypeInfoList", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceTypeInfo, item: "item", flattened: false }));
+static S_InstanceTypeItem: wire::Schema = wire::Schema::plain("InstanceTypeItem", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceType", "InstanceType", "instanceType", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceTypeItem {
+    pub instance_type: Option<String>,
+}
+
+impl wire::Shape for InstanceTypeItem {
+    const SCHEMA: &'static wire::Schema = &S_InstanceTypeItem;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_type = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceTypeItem, 0, self.instance_type.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceTypeItem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceTypeOffering: wire::Schema = wire::Schema::plain("InstanceTypeOffering", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceType", "InstanceType", "instanceType", false, &S_InstanceType),
+    wire::schema::Member::new("LocationType", "LocationType", "locationType", false, &S_LocationType),
+    wire::schema::Member::new("Location", "Location", "location", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceTypeOffering {
+    pub instance_type: Option<String>,
+    pub location_type: Option<String>,
+    pub location: Option<String>,
+}
+
+impl wire::Shape for InstanceTypeOffering {
+    const SCHEMA: &'static wire::Schema = &S_InstanceTypeOffering;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_type = Some(wire::shape::Datum::from_value(value)),
+            1 => self.location_type = Some(wire::shape::Datum::from_value(value)),
+            2 => self.location = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceTypeOffering, 0, self.instance_type.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeOffering, 1, self.location_type.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeOffering, 2, self.location.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceTypeOffering {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceTypeOfferingsList: wire::Schema = wire::Schema::plain("InstanceTypeOfferingsList", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceTypeOffering, item: "item", flattened: false }));
+static S_InstanceTypeSpecification: wire::Schema = wire::Schema::plain("InstanceTypeSpecification", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("SupportedInstanceTypes", "SupportedInstanceTypeSet", "supportedInstanceTypeSet", false, &S_SupportedInstanceTypeSet),
+    wire::schema::Member::new("UnsupportedInstanceTypes", "UnsupportedInstanceTypeSet", "unsupportedInstanceTypeSet", false, &S_UnsupportedInstanceTypeSet),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceTypeSpecification {
+    pub supported_instance_types: Option<Vec<InstanceTypeItem>>,
+    pub unsupported_instance_types: Option<Vec<InstanceTypeItem>>,
+}
+
+impl wire::Shape for InstanceTypeSpecification {
+    const SCHEMA: &'static wire::Schema = &S_InstanceTypeSpecification;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.supported_instance_types = Some(wire::shape::Datum::from_value(value)),
+            1 => self.unsupported_instance_types = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceTypeSpecification, 0, self.supported_instance_types.as_ref());
+        wire::shape::optional(writer, &S_InstanceTypeSpecification, 1, self.unsupported_instance_types.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceTypeSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_InternetGateway: wire::Schema = wire::Schema::plain("InternetGateway", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Attachments", "AttachmentSet", "attachmentSet", false, &S_InternetGatewayAttachmentList),
     wire::schema::Member::new("InternetGatewayId", "InternetGatewayId", "internetGatewayId", false, &wire::schema::STRING),
@@ -9976,6 +16553,7 @@ static S_IpRangeList: wire::Schema = wire::Schema::plain("IpRangeList", wire::sc
 static S_IpRanges: wire::Schema = wire::Schema::plain("IpRanges", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_IpSource: wire::Schema = wire::Schema::new("IpSource", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["amazon", "byoip", "none"], sensitive: false });
 static S_Ipv4PrefixList: wire::Schema = wire::Schema::plain("Ipv4PrefixList", wire::schema::Kind::List(wire::schema::List { member: &S_Ipv4PrefixSpecificationRequest, item: "item", flattened: false }));
+static S_Ipv4PrefixListResponse: wire::Schema = wire::Schema::plain("Ipv4PrefixListResponse", wire::schema::Kind::List(wire::schema::List { member: &S_Ipv4PrefixSpecificationResponse, item: "item", flattened: false }));
 static S_Ipv4PrefixSpecification: wire::Schema = wire::Schema::plain("Ipv4PrefixSpecification", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Ipv4Prefix", "Ipv4Prefix", "ipv4Prefix", false, &wire::schema::STRING),
 ]));
@@ -10036,6 +16614,36 @@ impl std::fmt::Debug for Ipv4PrefixSpecificationRequest {
     }
 }
 
+static S_Ipv4PrefixSpecificationResponse: wire::Schema = wire::Schema::plain("Ipv4PrefixSpecificationResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Ipv4Prefix", "Ipv4Prefix", "ipv4Prefix", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct Ipv4PrefixSpecificationResponse {
+    pub ipv4_prefix: Option<String>,
+}
+
+impl wire::Shape for Ipv4PrefixSpecificationResponse {
+    const SCHEMA: &'static wire::Schema = &S_Ipv4PrefixSpecificationResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ipv4_prefix = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_Ipv4PrefixSpecificationResponse, 0, self.ipv4_prefix.as_ref());
+    }
+}
+
+impl std::fmt::Debug for Ipv4PrefixSpecificationResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_Ipv4PrefixesList: wire::Schema = wire::Schema::plain("Ipv4PrefixesList", wire::schema::Kind::List(wire::schema::List { member: &S_Ipv4PrefixSpecification, item: "item", flattened: false }));
 static S_Ipv6AddressAttribute: wire::Schema = wire::Schema::new("Ipv6AddressAttribute", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["public", "private"], sensitive: false });
 static S_Ipv6AddressList: wire::Schema = wire::Schema::plain("Ipv6AddressList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
@@ -10071,6 +16679,7 @@ impl std::fmt::Debug for Ipv6CidrBlock {
 
 static S_Ipv6CidrBlockSet: wire::Schema = wire::Schema::plain("Ipv6CidrBlockSet", wire::schema::Kind::List(wire::schema::List { member: &S_Ipv6CidrBlock, item: "item", flattened: false }));
 static S_Ipv6PrefixList: wire::Schema = wire::Schema::plain("Ipv6PrefixList", wire::schema::Kind::List(wire::schema::List { member: &S_Ipv6PrefixSpecificationRequest, item: "item", flattened: false }));
+static S_Ipv6PrefixListResponse: wire::Schema = wire::Schema::plain("Ipv6PrefixListResponse", wire::schema::Kind::List(wire::schema::List { member: &S_Ipv6PrefixSpecificationResponse, item: "item", flattened: false }));
 static S_Ipv6PrefixSpecification: wire::Schema = wire::Schema::plain("Ipv6PrefixSpecification", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Ipv6Prefix", "Ipv6Prefix", "ipv6Prefix", false, &wire::schema::STRING),
 ]));
@@ -10126,6 +16735,36 @@ impl wire::Shape for Ipv6PrefixSpecificationRequest {
 }
 
 impl std::fmt::Debug for Ipv6PrefixSpecificationRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_Ipv6PrefixSpecificationResponse: wire::Schema = wire::Schema::plain("Ipv6PrefixSpecificationResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Ipv6Prefix", "Ipv6Prefix", "ipv6Prefix", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct Ipv6PrefixSpecificationResponse {
+    pub ipv6_prefix: Option<String>,
+}
+
+impl wire::Shape for Ipv6PrefixSpecificationResponse {
+    const SCHEMA: &'static wire::Schema = &S_Ipv6PrefixSpecificationResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ipv6_prefix = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_Ipv6PrefixSpecificationResponse, 0, self.ipv6_prefix.as_ref());
+    }
+}
+
+impl std::fmt::Debug for Ipv6PrefixSpecificationResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -10201,6 +16840,2067 @@ impl std::fmt::Debug for LastError {
     }
 }
 
+static S_LaunchTemplate: wire::Schema = wire::Schema::plain("LaunchTemplate", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LaunchTemplateId", "LaunchTemplateId", "launchTemplateId", false, &wire::schema::STRING),
+    wire::schema::Member::new("LaunchTemplateName", "LaunchTemplateName", "launchTemplateName", false, &S_LaunchTemplateName),
+    wire::schema::Member::new("CreateTime", "CreateTime", "createTime", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("CreatedBy", "CreatedBy", "createdBy", false, &wire::schema::STRING),
+    wire::schema::Member::new("DefaultVersionNumber", "DefaultVersionNumber", "defaultVersionNumber", false, &wire::schema::LONG),
+    wire::schema::Member::new("LatestVersionNumber", "LatestVersionNumber", "latestVersionNumber", false, &wire::schema::LONG),
+    wire::schema::Member::new("Tags", "TagSet", "tagSet", false, &S_TagList),
+    wire::schema::Member::new("Operator", "Operator", "operator", false, &S_OperatorResponse),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplate {
+    pub launch_template_id: Option<String>,
+    pub launch_template_name: Option<String>,
+    pub create_time: Option<types::Timestamp>,
+    pub created_by: Option<String>,
+    pub default_version_number: Option<i64>,
+    pub latest_version_number: Option<i64>,
+    pub tags: Option<Vec<Tag>>,
+    pub operator: Option<OperatorResponse>,
+}
+
+impl wire::Shape for LaunchTemplate {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplate;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.launch_template_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.launch_template_name = Some(wire::shape::Datum::from_value(value)),
+            2 => self.create_time = Some(wire::shape::Datum::from_value(value)),
+            3 => self.created_by = Some(wire::shape::Datum::from_value(value)),
+            4 => self.default_version_number = Some(wire::shape::Datum::from_value(value)),
+            5 => self.latest_version_number = Some(wire::shape::Datum::from_value(value)),
+            6 => self.tags = Some(wire::shape::Datum::from_value(value)),
+            7 => self.operator = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplate, 0, self.launch_template_id.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplate, 1, self.launch_template_name.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplate, 2, self.create_time.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplate, 3, self.created_by.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplate, 4, self.default_version_number.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplate, 5, self.latest_version_number.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplate, 6, self.tags.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplate, 7, self.operator.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateAutoRecoveryState: wire::Schema = wire::Schema::new("LaunchTemplateAutoRecoveryState", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["default", "disabled"], sensitive: false });
+static S_LaunchTemplateBlockDeviceMapping: wire::Schema = wire::Schema::plain("LaunchTemplateBlockDeviceMapping", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DeviceName", "DeviceName", "deviceName", false, &wire::schema::STRING),
+    wire::schema::Member::new("VirtualName", "VirtualName", "virtualName", false, &wire::schema::STRING),
+    wire::schema::Member::new("Ebs", "Ebs", "ebs", false, &S_LaunchTemplateEbsBlockDevice),
+    wire::schema::Member::new("NoDevice", "NoDevice", "noDevice", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateBlockDeviceMapping {
+    pub device_name: Option<String>,
+    pub virtual_name: Option<String>,
+    pub ebs: Option<LaunchTemplateEbsBlockDevice>,
+    pub no_device: Option<String>,
+}
+
+impl wire::Shape for LaunchTemplateBlockDeviceMapping {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateBlockDeviceMapping;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.device_name = Some(wire::shape::Datum::from_value(value)),
+            1 => self.virtual_name = Some(wire::shape::Datum::from_value(value)),
+            2 => self.ebs = Some(wire::shape::Datum::from_value(value)),
+            3 => self.no_device = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateBlockDeviceMapping, 0, self.device_name.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateBlockDeviceMapping, 1, self.virtual_name.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateBlockDeviceMapping, 2, self.ebs.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateBlockDeviceMapping, 3, self.no_device.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateBlockDeviceMapping {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateBlockDeviceMappingList: wire::Schema = wire::Schema::plain("LaunchTemplateBlockDeviceMappingList", wire::schema::Kind::List(wire::schema::List { member: &S_LaunchTemplateBlockDeviceMapping, item: "item", flattened: false }));
+static S_LaunchTemplateBlockDeviceMappingRequest: wire::Schema = wire::Schema::plain("LaunchTemplateBlockDeviceMappingRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DeviceName", "DeviceName", "DeviceName", false, &wire::schema::STRING),
+    wire::schema::Member::new("VirtualName", "VirtualName", "VirtualName", false, &wire::schema::STRING),
+    wire::schema::Member::new("Ebs", "Ebs", "Ebs", false, &S_LaunchTemplateEbsBlockDeviceRequest),
+    wire::schema::Member::new("NoDevice", "NoDevice", "NoDevice", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateBlockDeviceMappingRequest {
+    pub device_name: Option<String>,
+    pub virtual_name: Option<String>,
+    pub ebs: Option<LaunchTemplateEbsBlockDeviceRequest>,
+    pub no_device: Option<String>,
+}
+
+impl wire::Shape for LaunchTemplateBlockDeviceMappingRequest {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateBlockDeviceMappingRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.device_name = Some(wire::shape::Datum::from_value(value)),
+            1 => self.virtual_name = Some(wire::shape::Datum::from_value(value)),
+            2 => self.ebs = Some(wire::shape::Datum::from_value(value)),
+            3 => self.no_device = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateBlockDeviceMappingRequest, 0, self.device_name.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateBlockDeviceMappingRequest, 1, self.virtual_name.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateBlockDeviceMappingRequest, 2, self.ebs.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateBlockDeviceMappingRequest, 3, self.no_device.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateBlockDeviceMappingRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateBlockDeviceMappingRequestList: wire::Schema = wire::Schema::plain("LaunchTemplateBlockDeviceMappingRequestList", wire::schema::Kind::List(wire::schema::List { member: &S_LaunchTemplateBlockDeviceMappingRequest, item: "BlockDeviceMapping", flattened: false }));
+static S_LaunchTemplateCapacityReservationSpecificationRequest: wire::Schema = wire::Schema::plain("LaunchTemplateCapacityReservationSpecificationRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("CapacityReservationPreference", "CapacityReservationPreference", "CapacityReservationPreference", false, &S_CapacityReservationPreference),
+    wire::schema::Member::new("CapacityReservationTarget", "CapacityReservationTarget", "CapacityReservationTarget", false, &S_CapacityReservationTarget),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateCapacityReservationSpecificationRequest {
+    pub capacity_reservation_preference: Option<String>,
+    pub capacity_reservation_target: Option<CapacityReservationTarget>,
+}
+
+impl wire::Shape for LaunchTemplateCapacityReservationSpecificationRequest {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateCapacityReservationSpecificationRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.capacity_reservation_preference = Some(wire::shape::Datum::from_value(value)),
+            1 => self.capacity_reservation_target = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateCapacityReservationSpecificationRequest, 0, self.capacity_reservation_preference.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateCapacityReservationSpecificationRequest, 1, self.capacity_reservation_target.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateCapacityReservationSpecificationRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateCapacityReservationSpecificationResponse: wire::Schema = wire::Schema::plain("LaunchTemplateCapacityReservationSpecificationResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("CapacityReservationPreference", "CapacityReservationPreference", "capacityReservationPreference", false, &S_CapacityReservationPreference),
+    wire::schema::Member::new("CapacityReservationTarget", "CapacityReservationTarget", "capacityReservationTarget", false, &S_CapacityReservationTargetResponse),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateCapacityReservationSpecificationResponse {
+    pub capacity_reservation_preference: Option<String>,
+    pub capacity_reservation_target: Option<CapacityReservationTargetResponse>,
+}
+
+impl wire::Shape for LaunchTemplateCapacityReservationSpecificationResponse {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateCapacityReservationSpecificationResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.capacity_reservation_preference = Some(wire::shape::Datum::from_value(value)),
+            1 => self.capacity_reservation_target = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateCapacityReservationSpecificationResponse, 0, self.capacity_reservation_preference.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateCapacityReservationSpecificationResponse, 1, self.capacity_reservation_target.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateCapacityReservationSpecificationResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateCpuOptions: wire::Schema = wire::Schema::plain("LaunchTemplateCpuOptions", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("CoreCount", "CoreCount", "coreCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("ThreadsPerCore", "ThreadsPerCore", "threadsPerCore", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("AmdSevSnp", "AmdSevSnp", "amdSevSnp", false, &S_AmdSevSnpSpecification),
+    wire::schema::Member::new("NestedVirtualization", "NestedVirtualization", "nestedVirtualization", false, &S_NestedVirtualizationSpecification),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateCpuOptions {
+    pub core_count: Option<i32>,
+    pub threads_per_core: Option<i32>,
+    pub amd_sev_snp: Option<String>,
+    pub nested_virtualization: Option<String>,
+}
+
+impl wire::Shape for LaunchTemplateCpuOptions {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateCpuOptions;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.core_count = Some(wire::shape::Datum::from_value(value)),
+            1 => self.threads_per_core = Some(wire::shape::Datum::from_value(value)),
+            2 => self.amd_sev_snp = Some(wire::shape::Datum::from_value(value)),
+            3 => self.nested_virtualization = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateCpuOptions, 0, self.core_count.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateCpuOptions, 1, self.threads_per_core.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateCpuOptions, 2, self.amd_sev_snp.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateCpuOptions, 3, self.nested_virtualization.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateCpuOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateCpuOptionsRequest: wire::Schema = wire::Schema::plain("LaunchTemplateCpuOptionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("CoreCount", "CoreCount", "CoreCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("ThreadsPerCore", "ThreadsPerCore", "ThreadsPerCore", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("AmdSevSnp", "AmdSevSnp", "AmdSevSnp", false, &S_AmdSevSnpSpecification),
+    wire::schema::Member::new("NestedVirtualization", "NestedVirtualization", "NestedVirtualization", false, &S_NestedVirtualizationSpecification),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateCpuOptionsRequest {
+    pub core_count: Option<i32>,
+    pub threads_per_core: Option<i32>,
+    pub amd_sev_snp: Option<String>,
+    pub nested_virtualization: Option<String>,
+}
+
+impl wire::Shape for LaunchTemplateCpuOptionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateCpuOptionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.core_count = Some(wire::shape::Datum::from_value(value)),
+            1 => self.threads_per_core = Some(wire::shape::Datum::from_value(value)),
+            2 => self.amd_sev_snp = Some(wire::shape::Datum::from_value(value)),
+            3 => self.nested_virtualization = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateCpuOptionsRequest, 0, self.core_count.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateCpuOptionsRequest, 1, self.threads_per_core.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateCpuOptionsRequest, 2, self.amd_sev_snp.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateCpuOptionsRequest, 3, self.nested_virtualization.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateCpuOptionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateEbsBlockDevice: wire::Schema = wire::Schema::plain("LaunchTemplateEbsBlockDevice", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Encrypted", "Encrypted", "encrypted", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("DeleteOnTermination", "DeleteOnTermination", "deleteOnTermination", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("Iops", "Iops", "iops", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("KmsKeyId", "KmsKeyId", "kmsKeyId", false, &wire::schema::STRING),
+    wire::schema::Member::new("SnapshotId", "SnapshotId", "snapshotId", false, &wire::schema::STRING),
+    wire::schema::Member::new("VolumeSize", "VolumeSize", "volumeSize", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("VolumeType", "VolumeType", "volumeType", false, &S_VolumeType),
+    wire::schema::Member::new("Throughput", "Throughput", "throughput", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("VolumeInitializationRate", "VolumeInitializationRate", "volumeInitializationRate", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("EbsCardIndex", "EbsCardIndex", "ebsCardIndex", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateEbsBlockDevice {
+    pub encrypted: Option<bool>,
+    pub delete_on_termination: Option<bool>,
+    pub iops: Option<i32>,
+    pub kms_key_id: Option<String>,
+    pub snapshot_id: Option<String>,
+    pub volume_size: Option<i32>,
+    pub volume_type: Option<String>,
+    pub throughput: Option<i32>,
+    pub volume_initialization_rate: Option<i32>,
+    pub ebs_card_index: Option<i32>,
+}
+
+impl wire::Shape for LaunchTemplateEbsBlockDevice {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateEbsBlockDevice;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.encrypted = Some(wire::shape::Datum::from_value(value)),
+            1 => self.delete_on_termination = Some(wire::shape::Datum::from_value(value)),
+            2 => self.iops = Some(wire::shape::Datum::from_value(value)),
+            3 => self.kms_key_id = Some(wire::shape::Datum::from_value(value)),
+            4 => self.snapshot_id = Some(wire::shape::Datum::from_value(value)),
+            5 => self.volume_size = Some(wire::shape::Datum::from_value(value)),
+            6 => self.volume_type = Some(wire::shape::Datum::from_value(value)),
+            7 => self.throughput = Some(wire::shape::Datum::from_value(value)),
+            8 => self.volume_initialization_rate = Some(wire::shape::Datum::from_value(value)),
+            9 => self.ebs_card_index = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateEbsBlockDevice, 0, self.encrypted.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateEbsBlockDevice, 1, self.delete_on_termination.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateEbsBlockDevice, 2, self.iops.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateEbsBlockDevice, 3, self.kms_key_id.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateEbsBlockDevice, 4, self.snapshot_id.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateEbsBlockDevice, 5, self.volume_size.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateEbsBlockDevice, 6, self.volume_type.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateEbsBlockDevice, 7, self.throughput.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateEbsBlockDevice, 8, self.volume_initialization_rate.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateEbsBlockDevice, 9, self.ebs_card_index.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateEbsBlockDevice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateEbsBlockDeviceRequest: wire::Schema = wire::Schema::plain("LaunchTemplateEbsBlockDeviceRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Encrypted", "Encrypted", "Encrypted", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("DeleteOnTermination", "DeleteOnTermination", "DeleteOnTermination", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("Iops", "Iops", "Iops", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("KmsKeyId", "KmsKeyId", "KmsKeyId", false, &wire::schema::STRING),
+    wire::schema::Member::new("SnapshotId", "SnapshotId", "SnapshotId", false, &wire::schema::STRING),
+    wire::schema::Member::new("VolumeSize", "VolumeSize", "VolumeSize", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("VolumeType", "VolumeType", "VolumeType", false, &S_VolumeType),
+    wire::schema::Member::new("Throughput", "Throughput", "Throughput", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("VolumeInitializationRate", "VolumeInitializationRate", "VolumeInitializationRate", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("EbsCardIndex", "EbsCardIndex", "EbsCardIndex", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateEbsBlockDeviceRequest {
+    pub encrypted: Option<bool>,
+    pub delete_on_termination: Option<bool>,
+    pub iops: Option<i32>,
+    pub kms_key_id: Option<String>,
+    pub snapshot_id: Option<String>,
+    pub volume_size: Option<i32>,
+    pub volume_type: Option<String>,
+    pub throughput: Option<i32>,
+    pub volume_initialization_rate: Option<i32>,
+    pub ebs_card_index: Option<i32>,
+}
+
+impl wire::Shape for LaunchTemplateEbsBlockDeviceRequest {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateEbsBlockDeviceRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.encrypted = Some(wire::shape::Datum::from_value(value)),
+            1 => self.delete_on_termination = Some(wire::shape::Datum::from_value(value)),
+            2 => self.iops = Some(wire::shape::Datum::from_value(value)),
+            3 => self.kms_key_id = Some(wire::shape::Datum::from_value(value)),
+            4 => self.snapshot_id = Some(wire::shape::Datum::from_value(value)),
+            5 => self.volume_size = Some(wire::shape::Datum::from_value(value)),
+            6 => self.volume_type = Some(wire::shape::Datum::from_value(value)),
+            7 => self.throughput = Some(wire::shape::Datum::from_value(value)),
+            8 => self.volume_initialization_rate = Some(wire::shape::Datum::from_value(value)),
+            9 => self.ebs_card_index = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateEbsBlockDeviceRequest, 0, self.encrypted.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateEbsBlockDeviceRequest, 1, self.delete_on_termination.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateEbsBlockDeviceRequest, 2, self.iops.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateEbsBlockDeviceRequest, 3, self.kms_key_id.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateEbsBlockDeviceRequest, 4, self.snapshot_id.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateEbsBlockDeviceRequest, 5, self.volume_size.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateEbsBlockDeviceRequest, 6, self.volume_type.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateEbsBlockDeviceRequest, 7, self.throughput.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateEbsBlockDeviceRequest, 8, self.volume_initialization_rate.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateEbsBlockDeviceRequest, 9, self.ebs_card_index.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateEbsBlockDeviceRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateElasticInferenceAccelerator: wire::Schema = wire::Schema::plain("LaunchTemplateElasticInferenceAccelerator", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Type", "Type", "Type", true, &wire::schema::STRING),
+    wire::schema::Member::new("Count", "Count", "Count", false, &S_LaunchTemplateElasticInferenceAcceleratorCount),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateElasticInferenceAccelerator {
+    pub type_: String,
+    pub count: Option<i32>,
+}
+
+impl wire::Shape for LaunchTemplateElasticInferenceAccelerator {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateElasticInferenceAccelerator;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.type_ = wire::shape::Datum::from_value(value),
+            1 => self.count = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_LaunchTemplateElasticInferenceAccelerator, 0, &self.type_);
+        wire::shape::optional(writer, &S_LaunchTemplateElasticInferenceAccelerator, 1, self.count.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateElasticInferenceAccelerator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateElasticInferenceAcceleratorCount: wire::Schema = wire::Schema::new("LaunchTemplateElasticInferenceAcceleratorCount", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(1.0), max: None, pattern: None, values: &[], sensitive: false });
+static S_LaunchTemplateElasticInferenceAcceleratorList: wire::Schema = wire::Schema::plain("LaunchTemplateElasticInferenceAcceleratorList", wire::schema::Kind::List(wire::schema::List { member: &S_LaunchTemplateElasticInferenceAccelerator, item: "item", flattened: false }));
+static S_LaunchTemplateElasticInferenceAcceleratorResponse: wire::Schema = wire::Schema::plain("LaunchTemplateElasticInferenceAcceleratorResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Type", "Type", "type", false, &wire::schema::STRING),
+    wire::schema::Member::new("Count", "Count", "count", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateElasticInferenceAcceleratorResponse {
+    pub type_: Option<String>,
+    pub count: Option<i32>,
+}
+
+impl wire::Shape for LaunchTemplateElasticInferenceAcceleratorResponse {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateElasticInferenceAcceleratorResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.type_ = Some(wire::shape::Datum::from_value(value)),
+            1 => self.count = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateElasticInferenceAcceleratorResponse, 0, self.type_.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateElasticInferenceAcceleratorResponse, 1, self.count.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateElasticInferenceAcceleratorResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateElasticInferenceAcceleratorResponseList: wire::Schema = wire::Schema::plain("LaunchTemplateElasticInferenceAcceleratorResponseList", wire::schema::Kind::List(wire::schema::List { member: &S_LaunchTemplateElasticInferenceAcceleratorResponse, item: "item", flattened: false }));
+static S_LaunchTemplateEnaSrdSpecification: wire::Schema = wire::Schema::plain("LaunchTemplateEnaSrdSpecification", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("EnaSrdEnabled", "EnaSrdEnabled", "enaSrdEnabled", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("EnaSrdUdpSpecification", "EnaSrdUdpSpecification", "enaSrdUdpSpecification", false, &S_LaunchTemplateEnaSrdUdpSpecification),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateEnaSrdSpecification {
+    pub ena_srd_enabled: Option<bool>,
+    pub ena_srd_udp_specification: Option<LaunchTemplateEnaSrdUdpSpecification>,
+}
+
+impl wire::Shape for LaunchTemplateEnaSrdSpecification {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateEnaSrdSpecification;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ena_srd_enabled = Some(wire::shape::Datum::from_value(value)),
+            1 => self.ena_srd_udp_specification = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateEnaSrdSpecification, 0, self.ena_srd_enabled.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateEnaSrdSpecification, 1, self.ena_srd_udp_specification.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateEnaSrdSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateEnaSrdUdpSpecification: wire::Schema = wire::Schema::plain("LaunchTemplateEnaSrdUdpSpecification", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("EnaSrdUdpEnabled", "EnaSrdUdpEnabled", "enaSrdUdpEnabled", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateEnaSrdUdpSpecification {
+    pub ena_srd_udp_enabled: Option<bool>,
+}
+
+impl wire::Shape for LaunchTemplateEnaSrdUdpSpecification {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateEnaSrdUdpSpecification;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ena_srd_udp_enabled = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateEnaSrdUdpSpecification, 0, self.ena_srd_udp_enabled.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateEnaSrdUdpSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateEnclaveOptions: wire::Schema = wire::Schema::plain("LaunchTemplateEnclaveOptions", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Enabled", "Enabled", "enabled", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateEnclaveOptions {
+    pub enabled: Option<bool>,
+}
+
+impl wire::Shape for LaunchTemplateEnclaveOptions {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateEnclaveOptions;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.enabled = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateEnclaveOptions, 0, self.enabled.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateEnclaveOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateEnclaveOptionsRequest: wire::Schema = wire::Schema::plain("LaunchTemplateEnclaveOptionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Enabled", "Enabled", "Enabled", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateEnclaveOptionsRequest {
+    pub enabled: Option<bool>,
+}
+
+impl wire::Shape for LaunchTemplateEnclaveOptionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateEnclaveOptionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.enabled = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateEnclaveOptionsRequest, 0, self.enabled.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateEnclaveOptionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateErrorCode: wire::Schema = wire::Schema::new("LaunchTemplateErrorCode", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["launchTemplateIdDoesNotExist", "launchTemplateIdMalformed", "launchTemplateNameDoesNotExist", "launchTemplateNameMalformed", "launchTemplateVersionDoesNotExist", "unexpectedError"], sensitive: false });
+static S_LaunchTemplateHibernationOptions: wire::Schema = wire::Schema::plain("LaunchTemplateHibernationOptions", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Configured", "Configured", "configured", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateHibernationOptions {
+    pub configured: Option<bool>,
+}
+
+impl wire::Shape for LaunchTemplateHibernationOptions {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateHibernationOptions;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.configured = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateHibernationOptions, 0, self.configured.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateHibernationOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateHibernationOptionsRequest: wire::Schema = wire::Schema::plain("LaunchTemplateHibernationOptionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Configured", "Configured", "Configured", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateHibernationOptionsRequest {
+    pub configured: Option<bool>,
+}
+
+impl wire::Shape for LaunchTemplateHibernationOptionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateHibernationOptionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.configured = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateHibernationOptionsRequest, 0, self.configured.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateHibernationOptionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateHttpTokensState: wire::Schema = wire::Schema::new("LaunchTemplateHttpTokensState", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["optional", "required"], sensitive: false });
+static S_LaunchTemplateIamInstanceProfileSpecification: wire::Schema = wire::Schema::plain("LaunchTemplateIamInstanceProfileSpecification", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Arn", "Arn", "arn", false, &wire::schema::STRING),
+    wire::schema::Member::new("Name", "Name", "name", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateIamInstanceProfileSpecification {
+    pub arn: Option<String>,
+    pub name: Option<String>,
+}
+
+impl wire::Shape for LaunchTemplateIamInstanceProfileSpecification {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateIamInstanceProfileSpecification;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.name = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateIamInstanceProfileSpecification, 0, self.arn.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateIamInstanceProfileSpecification, 1, self.name.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateIamInstanceProfileSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateIamInstanceProfileSpecificationRequest: wire::Schema = wire::Schema::plain("LaunchTemplateIamInstanceProfileSpecificationRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Arn", "Arn", "Arn", false, &wire::schema::STRING),
+    wire::schema::Member::new("Name", "Name", "Name", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateIamInstanceProfileSpecificationRequest {
+    pub arn: Option<String>,
+    pub name: Option<String>,
+}
+
+impl wire::Shape for LaunchTemplateIamInstanceProfileSpecificationRequest {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateIamInstanceProfileSpecificationRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.name = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateIamInstanceProfileSpecificationRequest, 0, self.arn.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateIamInstanceProfileSpecificationRequest, 1, self.name.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateIamInstanceProfileSpecificationRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateIdStringList: wire::Schema = wire::Schema::plain("LaunchTemplateIdStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
+static S_LaunchTemplateInstanceMaintenanceOptions: wire::Schema = wire::Schema::plain("LaunchTemplateInstanceMaintenanceOptions", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AutoRecovery", "AutoRecovery", "autoRecovery", false, &S_LaunchTemplateAutoRecoveryState),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateInstanceMaintenanceOptions {
+    pub auto_recovery: Option<String>,
+}
+
+impl wire::Shape for LaunchTemplateInstanceMaintenanceOptions {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateInstanceMaintenanceOptions;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.auto_recovery = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceMaintenanceOptions, 0, self.auto_recovery.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateInstanceMaintenanceOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateInstanceMaintenanceOptionsRequest: wire::Schema = wire::Schema::plain("LaunchTemplateInstanceMaintenanceOptionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AutoRecovery", "AutoRecovery", "AutoRecovery", false, &S_LaunchTemplateAutoRecoveryState),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateInstanceMaintenanceOptionsRequest {
+    pub auto_recovery: Option<String>,
+}
+
+impl wire::Shape for LaunchTemplateInstanceMaintenanceOptionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateInstanceMaintenanceOptionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.auto_recovery = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceMaintenanceOptionsRequest, 0, self.auto_recovery.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateInstanceMaintenanceOptionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateInstanceMarketOptions: wire::Schema = wire::Schema::plain("LaunchTemplateInstanceMarketOptions", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("MarketType", "MarketType", "marketType", false, &S_MarketType),
+    wire::schema::Member::new("SpotOptions", "SpotOptions", "spotOptions", false, &S_LaunchTemplateSpotMarketOptions),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateInstanceMarketOptions {
+    pub market_type: Option<String>,
+    pub spot_options: Option<LaunchTemplateSpotMarketOptions>,
+}
+
+impl wire::Shape for LaunchTemplateInstanceMarketOptions {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateInstanceMarketOptions;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.market_type = Some(wire::shape::Datum::from_value(value)),
+            1 => self.spot_options = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceMarketOptions, 0, self.market_type.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceMarketOptions, 1, self.spot_options.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateInstanceMarketOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateInstanceMarketOptionsRequest: wire::Schema = wire::Schema::plain("LaunchTemplateInstanceMarketOptionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("MarketType", "MarketType", "MarketType", false, &S_MarketType),
+    wire::schema::Member::new("SpotOptions", "SpotOptions", "SpotOptions", false, &S_LaunchTemplateSpotMarketOptionsRequest),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateInstanceMarketOptionsRequest {
+    pub market_type: Option<String>,
+    pub spot_options: Option<LaunchTemplateSpotMarketOptionsRequest>,
+}
+
+impl wire::Shape for LaunchTemplateInstanceMarketOptionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateInstanceMarketOptionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.market_type = Some(wire::shape::Datum::from_value(value)),
+            1 => self.spot_options = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceMarketOptionsRequest, 0, self.market_type.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceMarketOptionsRequest, 1, self.spot_options.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateInstanceMarketOptionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateInstanceMetadataEndpointState: wire::Schema = wire::Schema::new("LaunchTemplateInstanceMetadataEndpointState", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["disabled", "enabled"], sensitive: false });
+static S_LaunchTemplateInstanceMetadataOptions: wire::Schema = wire::Schema::plain("LaunchTemplateInstanceMetadataOptions", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("State", "State", "state", false, &S_LaunchTemplateInstanceMetadataOptionsState),
+    wire::schema::Member::new("HttpTokens", "HttpTokens", "httpTokens", false, &S_LaunchTemplateHttpTokensState),
+    wire::schema::Member::new("HttpPutResponseHopLimit", "HttpPutResponseHopLimit", "httpPutResponseHopLimit", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("HttpEndpoint", "HttpEndpoint", "httpEndpoint", false, &S_LaunchTemplateInstanceMetadataEndpointState),
+    wire::schema::Member::new("HttpProtocolIpv6", "HttpProtocolIpv6", "httpProtocolIpv6", false, &S_LaunchTemplateInstanceMetadataProtocolIpv6),
+    wire::schema::Member::new("InstanceMetadataTags", "InstanceMetadataTags", "instanceMetadataTags", false, &S_LaunchTemplateInstanceMetadataTagsState),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateInstanceMetadataOptions {
+    pub state: Option<String>,
+    pub http_tokens: Option<String>,
+    pub http_put_response_hop_limit: Option<i32>,
+    pub http_endpoint: Option<String>,
+    pub http_protocol_ipv6: Option<String>,
+    pub instance_metadata_tags: Option<String>,
+}
+
+impl wire::Shape for LaunchTemplateInstanceMetadataOptions {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateInstanceMetadataOptions;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.state = Some(wire::shape::Datum::from_value(value)),
+            1 => self.http_tokens = Some(wire::shape::Datum::from_value(value)),
+            2 => self.http_put_response_hop_limit = Some(wire::shape::Datum::from_value(value)),
+            3 => self.http_endpoint = Some(wire::shape::Datum::from_value(value)),
+            4 => self.http_protocol_ipv6 = Some(wire::shape::Datum::from_value(value)),
+            5 => self.instance_metadata_tags = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceMetadataOptions, 0, self.state.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceMetadataOptions, 1, self.http_tokens.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceMetadataOptions, 2, self.http_put_response_hop_limit.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceMetadataOptions, 3, self.http_endpoint.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceMetadataOptions, 4, self.http_protocol_ipv6.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceMetadataOptions, 5, self.instance_metadata_tags.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateInstanceMetadataOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateInstanceMetadataOptionsRequest: wire::Schema = wire::Schema::plain("LaunchTemplateInstanceMetadataOptionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("HttpTokens", "HttpTokens", "HttpTokens", false, &S_LaunchTemplateHttpTokensState),
+    wire::schema::Member::new("HttpPutResponseHopLimit", "HttpPutResponseHopLimit", "HttpPutResponseHopLimit", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("HttpEndpoint", "HttpEndpoint", "HttpEndpoint", false, &S_LaunchTemplateInstanceMetadataEndpointState),
+    wire::schema::Member::new("HttpProtocolIpv6", "HttpProtocolIpv6", "HttpProtocolIpv6", false, &S_LaunchTemplateInstanceMetadataProtocolIpv6),
+    wire::schema::Member::new("InstanceMetadataTags", "InstanceMetadataTags", "InstanceMetadataTags", false, &S_LaunchTemplateInstanceMetadataTagsState),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateInstanceMetadataOptionsRequest {
+    pub http_tokens: Option<String>,
+    pub http_put_response_hop_limit: Option<i32>,
+    pub http_endpoint: Option<String>,
+    pub http_protocol_ipv6: Option<String>,
+    pub instance_metadata_tags: Option<String>,
+}
+
+impl wire::Shape for LaunchTemplateInstanceMetadataOptionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateInstanceMetadataOptionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.http_tokens = Some(wire::shape::Datum::from_value(value)),
+            1 => self.http_put_response_hop_limit = Some(wire::shape::Datum::from_value(value)),
+            2 => self.http_endpoint = Some(wire::shape::Datum::from_value(value)),
+            3 => self.http_protocol_ipv6 = Some(wire::shape::Datum::from_value(value)),
+            4 => self.instance_metadata_tags = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceMetadataOptionsRequest, 0, self.http_tokens.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceMetadataOptionsRequest, 1, self.http_put_response_hop_limit.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceMetadataOptionsRequest, 2, self.http_endpoint.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceMetadataOptionsRequest, 3, self.http_protocol_ipv6.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceMetadataOptionsRequest, 4, self.instance_metadata_tags.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateInstanceMetadataOptionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateInstanceMetadataOptionsState: wire::Schema = wire::Schema::new("LaunchTemplateInstanceMetadataOptionsState", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["pending", "applied"], sensitive: false });
+static S_LaunchTemplateInstanceMetadataProtocolIpv6: wire::Schema = wire::Schema::new("LaunchTemplateInstanceMetadataProtocolIpv6", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["disabled", "enabled"], sensitive: false });
+static S_LaunchTemplateInstanceMetadataTagsState: wire::Schema = wire::Schema::new("LaunchTemplateInstanceMetadataTagsState", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["disabled", "enabled"], sensitive: false });
+static S_LaunchTemplateInstanceNetworkInterfaceSpecification: wire::Schema = wire::Schema::plain("LaunchTemplateInstanceNetworkInterfaceSpecification", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AssociateCarrierIpAddress", "AssociateCarrierIpAddress", "associateCarrierIpAddress", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("AssociatePublicIpAddress", "AssociatePublicIpAddress", "associatePublicIpAddress", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("DeleteOnTermination", "DeleteOnTermination", "deleteOnTermination", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("Description", "Description", "description", false, &wire::schema::STRING),
+    wire::schema::Member::new("DeviceIndex", "DeviceIndex", "deviceIndex", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Groups", "GroupSet", "groupSet", false, &S_GroupIdStringList),
+    wire::schema::Member::new("InterfaceType", "InterfaceType", "interfaceType", false, &wire::schema::STRING),
+    wire::schema::Member::new("Ipv6AddressCount", "Ipv6AddressCount", "ipv6AddressCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Ipv6Addresses", "Ipv6AddressesSet", "ipv6AddressesSet", false, &S_InstanceIpv6AddressList),
+    wire::schema::Member::new("NetworkInterfaceId", "NetworkInterfaceId", "networkInterfaceId", false, &wire::schema::STRING),
+    wire::schema::Member::new("PrivateIpAddress", "PrivateIpAddress", "privateIpAddress", false, &wire::schema::STRING),
+    wire::schema::Member::new("PrivateIpAddresses", "PrivateIpAddressesSet", "privateIpAddressesSet", false, &S_PrivateIpAddressSpecificationList),
+    wire::schema::Member::new("SecondaryPrivateIpAddressCount", "SecondaryPrivateIpAddressCount", "secondaryPrivateIpAddressCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("SubnetId", "SubnetId", "subnetId", false, &wire::schema::STRING),
+    wire::schema::Member::new("NetworkCardIndex", "NetworkCardIndex", "networkCardIndex", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Ipv4Prefixes", "Ipv4PrefixSet", "ipv4PrefixSet", false, &S_Ipv4PrefixListResponse),
+    wire::schema::Member::new("Ipv4PrefixCount", "Ipv4PrefixCount", "ipv4PrefixCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Ipv6Prefixes", "Ipv6PrefixSet", "ipv6PrefixSet", false, &S_Ipv6PrefixListResponse),
+    wire::schema::Member::new("Ipv6PrefixCount", "Ipv6PrefixCount", "ipv6PrefixCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("PrimaryIpv6", "PrimaryIpv6", "primaryIpv6", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("EnaSrdSpecification", "EnaSrdSpecification", "enaSrdSpecification", false, &S_LaunchTemplateEnaSrdSpecification),
+    wire::schema::Member::new("ConnectionTrackingSpecification", "ConnectionTrackingSpecification", "connectionTrackingSpecification", false, &S_ConnectionTrackingSpecification),
+    wire::schema::Member::new("EnaQueueCount", "EnaQueueCount", "enaQueueCount", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateInstanceNetworkInterfaceSpecification {
+    pub associate_carrier_ip_address: Option<bool>,
+    pub associate_public_ip_address: Option<bool>,
+    pub delete_on_termination: Option<bool>,
+    pub description: Option<String>,
+    pub device_index: Option<i32>,
+    pub groups: Option<Vec<String>>,
+    pub interface_type: Option<String>,
+    pub ipv6_address_count: Option<i32>,
+    pub ipv6_addresses: Option<Vec<InstanceIpv6Address>>,
+    pub network_interface_id: Option<String>,
+    pub private_ip_address: Option<String>,
+    pub private_ip_addresses: Option<Vec<PrivateIpAddressSpecification>>,
+    pub secondary_private_ip_address_count: Option<i32>,
+    pub subnet_id: Option<String>,
+    pub network_card_index: Option<i32>,
+    pub ipv4_prefixes: Option<Vec<Ipv4PrefixSpecificationResponse>>,
+    pub ipv4_prefix_count: Option<i32>,
+    pub ipv6_prefixes: Option<Vec<Ipv6PrefixSpecificationResponse>>,
+    pub ipv6_prefix_count: Option<i32>,
+    pub primary_ipv6: Option<bool>,
+    pub ena_srd_specification: Option<LaunchTemplateEnaSrdSpecification>,
+    pub connection_tracking_specification: Option<ConnectionTrackingSpecification>,
+    pub ena_queue_count: Option<i32>,
+}
+
+impl wire::Shape for LaunchTemplateInstanceNetworkInterfaceSpecification {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateInstanceNetworkInterfaceSpecification;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.associate_carrier_ip_address = Some(wire::shape::Datum::from_value(value)),
+            1 => self.associate_public_ip_address = Some(wire::shape::Datum::from_value(value)),
+            2 => self.delete_on_termination = Some(wire::shape::Datum::from_value(value)),
+            3 => self.description = Some(wire::shape::Datum::from_value(value)),
+            4 => self.device_index = Some(wire::shape::Datum::from_value(value)),
+            5 => self.groups = Some(wire::shape::Datum::from_value(value)),
+            6 => self.interface_type = Some(wire::shape::Datum::from_value(value)),
+            7 => self.ipv6_address_count = Some(wire::shape::Datum::from_value(value)),
+            8 => self.ipv6_addresses = Some(wire::shape::Datum::from_value(value)),
+            9 => self.network_interface_id = Some(wire::shape::Datum::from_value(value)),
+            10 => self.private_ip_address = Some(wire::shape::Datum::from_value(value)),
+            11 => self.private_ip_addresses = Some(wire::shape::Datum::from_value(value)),
+            12 => self.secondary_private_ip_address_count = Some(wire::shape::Datum::from_value(value)),
+            13 => self.subnet_id = Some(wire::shape::Datum::from_value(value)),
+            14 => self.network_card_index = Some(wire::shape::Datum::from_value(value)),
+            15 => self.ipv4_prefixes = Some(wire::shape::Datum::from_value(value)),
+            16 => self.ipv4_prefix_count = Some(wire::shape::Datum::from_value(value)),
+            17 => self.ipv6_prefixes = Some(wire::shape::Datum::from_value(value)),
+            18 => self.ipv6_prefix_count = Some(wire::shape::Datum::from_value(value)),
+            19 => self.primary_ipv6 = Some(wire::shape::Datum::from_value(value)),
+            20 => self.ena_srd_specification = Some(wire::shape::Datum::from_value(value)),
+            21 => self.connection_tracking_specification = Some(wire::shape::Datum::from_value(value)),
+            22 => self.ena_queue_count = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecification, 0, self.associate_carrier_ip_address.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecification, 1, self.associate_public_ip_address.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecification, 2, self.delete_on_termination.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecification, 3, self.description.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecification, 4, self.device_index.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecification, 5, self.groups.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecification, 6, self.interface_type.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecification, 7, self.ipv6_address_count.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecification, 8, self.ipv6_addresses.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecification, 9, self.network_interface_id.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecification, 10, self.private_ip_address.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecification, 11, self.private_ip_addresses.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecification, 12, self.secondary_private_ip_address_count.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecification, 13, self.subnet_id.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecification, 14, self.network_card_index.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecification, 15, self.ipv4_prefixes.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecification, 16, self.ipv4_prefix_count.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecification, 17, self.ipv6_prefixes.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecification, 18, self.ipv6_prefix_count.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecification, 19, self.primary_ipv6.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecification, 20, self.ena_srd_specification.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecification, 21, self.connection_tracking_specification.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecification, 22, self.ena_queue_count.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateInstanceNetworkInterfaceSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateInstanceNetworkInterfaceSpecificationList: wire::Schema = wire::Schema::plain("LaunchTemplateInstanceNetworkInterfaceSpecificationList", wire::schema::Kind::List(wire::schema::List { member: &S_LaunchTemplateInstanceNetworkInterfaceSpecification, item: "item", flattened: false }));
+static S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest: wire::Schema = wire::Schema::plain("LaunchTemplateInstanceNetworkInterfaceSpecificationRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AssociateCarrierIpAddress", "AssociateCarrierIpAddress", "AssociateCarrierIpAddress", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("AssociatePublicIpAddress", "AssociatePublicIpAddress", "AssociatePublicIpAddress", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("DeleteOnTermination", "DeleteOnTermination", "DeleteOnTermination", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("Description", "Description", "Description", false, &wire::schema::STRING),
+    wire::schema::Member::new("DeviceIndex", "DeviceIndex", "DeviceIndex", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Groups", "SecurityGroupId", "SecurityGroupId", false, &S_SecurityGroupIdStringList),
+    wire::schema::Member::new("InterfaceType", "InterfaceType", "InterfaceType", false, &wire::schema::STRING),
+    wire::schema::Member::new("Ipv6AddressCount", "Ipv6AddressCount", "Ipv6AddressCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Ipv6Addresses", "Ipv6Addresses", "Ipv6Addresses", false, &S_InstanceIpv6AddressListRequest),
+    wire::schema::Member::new("NetworkInterfaceId", "NetworkInterfaceId", "NetworkInterfaceId", false, &wire::schema::STRING),
+    wire::schema::Member::new("PrivateIpAddress", "PrivateIpAddress", "PrivateIpAddress", false, &wire::schema::STRING),
+    wire::schema::Member::new("PrivateIpAddresses", "PrivateIpAddresses", "PrivateIpAddresses", false, &S_PrivateIpAddressSpecificationList),
+    wire::schema::Member::new("SecondaryPrivateIpAddressCount", "SecondaryPrivateIpAddressCount", "SecondaryPrivateIpAddressCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("SubnetId", "SubnetId", "SubnetId", false, &wire::schema::STRING),
+    wire::schema::Member::new("NetworkCardIndex", "NetworkCardIndex", "NetworkCardIndex", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Ipv4Prefixes", "Ipv4Prefix", "Ipv4Prefix", false, &S_Ipv4PrefixList),
+    wire::schema::Member::new("Ipv4PrefixCount", "Ipv4PrefixCount", "Ipv4PrefixCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Ipv6Prefixes", "Ipv6Prefix", "Ipv6Prefix", false, &S_Ipv6PrefixList),
+    wire::schema::Member::new("Ipv6PrefixCount", "Ipv6PrefixCount", "Ipv6PrefixCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("PrimaryIpv6", "PrimaryIpv6", "PrimaryIpv6", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("EnaSrdSpecification", "EnaSrdSpecification", "EnaSrdSpecification", false, &S_EnaSrdSpecificationRequest),
+    wire::schema::Member::new("ConnectionTrackingSpecification", "ConnectionTrackingSpecification", "ConnectionTrackingSpecification", false, &S_ConnectionTrackingSpecificationRequest),
+    wire::schema::Member::new("EnaQueueCount", "EnaQueueCount", "EnaQueueCount", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateInstanceNetworkInterfaceSpecificationRequest {
+    pub associate_carrier_ip_address: Option<bool>,
+    pub associate_public_ip_address: Option<bool>,
+    pub delete_on_termination: Option<bool>,
+    pub description: Option<String>,
+    pub device_index: Option<i32>,
+    pub groups: Option<Vec<String>>,
+    pub interface_type: Option<String>,
+    pub ipv6_address_count: Option<i32>,
+    pub ipv6_addresses: Option<Vec<InstanceIpv6AddressRequest>>,
+    pub network_interface_id: Option<String>,
+    pub private_ip_address: Option<String>,
+    pub private_ip_addresses: Option<Vec<PrivateIpAddressSpecification>>,
+    pub secondary_private_ip_address_count: Option<i32>,
+    pub subnet_id: Option<String>,
+    pub network_card_index: Option<i32>,
+    pub ipv4_prefixes: Option<Vec<Ipv4PrefixSpecificationRequest>>,
+    pub ipv4_prefix_count: Option<i32>,
+    pub ipv6_prefixes: Option<Vec<Ipv6PrefixSpecificationRequest>>,
+    pub ipv6_prefix_count: Option<i32>,
+    pub primary_ipv6: Option<bool>,
+    pub ena_srd_specification: Option<EnaSrdSpecificationRequest>,
+    pub connection_tracking_specification: Option<ConnectionTrackingSpecificationRequest>,
+    pub ena_queue_count: Option<i32>,
+}
+
+impl wire::Shape for LaunchTemplateInstanceNetworkInterfaceSpecificationRequest {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.associate_carrier_ip_address = Some(wire::shape::Datum::from_value(value)),
+            1 => self.associate_public_ip_address = Some(wire::shape::Datum::from_value(value)),
+            2 => self.delete_on_termination = Some(wire::shape::Datum::from_value(value)),
+            3 => self.description = Some(wire::shape::Datum::from_value(value)),
+            4 => self.device_index = Some(wire::shape::Datum::from_value(value)),
+            5 => self.groups = Some(wire::shape::Datum::from_value(value)),
+            6 => self.interface_type = Some(wire::shape::Datum::from_value(value)),
+            7 => self.ipv6_address_count = Some(wire::shape::Datum::from_value(value)),
+            8 => self.ipv6_addresses = Some(wire::shape::Datum::from_value(value)),
+            9 => self.network_interface_id = Some(wire::shape::Datum::from_value(value)),
+            10 => self.private_ip_address = Some(wire::shape::Datum::from_value(value)),
+            11 => self.private_ip_addresses = Some(wire::shape::Datum::from_value(value)),
+            12 => self.secondary_private_ip_address_count = Some(wire::shape::Datum::from_value(value)),
+            13 => self.subnet_id = Some(wire::shape::Datum::from_value(value)),
+            14 => self.network_card_index = Some(wire::shape::Datum::from_value(value)),
+            15 => self.ipv4_prefixes = Some(wire::shape::Datum::from_value(value)),
+            16 => self.ipv4_prefix_count = Some(wire::shape::Datum::from_value(value)),
+            17 => self.ipv6_prefixes = Some(wire::shape::Datum::from_value(value)),
+            18 => self.ipv6_prefix_count = Some(wire::shape::Datum::from_value(value)),
+            19 => self.primary_ipv6 = Some(wire::shape::Datum::from_value(value)),
+            20 => self.ena_srd_specification = Some(wire::shape::Datum::from_value(value)),
+            21 => self.connection_tracking_specification = Some(wire::shape::Datum::from_value(value)),
+            22 => self.ena_queue_count = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, 0, self.associate_carrier_ip_address.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, 1, self.associate_public_ip_address.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, 2, self.delete_on_termination.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, 3, self.description.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, 4, self.device_index.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, 5, self.groups.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, 6, self.interface_type.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, 7, self.ipv6_address_count.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, 8, self.ipv6_addresses.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, 9, self.network_interface_id.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, 10, self.private_ip_address.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, 11, self.private_ip_addresses.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, 12, self.secondary_private_ip_address_count.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, 13, self.subnet_id.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, 14, self.network_card_index.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, 15, self.ipv4_prefixes.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, 16, self.ipv4_prefix_count.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, 17, self.ipv6_prefixes.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, 18, self.ipv6_prefix_count.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, 19, self.primary_ipv6.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, 20, self.ena_srd_specification.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, 21, self.connection_tracking_specification.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, 22, self.ena_queue_count.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateInstanceNetworkInterfaceSpecificationRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequestList: wire::Schema = wire::Schema::plain("LaunchTemplateInstanceNetworkInterfaceSpecificationRequestList", wire::schema::Kind::List(wire::schema::List { member: &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, item: "InstanceNetworkInterfaceSpecification", flattened: false }));
+static S_LaunchTemplateInstanceSecondaryInterfaceSpecification: wire::Schema = wire::Schema::plain("LaunchTemplateInstanceSecondaryInterfaceSpecification", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DeleteOnTermination", "DeleteOnTermination", "deleteOnTermination", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("DeviceIndex", "DeviceIndex", "deviceIndex", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("PrivateIpAddresses", "PrivateIpAddressesSet", "privateIpAddressesSet", false, &S_SecondaryInterfacePrivateIpAddressSpecificationList),
+    wire::schema::Member::new("PrivateIpAddressCount", "PrivateIpAddressCount", "privateIpAddressCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("SecondarySubnetId", "SecondarySubnetId", "secondarySubnetId", false, &wire::schema::STRING),
+    wire::schema::Member::new("InterfaceType", "InterfaceType", "interfaceType", false, &S_SecondaryInterfaceType),
+    wire::schema::Member::new("NetworkCardIndex", "NetworkCardIndex", "networkCardIndex", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateInstanceSecondaryInterfaceSpecification {
+    pub delete_on_termination: Option<bool>,
+    pub device_index: Option<i32>,
+    pub private_ip_addresses: Option<Vec<SecondaryInterfacePrivateIpAddressSpecification>>,
+    pub private_ip_address_count: Option<i32>,
+    pub secondary_subnet_id: Option<String>,
+    pub interface_type: Option<String>,
+    pub network_card_index: Option<i32>,
+}
+
+impl wire::Shape for LaunchTemplateInstanceSecondaryInterfaceSpecification {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateInstanceSecondaryInterfaceSpecification;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.delete_on_termination = Some(wire::shape::Datum::from_value(value)),
+            1 => self.device_index = Some(wire::shape::Datum::from_value(value)),
+            2 => self.private_ip_addresses = Some(wire::shape::Datum::from_value(value)),
+            3 => self.private_ip_address_count = Some(wire::shape::Datum::from_value(value)),
+            4 => self.secondary_subnet_id = Some(wire::shape::Datum::from_value(value)),
+            5 => self.interface_type = Some(wire::shape::Datum::from_value(value)),
+            6 => self.network_card_index = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceSecondaryInterfaceSpecification, 0, self.delete_on_termination.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceSecondaryInterfaceSpecification, 1, self.device_index.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceSecondaryInterfaceSpecification, 2, self.private_ip_addresses.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceSecondaryInterfaceSpecification, 3, self.private_ip_address_count.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceSecondaryInterfaceSpecification, 4, self.secondary_subnet_id.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceSecondaryInterfaceSpecification, 5, self.interface_type.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceSecondaryInterfaceSpecification, 6, self.network_card_index.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateInstanceSecondaryInterfaceSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateInstanceSecondaryInterfaceSpecificationList: wire::Schema = wire::Schema::plain("LaunchTemplateInstanceSecondaryInterfaceSpecificationList", wire::schema::Kind::List(wire::schema::List { member: &S_LaunchTemplateInstanceSecondaryInterfaceSpecification, item: "item", flattened: false }));
+static S_LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest: wire::Schema = wire::Schema::plain("LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DeleteOnTermination", "DeleteOnTermination", "DeleteOnTermination", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("DeviceIndex", "DeviceIndex", "DeviceIndex", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("PrivateIpAddresses", "PrivateIpAddress", "PrivateIpAddress", false, &S_SecondaryInterfacePrivateIpAddressSpecificationListRequest),
+    wire::schema::Member::new("PrivateIpAddressCount", "PrivateIpAddressCount", "PrivateIpAddressCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("SecondarySubnetId", "SecondarySubnetId", "SecondarySubnetId", false, &wire::schema::STRING),
+    wire::schema::Member::new("InterfaceType", "InterfaceType", "InterfaceType", false, &S_SecondaryInterfaceType),
+    wire::schema::Member::new("NetworkCardIndex", "NetworkCardIndex", "NetworkCardIndex", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest {
+    pub delete_on_termination: Option<bool>,
+    pub device_index: Option<i32>,
+    pub private_ip_addresses: Option<Vec<SecondaryInterfacePrivateIpAddressSpecificationRequest>>,
+    pub private_ip_address_count: Option<i32>,
+    pub secondary_subnet_id: Option<String>,
+    pub interface_type: Option<String>,
+    pub network_card_index: Option<i32>,
+}
+
+impl wire::Shape for LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.delete_on_termination = Some(wire::shape::Datum::from_value(value)),
+            1 => self.device_index = Some(wire::shape::Datum::from_value(value)),
+            2 => self.private_ip_addresses = Some(wire::shape::Datum::from_value(value)),
+            3 => self.private_ip_address_count = Some(wire::shape::Datum::from_value(value)),
+            4 => self.secondary_subnet_id = Some(wire::shape::Datum::from_value(value)),
+            5 => self.interface_type = Some(wire::shape::Datum::from_value(value)),
+            6 => self.network_card_index = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest, 0, self.delete_on_termination.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest, 1, self.device_index.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest, 2, self.private_ip_addresses.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest, 3, self.private_ip_address_count.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest, 4, self.secondary_subnet_id.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest, 5, self.interface_type.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest, 6, self.network_card_index.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateInstanceSecondaryInterfaceSpecificationRequestList: wire::Schema = wire::Schema::plain("LaunchTemplateInstanceSecondaryInterfaceSpecificationRequestList", wire::schema::Kind::List(wire::schema::List { member: &S_LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest, item: "InstanceSecondaryInterfaceSpecification", flattened: false }));
+static S_LaunchTemplateLicenseConfiguration: wire::Schema = wire::Schema::plain("LaunchTemplateLicenseConfiguration", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LicenseConfigurationArn", "LicenseConfigurationArn", "licenseConfigurationArn", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateLicenseConfiguration {
+    pub license_configuration_arn: Option<String>,
+}
+
+impl wire::Shape for LaunchTemplateLicenseConfiguration {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateLicenseConfiguration;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.license_configuration_arn = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateLicenseConfiguration, 0, self.license_configuration_arn.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateLicenseConfiguration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateLicenseConfigurationRequest: wire::Schema = wire::Schema::plain("LaunchTemplateLicenseConfigurationRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LicenseConfigurationArn", "LicenseConfigurationArn", "LicenseConfigurationArn", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateLicenseConfigurationRequest {
+    pub license_configuration_arn: Option<String>,
+}
+
+impl wire::Shape for LaunchTemplateLicenseConfigurationRequest {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateLicenseConfigurationRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.license_configuration_arn = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateLicenseConfigurationRequest, 0, self.license_configuration_arn.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateLicenseConfigurationRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateLicenseList: wire::Schema = wire::Schema::plain("LaunchTemplateLicenseList", wire::schema::Kind::List(wire::schema::List { member: &S_LaunchTemplateLicenseConfiguration, item: "item", flattened: false }));
+static S_LaunchTemplateLicenseSpecificationListRequest: wire::Schema = wire::Schema::plain("LaunchTemplateLicenseSpecificationListRequest", wire::schema::Kind::List(wire::schema::List { member: &S_LaunchTemplateLicenseConfigurationRequest, item: "item", flattened: false }));
+static S_LaunchTemplateName: wire::Schema = wire::Schema::new("LaunchTemplateName", wire::schema::Kind::String, wire::schema::Traits { min: Some(3.0), max: Some(128.0), pattern: Some(wire::schema::Pattern::new("[a-zA-Z0-9\\(\\)\\.\\-/_]+", "[a-zA-Z0-9\\(\\)\\.\\-/_]+")), values: &[], sensitive: false });
+static S_LaunchTemplateNameStringList: wire::Schema = wire::Schema::plain("LaunchTemplateNameStringList", wire::schema::Kind::List(wire::schema::List { member: &S_LaunchTemplateName, item: "item", flattened: false }));
+static S_LaunchTemplateNetworkPerformanceOptions: wire::Schema = wire::Schema::plain("LaunchTemplateNetworkPerformanceOptions", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("BandwidthWeighting", "BandwidthWeighting", "bandwidthWeighting", false, &S_InstanceBandwidthWeighting),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateNetworkPerformanceOptions {
+    pub bandwidth_weighting: Option<String>,
+}
+
+impl wire::Shape for LaunchTemplateNetworkPerformanceOptions {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateNetworkPerformanceOptions;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.bandwidth_weighting = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateNetworkPerformanceOptions, 0, self.bandwidth_weighting.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateNetworkPerformanceOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateNetworkPerformanceOptionsRequest: wire::Schema = wire::Schema::plain("LaunchTemplateNetworkPerformanceOptionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("BandwidthWeighting", "BandwidthWeighting", "BandwidthWeighting", false, &S_InstanceBandwidthWeighting),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateNetworkPerformanceOptionsRequest {
+    pub bandwidth_weighting: Option<String>,
+}
+
+impl wire::Shape for LaunchTemplateNetworkPerformanceOptionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateNetworkPerformanceOptionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.bandwidth_weighting = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateNetworkPerformanceOptionsRequest, 0, self.bandwidth_weighting.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateNetworkPerformanceOptionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplatePlacement: wire::Schema = wire::Schema::plain("LaunchTemplatePlacement", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AvailabilityZone", "AvailabilityZone", "availabilityZone", false, &wire::schema::STRING),
+    wire::schema::Member::new("AvailabilityZoneId", "AvailabilityZoneId", "availabilityZoneId", false, &wire::schema::STRING),
+    wire::schema::Member::new("Affinity", "Affinity", "affinity", false, &wire::schema::STRING),
+    wire::schema::Member::new("GroupName", "GroupName", "groupName", false, &wire::schema::STRING),
+    wire::schema::Member::new("HostId", "HostId", "hostId", false, &wire::schema::STRING),
+    wire::schema::Member::new("Tenancy", "Tenancy", "tenancy", false, &S_Tenancy),
+    wire::schema::Member::new("SpreadDomain", "SpreadDomain", "spreadDomain", false, &wire::schema::STRING),
+    wire::schema::Member::new("HostResourceGroupArn", "HostResourceGroupArn", "hostResourceGroupArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("PartitionNumber", "PartitionNumber", "partitionNumber", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("GroupId", "GroupId", "groupId", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplatePlacement {
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+    pub affinity: Option<String>,
+    pub group_name: Option<String>,
+    pub host_id: Option<String>,
+    pub tenancy: Option<String>,
+    pub spread_domain: Option<String>,
+    pub host_resource_group_arn: Option<String>,
+    pub partition_number: Option<i32>,
+    pub group_id: Option<String>,
+}
+
+impl wire::Shape for LaunchTemplatePlacement {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplatePlacement;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.availability_zone = Some(wire::shape::Datum::from_value(value)),
+            1 => self.availability_zone_id = Some(wire::shape::Datum::from_value(value)),
+            2 => self.affinity = Some(wire::shape::Datum::from_value(value)),
+            3 => self.group_name = Some(wire::shape::Datum::from_value(value)),
+            4 => self.host_id = Some(wire::shape::Datum::from_value(value)),
+            5 => self.tenancy = Some(wire::shape::Datum::from_value(value)),
+            6 => self.spread_domain = Some(wire::shape::Datum::from_value(value)),
+            7 => self.host_resource_group_arn = Some(wire::shape::Datum::from_value(value)),
+            8 => self.partition_number = Some(wire::shape::Datum::from_value(value)),
+            9 => self.group_id = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplatePlacement, 0, self.availability_zone.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplatePlacement, 1, self.availability_zone_id.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplatePlacement, 2, self.affinity.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplatePlacement, 3, self.group_name.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplatePlacement, 4, self.host_id.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplatePlacement, 5, self.tenancy.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplatePlacement, 6, self.spread_domain.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplatePlacement, 7, self.host_resource_group_arn.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplatePlacement, 8, self.partition_number.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplatePlacement, 9, self.group_id.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplatePlacement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplatePlacementRequest: wire::Schema = wire::Schema::plain("LaunchTemplatePlacementRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AvailabilityZone", "AvailabilityZone", "AvailabilityZone", false, &wire::schema::STRING),
+    wire::schema::Member::new("AvailabilityZoneId", "AvailabilityZoneId", "AvailabilityZoneId", false, &wire::schema::STRING),
+    wire::schema::Member::new("Affinity", "Affinity", "Affinity", false, &wire::schema::STRING),
+    wire::schema::Member::new("GroupName", "GroupName", "GroupName", false, &wire::schema::STRING),
+    wire::schema::Member::new("HostId", "HostId", "HostId", false, &wire::schema::STRING),
+    wire::schema::Member::new("Tenancy", "Tenancy", "Tenancy", false, &S_Tenancy),
+    wire::schema::Member::new("SpreadDomain", "SpreadDomain", "SpreadDomain", false, &wire::schema::STRING),
+    wire::schema::Member::new("HostResourceGroupArn", "HostResourceGroupArn", "HostResourceGroupArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("PartitionNumber", "PartitionNumber", "PartitionNumber", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("GroupId", "GroupId", "GroupId", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplatePlacementRequest {
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+    pub affinity: Option<String>,
+    pub group_name: Option<String>,
+    pub host_id: Option<String>,
+    pub tenancy: Option<String>,
+    pub spread_domain: Option<String>,
+    pub host_resource_group_arn: Option<String>,
+    pub partition_number: Option<i32>,
+    pub group_id: Option<String>,
+}
+
+impl wire::Shape for LaunchTemplatePlacementRequest {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplatePlacementRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.availability_zone = Some(wire::shape::Datum::from_value(value)),
+            1 => self.availability_zone_id = Some(wire::shape::Datum::from_value(value)),
+            2 => self.affinity = Some(wire::shape::Datum::from_value(value)),
+            3 => self.group_name = Some(wire::shape::Datum::from_value(value)),
+            4 => self.host_id = Some(wire::shape::Datum::from_value(value)),
+            5 => self.tenancy = Some(wire::shape::Datum::from_value(value)),
+            6 => self.spread_domain = Some(wire::shape::Datum::from_value(value)),
+            7 => self.host_resource_group_arn = Some(wire::shape::Datum::from_value(value)),
+            8 => self.partition_number = Some(wire::shape::Datum::from_value(value)),
+            9 => self.group_id = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplatePlacementRequest, 0, self.availability_zone.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplatePlacementRequest, 1, self.availability_zone_id.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplatePlacementRequest, 2, self.affinity.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplatePlacementRequest, 3, self.group_name.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplatePlacementRequest, 4, self.host_id.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplatePlacementRequest, 5, self.tenancy.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplatePlacementRequest, 6, self.spread_domain.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplatePlacementRequest, 7, self.host_resource_group_arn.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplatePlacementRequest, 8, self.partition_number.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplatePlacementRequest, 9, self.group_id.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplatePlacementRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplatePrivateDnsNameOptions: wire::Schema = wire::Schema::plain("LaunchTemplatePrivateDnsNameOptions", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("HostnameType", "HostnameType", "hostnameType", false, &S_HostnameType),
+    wire::schema::Member::new("EnableResourceNameDnsARecord", "EnableResourceNameDnsARecord", "enableResourceNameDnsARecord", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("EnableResourceNameDnsAAAARecord", "EnableResourceNameDnsAAAARecord", "enableResourceNameDnsAAAARecord", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplatePrivateDnsNameOptions {
+    pub hostname_type: Option<String>,
+    pub enable_resource_name_dns_a_record: Option<bool>,
+    pub enable_resource_name_dns_aaaa_record: Option<bool>,
+}
+
+impl wire::Shape for LaunchTemplatePrivateDnsNameOptions {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplatePrivateDnsNameOptions;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.hostname_type = Some(wire::shape::Datum::from_value(value)),
+            1 => self.enable_resource_name_dns_a_record = Some(wire::shape::Datum::from_value(value)),
+            2 => self.enable_resource_name_dns_aaaa_record = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplatePrivateDnsNameOptions, 0, self.hostname_type.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplatePrivateDnsNameOptions, 1, self.enable_resource_name_dns_a_record.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplatePrivateDnsNameOptions, 2, self.enable_resource_name_dns_aaaa_record.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplatePrivateDnsNameOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplatePrivateDnsNameOptionsRequest: wire::Schema = wire::Schema::plain("LaunchTemplatePrivateDnsNameOptionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("HostnameType", "HostnameType", "HostnameType", false, &S_HostnameType),
+    wire::schema::Member::new("EnableResourceNameDnsARecord", "EnableResourceNameDnsARecord", "EnableResourceNameDnsARecord", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("EnableResourceNameDnsAAAARecord", "EnableResourceNameDnsAAAARecord", "EnableResourceNameDnsAAAARecord", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplatePrivateDnsNameOptionsRequest {
+    pub hostname_type: Option<String>,
+    pub enable_resource_name_dns_a_record: Option<bool>,
+    pub enable_resource_name_dns_aaaa_record: Option<bool>,
+}
+
+impl wire::Shape for LaunchTemplatePrivateDnsNameOptionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplatePrivateDnsNameOptionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.hostname_type = Some(wire::shape::Datum::from_value(value)),
+            1 => self.enable_resource_name_dns_a_record = Some(wire::shape::Datum::from_value(value)),
+            2 => self.enable_resource_name_dns_aaaa_record = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplatePrivateDnsNameOptionsRequest, 0, self.hostname_type.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplatePrivateDnsNameOptionsRequest, 1, self.enable_resource_name_dns_a_record.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplatePrivateDnsNameOptionsRequest, 2, self.enable_resource_name_dns_aaaa_record.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplatePrivateDnsNameOptionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateSet: wire::Schema = wire::Schema::plain("LaunchTemplateSet", wire::schema::Kind::List(wire::schema::List { member: &S_LaunchTemplate, item: "item", flattened: false }));
+static S_LaunchTemplateSpecification: wire::Schema = wire::Schema::plain("LaunchTemplateSpecification", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LaunchTemplateId", "LaunchTemplateId", "LaunchTemplateId", false, &wire::schema::STRING),
+    wire::schema::Member::new("LaunchTemplateName", "LaunchTemplateName", "LaunchTemplateName", false, &wire::schema::STRING),
+    wire::schema::Member::new("Version", "Version", "Version", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateSpecification {
+    pub launch_template_id: Option<String>,
+    pub launch_template_name: Option<String>,
+    pub version: Option<String>,
+}
+
+impl wire::Shape for LaunchTemplateSpecification {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateSpecification;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.launch_template_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.launch_template_name = Some(wire::shape::Datum::from_value(value)),
+            2 => self.version = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateSpecification, 0, self.launch_template_id.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateSpecification, 1, self.launch_template_name.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateSpecification, 2, self.version.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateSpotMarketOptions: wire::Schema = wire::Schema::plain("LaunchTemplateSpotMarketOptions", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("MaxPrice", "MaxPrice", "maxPrice", false, &wire::schema::STRING),
+    wire::schema::Member::new("SpotInstanceType", "SpotInstanceType", "spotInstanceType", false, &S_SpotInstanceType),
+    wire::schema::Member::new("BlockDurationMinutes", "BlockDurationMinutes", "blockDurationMinutes", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("ValidUntil", "ValidUntil", "validUntil", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("InstanceInterruptionBehavior", "InstanceInterruptionBehavior", "instanceInterruptionBehavior", false, &S_InstanceInterruptionBehavior),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateSpotMarketOptions {
+    pub max_price: Option<String>,
+    pub spot_instance_type: Option<String>,
+    pub block_duration_minutes: Option<i32>,
+    pub valid_until: Option<types::Timestamp>,
+    pub instance_interruption_behavior: Option<String>,
+}
+
+impl wire::Shape for LaunchTemplateSpotMarketOptions {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateSpotMarketOptions;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.max_price = Some(wire::shape::Datum::from_value(value)),
+            1 => self.spot_instance_type = Some(wire::shape::Datum::from_value(value)),
+            2 => self.block_duration_minutes = Some(wire::shape::Datum::from_value(value)),
+            3 => self.valid_until = Some(wire::shape::Datum::from_value(value)),
+            4 => self.instance_interruption_behavior = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateSpotMarketOptions, 0, self.max_price.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateSpotMarketOptions, 1, self.spot_instance_type.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateSpotMarketOptions, 2, self.block_duration_minutes.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateSpotMarketOptions, 3, self.valid_until.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateSpotMarketOptions, 4, self.instance_interruption_behavior.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateSpotMarketOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateSpotMarketOptionsRequest: wire::Schema = wire::Schema::plain("LaunchTemplateSpotMarketOptionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("MaxPrice", "MaxPrice", "MaxPrice", false, &wire::schema::STRING),
+    wire::schema::Member::new("SpotInstanceType", "SpotInstanceType", "SpotInstanceType", false, &S_SpotInstanceType),
+    wire::schema::Member::new("BlockDurationMinutes", "BlockDurationMinutes", "BlockDurationMinutes", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("ValidUntil", "ValidUntil", "ValidUntil", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("InstanceInterruptionBehavior", "InstanceInterruptionBehavior", "InstanceInterruptionBehavior", false, &S_InstanceInterruptionBehavior),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateSpotMarketOptionsRequest {
+    pub max_price: Option<String>,
+    pub spot_instance_type: Option<String>,
+    pub block_duration_minutes: Option<i32>,
+    pub valid_until: Option<types::Timestamp>,
+    pub instance_interruption_behavior: Option<String>,
+}
+
+impl wire::Shape for LaunchTemplateSpotMarketOptionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateSpotMarketOptionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.max_price = Some(wire::shape::Datum::from_value(value)),
+            1 => self.spot_instance_type = Some(wire::shape::Datum::from_value(value)),
+            2 => self.block_duration_minutes = Some(wire::shape::Datum::from_value(value)),
+            3 => self.valid_until = Some(wire::shape::Datum::from_value(value)),
+            4 => self.instance_interruption_behavior = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateSpotMarketOptionsRequest, 0, self.max_price.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateSpotMarketOptionsRequest, 1, self.spot_instance_type.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateSpotMarketOptionsRequest, 2, self.block_duration_minutes.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateSpotMarketOptionsRequest, 3, self.valid_until.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateSpotMarketOptionsRequest, 4, self.instance_interruption_behavior.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateSpotMarketOptionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateTagSpecification: wire::Schema = wire::Schema::plain("LaunchTemplateTagSpecification", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ResourceType", "ResourceType", "resourceType", false, &S_ResourceType),
+    wire::schema::Member::new("Tags", "TagSet", "tagSet", false, &S_TagList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateTagSpecification {
+    pub resource_type: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl wire::Shape for LaunchTemplateTagSpecification {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateTagSpecification;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.resource_type = Some(wire::shape::Datum::from_value(value)),
+            1 => self.tags = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateTagSpecification, 0, self.resource_type.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateTagSpecification, 1, self.tags.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateTagSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateTagSpecificationList: wire::Schema = wire::Schema::plain("LaunchTemplateTagSpecificationList", wire::schema::Kind::List(wire::schema::List { member: &S_LaunchTemplateTagSpecification, item: "item", flattened: false }));
+static S_LaunchTemplateTagSpecificationRequest: wire::Schema = wire::Schema::plain("LaunchTemplateTagSpecificationRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ResourceType", "ResourceType", "ResourceType", false, &S_ResourceType),
+    wire::schema::Member::new("Tags", "Tag", "Tag", false, &S_TagList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateTagSpecificationRequest {
+    pub resource_type: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl wire::Shape for LaunchTemplateTagSpecificationRequest {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateTagSpecificationRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.resource_type = Some(wire::shape::Datum::from_value(value)),
+            1 => self.tags = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateTagSpecificationRequest, 0, self.resource_type.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateTagSpecificationRequest, 1, self.tags.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateTagSpecificationRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateTagSpecificationRequestList: wire::Schema = wire::Schema::plain("LaunchTemplateTagSpecificationRequestList", wire::schema::Kind::List(wire::schema::List { member: &S_LaunchTemplateTagSpecificationRequest, item: "LaunchTemplateTagSpecificationRequest", flattened: false }));
+static S_LaunchTemplateVersion: wire::Schema = wire::Schema::plain("LaunchTemplateVersion", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LaunchTemplateId", "LaunchTemplateId", "launchTemplateId", false, &wire::schema::STRING),
+    wire::schema::Member::new("LaunchTemplateName", "LaunchTemplateName", "launchTemplateName", false, &S_LaunchTemplateName),
+    wire::schema::Member::new("VersionNumber", "VersionNumber", "versionNumber", false, &wire::schema::LONG),
+    wire::schema::Member::new("VersionDescription", "VersionDescription", "versionDescription", false, &S_VersionDescription),
+    wire::schema::Member::new("CreateTime", "CreateTime", "createTime", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("CreatedBy", "CreatedBy", "createdBy", false, &wire::schema::STRING),
+    wire::schema::Member::new("DefaultVersion", "DefaultVersion", "defaultVersion", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("LaunchTemplateData", "LaunchTemplateData", "launchTemplateData", false, &S_ResponseLaunchTemplateData),
+    wire::schema::Member::new("Operator", "Operator", "operator", false, &S_OperatorResponse),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplateVersion {
+    pub launch_template_id: Option<String>,
+    pub launch_template_name: Option<String>,
+    pub version_number: Option<i64>,
+    pub version_description: Option<String>,
+    pub create_time: Option<types::Timestamp>,
+    pub created_by: Option<String>,
+    pub default_version: Option<bool>,
+    pub launch_template_data: Option<ResponseLaunchTemplateData>,
+    pub operator: Option<OperatorResponse>,
+}
+
+impl wire::Shape for LaunchTemplateVersion {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplateVersion;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.launch_template_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.launch_template_name = Some(wire::shape::Datum::from_value(value)),
+            2 => self.version_number = Some(wire::shape::Datum::from_value(value)),
+            3 => self.version_description = Some(wire::shape::Datum::from_value(value)),
+            4 => self.create_time = Some(wire::shape::Datum::from_value(value)),
+            5 => self.created_by = Some(wire::shape::Datum::from_value(value)),
+            6 => self.default_version = Some(wire::shape::Datum::from_value(value)),
+            7 => self.launch_template_data = Some(wire::shape::Datum::from_value(value)),
+            8 => self.operator = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplateVersion, 0, self.launch_template_id.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateVersion, 1, self.launch_template_name.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateVersion, 2, self.version_number.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateVersion, 3, self.version_description.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateVersion, 4, self.create_time.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateVersion, 5, self.created_by.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateVersion, 6, self.default_version.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateVersion, 7, self.launch_template_data.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplateVersion, 8, self.operator.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplateVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplateVersionSet: wire::Schema = wire::Schema::plain("LaunchTemplateVersionSet", wire::schema::Kind::List(wire::schema::List { member: &S_LaunchTemplateVersion, item: "item", flattened: false }));
+static S_LaunchTemplatesMonitoring: wire::Schema = wire::Schema::plain("LaunchTemplatesMonitoring", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Enabled", "Enabled", "enabled", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("MetricCategoryIds", "MetricCategoryIdSet", "metricCategoryIdSet", false, &S_MetricCategoryIdList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplatesMonitoring {
+    pub enabled: Option<bool>,
+    pub metric_category_ids: Option<Vec<String>>,
+}
+
+impl wire::Shape for LaunchTemplatesMonitoring {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplatesMonitoring;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.enabled = Some(wire::shape::Datum::from_value(value)),
+            1 => self.metric_category_ids = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplatesMonitoring, 0, self.enabled.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplatesMonitoring, 1, self.metric_category_ids.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplatesMonitoring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LaunchTemplatesMonitoringRequest: wire::Schema = wire::Schema::plain("LaunchTemplatesMonitoringRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Enabled", "Enabled", "Enabled", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("MetricCategoryIds", "MetricCategoryId", "MetricCategoryId", false, &S_MetricCategoryIdList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LaunchTemplatesMonitoringRequest {
+    pub enabled: Option<bool>,
+    pub metric_category_ids: Option<Vec<String>>,
+}
+
+impl wire::Shape for LaunchTemplatesMonitoringRequest {
+    const SCHEMA: &'static wire::Schema = &S_LaunchTemplatesMonitoringRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.enabled = Some(wire::shape::Datum::from_value(value)),
+            1 => self.metric_category_ids = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LaunchTemplatesMonitoringRequest, 0, self.enabled.as_ref());
+        wire::shape::optional(writer, &S_LaunchTemplatesMonitoringRequest, 1, self.metric_category_ids.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LaunchTemplatesMonitoringRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LicenseConfiguration: wire::Schema = wire::Schema::plain("LicenseConfiguration", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LicenseConfigurationArn", "LicenseConfigurationArn", "licenseConfigurationArn", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LicenseConfiguration {
+    pub license_configuration_arn: Option<String>,
+}
+
+impl wire::Shape for LicenseConfiguration {
+    const SCHEMA: &'static wire::Schema = &S_LicenseConfiguration;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.license_configuration_arn = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LicenseConfiguration, 0, self.license_configuration_arn.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LicenseConfiguration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LicenseConfigurationRequest: wire::Schema = wire::Schema::plain("LicenseConfigurationRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LicenseConfigurationArn", "LicenseConfigurationArn", "LicenseConfigurationArn", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LicenseConfigurationRequest {
+    pub license_configuration_arn: Option<String>,
+}
+
+impl wire::Shape for LicenseConfigurationRequest {
+    const SCHEMA: &'static wire::Schema = &S_LicenseConfigurationRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.license_configuration_arn = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LicenseConfigurationRequest, 0, self.license_configuration_arn.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LicenseConfigurationRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LicenseList: wire::Schema = wire::Schema::plain("LicenseList", wire::schema::Kind::List(wire::schema::List { member: &S_LicenseConfiguration, item: "item", flattened: false }));
+static S_LicenseSpecificationListRequest: wire::Schema = wire::Schema::plain("LicenseSpecificationListRequest", wire::schema::Kind::List(wire::schema::List { member: &S_LicenseConfigurationRequest, item: "item", flattened: false }));
+static S_LocalStorage: wire::Schema = wire::Schema::new("LocalStorage", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["included", "required", "excluded"], sensitive: false });
+static S_LocalStorageType: wire::Schema = wire::Schema::new("LocalStorageType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["hdd", "ssd"], sensitive: false });
+static S_LocalStorageTypeSet: wire::Schema = wire::Schema::plain("LocalStorageTypeSet", wire::schema::Kind::List(wire::schema::List { member: &S_LocalStorageType, item: "item", flattened: false }));
+static S_LocationType: wire::Schema = wire::Schema::new("LocationType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["region", "availability-zone", "availability-zone-id", "outpost"], sensitive: false });
 static S_LogDestinationType: wire::Schema = wire::Schema::new("LogDestinationType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["cloud-watch-logs", "s3", "kinesis-data-firehose"], sensitive: false });
 static S_ManagedPrefixList: wire::Schema = wire::Schema::plain("ManagedPrefixList", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("PrefixListId", "PrefixListId", "prefixListId", false, &wire::schema::STRING),
@@ -10277,6 +18977,544 @@ impl std::fmt::Debug for ManagedPrefixList {
 }
 
 static S_ManagedPrefixListSet: wire::Schema = wire::Schema::plain("ManagedPrefixListSet", wire::schema::Kind::List(wire::schema::List { member: &S_ManagedPrefixList, item: "item", flattened: false }));
+static S_MarketType: wire::Schema = wire::Schema::new("MarketType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["spot", "capacity-block", "interruptible-capacity-reservation", "on-demand"], sensitive: false });
+static S_MediaAcceleratorInfo: wire::Schema = wire::Schema::plain("MediaAcceleratorInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Accelerators", "Accelerators", "accelerators", false, &S_MediaDeviceInfoList),
+    wire::schema::Member::new("TotalMediaMemoryInMiB", "TotalMediaMemoryInMiB", "totalMediaMemoryInMiB", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct MediaAcceleratorInfo {
+    pub accelerators: Option<Vec<MediaDeviceInfo>>,
+    pub total_media_memory_in_mi_b: Option<i32>,
+}
+
+impl wire::Shape for MediaAcceleratorInfo {
+    const SCHEMA: &'static wire::Schema = &S_MediaAcceleratorInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.accelerators = Some(wire::shape::Datum::from_value(value)),
+            1 => self.total_media_memory_in_mi_b = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_MediaAcceleratorInfo, 0, self.accelerators.as_ref());
+        wire::shape::optional(writer, &S_MediaAcceleratorInfo, 1, self.total_media_memory_in_mi_b.as_ref());
+    }
+}
+
+impl std::fmt::Debug for MediaAcceleratorInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_MediaDeviceInfo: wire::Schema = wire::Schema::plain("MediaDeviceInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Count", "Count", "count", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Name", "Name", "name", false, &wire::schema::STRING),
+    wire::schema::Member::new("Manufacturer", "Manufacturer", "manufacturer", false, &wire::schema::STRING),
+    wire::schema::Member::new("MemoryInfo", "MemoryInfo", "memoryInfo", false, &S_MediaDeviceMemoryInfo),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct MediaDeviceInfo {
+    pub count: Option<i32>,
+    pub name: Option<String>,
+    pub manufacturer: Option<String>,
+    pub memory_info: Option<MediaDeviceMemoryInfo>,
+}
+
+impl wire::Shape for MediaDeviceInfo {
+    const SCHEMA: &'static wire::Schema = &S_MediaDeviceInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.count = Some(wire::shape::Datum::from_value(value)),
+            1 => self.name = Some(wire::shape::Datum::from_value(value)),
+            2 => self.manufacturer = Some(wire::shape::Datum::from_value(value)),
+            3 => self.memory_info = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_MediaDeviceInfo, 0, self.count.as_ref());
+        wire::shape::optional(writer, &S_MediaDeviceInfo, 1, self.name.as_ref());
+        wire::shape::optional(writer, &S_MediaDeviceInfo, 2, self.manufacturer.as_ref());
+        wire::shape::optional(writer, &S_MediaDeviceInfo, 3, self.memory_info.as_ref());
+    }
+}
+
+impl std::fmt::Debug for MediaDeviceInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_MediaDeviceInfoList: wire::Schema = wire::Schema::plain("MediaDeviceInfoList", wire::schema::Kind::List(wire::schema::List { member: &S_MediaDeviceInfo, item: "item", flattened: false }));
+static S_MediaDeviceMemoryInfo: wire::Schema = wire::Schema::plain("MediaDeviceMemoryInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("SizeInMiB", "SizeInMiB", "sizeInMiB", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct MediaDeviceMemoryInfo {
+    pub size_in_mi_b: Option<i32>,
+}
+
+impl wire::Shape for MediaDeviceMemoryInfo {
+    const SCHEMA: &'static wire::Schema = &S_MediaDeviceMemoryInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.size_in_mi_b = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_MediaDeviceMemoryInfo, 0, self.size_in_mi_b.as_ref());
+    }
+}
+
+impl std::fmt::Debug for MediaDeviceMemoryInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_MemoryGiBPerVCpu: wire::Schema = wire::Schema::plain("MemoryGiBPerVCpu", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Min", "Min", "min", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("Max", "Max", "max", false, &wire::schema::DOUBLE),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct MemoryGiBPerVCpu {
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+}
+
+impl wire::Shape for MemoryGiBPerVCpu {
+    const SCHEMA: &'static wire::Schema = &S_MemoryGiBPerVCpu;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_MemoryGiBPerVCpu, 0, self.min.as_ref());
+        wire::shape::optional(writer, &S_MemoryGiBPerVCpu, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for MemoryGiBPerVCpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_MemoryGiBPerVCpuRequest: wire::Schema = wire::Schema::plain("MemoryGiBPerVCpuRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Min", "Min", "Min", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("Max", "Max", "Max", false, &wire::schema::DOUBLE),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct MemoryGiBPerVCpuRequest {
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+}
+
+impl wire::Shape for MemoryGiBPerVCpuRequest {
+    const SCHEMA: &'static wire::Schema = &S_MemoryGiBPerVCpuRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_MemoryGiBPerVCpuRequest, 0, self.min.as_ref());
+        wire::shape::optional(writer, &S_MemoryGiBPerVCpuRequest, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for MemoryGiBPerVCpuRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_MemoryInfo: wire::Schema = wire::Schema::plain("MemoryInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("SizeInMiB", "SizeInMiB", "sizeInMiB", false, &wire::schema::LONG),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct MemoryInfo {
+    pub size_in_mi_b: Option<i64>,
+}
+
+impl wire::Shape for MemoryInfo {
+    const SCHEMA: &'static wire::Schema = &S_MemoryInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.size_in_mi_b = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_MemoryInfo, 0, self.size_in_mi_b.as_ref());
+    }
+}
+
+impl std::fmt::Debug for MemoryInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_MemoryMiB: wire::Schema = wire::Schema::plain("MemoryMiB", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Min", "Min", "min", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Max", "Max", "max", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct MemoryMiB {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+
+impl wire::Shape for MemoryMiB {
+    const SCHEMA: &'static wire::Schema = &S_MemoryMiB;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_MemoryMiB, 0, self.min.as_ref());
+        wire::shape::optional(writer, &S_MemoryMiB, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for MemoryMiB {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_MemoryMiBRequest: wire::Schema = wire::Schema::plain("MemoryMiBRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Min", "Min", "Min", true, &wire::schema::INTEGER),
+    wire::schema::Member::new("Max", "Max", "Max", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct MemoryMiBRequest {
+    pub min: i32,
+    pub max: Option<i32>,
+}
+
+impl wire::Shape for MemoryMiBRequest {
+    const SCHEMA: &'static wire::Schema = &S_MemoryMiBRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = wire::shape::Datum::from_value(value),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_MemoryMiBRequest, 0, &self.min);
+        wire::shape::optional(writer, &S_MemoryMiBRequest, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for MemoryMiBRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_MetricCategoryIdList: wire::Schema = wire::Schema::plain("MetricCategoryIdList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
+static S_ModifyInstanceAttributeRequest: wire::Schema = wire::Schema::plain("ModifyInstanceAttributeRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("SourceDestCheck", "SourceDestCheck", "SourceDestCheck", false, &S_AttributeBooleanValue),
+    wire::schema::Member::new("EnclaveOptions", "EnclaveOptions", "EnclaveOptions", false, &S_EnclaveOptionsRequest),
+    wire::schema::Member::new("DisableApiStop", "DisableApiStop", "DisableApiStop", false, &S_AttributeBooleanValue),
+    wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("InstanceId", "InstanceId", "instanceId", true, &wire::schema::STRING),
+    wire::schema::Member::new("Attribute", "Attribute", "attribute", false, &S_InstanceAttributeName),
+    wire::schema::Member::new("Value", "Value", "value", false, &S_ModifyInstanceAttributeValue),
+    wire::schema::Member::new("BlockDeviceMappings", "BlockDeviceMapping", "blockDeviceMapping", false, &S_InstanceBlockDeviceMappingSpecificationList),
+    wire::schema::Member::new("DisableApiTermination", "DisableApiTermination", "disableApiTermination", false, &S_AttributeBooleanValue),
+    wire::schema::Member::new("InstanceType", "InstanceType", "instanceType", false, &S_AttributeValue),
+    wire::schema::Member::new("Kernel", "Kernel", "kernel", false, &S_AttributeValue),
+    wire::schema::Member::new("Ramdisk", "Ramdisk", "ramdisk", false, &S_AttributeValue),
+    wire::schema::Member::new("UserData", "UserData", "userData", false, &S_SecureBlobAttributeValue),
+    wire::schema::Member::new("InstanceInitiatedShutdownBehavior", "InstanceInitiatedShutdownBehavior", "instanceInitiatedShutdownBehavior", false, &S_AttributeValue),
+    wire::schema::Member::new("Groups", "GroupId", "GroupId", false, &S_GroupIdStringList),
+    wire::schema::Member::new("EbsOptimized", "EbsOptimized", "ebsOptimized", false, &S_AttributeBooleanValue),
+    wire::schema::Member::new("SriovNetSupport", "SriovNetSupport", "sriovNetSupport", false, &S_AttributeValue),
+    wire::schema::Member::new("EnaSupport", "EnaSupport", "enaSupport", false, &S_AttributeBooleanValue),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyInstanceAttributeRequest {
+    pub source_dest_check: Option<AttributeBooleanValue>,
+    pub enclave_options: Option<EnclaveOptionsRequest>,
+    pub disable_api_stop: Option<AttributeBooleanValue>,
+    pub dry_run: Option<bool>,
+    pub instance_id: String,
+    pub attribute: Option<String>,
+    pub value: Option<String>,
+    pub block_device_mappings: Option<Vec<InstanceBlockDeviceMappingSpecification>>,
+    pub disable_api_termination: Option<AttributeBooleanValue>,
+    pub instance_type: Option<AttributeValue>,
+    pub kernel: Option<AttributeValue>,
+    pub ramdisk: Option<AttributeValue>,
+    pub user_data: Option<SecureBlobAttributeValue>,
+    pub instance_initiated_shutdown_behavior: Option<AttributeValue>,
+    pub groups: Option<Vec<String>>,
+    pub ebs_optimized: Option<AttributeBooleanValue>,
+    pub sriov_net_support: Option<AttributeValue>,
+    pub ena_support: Option<AttributeBooleanValue>,
+}
+
+impl wire::Shape for ModifyInstanceAttributeRequest {
+    const SCHEMA: &'static wire::Schema = &S_ModifyInstanceAttributeRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.source_dest_check = Some(wire::shape::Datum::from_value(value)),
+            1 => self.enclave_options = Some(wire::shape::Datum::from_value(value)),
+            2 => self.disable_api_stop = Some(wire::shape::Datum::from_value(value)),
+            3 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            4 => self.instance_id = wire::shape::Datum::from_value(value),
+            5 => self.attribute = Some(wire::shape::Datum::from_value(value)),
+            6 => self.value = Some(wire::shape::Datum::from_value(value)),
+            7 => self.block_device_mappings = Some(wire::shape::Datum::from_value(value)),
+            8 => self.disable_api_termination = Some(wire::shape::Datum::from_value(value)),
+            9 => self.instance_type = Some(wire::shape::Datum::from_value(value)),
+            10 => self.kernel = Some(wire::shape::Datum::from_value(value)),
+            11 => self.ramdisk = Some(wire::shape::Datum::from_value(value)),
+            12 => self.user_data = Some(wire::shape::Datum::from_value(value)),
+            13 => self.instance_initiated_shutdown_behavior = Some(wire::shape::Datum::from_value(value)),
+            14 => self.groups = Some(wire::shape::Datum::from_value(value)),
+            15 => self.ebs_optimized = Some(wire::shape::Datum::from_value(value)),
+            16 => self.sriov_net_support = Some(wire::shape::Datum::from_value(value)),
+            17 => self.ena_support = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ModifyInstanceAttributeRequest, 0, self.source_dest_check.as_ref());
+        wire::shape::optional(writer, &S_ModifyInstanceAttributeRequest, 1, self.enclave_options.as_ref());
+        wire::shape::optional(writer, &S_ModifyInstanceAttributeRequest, 2, self.disable_api_stop.as_ref());
+        wire::shape::optional(writer, &S_ModifyInstanceAttributeRequest, 3, self.dry_run.as_ref());
+        wire::shape::required(writer, &S_ModifyInstanceAttributeRequest, 4, &self.instance_id);
+        wire::shape::optional(writer, &S_ModifyInstanceAttributeRequest, 5, self.attribute.as_ref());
+        wire::shape::optional(writer, &S_ModifyInstanceAttributeRequest, 6, self.value.as_ref());
+        wire::shape::optional(writer, &S_ModifyInstanceAttributeRequest, 7, self.block_device_mappings.as_ref());
+        wire::shape::optional(writer, &S_ModifyInstanceAttributeRequest, 8, self.disable_api_termination.as_ref());
+        wire::shape::optional(writer, &S_ModifyInstanceAttributeRequest, 9, self.instance_type.as_ref());
+        wire::shape::optional(writer, &S_ModifyInstanceAttributeRequest, 10, self.kernel.as_ref());
+        wire::shape::optional(writer, &S_ModifyInstanceAttributeRequest, 11, self.ramdisk.as_ref());
+        wire::shape::optional(writer, &S_ModifyInstanceAttributeRequest, 12, self.user_data.as_ref());
+        wire::shape::optional(writer, &S_ModifyInstanceAttributeRequest, 13, self.instance_initiated_shutdown_behavior.as_ref());
+        wire::shape::optional(writer, &S_ModifyInstanceAttributeRequest, 14, self.groups.as_ref());
+        wire::shape::optional(writer, &S_ModifyInstanceAttributeRequest, 15, self.ebs_optimized.as_ref());
+        wire::shape::optional(writer, &S_ModifyInstanceAttributeRequest, 16, self.sriov_net_support.as_ref());
+        wire::shape::optional(writer, &S_ModifyInstanceAttributeRequest, 17, self.ena_support.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ModifyInstanceAttributeRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ModifyInstanceAttributeValue: wire::Schema = wire::Schema::new("ModifyInstanceAttributeValue", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &[], sensitive: true });
+static S_ModifyInstanceMetadataOptionsRequest: wire::Schema = wire::Schema::plain("ModifyInstanceMetadataOptionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceId", "InstanceId", "InstanceId", true, &wire::schema::STRING),
+    wire::schema::Member::new("HttpTokens", "HttpTokens", "HttpTokens", false, &S_HttpTokensState),
+    wire::schema::Member::new("HttpPutResponseHopLimit", "HttpPutResponseHopLimit", "HttpPutResponseHopLimit", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("HttpEndpoint", "HttpEndpoint", "HttpEndpoint", false, &S_InstanceMetadataEndpointState),
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("HttpProtocolIpv6", "HttpProtocolIpv6", "HttpProtocolIpv6", false, &S_InstanceMetadataProtocolState),
+    wire::schema::Member::new("InstanceMetadataTags", "InstanceMetadataTags", "InstanceMetadataTags", false, &S_InstanceMetadataTagsState),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyInstanceMetadataOptionsRequest {
+    pub instance_id: String,
+    pub http_tokens: Option<String>,
+    pub http_put_response_hop_limit: Option<i32>,
+    pub http_endpoint: Option<String>,
+    pub dry_run: Option<bool>,
+    pub http_protocol_ipv6: Option<String>,
+    pub instance_metadata_tags: Option<String>,
+}
+
+impl wire::Shape for ModifyInstanceMetadataOptionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_ModifyInstanceMetadataOptionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_id = wire::shape::Datum::from_value(value),
+            1 => self.http_tokens = Some(wire::shape::Datum::from_value(value)),
+            2 => self.http_put_response_hop_limit = Some(wire::shape::Datum::from_value(value)),
+            3 => self.http_endpoint = Some(wire::shape::Datum::from_value(value)),
+            4 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            5 => self.http_protocol_ipv6 = Some(wire::shape::Datum::from_value(value)),
+            6 => self.instance_metadata_tags = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_ModifyInstanceMetadataOptionsRequest, 0, &self.instance_id);
+        wire::shape::optional(writer, &S_ModifyInstanceMetadataOptionsRequest, 1, self.http_tokens.as_ref());
+        wire::shape::optional(writer, &S_ModifyInstanceMetadataOptionsRequest, 2, self.http_put_response_hop_limit.as_ref());
+        wire::shape::optional(writer, &S_ModifyInstanceMetadataOptionsRequest, 3, self.http_endpoint.as_ref());
+        wire::shape::optional(writer, &S_ModifyInstanceMetadataOptionsRequest, 4, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_ModifyInstanceMetadataOptionsRequest, 5, self.http_protocol_ipv6.as_ref());
+        wire::shape::optional(writer, &S_ModifyInstanceMetadataOptionsRequest, 6, self.instance_metadata_tags.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ModifyInstanceMetadataOptionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ModifyInstanceMetadataOptionsResult: wire::Schema = wire::Schema::plain("ModifyInstanceMetadataOptionsResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceId", "InstanceId", "instanceId", false, &wire::schema::STRING),
+    wire::schema::Member::new("InstanceMetadataOptions", "InstanceMetadataOptions", "instanceMetadataOptions", false, &S_InstanceMetadataOptionsResponse),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyInstanceMetadataOptionsResult {
+    pub instance_id: Option<String>,
+    pub instance_metadata_options: Option<InstanceMetadataOptionsResponse>,
+}
+
+impl wire::Shape for ModifyInstanceMetadataOptionsResult {
+    const SCHEMA: &'static wire::Schema = &S_ModifyInstanceMetadataOptionsResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.instance_metadata_options = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ModifyInstanceMetadataOptionsResult, 0, self.instance_id.as_ref());
+        wire::shape::optional(writer, &S_ModifyInstanceMetadataOptionsResult, 1, self.instance_metadata_options.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ModifyInstanceMetadataOptionsResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ModifyLaunchTemplateRequest: wire::Schema = wire::Schema::plain("ModifyLaunchTemplateRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("ClientToken", "ClientToken", "ClientToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("LaunchTemplateId", "LaunchTemplateId", "LaunchTemplateId", false, &wire::schema::STRING),
+    wire::schema::Member::new("LaunchTemplateName", "LaunchTemplateName", "LaunchTemplateName", false, &S_LaunchTemplateName),
+    wire::schema::Member::new("DefaultVersion", "SetDefaultVersion", "SetDefaultVersion", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyLaunchTemplateRequest {
+    pub dry_run: Option<bool>,
+    pub client_token: Option<String>,
+    pub launch_template_id: Option<String>,
+    pub launch_template_name: Option<String>,
+    pub default_version: Option<String>,
+}
+
+impl wire::Shape for ModifyLaunchTemplateRequest {
+    const SCHEMA: &'static wire::Schema = &S_ModifyLaunchTemplateRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            1 => self.client_token = Some(wire::shape::Datum::from_value(value)),
+            2 => self.launch_template_id = Some(wire::shape::Datum::from_value(value)),
+            3 => self.launch_template_name = Some(wire::shape::Datum::from_value(value)),
+            4 => self.default_version = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ModifyLaunchTemplateRequest, 0, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_ModifyLaunchTemplateRequest, 1, self.client_token.as_ref());
+        wire::shape::optional(writer, &S_ModifyLaunchTemplateRequest, 2, self.launch_template_id.as_ref());
+        wire::shape::optional(writer, &S_ModifyLaunchTemplateRequest, 3, self.launch_template_name.as_ref());
+        wire::shape::optional(writer, &S_ModifyLaunchTemplateRequest, 4, self.default_version.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ModifyLaunchTemplateRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ModifyLaunchTemplateResult: wire::Schema = wire::Schema::plain("ModifyLaunchTemplateResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LaunchTemplate", "LaunchTemplate", "launchTemplate", false, &S_LaunchTemplate),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyLaunchTemplateResult {
+    pub launch_template: Option<LaunchTemplate>,
+}
+
+impl wire::Shape for ModifyLaunchTemplateResult {
+    const SCHEMA: &'static wire::Schema = &S_ModifyLaunchTemplateResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.launch_template = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ModifyLaunchTemplateResult, 0, self.launch_template.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ModifyLaunchTemplateResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_ModifyManagedPrefixListRequest: wire::Schema = wire::Schema::plain("ModifyManagedPrefixListRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
     wire::schema::Member::new("PrefixListId", "PrefixListId", "PrefixListId", true, &wire::schema::STRING),
@@ -10871,6 +20109,41 @@ impl std::fmt::Debug for ModifyVpcTenancyResult {
     }
 }
 
+static S_Monitoring: wire::Schema = wire::Schema::plain("Monitoring", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("MetricCategoryIds", "MetricCategoryIdSet", "metricCategoryIdSet", false, &S_MetricCategoryIdList),
+    wire::schema::Member::new("State", "State", "state", false, &S_MonitoringState),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct Monitoring {
+    pub metric_category_ids: Option<Vec<String>>,
+    pub state: Option<String>,
+}
+
+impl wire::Shape for Monitoring {
+    const SCHEMA: &'static wire::Schema = &S_Monitoring;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.metric_category_ids = Some(wire::shape::Datum::from_value(value)),
+            1 => self.state = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_Monitoring, 0, self.metric_category_ids.as_ref());
+        wire::shape::optional(writer, &S_Monitoring, 1, self.state.as_ref());
+    }
+}
+
+impl std::fmt::Debug for Monitoring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_MonitoringState: wire::Schema = wire::Schema::new("MonitoringState", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["disabled", "disabling", "enabled", "pending"], sensitive: false });
 static S_MultipathResilienceMode: wire::Schema = wire::Schema::new("MultipathResilienceMode", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["always-on"], sensitive: false });
 static S_MultipathResilienceStatus: wire::Schema = wire::Schema::new("MultipathResilienceStatus", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["pending", "enabled", "disabled"], sensitive: false });
 static S_NatGateway: wire::Schema = wire::Schema::plain("NatGateway", wire::schema::Kind::Structure(&[
@@ -11096,6 +20369,7 @@ static S_NatGatewayAttachedApplianceList: wire::Schema = wire::Schema::plain("Na
 static S_NatGatewayIdStringList: wire::Schema = wire::Schema::plain("NatGatewayIdStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_NatGatewayList: wire::Schema = wire::Schema::plain("NatGatewayList", wire::schema::Kind::List(wire::schema::List { member: &S_NatGateway, item: "item", flattened: false }));
 static S_NatGatewayState: wire::Schema = wire::Schema::new("NatGatewayState", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["pending", "failed", "available", "deleting", "deleted"], sensitive: false });
+static S_NestedVirtualizationSpecification: wire::Schema = wire::Schema::new("NestedVirtualizationSpecification", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["enabled", "disabled"], sensitive: false });
 static S_NetworkAcl: wire::Schema = wire::Schema::plain("NetworkAcl", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Associations", "AssociationSet", "associationSet", false, &S_NetworkAclAssociationList),
     wire::schema::Member::new("Entries", "EntrySet", "entrySet", false, &S_NetworkAclEntryList),
@@ -11250,6 +20524,245 @@ impl std::fmt::Debug for NetworkAclEntry {
 static S_NetworkAclEntryList: wire::Schema = wire::Schema::plain("NetworkAclEntryList", wire::schema::Kind::List(wire::schema::List { member: &S_NetworkAclEntry, item: "item", flattened: false }));
 static S_NetworkAclIdStringList: wire::Schema = wire::Schema::plain("NetworkAclIdStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_NetworkAclList: wire::Schema = wire::Schema::plain("NetworkAclList", wire::schema::Kind::List(wire::schema::List { member: &S_NetworkAcl, item: "item", flattened: false }));
+static S_NetworkBandwidthGbps: wire::Schema = wire::Schema::plain("NetworkBandwidthGbps", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Min", "Min", "min", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("Max", "Max", "max", false, &wire::schema::DOUBLE),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct NetworkBandwidthGbps {
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+}
+
+impl wire::Shape for NetworkBandwidthGbps {
+    const SCHEMA: &'static wire::Schema = &S_NetworkBandwidthGbps;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_NetworkBandwidthGbps, 0, self.min.as_ref());
+        wire::shape::optional(writer, &S_NetworkBandwidthGbps, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for NetworkBandwidthGbps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_NetworkBandwidthGbpsRequest: wire::Schema = wire::Schema::plain("NetworkBandwidthGbpsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Min", "Min", "Min", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("Max", "Max", "Max", false, &wire::schema::DOUBLE),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct NetworkBandwidthGbpsRequest {
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+}
+
+impl wire::Shape for NetworkBandwidthGbpsRequest {
+    const SCHEMA: &'static wire::Schema = &S_NetworkBandwidthGbpsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_NetworkBandwidthGbpsRequest, 0, self.min.as_ref());
+        wire::shape::optional(writer, &S_NetworkBandwidthGbpsRequest, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for NetworkBandwidthGbpsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_NetworkCardInfo: wire::Schema = wire::Schema::plain("NetworkCardInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("NetworkCardIndex", "NetworkCardIndex", "networkCardIndex", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("NetworkPerformance", "NetworkPerformance", "networkPerformance", false, &wire::schema::STRING),
+    wire::schema::Member::new("MaximumNetworkInterfaces", "MaximumNetworkInterfaces", "maximumNetworkInterfaces", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("AdditionalFlexibleNetworkInterfaces", "AdditionalFlexibleNetworkInterfaces", "additionalFlexibleNetworkInterfaces", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("BaselineBandwidthInGbps", "BaselineBandwidthInGbps", "baselineBandwidthInGbps", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("PeakBandwidthInGbps", "PeakBandwidthInGbps", "peakBandwidthInGbps", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("DefaultEnaQueueCountPerInterface", "DefaultEnaQueueCountPerInterface", "defaultEnaQueueCountPerInterface", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("MaximumEnaQueueCount", "MaximumEnaQueueCount", "maximumEnaQueueCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("MaximumEnaQueueCountPerInterface", "MaximumEnaQueueCountPerInterface", "maximumEnaQueueCountPerInterface", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("InterfaceTypes", "InterfaceTypeSet", "interfaceTypeSet", false, &S_NetworkCardInterfaceTypeList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct NetworkCardInfo {
+    pub network_card_index: Option<i32>,
+    pub network_performance: Option<String>,
+    pub maximum_network_interfaces: Option<i32>,
+    pub additional_flexible_network_interfaces: Option<i32>,
+    pub baseline_bandwidth_in_gbps: Option<f64>,
+    pub peak_bandwidth_in_gbps: Option<f64>,
+    pub default_ena_queue_count_per_interface: Option<i32>,
+    pub maximum_ena_queue_count: Option<i32>,
+    pub maximum_ena_queue_count_per_interface: Option<i32>,
+    pub interface_types: Option<Vec<String>>,
+}
+
+impl wire::Shape for NetworkCardInfo {
+    const SCHEMA: &'static wire::Schema = &S_NetworkCardInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.network_card_index = Some(wire::shape::Datum::from_value(value)),
+            1 => self.network_performance = Some(wire::shape::Datum::from_value(value)),
+            2 => self.maximum_network_interfaces = Some(wire::shape::Datum::from_value(value)),
+            3 => self.additional_flexible_network_interfaces = Some(wire::shape::Datum::from_value(value)),
+            4 => self.baseline_bandwidth_in_gbps = Some(wire::shape::Datum::from_value(value)),
+            5 => self.peak_bandwidth_in_gbps = Some(wire::shape::Datum::from_value(value)),
+            6 => self.default_ena_queue_count_per_interface = Some(wire::shape::Datum::from_value(value)),
+            7 => self.maximum_ena_queue_count = Some(wire::shape::Datum::from_value(value)),
+            8 => self.maximum_ena_queue_count_per_interface = Some(wire::shape::Datum::from_value(value)),
+            9 => self.interface_types = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_NetworkCardInfo, 0, self.network_card_index.as_ref());
+        wire::shape::optional(writer, &S_NetworkCardInfo, 1, self.network_performance.as_ref());
+        wire::shape::optional(writer, &S_NetworkCardInfo, 2, self.maximum_network_interfaces.as_ref());
+        wire::shape::optional(writer, &S_NetworkCardInfo, 3, self.additional_flexible_network_interfaces.as_ref());
+        wire::shape::optional(writer, &S_NetworkCardInfo, 4, self.baseline_bandwidth_in_gbps.as_ref());
+        wire::shape::optional(writer, &S_NetworkCardInfo, 5, self.peak_bandwidth_in_gbps.as_ref());
+        wire::shape::optional(writer, &S_NetworkCardInfo, 6, self.default_ena_queue_count_per_interface.as_ref());
+        wire::shape::optional(writer, &S_NetworkCardInfo, 7, self.maximum_ena_queue_count.as_ref());
+        wire::shape::optional(writer, &S_NetworkCardInfo, 8, self.maximum_ena_queue_count_per_interface.as_ref());
+        wire::shape::optional(writer, &S_NetworkCardInfo, 9, self.interface_types.as_ref());
+    }
+}
+
+impl std::fmt::Debug for NetworkCardInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_NetworkCardInfoList: wire::Schema = wire::Schema::plain("NetworkCardInfoList", wire::schema::Kind::List(wire::schema::List { member: &S_NetworkCardInfo, item: "item", flattened: false }));
+static S_NetworkCardInterfaceType: wire::Schema = wire::Schema::new("NetworkCardInterfaceType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["interface", "efa", "efa-only", "secondary"], sensitive: false });
+static S_NetworkCardInterfaceTypeList: wire::Schema = wire::Schema::plain("NetworkCardInterfaceTypeList", wire::schema::Kind::List(wire::schema::List { member: &S_NetworkCardInterfaceType, item: "item", flattened: false }));
+static S_NetworkInfo: wire::Schema = wire::Schema::plain("NetworkInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("NetworkPerformance", "NetworkPerformance", "networkPerformance", false, &wire::schema::STRING),
+    wire::schema::Member::new("MaximumNetworkInterfaces", "MaximumNetworkInterfaces", "maximumNetworkInterfaces", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("MaximumNetworkCards", "MaximumNetworkCards", "maximumNetworkCards", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("DefaultNetworkCardIndex", "DefaultNetworkCardIndex", "defaultNetworkCardIndex", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("NetworkCards", "NetworkCards", "networkCards", false, &S_NetworkCardInfoList),
+    wire::schema::Member::new("Ipv4AddressesPerInterface", "Ipv4AddressesPerInterface", "ipv4AddressesPerInterface", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Ipv6AddressesPerInterface", "Ipv6AddressesPerInterface", "ipv6AddressesPerInterface", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Ipv6Supported", "Ipv6Supported", "ipv6Supported", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("EnaSupport", "EnaSupport", "enaSupport", false, &S_EnaSupport),
+    wire::schema::Member::new("EfaSupported", "EfaSupported", "efaSupported", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("EfaInfo", "EfaInfo", "efaInfo", false, &S_EfaInfo),
+    wire::schema::Member::new("EncryptionInTransitSupported", "EncryptionInTransitSupported", "encryptionInTransitSupported", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("EnaSrdSupported", "EnaSrdSupported", "enaSrdSupported", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("BandwidthWeightings", "BandwidthWeightings", "bandwidthWeightings", false, &S_BandwidthWeightingTypeList),
+    wire::schema::Member::new("FlexibleEnaQueuesSupport", "FlexibleEnaQueuesSupport", "flexibleEnaQueuesSupport", false, &S_FlexibleEnaQueuesSupport),
+    wire::schema::Member::new("ConnectionTrackingConfiguration", "ConnectionTrackingConfiguration", "connectionTrackingConfiguration", false, &S_DefaultConnectionTrackingConfiguration),
+    wire::schema::Member::new("SecondaryNetworkSupported", "SecondaryNetworkSupported", "secondaryNetworkSupported", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("MaximumSecondaryNetworkInterfaces", "MaximumSecondaryNetworkInterfaces", "maximumSecondaryNetworkInterfaces", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Ipv4AddressesPerSecondaryInterface", "Ipv4AddressesPerSecondaryInterface", "ipv4AddressesPerSecondaryInterface", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct NetworkInfo {
+    pub network_performance: Option<String>,
+    pub maximum_network_interfaces: Option<i32>,
+    pub maximum_network_cards: Option<i32>,
+    pub default_network_card_index: Option<i32>,
+    pub network_cards: Option<Vec<NetworkCardInfo>>,
+    pub ipv4_addresses_per_interface: Option<i32>,
+    pub ipv6_addresses_per_interface: Option<i32>,
+    pub ipv6_supported: Option<bool>,
+    pub ena_support: Option<String>,
+    pub efa_supported: Option<bool>,
+    pub efa_info: Option<EfaInfo>,
+    pub encryption_in_transit_supported: Option<bool>,
+    pub ena_srd_supported: Option<bool>,
+    pub bandwidth_weightings: Option<Vec<String>>,
+    pub flexible_ena_queues_support: Option<String>,
+    pub connection_tracking_configuration: Option<DefaultConnectionTrackingConfiguration>,
+    pub secondary_network_supported: Option<bool>,
+    pub maximum_secondary_network_interfaces: Option<i32>,
+    pub ipv4_addresses_per_secondary_interface: Option<i32>,
+}
+
+impl wire::Shape for NetworkInfo {
+    const SCHEMA: &'static wire::Schema = &S_NetworkInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.network_performance = Some(wire::shape::Datum::from_value(value)),
+            1 => self.maximum_network_interfaces = Some(wire::shape::Datum::from_value(value)),
+            2 => self.maximum_network_cards = Some(wire::shape::Datum::from_value(value)),
+            3 => self.default_network_card_index = Some(wire::shape::Datum::from_value(value)),
+            4 => self.network_cards = Some(wire::shape::Datum::from_value(value)),
+            5 => self.ipv4_addresses_per_interface = Some(wire::shape::Datum::from_value(value)),
+            6 => self.ipv6_addresses_per_interface = Some(wire::shape::Datum::from_value(value)),
+            7 => self.ipv6_supported = Some(wire::shape::Datum::from_value(value)),
+            8 => self.ena_support = Some(wire::shape::Datum::from_value(value)),
+            9 => self.efa_supported = Some(wire::shape::Datum::from_value(value)),
+            10 => self.efa_info = Some(wire::shape::Datum::from_value(value)),
+            11 => self.encryption_in_transit_supported = Some(wire::shape::Datum::from_value(value)),
+            12 => self.ena_srd_supported = Some(wire::shape::Datum::from_value(value)),
+            13 => self.bandwidth_weightings = Some(wire::shape::Datum::from_value(value)),
+            14 => self.flexible_ena_queues_support = Some(wire::shape::Datum::from_value(value)),
+            15 => self.connection_tracking_configuration = Some(wire::shape::Datum::from_value(value)),
+            16 => self.secondary_network_supported = Some(wire::shape::Datum::from_value(value)),
+            17 => self.maximum_secondary_network_interfaces = Some(wire::shape::Datum::from_value(value)),
+            18 => self.ipv4_addresses_per_secondary_interface = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_NetworkInfo, 0, self.network_performance.as_ref());
+        wire::shape::optional(writer, &S_NetworkInfo, 1, self.maximum_network_interfaces.as_ref());
+        wire::shape::optional(writer, &S_NetworkInfo, 2, self.maximum_network_cards.as_ref());
+        wire::shape::optional(writer, &S_NetworkInfo, 3, self.default_network_card_index.as_ref());
+        wire::shape::optional(writer, &S_NetworkInfo, 4, self.network_cards.as_ref());
+        wire::shape::optional(writer, &S_NetworkInfo, 5, self.ipv4_addresses_per_interface.as_ref());
+        wire::shape::optional(writer, &S_NetworkInfo, 6, self.ipv6_addresses_per_interface.as_ref());
+        wire::shape::optional(writer, &S_NetworkInfo, 7, self.ipv6_supported.as_ref());
+        wire::shape::optional(writer, &S_NetworkInfo, 8, self.ena_support.as_ref());
+        wire::shape::optional(writer, &S_NetworkInfo, 9, self.efa_supported.as_ref());
+        wire::shape::optional(writer, &S_NetworkInfo, 10, self.efa_info.as_ref());
+        wire::shape::optional(writer, &S_NetworkInfo, 11, self.encryption_in_transit_supported.as_ref());
+        wire::shape::optional(writer, &S_NetworkInfo, 12, self.ena_srd_supported.as_ref());
+        wire::shape::optional(writer, &S_NetworkInfo, 13, self.bandwidth_weightings.as_ref());
+        wire::shape::optional(writer, &S_NetworkInfo, 14, self.flexible_ena_queues_support.as_ref());
+        wire::shape::optional(writer, &S_NetworkInfo, 15, self.connection_tracking_configuration.as_ref());
+        wire::shape::optional(writer, &S_NetworkInfo, 16, self.secondary_network_supported.as_ref());
+        wire::shape::optional(writer, &S_NetworkInfo, 17, self.maximum_secondary_network_interfaces.as_ref());
+        wire::shape::optional(writer, &S_NetworkInfo, 18, self.ipv4_addresses_per_secondary_interface.as_ref());
+    }
+}
+
+impl std::fmt::Debug for NetworkInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_NetworkInsightsAnalysis: wire::Schema = wire::Schema::plain("NetworkInsightsAnalysis", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("NetworkInsightsAnalysisId", "NetworkInsightsAnalysisId", "networkInsightsAnalysisId", false, &wire::schema::STRING),
     wire::schema::Member::new("NetworkInsightsAnalysisArn", "NetworkInsightsAnalysisArn", "networkInsightsAnalysisArn", false, &S_ResourceArn),
@@ -11748,6 +21261,74 @@ impl std::fmt::Debug for NetworkInterfaceAttachmentChanges {
 }
 
 static S_NetworkInterfaceAttribute: wire::Schema = wire::Schema::new("NetworkInterfaceAttribute", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["description", "groupSet", "sourceDestCheck", "attachment", "associatePublicIpAddress"], sensitive: false });
+static S_NetworkInterfaceCount: wire::Schema = wire::Schema::plain("NetworkInterfaceCount", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Min", "Min", "min", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Max", "Max", "max", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct NetworkInterfaceCount {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+
+impl wire::Shape for NetworkInterfaceCount {
+    const SCHEMA: &'static wire::Schema = &S_NetworkInterfaceCount;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_NetworkInterfaceCount, 0, self.min.as_ref());
+        wire::shape::optional(writer, &S_NetworkInterfaceCount, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for NetworkInterfaceCount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_NetworkInterfaceCountRequest: wire::Schema = wire::Schema::plain("NetworkInterfaceCountRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Min", "Min", "Min", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Max", "Max", "Max", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct NetworkInterfaceCountRequest {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+
+impl wire::Shape for NetworkInterfaceCountRequest {
+    const SCHEMA: &'static wire::Schema = &S_NetworkInterfaceCountRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_NetworkInterfaceCountRequest, 0, self.min.as_ref());
+        wire::shape::optional(writer, &S_NetworkInterfaceCountRequest, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for NetworkInterfaceCountRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_NetworkInterfaceCreationType: wire::Schema = wire::Schema::new("NetworkInterfaceCreationType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["efa", "efa-only", "branch", "trunk"], sensitive: false });
 static S_NetworkInterfaceIdList: wire::Schema = wire::Schema::plain("NetworkInterfaceIdList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_NetworkInterfaceIpv6Address: wire::Schema = wire::Schema::plain("NetworkInterfaceIpv6Address", wire::schema::Kind::Structure(&[
@@ -11835,6 +21416,147 @@ impl std::fmt::Debug for NetworkInterfacePrivateIpAddress {
 static S_NetworkInterfacePrivateIpAddressList: wire::Schema = wire::Schema::plain("NetworkInterfacePrivateIpAddressList", wire::schema::Kind::List(wire::schema::List { member: &S_NetworkInterfacePrivateIpAddress, item: "item", flattened: false }));
 static S_NetworkInterfaceStatus: wire::Schema = wire::Schema::new("NetworkInterfaceStatus", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["available", "associated", "attaching", "in-use", "detaching"], sensitive: false });
 static S_NetworkInterfaceType: wire::Schema = wire::Schema::new("NetworkInterfaceType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["interface", "natGateway", "efa", "efa-only", "trunk", "load_balancer", "network_load_balancer", "vpc_endpoint", "branch", "transit_gateway", "lambda", "quicksight", "global_accelerator_managed", "api_gateway_managed", "gateway_load_balancer", "gateway_load_balancer_endpoint", "iot_rules_managed", "aws_codestar_connections_managed"], sensitive: false });
+static S_NeuronDeviceCoreInfo: wire::Schema = wire::Schema::plain("NeuronDeviceCoreInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Count", "Count", "count", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Version", "Version", "version", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct NeuronDeviceCoreInfo {
+    pub count: Option<i32>,
+    pub version: Option<i32>,
+}
+
+impl wire::Shape for NeuronDeviceCoreInfo {
+    const SCHEMA: &'static wire::Schema = &S_NeuronDeviceCoreInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.count = Some(wire::shape::Datum::from_value(value)),
+            1 => self.version = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_NeuronDeviceCoreInfo, 0, self.count.as_ref());
+        wire::shape::optional(writer, &S_NeuronDeviceCoreInfo, 1, self.version.as_ref());
+    }
+}
+
+impl std::fmt::Debug for NeuronDeviceCoreInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_NeuronDeviceInfo: wire::Schema = wire::Schema::plain("NeuronDeviceInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Count", "Count", "count", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Name", "Name", "name", false, &wire::schema::STRING),
+    wire::schema::Member::new("CoreInfo", "CoreInfo", "coreInfo", false, &S_NeuronDeviceCoreInfo),
+    wire::schema::Member::new("MemoryInfo", "MemoryInfo", "memoryInfo", false, &S_NeuronDeviceMemoryInfo),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct NeuronDeviceInfo {
+    pub count: Option<i32>,
+    pub name: Option<String>,
+    pub core_info: Option<NeuronDeviceCoreInfo>,
+    pub memory_info: Option<NeuronDeviceMemoryInfo>,
+}
+
+impl wire::Shape for NeuronDeviceInfo {
+    const SCHEMA: &'static wire::Schema = &S_NeuronDeviceInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.count = Some(wire::shape::Datum::from_value(value)),
+            1 => self.name = Some(wire::shape::Datum::from_value(value)),
+            2 => self.core_info = Some(wire::shape::Datum::from_value(value)),
+            3 => self.memory_info = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_NeuronDeviceInfo, 0, self.count.as_ref());
+        wire::shape::optional(writer, &S_NeuronDeviceInfo, 1, self.name.as_ref());
+        wire::shape::optional(writer, &S_NeuronDeviceInfo, 2, self.core_info.as_ref());
+        wire::shape::optional(writer, &S_NeuronDeviceInfo, 3, self.memory_info.as_ref());
+    }
+}
+
+impl std::fmt::Debug for NeuronDeviceInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_NeuronDeviceInfoList: wire::Schema = wire::Schema::plain("NeuronDeviceInfoList", wire::schema::Kind::List(wire::schema::List { member: &S_NeuronDeviceInfo, item: "item", flattened: false }));
+static S_NeuronDeviceMemoryInfo: wire::Schema = wire::Schema::plain("NeuronDeviceMemoryInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("SizeInMiB", "SizeInMiB", "sizeInMiB", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct NeuronDeviceMemoryInfo {
+    pub size_in_mi_b: Option<i32>,
+}
+
+impl wire::Shape for NeuronDeviceMemoryInfo {
+    const SCHEMA: &'static wire::Schema = &S_NeuronDeviceMemoryInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.size_in_mi_b = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_NeuronDeviceMemoryInfo, 0, self.size_in_mi_b.as_ref());
+    }
+}
+
+impl std::fmt::Debug for NeuronDeviceMemoryInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_NeuronInfo: wire::Schema = wire::Schema::plain("NeuronInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("NeuronDevices", "NeuronDevices", "neuronDevices", false, &S_NeuronDeviceInfoList),
+    wire::schema::Member::new("TotalNeuronDeviceMemoryInMiB", "TotalNeuronDeviceMemoryInMiB", "totalNeuronDeviceMemoryInMiB", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct NeuronInfo {
+    pub neuron_devices: Option<Vec<NeuronDeviceInfo>>,
+    pub total_neuron_device_memory_in_mi_b: Option<i32>,
+}
+
+impl wire::Shape for NeuronInfo {
+    const SCHEMA: &'static wire::Schema = &S_NeuronInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.neuron_devices = Some(wire::shape::Datum::from_value(value)),
+            1 => self.total_neuron_device_memory_in_mi_b = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_NeuronInfo, 0, self.neuron_devices.as_ref());
+        wire::shape::optional(writer, &S_NeuronInfo, 1, self.total_neuron_device_memory_in_mi_b.as_ref());
+    }
+}
+
+impl std::fmt::Debug for NeuronInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_NewDhcpConfiguration: wire::Schema = wire::Schema::plain("NewDhcpConfiguration", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Key", "Key", "Key", false, &wire::schema::STRING),
     wire::schema::Member::new("Values", "Value", "Value", false, &S_ValueStringList),
@@ -11870,6 +21592,39 @@ impl std::fmt::Debug for NewDhcpConfiguration {
 }
 
 static S_NewDhcpConfigurationList: wire::Schema = wire::Schema::plain("NewDhcpConfigurationList", wire::schema::Kind::List(wire::schema::List { member: &S_NewDhcpConfiguration, item: "item", flattened: false }));
+static S_NitroEnclavesSupport: wire::Schema = wire::Schema::new("NitroEnclavesSupport", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["unsupported", "supported"], sensitive: false });
+static S_NitroTpmInfo: wire::Schema = wire::Schema::plain("NitroTpmInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("SupportedVersions", "SupportedVersions", "supportedVersions", false, &S_NitroTpmSupportedVersionsList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct NitroTpmInfo {
+    pub supported_versions: Option<Vec<String>>,
+}
+
+impl wire::Shape for NitroTpmInfo {
+    const SCHEMA: &'static wire::Schema = &S_NitroTpmInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.supported_versions = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_NitroTpmInfo, 0, self.supported_versions.as_ref());
+    }
+}
+
+impl std::fmt::Debug for NitroTpmInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_NitroTpmSupport: wire::Schema = wire::Schema::new("NitroTpmSupport", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["unsupported", "supported"], sensitive: false });
+static S_NitroTpmSupportedVersionsList: wire::Schema = wire::Schema::plain("NitroTpmSupportedVersionsList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_OperatorRequest: wire::Schema = wire::Schema::plain("OperatorRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Principal", "Principal", "Principal", false, &wire::schema::STRING),
 ]));
@@ -11938,6 +21693,7 @@ impl std::fmt::Debug for OperatorResponse {
     }
 }
 
+static S_OwnerStringList: wire::Schema = wire::Schema::plain("OwnerStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "Owner", flattened: false }));
 static S_PathComponent: wire::Schema = wire::Schema::plain("PathComponent", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("SequenceNumber", "SequenceNumber", "sequenceNumber", false, &wire::schema::INTEGER),
     wire::schema::Member::new("AclRule", "AclRule", "aclRule", false, &S_AnalysisAclRule),
@@ -12263,6 +22019,206 @@ impl std::fmt::Debug for PeeringConnectionOptionsRequest {
     }
 }
 
+static S_PerformanceFactorReference: wire::Schema = wire::Schema::plain("PerformanceFactorReference", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceFamily", "InstanceFamily", "instanceFamily", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PerformanceFactorReference {
+    pub instance_family: Option<String>,
+}
+
+impl wire::Shape for PerformanceFactorReference {
+    const SCHEMA: &'static wire::Schema = &S_PerformanceFactorReference;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_family = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_PerformanceFactorReference, 0, self.instance_family.as_ref());
+    }
+}
+
+impl std::fmt::Debug for PerformanceFactorReference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_PerformanceFactorReferenceRequest: wire::Schema = wire::Schema::plain("PerformanceFactorReferenceRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceFamily", "InstanceFamily", "InstanceFamily", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PerformanceFactorReferenceRequest {
+    pub instance_family: Option<String>,
+}
+
+impl wire::Shape for PerformanceFactorReferenceRequest {
+    const SCHEMA: &'static wire::Schema = &S_PerformanceFactorReferenceRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_family = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_PerformanceFactorReferenceRequest, 0, self.instance_family.as_ref());
+    }
+}
+
+impl std::fmt::Debug for PerformanceFactorReferenceRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_PerformanceFactorReferenceSet: wire::Schema = wire::Schema::plain("PerformanceFactorReferenceSet", wire::schema::Kind::List(wire::schema::List { member: &S_PerformanceFactorReference, item: "item", flattened: false }));
+static S_PerformanceFactorReferenceSetRequest: wire::Schema = wire::Schema::plain("PerformanceFactorReferenceSetRequest", wire::schema::Kind::List(wire::schema::List { member: &S_PerformanceFactorReferenceRequest, item: "item", flattened: false }));
+static S_PerformanceStatusSummary: wire::Schema = wire::Schema::plain("PerformanceStatusSummary", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Status", "Status", "status", false, &S_SummaryStatus),
+    wire::schema::Member::new("ImpairedSince", "ImpairedSince", "impairedSince", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("Remediation", "Remediation", "remediation", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PerformanceStatusSummary {
+    pub status: Option<String>,
+    pub impaired_since: Option<types::Timestamp>,
+    pub remediation: Option<String>,
+}
+
+impl wire::Shape for PerformanceStatusSummary {
+    const SCHEMA: &'static wire::Schema = &S_PerformanceStatusSummary;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.status = Some(wire::shape::Datum::from_value(value)),
+            1 => self.impaired_since = Some(wire::shape::Datum::from_value(value)),
+            2 => self.remediation = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_PerformanceStatusSummary, 0, self.status.as_ref());
+        wire::shape::optional(writer, &S_PerformanceStatusSummary, 1, self.impaired_since.as_ref());
+        wire::shape::optional(writer, &S_PerformanceStatusSummary, 2, self.remediation.as_ref());
+    }
+}
+
+impl std::fmt::Debug for PerformanceStatusSummary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_PhcSupport: wire::Schema = wire::Schema::new("PhcSupport", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["unsupported", "supported"], sensitive: false });
+static S_Placement: wire::Schema = wire::Schema::plain("Placement", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AvailabilityZoneId", "AvailabilityZoneId", "availabilityZoneId", false, &wire::schema::STRING),
+    wire::schema::Member::new("Affinity", "Affinity", "affinity", false, &wire::schema::STRING),
+    wire::schema::Member::new("GroupName", "GroupName", "groupName", false, &wire::schema::STRING),
+    wire::schema::Member::new("PartitionNumber", "PartitionNumber", "partitionNumber", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("HostId", "HostId", "hostId", false, &wire::schema::STRING),
+    wire::schema::Member::new("Tenancy", "Tenancy", "tenancy", false, &S_Tenancy),
+    wire::schema::Member::new("SpreadDomain", "SpreadDomain", "spreadDomain", false, &wire::schema::STRING),
+    wire::schema::Member::new("HostResourceGroupArn", "HostResourceGroupArn", "hostResourceGroupArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("GroupId", "GroupId", "groupId", false, &wire::schema::STRING),
+    wire::schema::Member::new("AvailabilityZone", "AvailabilityZone", "availabilityZone", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct Placement {
+    pub availability_zone_id: Option<String>,
+    pub affinity: Option<String>,
+    pub group_name: Option<String>,
+    pub partition_number: Option<i32>,
+    pub host_id: Option<String>,
+    pub tenancy: Option<String>,
+    pub spread_domain: Option<String>,
+    pub host_resource_group_arn: Option<String>,
+    pub group_id: Option<String>,
+    pub availability_zone: Option<String>,
+}
+
+impl wire::Shape for Placement {
+    const SCHEMA: &'static wire::Schema = &S_Placement;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.availability_zone_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.affinity = Some(wire::shape::Datum::from_value(value)),
+            2 => self.group_name = Some(wire::shape::Datum::from_value(value)),
+            3 => self.partition_number = Some(wire::shape::Datum::from_value(value)),
+            4 => self.host_id = Some(wire::shape::Datum::from_value(value)),
+            5 => self.tenancy = Some(wire::shape::Datum::from_value(value)),
+            6 => self.spread_domain = Some(wire::shape::Datum::from_value(value)),
+            7 => self.host_resource_group_arn = Some(wire::shape::Datum::from_value(value)),
+            8 => self.group_id = Some(wire::shape::Datum::from_value(value)),
+            9 => self.availability_zone = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_Placement, 0, self.availability_zone_id.as_ref());
+        wire::shape::optional(writer, &S_Placement, 1, self.affinity.as_ref());
+        wire::shape::optional(writer, &S_Placement, 2, self.group_name.as_ref());
+        wire::shape::optional(writer, &S_Placement, 3, self.partition_number.as_ref());
+        wire::shape::optional(writer, &S_Placement, 4, self.host_id.as_ref());
+        wire::shape::optional(writer, &S_Placement, 5, self.tenancy.as_ref());
+        wire::shape::optional(writer, &S_Placement, 6, self.spread_domain.as_ref());
+        wire::shape::optional(writer, &S_Placement, 7, self.host_resource_group_arn.as_ref());
+        wire::shape::optional(writer, &S_Placement, 8, self.group_id.as_ref());
+        wire::shape::optional(writer, &S_Placement, 9, self.availability_zone.as_ref());
+    }
+}
+
+impl std::fmt::Debug for Placement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_PlacementGroupInfo: wire::Schema = wire::Schema::plain("PlacementGroupInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("SupportedStrategies", "SupportedStrategies", "supportedStrategies", false, &S_PlacementGroupStrategyList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PlacementGroupInfo {
+    pub supported_strategies: Option<Vec<String>>,
+}
+
+impl wire::Shape for PlacementGroupInfo {
+    const SCHEMA: &'static wire::Schema = &S_PlacementGroupInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.supported_strategies = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_PlacementGroupInfo, 0, self.supported_strategies.as_ref());
+    }
+}
+
+impl std::fmt::Debug for PlacementGroupInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_PlacementGroupStrategy: wire::Schema = wire::Schema::new("PlacementGroupStrategy", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["cluster", "partition", "spread"], sensitive: false });
+static S_PlacementGroupStrategyList: wire::Schema = wire::Schema::plain("PlacementGroupStrategyList", wire::schema::Kind::List(wire::schema::List { member: &S_PlacementGroupStrategy, item: "item", flattened: false }));
+static S_PlatformValues: wire::Schema = wire::Schema::new("PlatformValues", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["Windows"], sensitive: false });
 static S_Port: wire::Schema = wire::Schema::new("Port", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(0.0), max: Some(65535.0), pattern: None, values: &[], sensitive: false });
 static S_PortRange: wire::Schema = wire::Schema::plain("PortRange", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("From", "From", "from", false, &wire::schema::INTEGER),
@@ -12517,6 +22473,82 @@ impl std::fmt::Debug for PrivateDnsNameOptionsOnLaunch {
     }
 }
 
+static S_PrivateDnsNameOptionsRequest: wire::Schema = wire::Schema::plain("PrivateDnsNameOptionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("HostnameType", "HostnameType", "HostnameType", false, &S_HostnameType),
+    wire::schema::Member::new("EnableResourceNameDnsARecord", "EnableResourceNameDnsARecord", "EnableResourceNameDnsARecord", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("EnableResourceNameDnsAAAARecord", "EnableResourceNameDnsAAAARecord", "EnableResourceNameDnsAAAARecord", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PrivateDnsNameOptionsRequest {
+    pub hostname_type: Option<String>,
+    pub enable_resource_name_dns_a_record: Option<bool>,
+    pub enable_resource_name_dns_aaaa_record: Option<bool>,
+}
+
+impl wire::Shape for PrivateDnsNameOptionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_PrivateDnsNameOptionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.hostname_type = Some(wire::shape::Datum::from_value(value)),
+            1 => self.enable_resource_name_dns_a_record = Some(wire::shape::Datum::from_value(value)),
+            2 => self.enable_resource_name_dns_aaaa_record = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_PrivateDnsNameOptionsRequest, 0, self.hostname_type.as_ref());
+        wire::shape::optional(writer, &S_PrivateDnsNameOptionsRequest, 1, self.enable_resource_name_dns_a_record.as_ref());
+        wire::shape::optional(writer, &S_PrivateDnsNameOptionsRequest, 2, self.enable_resource_name_dns_aaaa_record.as_ref());
+    }
+}
+
+impl std::fmt::Debug for PrivateDnsNameOptionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_PrivateDnsNameOptionsResponse: wire::Schema = wire::Schema::plain("PrivateDnsNameOptionsResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("HostnameType", "HostnameType", "hostnameType", false, &S_HostnameType),
+    wire::schema::Member::new("EnableResourceNameDnsARecord", "EnableResourceNameDnsARecord", "enableResourceNameDnsARecord", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("EnableResourceNameDnsAAAARecord", "EnableResourceNameDnsAAAARecord", "enableResourceNameDnsAAAARecord", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PrivateDnsNameOptionsResponse {
+    pub hostname_type: Option<String>,
+    pub enable_resource_name_dns_a_record: Option<bool>,
+    pub enable_resource_name_dns_aaaa_record: Option<bool>,
+}
+
+impl wire::Shape for PrivateDnsNameOptionsResponse {
+    const SCHEMA: &'static wire::Schema = &S_PrivateDnsNameOptionsResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.hostname_type = Some(wire::shape::Datum::from_value(value)),
+            1 => self.enable_resource_name_dns_a_record = Some(wire::shape::Datum::from_value(value)),
+            2 => self.enable_resource_name_dns_aaaa_record = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_PrivateDnsNameOptionsResponse, 0, self.hostname_type.as_ref());
+        wire::shape::optional(writer, &S_PrivateDnsNameOptionsResponse, 1, self.enable_resource_name_dns_a_record.as_ref());
+        wire::shape::optional(writer, &S_PrivateDnsNameOptionsResponse, 2, self.enable_resource_name_dns_aaaa_record.as_ref());
+    }
+}
+
+impl std::fmt::Debug for PrivateDnsNameOptionsResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_PrivateDnsSpecifiedDomainSet: wire::Schema = wire::Schema::new("PrivateDnsSpecifiedDomainSet", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }), wire::schema::Traits { min: Some(0.0), max: Some(10.0), pattern: None, values: &[], sensitive: false });
 static S_PrivateIpAddressCount: wire::Schema = wire::Schema::new("PrivateIpAddressCount", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(1.0), max: Some(31.0), pattern: None, values: &[], sensitive: false });
 static S_PrivateIpAddressSpecification: wire::Schema = wire::Schema::plain("PrivateIpAddressSpecification", wire::schema::Kind::Structure(&[
@@ -12555,6 +22587,84 @@ impl std::fmt::Debug for PrivateIpAddressSpecification {
 
 static S_PrivateIpAddressSpecificationList: wire::Schema = wire::Schema::plain("PrivateIpAddressSpecificationList", wire::schema::Kind::List(wire::schema::List { member: &S_PrivateIpAddressSpecification, item: "item", flattened: false }));
 static S_PrivateIpAddressStringList: wire::Schema = wire::Schema::plain("PrivateIpAddressStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "PrivateIpAddress", flattened: false }));
+static S_ProcessorInfo: wire::Schema = wire::Schema::plain("ProcessorInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("SupportedArchitectures", "SupportedArchitectures", "supportedArchitectures", false, &S_ArchitectureTypeList),
+    wire::schema::Member::new("SustainedClockSpeedInGhz", "SustainedClockSpeedInGhz", "sustainedClockSpeedInGhz", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("SupportedFeatures", "SupportedFeatures", "supportedFeatures", false, &S_SupportedAdditionalProcessorFeatureList),
+    wire::schema::Member::new("Manufacturer", "Manufacturer", "manufacturer", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ProcessorInfo {
+    pub supported_architectures: Option<Vec<String>>,
+    pub sustained_clock_speed_in_ghz: Option<f64>,
+    pub supported_features: Option<Vec<String>>,
+    pub manufacturer: Option<String>,
+}
+
+impl wire::Shape for ProcessorInfo {
+    const SCHEMA: &'static wire::Schema = &S_ProcessorInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.supported_architectures = Some(wire::shape::Datum::from_value(value)),
+            1 => self.sustained_clock_speed_in_ghz = Some(wire::shape::Datum::from_value(value)),
+            2 => self.supported_features = Some(wire::shape::Datum::from_value(value)),
+            3 => self.manufacturer = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ProcessorInfo, 0, self.supported_architectures.as_ref());
+        wire::shape::optional(writer, &S_ProcessorInfo, 1, self.sustained_clock_speed_in_ghz.as_ref());
+        wire::shape::optional(writer, &S_ProcessorInfo, 2, self.supported_features.as_ref());
+        wire::shape::optional(writer, &S_ProcessorInfo, 3, self.manufacturer.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ProcessorInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ProductCode: wire::Schema = wire::Schema::plain("ProductCode", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ProductCodeId", "ProductCode", "productCode", false, &wire::schema::STRING),
+    wire::schema::Member::new("ProductCodeType", "Type", "type", false, &S_ProductCodeValues),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ProductCode {
+    pub product_code_id: Option<String>,
+    pub product_code_type: Option<String>,
+}
+
+impl wire::Shape for ProductCode {
+    const SCHEMA: &'static wire::Schema = &S_ProductCode;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.product_code_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.product_code_type = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ProductCode, 0, self.product_code_id.as_ref());
+        wire::shape::optional(writer, &S_ProductCode, 1, self.product_code_type.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ProductCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ProductCodeList: wire::Schema = wire::Schema::plain("ProductCodeList", wire::schema::Kind::List(wire::schema::List { member: &S_ProductCode, item: "item", flattened: false }));
+static S_ProductCodeValues: wire::Schema = wire::Schema::new("ProductCodeValues", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["devpay", "marketplace"], sensitive: false });
 static S_PropagatingVgw: wire::Schema = wire::Schema::plain("PropagatingVgw", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("GatewayId", "GatewayId", "gatewayId", false, &wire::schema::STRING),
 ]));
@@ -12716,6 +22826,41 @@ impl std::fmt::Debug for PublicIpDnsNameOptions {
 }
 
 static S_PublicIpStringList: wire::Schema = wire::Schema::plain("PublicIpStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "PublicIp", flattened: false }));
+static S_RebootInstancesRequest: wire::Schema = wire::Schema::plain("RebootInstancesRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceIds", "InstanceId", "InstanceId", true, &S_InstanceIdStringList),
+    wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RebootInstancesRequest {
+    pub instance_ids: Vec<String>,
+    pub dry_run: Option<bool>,
+}
+
+impl wire::Shape for RebootInstancesRequest {
+    const SCHEMA: &'static wire::Schema = &S_RebootInstancesRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_ids = wire::shape::Datum::from_value(value),
+            1 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_RebootInstancesRequest, 0, &self.instance_ids);
+        wire::shape::optional(writer, &S_RebootInstancesRequest, 1, self.dry_run.as_ref());
+    }
+}
+
+impl std::fmt::Debug for RebootInstancesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_RebootMigrationSupport: wire::Schema = wire::Schema::new("RebootMigrationSupport", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["unsupported", "supported"], sensitive: false });
 static S_ReferencedSecurityGroup: wire::Schema = wire::Schema::plain("ReferencedSecurityGroup", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("GroupId", "GroupId", "groupId", false, &wire::schema::STRING),
     wire::schema::Member::new("PeeringStatus", "PeeringStatus", "peeringStatus", false, &wire::schema::STRING),
@@ -13312,6 +23457,216 @@ impl std::fmt::Debug for RequestFilterPortRange {
     }
 }
 
+static S_RequestInstanceTypeList: wire::Schema = wire::Schema::new("RequestInstanceTypeList", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceType, item: "", flattened: false }), wire::schema::Traits { min: Some(0.0), max: Some(100.0), pattern: None, values: &[], sensitive: false });
+static S_RequestLaunchTemplateData: wire::Schema = wire::Schema::plain("RequestLaunchTemplateData", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("KernelId", "KernelId", "KernelId", false, &wire::schema::STRING),
+    wire::schema::Member::new("EbsOptimized", "EbsOptimized", "EbsOptimized", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("IamInstanceProfile", "IamInstanceProfile", "IamInstanceProfile", false, &S_LaunchTemplateIamInstanceProfileSpecificationRequest),
+    wire::schema::Member::new("BlockDeviceMappings", "BlockDeviceMapping", "BlockDeviceMapping", false, &S_LaunchTemplateBlockDeviceMappingRequestList),
+    wire::schema::Member::new("NetworkInterfaces", "NetworkInterface", "NetworkInterface", false, &S_LaunchTemplateInstanceNetworkInterfaceSpecificationRequestList),
+    wire::schema::Member::new("ImageId", "ImageId", "ImageId", false, &wire::schema::STRING),
+    wire::schema::Member::new("InstanceType", "InstanceType", "InstanceType", false, &S_InstanceType),
+    wire::schema::Member::new("KeyName", "KeyName", "KeyName", false, &wire::schema::STRING),
+    wire::schema::Member::new("Monitoring", "Monitoring", "Monitoring", false, &S_LaunchTemplatesMonitoringRequest),
+    wire::schema::Member::new("Placement", "Placement", "Placement", false, &S_LaunchTemplatePlacementRequest),
+    wire::schema::Member::new("RamDiskId", "RamDiskId", "RamDiskId", false, &wire::schema::STRING),
+    wire::schema::Member::new("DisableApiTermination", "DisableApiTermination", "DisableApiTermination", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("InstanceInitiatedShutdownBehavior", "InstanceInitiatedShutdownBehavior", "InstanceInitiatedShutdownBehavior", false, &S_ShutdownBehavior),
+    wire::schema::Member::new("UserData", "UserData", "UserData", false, &S_SensitiveUserData),
+    wire::schema::Member::new("TagSpecifications", "TagSpecification", "TagSpecification", false, &S_LaunchTemplateTagSpecificationRequestList),
+    wire::schema::Member::new("ElasticGpuSpecifications", "ElasticGpuSpecification", "ElasticGpuSpecification", false, &S_ElasticGpuSpecificationList),
+    wire::schema::Member::new("ElasticInferenceAccelerators", "ElasticInferenceAccelerator", "ElasticInferenceAccelerator", false, &S_LaunchTemplateElasticInferenceAcceleratorList),
+    wire::schema::Member::new("SecurityGroupIds", "SecurityGroupId", "SecurityGroupId", false, &S_SecurityGroupIdStringList),
+    wire::schema::Member::new("SecurityGroups", "SecurityGroup", "SecurityGroup", false, &S_SecurityGroupStringList),
+    wire::schema::Member::new("InstanceMarketOptions", "InstanceMarketOptions", "InstanceMarketOptions", false, &S_LaunchTemplateInstanceMarketOptionsRequest),
+    wire::schema::Member::new("CreditSpecification", "CreditSpecification", "CreditSpecification", false, &S_CreditSpecificationRequest),
+    wire::schema::Member::new("CpuOptions", "CpuOptions", "CpuOptions", false, &S_LaunchTemplateCpuOptionsRequest),
+    wire::schema::Member::new("CapacityReservationSpecification", "CapacityReservationSpecification", "CapacityReservationSpecification", false, &S_LaunchTemplateCapacityReservationSpecificationRequest),
+    wire::schema::Member::new("LicenseSpecifications", "LicenseSpecification", "LicenseSpecification", false, &S_LaunchTemplateLicenseSpecificationListRequest),
+    wire::schema::Member::new("HibernationOptions", "HibernationOptions", "HibernationOptions", false, &S_LaunchTemplateHibernationOptionsRequest),
+    wire::schema::Member::new("MetadataOptions", "MetadataOptions", "MetadataOptions", false, &S_LaunchTemplateInstanceMetadataOptionsRequest),
+    wire::schema::Member::new("EnclaveOptions", "EnclaveOptions", "EnclaveOptions", false, &S_LaunchTemplateEnclaveOptionsRequest),
+    wire::schema::Member::new("InstanceRequirements", "InstanceRequirements", "InstanceRequirements", false, &S_InstanceRequirementsRequest),
+    wire::schema::Member::new("PrivateDnsNameOptions", "PrivateDnsNameOptions", "PrivateDnsNameOptions", false, &S_LaunchTemplatePrivateDnsNameOptionsRequest),
+    wire::schema::Member::new("MaintenanceOptions", "MaintenanceOptions", "MaintenanceOptions", false, &S_LaunchTemplateInstanceMaintenanceOptionsRequest),
+    wire::schema::Member::new("DisableApiStop", "DisableApiStop", "DisableApiStop", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("Operator", "Operator", "Operator", false, &S_OperatorRequest),
+    wire::schema::Member::new("NetworkPerformanceOptions", "NetworkPerformanceOptions", "NetworkPerformanceOptions", false, &S_LaunchTemplateNetworkPerformanceOptionsRequest),
+    wire::schema::Member::new("SecondaryInterfaces", "SecondaryInterface", "SecondaryInterface", false, &S_LaunchTemplateInstanceSecondaryInterfaceSpecificationRequestList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RequestLaunchTemplateData {
+    pub kernel_id: Option<String>,
+    pub ebs_optimized: Option<bool>,
+    pub iam_instance_profile: Option<LaunchTemplateIamInstanceProfileSpecificationRequest>,
+    pub block_device_mappings: Option<Vec<LaunchTemplateBlockDeviceMappingRequest>>,
+    pub network_interfaces: Option<Vec<LaunchTemplateInstanceNetworkInterfaceSpecificationRequest>>,
+    pub image_id: Option<String>,
+    pub instance_type: Option<String>,
+    pub key_name: Option<String>,
+    pub monitoring: Option<LaunchTemplatesMonitoringRequest>,
+    pub placement: Option<LaunchTemplatePlacementRequest>,
+    pub ram_disk_id: Option<String>,
+    pub disable_api_termination: Option<bool>,
+    pub instance_initiated_shutdown_behavior: Option<String>,
+    pub user_data: Option<String>,
+    pub tag_specifications: Option<Vec<LaunchTemplateTagSpecificationRequest>>,
+    pub elastic_gpu_specifications: Option<Vec<ElasticGpuSpecification>>,
+    pub elastic_inference_accelerators: Option<Vec<LaunchTemplateElasticInferenceAccelerator>>,
+    pub security_group_ids: Option<Vec<String>>,
+    pub security_groups: Option<Vec<String>>,
+    pub instance_market_options: Option<LaunchTemplateInstanceMarketOptionsRequest>,
+    pub credit_specification: Option<CreditSpecificationRequest>,
+    pub cpu_options: Option<LaunchTemplateCpuOptionsRequest>,
+    pub capacity_reservation_specification: Option<LaunchTemplateCapacityReservationSpecificationRequest>,
+    pub license_specifications: Option<Vec<LaunchTemplateLicenseConfigurationRequest>>,
+    pub hibernation_options: Option<LaunchTemplateHibernationOptionsRequest>,
+    pub metadata_options: Option<LaunchTemplateInstanceMetadataOptionsRequest>,
+    pub enclave_options: Option<LaunchTemplateEnclaveOptionsRequest>,
+    pub instance_requirements: Option<InstanceRequirementsRequest>,
+    pub private_dns_name_options: Option<LaunchTemplatePrivateDnsNameOptionsRequest>,
+    pub maintenance_options: Option<LaunchTemplateInstanceMaintenanceOptionsRequest>,
+    pub disable_api_stop: Option<bool>,
+    pub operator: Option<OperatorRequest>,
+    pub network_performance_options: Option<LaunchTemplateNetworkPerformanceOptionsRequest>,
+    pub secondary_interfaces: Option<Vec<LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest>>,
+}
+
+impl wire::Shape for RequestLaunchTemplateData {
+    const SCHEMA: &'static wire::Schema = &S_RequestLaunchTemplateData;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.kernel_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.ebs_optimized = Some(wire::shape::Datum::from_value(value)),
+            2 => self.iam_instance_profile = Some(wire::shape::Datum::from_value(value)),
+            3 => self.block_device_mappings = Some(wire::shape::Datum::from_value(value)),
+            4 => self.network_interfaces = Some(wire::shape::Datum::from_value(value)),
+            5 => self.image_id = Some(wire::shape::Datum::from_value(value)),
+            6 => self.instance_type = Some(wire::shape::Datum::from_value(value)),
+            7 => self.key_name = Some(wire::shape::Datum::from_value(value)),
+            8 => self.monitoring = Some(wire::shape::Datum::from_value(value)),
+            9 => self.placement = Some(wire::shape::Datum::from_value(value)),
+            10 => self.ram_disk_id = Some(wire::shape::Datum::from_value(value)),
+            11 => self.disable_api_termination = Some(wire::shape::Datum::from_value(value)),
+            12 => self.instance_initiated_shutdown_behavior = Some(wire::shape::Datum::from_value(value)),
+            13 => self.user_data = Some(wire::shape::Datum::from_value(value)),
+            14 => self.tag_specifications = Some(wire::shape::Datum::from_value(value)),
+            15 => self.elastic_gpu_specifications = Some(wire::shape::Datum::from_value(value)),
+            16 => self.elastic_inference_accelerators = Some(wire::shape::Datum::from_value(value)),
+            17 => self.security_group_ids = Some(wire::shape::Datum::from_value(value)),
+            18 => self.security_groups = Some(wire::shape::Datum::from_value(value)),
+            19 => self.instance_market_options = Some(wire::shape::Datum::from_value(value)),
+            20 => self.credit_specification = Some(wire::shape::Datum::from_value(value)),
+            21 => self.cpu_options = Some(wire::shape::Datum::from_value(value)),
+            22 => self.capacity_reservation_specification = Some(wire::shape::Datum::from_value(value)),
+            23 => self.license_specifications = Some(wire::shape::Datum::from_value(value)),
+            24 => self.hibernation_options = Some(wire::shape::Datum::from_value(value)),
+            25 => self.metadata_options = Some(wire::shape::Datum::from_value(value)),
+            26 => self.enclave_options = Some(wire::shape::Datum::from_value(value)),
+            27 => self.instance_requirements = Some(wire::shape::Datum::from_value(value)),
+            28 => self.private_dns_name_options = Some(wire::shape::Datum::from_value(value)),
+            29 => self.maintenance_options = Some(wire::shape::Datum::from_value(value)),
+            30 => self.disable_api_stop = Some(wire::shape::Datum::from_value(value)),
+            31 => self.operator = Some(wire::shape::Datum::from_value(value)),
+            32 => self.network_performance_options = Some(wire::shape::Datum::from_value(value)),
+            33 => self.secondary_interfaces = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 0, self.kernel_id.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 1, self.ebs_optimized.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 2, self.iam_instance_profile.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 3, self.block_device_mappings.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 4, self.network_interfaces.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 5, self.image_id.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 6, self.instance_type.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 7, self.key_name.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 8, self.monitoring.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 9, self.placement.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 10, self.ram_disk_id.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 11, self.disable_api_termination.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 12, self.instance_initiated_shutdown_behavior.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 13, self.user_data.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 14, self.tag_specifications.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 15, self.elastic_gpu_specifications.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 16, self.elastic_inference_accelerators.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 17, self.security_group_ids.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 18, self.security_groups.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 19, self.instance_market_options.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 20, self.credit_specification.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 21, self.cpu_options.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 22, self.capacity_reservation_specification.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 23, self.license_specifications.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 24, self.hibernation_options.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 25, self.metadata_options.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 26, self.enclave_options.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 27, self.instance_requirements.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 28, self.private_dns_name_options.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 29, self.maintenance_options.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 30, self.disable_api_stop.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 31, self.operator.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 32, self.network_performance_options.as_ref());
+        wire::shape::optional(writer, &S_RequestLaunchTemplateData, 33, self.secondary_interfaces.as_ref());
+    }
+}
+
+impl std::fmt::Debug for RequestLaunchTemplateData {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_Reservation: wire::Schema = wire::Schema::plain("Reservation", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ReservationId", "ReservationId", "reservationId", false, &wire::schema::STRING),
+    wire::schema::Member::new("OwnerId", "OwnerId", "ownerId", false, &wire::schema::STRING),
+    wire::schema::Member::new("RequesterId", "RequesterId", "requesterId", false, &wire::schema::STRING),
+    wire::schema::Member::new("Groups", "GroupSet", "groupSet", false, &S_GroupIdentifierList),
+    wire::schema::Member::new("Instances", "InstancesSet", "instancesSet", false, &S_InstanceList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct Reservation {
+    pub reservation_id: Option<String>,
+    pub owner_id: Option<String>,
+    pub requester_id: Option<String>,
+    pub groups: Option<Vec<GroupIdentifier>>,
+    pub instances: Option<Vec<Instance>>,
+}
+
+impl wire::Shape for Reservation {
+    const SCHEMA: &'static wire::Schema = &S_Reservation;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.reservation_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.owner_id = Some(wire::shape::Datum::from_value(value)),
+            2 => self.requester_id = Some(wire::shape::Datum::from_value(value)),
+            3 => self.groups = Some(wire::shape::Datum::from_value(value)),
+            4 => self.instances = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_Reservation, 0, self.reservation_id.as_ref());
+        wire::shape::optional(writer, &S_Reservation, 1, self.owner_id.as_ref());
+        wire::shape::optional(writer, &S_Reservation, 2, self.requester_id.as_ref());
+        wire::shape::optional(writer, &S_Reservation, 3, self.groups.as_ref());
+        wire::shape::optional(writer, &S_Reservation, 4, self.instances.as_ref());
+    }
+}
+
+impl std::fmt::Debug for Reservation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ReservationList: wire::Schema = wire::Schema::plain("ReservationList", wire::schema::Kind::List(wire::schema::List { member: &S_Reservation, item: "item", flattened: false }));
 static S_ResetNetworkInterfaceAttributeRequest: wire::Schema = wire::Schema::plain("ResetNetworkInterfaceAttributeRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
     wire::schema::Member::new("NetworkInterfaceId", "NetworkInterfaceId", "networkInterfaceId", true, &wire::schema::STRING),
@@ -13353,6 +23708,202 @@ impl std::fmt::Debug for ResetNetworkInterfaceAttributeRequest {
 static S_ResourceArn: wire::Schema = wire::Schema::new("ResourceArn", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(1283.0), pattern: None, values: &[], sensitive: false });
 static S_ResourceIdList: wire::Schema = wire::Schema::plain("ResourceIdList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "", flattened: false }));
 static S_ResourceType: wire::Schema = wire::Schema::new("ResourceType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["capacity-reservation", "client-vpn-endpoint", "customer-gateway", "carrier-gateway", "coip-pool", "declarative-policies-report", "dedicated-host", "dhcp-options", "egress-only-internet-gateway", "elastic-ip", "elastic-gpu", "export-image-task", "export-instance-task", "fca-policy", "fleet", "fpga-image", "host-reservation", "image", "image-usage-report", "import-image-task", "import-snapshot-task", "instance", "instance-event-window", "internet-gateway", "ipam", "ipam-pool", "ipam-scope", "ipv4pool-ec2", "ipv6pool-ec2", "key-pair", "launch-template", "local-gateway", "local-gateway-route-table", "local-gateway-virtual-interface", "local-gateway-virtual-interface-group", "local-gateway-route-table-vpc-association", "local-gateway-route-table-virtual-interface-group-association", "natgateway", "network-acl", "network-interface", "network-insights-analysis", "network-insights-path", "network-insights-access-scope", "network-insights-access-scope-analysis", "outpost-lag", "placement-group", "prefix-list", "replace-root-volume-task", "reserved-instances", "route-table", "security-group", "security-group-rule", "service-link-virtual-interface", "snapshot", "spot-fleet-request", "spot-instances-request", "subnet", "subnet-cidr-reservation", "traffic-mirror-filter", "traffic-mirror-session", "traffic-mirror-target", "transit-gateway", "transit-gateway-attachment", "transit-gateway-connect-peer", "transit-gateway-multicast-domain", "transit-gateway-policy-table", "transit-gateway-metering-policy", "transit-gateway-route-table", "transit-gateway-route-table-announcement", "volume", "vpc", "vpc-endpoint", "vpc-endpoint-connection", "vpc-endpoint-service", "vpc-endpoint-service-permission", "vpc-peering-connection", "vpn-connection", "vpn-gateway", "vpc-flow-log", "capacity-reservation-fleet", "traffic-mirror-filter-rule", "vpc-endpoint-connection-device-type", "verified-access-instance", "verified-access-group", "verified-access-endpoint", "verified-access-policy", "verified-access-trust-provider", "vpn-connection-device-type", "vpc-block-public-access-exclusion", "vpc-encryption-control", "route-server", "route-server-endpoint", "route-server-peer", "ipam-resource-discovery", "ipam-resource-discovery-association", "instance-connect-endpoint", "verified-access-endpoint-target", "ipam-external-resource-verification-token", "capacity-block", "mac-modification-task", "ipam-prefix-list-resolver", "ipam-policy", "ipam-prefix-list-resolver-target", "ipam-internet-registry-association", "secondary-interface", "secondary-network", "secondary-subnet", "capacity-manager-data-export", "vpn-concentrator", "ipam-pool-allocation", "capacity-reservation-cancellation-quote", "application-status-check", "capacity-reservation-modification-quote", "metric-category"], sensitive: false });
+static S_ResponseError: wire::Schema = wire::Schema::plain("ResponseError", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Code", "Code", "code", false, &S_LaunchTemplateErrorCode),
+    wire::schema::Member::new("Message", "Message", "message", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ResponseError {
+    pub code: Option<String>,
+    pub message: Option<String>,
+}
+
+impl wire::Shape for ResponseError {
+    const SCHEMA: &'static wire::Schema = &S_ResponseError;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.code = Some(wire::shape::Datum::from_value(value)),
+            1 => self.message = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ResponseError, 0, self.code.as_ref());
+        wire::shape::optional(writer, &S_ResponseError, 1, self.message.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ResponseError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ResponseLaunchTemplateData: wire::Schema = wire::Schema::plain("ResponseLaunchTemplateData", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("KernelId", "KernelId", "kernelId", false, &wire::schema::STRING),
+    wire::schema::Member::new("EbsOptimized", "EbsOptimized", "ebsOptimized", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("IamInstanceProfile", "IamInstanceProfile", "iamInstanceProfile", false, &S_LaunchTemplateIamInstanceProfileSpecification),
+    wire::schema::Member::new("BlockDeviceMappings", "BlockDeviceMappingSet", "blockDeviceMappingSet", false, &S_LaunchTemplateBlockDeviceMappingList),
+    wire::schema::Member::new("NetworkInterfaces", "NetworkInterfaceSet", "networkInterfaceSet", false, &S_LaunchTemplateInstanceNetworkInterfaceSpecificationList),
+    wire::schema::Member::new("ImageId", "ImageId", "imageId", false, &wire::schema::STRING),
+    wire::schema::Member::new("InstanceType", "InstanceType", "instanceType", false, &S_InstanceType),
+    wire::schema::Member::new("KeyName", "KeyName", "keyName", false, &wire::schema::STRING),
+    wire::schema::Member::new("Monitoring", "Monitoring", "monitoring", false, &S_LaunchTemplatesMonitoring),
+    wire::schema::Member::new("Placement", "Placement", "placement", false, &S_LaunchTemplatePlacement),
+    wire::schema::Member::new("RamDiskId", "RamDiskId", "ramDiskId", false, &wire::schema::STRING),
+    wire::schema::Member::new("DisableApiTermination", "DisableApiTermination", "disableApiTermination", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("InstanceInitiatedShutdownBehavior", "InstanceInitiatedShutdownBehavior", "instanceInitiatedShutdownBehavior", false, &S_ShutdownBehavior),
+    wire::schema::Member::new("UserData", "UserData", "userData", false, &S_SensitiveUserData),
+    wire::schema::Member::new("TagSpecifications", "TagSpecificationSet", "tagSpecificationSet", false, &S_LaunchTemplateTagSpecificationList),
+    wire::schema::Member::new("ElasticGpuSpecifications", "ElasticGpuSpecificationSet", "elasticGpuSpecificationSet", false, &S_ElasticGpuSpecificationResponseList),
+    wire::schema::Member::new("ElasticInferenceAccelerators", "ElasticInferenceAcceleratorSet", "elasticInferenceAcceleratorSet", false, &S_LaunchTemplateElasticInferenceAcceleratorResponseList),
+    wire::schema::Member::new("SecurityGroupIds", "SecurityGroupIdSet", "securityGroupIdSet", false, &S_ValueStringList),
+    wire::schema::Member::new("SecurityGroups", "SecurityGroupSet", "securityGroupSet", false, &S_ValueStringList),
+    wire::schema::Member::new("InstanceMarketOptions", "InstanceMarketOptions", "instanceMarketOptions", false, &S_LaunchTemplateInstanceMarketOptions),
+    wire::schema::Member::new("CreditSpecification", "CreditSpecification", "creditSpecification", false, &S_CreditSpecification),
+    wire::schema::Member::new("CpuOptions", "CpuOptions", "cpuOptions", false, &S_LaunchTemplateCpuOptions),
+    wire::schema::Member::new("CapacityReservationSpecification", "CapacityReservationSpecification", "capacityReservationSpecification", false, &S_LaunchTemplateCapacityReservationSpecificationResponse),
+    wire::schema::Member::new("LicenseSpecifications", "LicenseSet", "licenseSet", false, &S_LaunchTemplateLicenseList),
+    wire::schema::Member::new("HibernationOptions", "HibernationOptions", "hibernationOptions", false, &S_LaunchTemplateHibernationOptions),
+    wire::schema::Member::new("MetadataOptions", "MetadataOptions", "metadataOptions", false, &S_LaunchTemplateInstanceMetadataOptions),
+    wire::schema::Member::new("EnclaveOptions", "EnclaveOptions", "enclaveOptions", false, &S_LaunchTemplateEnclaveOptions),
+    wire::schema::Member::new("InstanceRequirements", "InstanceRequirements", "instanceRequirements", false, &S_InstanceRequirements),
+    wire::schema::Member::new("PrivateDnsNameOptions", "PrivateDnsNameOptions", "privateDnsNameOptions", false, &S_LaunchTemplatePrivateDnsNameOptions),
+    wire::schema::Member::new("MaintenanceOptions", "MaintenanceOptions", "maintenanceOptions", false, &S_LaunchTemplateInstanceMaintenanceOptions),
+    wire::schema::Member::new("DisableApiStop", "DisableApiStop", "disableApiStop", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("Operator", "Operator", "operator", false, &S_OperatorResponse),
+    wire::schema::Member::new("NetworkPerformanceOptions", "NetworkPerformanceOptions", "networkPerformanceOptions", false, &S_LaunchTemplateNetworkPerformanceOptions),
+    wire::schema::Member::new("SecondaryInterfaces", "SecondaryInterfaceSet", "secondaryInterfaceSet", false, &S_LaunchTemplateInstanceSecondaryInterfaceSpecificationList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ResponseLaunchTemplateData {
+    pub kernel_id: Option<String>,
+    pub ebs_optimized: Option<bool>,
+    pub iam_instance_profile: Option<LaunchTemplateIamInstanceProfileSpecification>,
+    pub block_device_mappings: Option<Vec<LaunchTemplateBlockDeviceMapping>>,
+    pub network_interfaces: Option<Vec<LaunchTemplateInstanceNetworkInterfaceSpecification>>,
+    pub image_id: Option<String>,
+    pub instance_type: Option<String>,
+    pub key_name: Option<String>,
+    pub monitoring: Option<LaunchTemplatesMonitoring>,
+    pub placement: Option<LaunchTemplatePlacement>,
+    pub ram_disk_id: Option<String>,
+    pub disable_api_termination: Option<bool>,
+    pub instance_initiated_shutdown_behavior: Option<String>,
+    pub user_data: Option<String>,
+    pub tag_specifications: Option<Vec<LaunchTemplateTagSpecification>>,
+    pub elastic_gpu_specifications: Option<Vec<ElasticGpuSpecificationResponse>>,
+    pub elastic_inference_accelerators: Option<Vec<LaunchTemplateElasticInferenceAcceleratorResponse>>,
+    pub security_group_ids: Option<Vec<String>>,
+    pub security_groups: Option<Vec<String>>,
+    pub instance_market_options: Option<LaunchTemplateInstanceMarketOptions>,
+    pub credit_specification: Option<CreditSpecification>,
+    pub cpu_options: Option<LaunchTemplateCpuOptions>,
+    pub capacity_reservation_specification: Option<LaunchTemplateCapacityReservationSpecificationResponse>,
+    pub license_specifications: Option<Vec<LaunchTemplateLicenseConfiguration>>,
+    pub hibernation_options: Option<LaunchTemplateHibernationOptions>,
+    pub metadata_options: Option<LaunchTemplateInstanceMetadataOptions>,
+    pub enclave_options: Option<LaunchTemplateEnclaveOptions>,
+    pub instance_requirements: Option<InstanceRequirements>,
+    pub private_dns_name_options: Option<LaunchTemplatePrivateDnsNameOptions>,
+    pub maintenance_options: Option<LaunchTemplateInstanceMaintenanceOptions>,
+    pub disable_api_stop: Option<bool>,
+    pub operator: Option<OperatorResponse>,
+    pub network_performance_options: Option<LaunchTemplateNetworkPerformanceOptions>,
+    pub secondary_interfaces: Option<Vec<LaunchTemplateInstanceSecondaryInterfaceSpecification>>,
+}
+
+impl wire::Shape for ResponseLaunchTemplateData {
+    const SCHEMA: &'static wire::Schema = &S_ResponseLaunchTemplateData;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.kernel_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.ebs_optimized = Some(wire::shape::Datum::from_value(value)),
+            2 => self.iam_instance_profile = Some(wire::shape::Datum::from_value(value)),
+            3 => self.block_device_mappings = Some(wire::shape::Datum::from_value(value)),
+            4 => self.network_interfaces = Some(wire::shape::Datum::from_value(value)),
+            5 => self.image_id = Some(wire::shape::Datum::from_value(value)),
+            6 => self.instance_type = Some(wire::shape::Datum::from_value(value)),
+            7 => self.key_name = Some(wire::shape::Datum::from_value(value)),
+            8 => self.monitoring = Some(wire::shape::Datum::from_value(value)),
+            9 => self.placement = Some(wire::shape::Datum::from_value(value)),
+            10 => self.ram_disk_id = Some(wire::shape::Datum::from_value(value)),
+            11 => self.disable_api_termination = Some(wire::shape::Datum::from_value(value)),
+            12 => self.instance_initiated_shutdown_behavior = Some(wire::shape::Datum::from_value(value)),
+            13 => self.user_data = Some(wire::shape::Datum::from_value(value)),
+            14 => self.tag_specifications = Some(wire::shape::Datum::from_value(value)),
+            15 => self.elastic_gpu_specifications = Some(wire::shape::Datum::from_value(value)),
+            16 => self.elastic_inference_accelerators = Some(wire::shape::Datum::from_value(value)),
+            17 => self.security_group_ids = Some(wire::shape::Datum::from_value(value)),
+            18 => self.security_groups = Some(wire::shape::Datum::from_value(value)),
+            19 => self.instance_market_options = Some(wire::shape::Datum::from_value(value)),
+            20 => self.credit_specification = Some(wire::shape::Datum::from_value(value)),
+            21 => self.cpu_options = Some(wire::shape::Datum::from_value(value)),
+            22 => self.capacity_reservation_specification = Some(wire::shape::Datum::from_value(value)),
+            23 => self.license_specifications = Some(wire::shape::Datum::from_value(value)),
+            24 => self.hibernation_options = Some(wire::shape::Datum::from_value(value)),
+            25 => self.metadata_options = Some(wire::shape::Datum::from_value(value)),
+            26 => self.enclave_options = Some(wire::shape::Datum::from_value(value)),
+            27 => self.instance_requirements = Some(wire::shape::Datum::from_value(value)),
+            28 => self.private_dns_name_options = Some(wire::shape::Datum::from_value(value)),
+            29 => self.maintenance_options = Some(wire::shape::Datum::from_value(value)),
+            30 => self.disable_api_stop = Some(wire::shape::Datum::from_value(value)),
+            31 => self.operator = Some(wire::shape::Datum::from_value(value)),
+            32 => self.network_performance_options = Some(wire::shape::Datum::from_value(value)),
+            33 => self.secondary_interfaces = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 0, self.kernel_id.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 1, self.ebs_optimized.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 2, self.iam_instance_profile.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 3, self.block_device_mappings.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 4, self.network_interfaces.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 5, self.image_id.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 6, self.instance_type.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 7, self.key_name.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 8, self.monitoring.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 9, self.placement.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 10, self.ram_disk_id.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 11, self.disable_api_termination.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 12, self.instance_initiated_shutdown_behavior.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 13, self.user_data.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 14, self.tag_specifications.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 15, self.elastic_gpu_specifications.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 16, self.elastic_inference_accelerators.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 17, self.security_group_ids.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 18, self.security_groups.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 19, self.instance_market_options.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 20, self.credit_specification.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 21, self.cpu_options.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 22, self.capacity_reservation_specification.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 23, self.license_specifications.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 24, self.hibernation_options.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 25, self.metadata_options.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 26, self.enclave_options.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 27, self.instance_requirements.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 28, self.private_dns_name_options.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 29, self.maintenance_options.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 30, self.disable_api_stop.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 31, self.operator.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 32, self.network_performance_options.as_ref());
+        wire::shape::optional(writer, &S_ResponseLaunchTemplateData, 33, self.secondary_interfaces.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ResponseLaunchTemplateData {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_RestoreManagedPrefixListVersionRequest: wire::Schema = wire::Schema::plain("RestoreManagedPrefixListVersionRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
     wire::schema::Member::new("PrefixListId", "PrefixListId", "PrefixListId", true, &wire::schema::STRING),
@@ -13708,6 +24259,8 @@ impl std::fmt::Debug for RevokedSecurityGroupRule {
 }
 
 static S_RevokedSecurityGroupRuleList: wire::Schema = wire::Schema::plain("RevokedSecurityGroupRuleList", wire::schema::Kind::List(wire::schema::List { member: &S_RevokedSecurityGroupRule, item: "item", flattened: false }));
+static S_RootDeviceType: wire::Schema = wire::Schema::new("RootDeviceType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ebs", "instance-store"], sensitive: false });
+static S_RootDeviceTypeList: wire::Schema = wire::Schema::plain("RootDeviceTypeList", wire::schema::Kind::List(wire::schema::List { member: &S_RootDeviceType, item: "item", flattened: false }));
 static S_Route: wire::Schema = wire::Schema::plain("Route", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("DestinationCidrBlock", "DestinationCidrBlock", "destinationCidrBlock", false, &wire::schema::STRING),
     wire::schema::Member::new("DestinationIpv6CidrBlock", "DestinationIpv6CidrBlock", "destinationIpv6CidrBlock", false, &wire::schema::STRING),
@@ -14061,6 +24614,392 @@ impl std::fmt::Debug for RuleOption {
 }
 
 static S_RuleOptionList: wire::Schema = wire::Schema::plain("RuleOptionList", wire::schema::Kind::List(wire::schema::List { member: &S_RuleOption, item: "item", flattened: false }));
+static S_RunInstancesMonitoringEnabled: wire::Schema = wire::Schema::plain("RunInstancesMonitoringEnabled", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("MetricCategoryIds", "MetricCategoryId", "MetricCategoryId", false, &S_MetricCategoryIdList),
+    wire::schema::Member::new("Enabled", "Enabled", "enabled", true, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RunInstancesMonitoringEnabled {
+    pub metric_category_ids: Option<Vec<String>>,
+    pub enabled: bool,
+}
+
+impl wire::Shape for RunInstancesMonitoringEnabled {
+    const SCHEMA: &'static wire::Schema = &S_RunInstancesMonitoringEnabled;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.metric_category_ids = Some(wire::shape::Datum::from_value(value)),
+            1 => self.enabled = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_RunInstancesMonitoringEnabled, 0, self.metric_category_ids.as_ref());
+        wire::shape::required(writer, &S_RunInstancesMonitoringEnabled, 1, &self.enabled);
+    }
+}
+
+impl std::fmt::Debug for RunInstancesMonitoringEnabled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_RunInstancesRequest: wire::Schema = wire::Schema::plain("RunInstancesRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("BlockDeviceMappings", "BlockDeviceMapping", "BlockDeviceMapping", false, &S_BlockDeviceMappingRequestList),
+    wire::schema::Member::new("ImageId", "ImageId", "ImageId", false, &wire::schema::STRING),
+    wire::schema::Member::new("InstanceType", "InstanceType", "InstanceType", false, &S_InstanceType),
+    wire::schema::Member::new("Ipv6AddressCount", "Ipv6AddressCount", "Ipv6AddressCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Ipv6Addresses", "Ipv6Address", "Ipv6Address", false, &S_InstanceIpv6AddressList),
+    wire::schema::Member::new("KernelId", "KernelId", "KernelId", false, &wire::schema::STRING),
+    wire::schema::Member::new("KeyName", "KeyName", "KeyName", false, &wire::schema::STRING),
+    wire::schema::Member::new("MaxCount", "MaxCount", "MaxCount", true, &wire::schema::INTEGER),
+    wire::schema::Member::new("MinCount", "MinCount", "MinCount", true, &wire::schema::INTEGER),
+    wire::schema::Member::new("Monitoring", "Monitoring", "Monitoring", false, &S_RunInstancesMonitoringEnabled),
+    wire::schema::Member::new("Placement", "Placement", "Placement", false, &S_Placement),
+    wire::schema::Member::new("RamdiskId", "RamdiskId", "RamdiskId", false, &wire::schema::STRING),
+    wire::schema::Member::new("SecurityGroupIds", "SecurityGroupId", "SecurityGroupId", false, &S_SecurityGroupIdStringList),
+    wire::schema::Member::new("SecurityGroups", "SecurityGroup", "SecurityGroup", false, &S_SecurityGroupStringList),
+    wire::schema::Member::new("SubnetId", "SubnetId", "SubnetId", false, &wire::schema::STRING),
+    wire::schema::Member::new("UserData", "UserData", "UserData", false, &S_RunInstancesUserData),
+    wire::schema::Member::new("ElasticGpuSpecification", "ElasticGpuSpecification", "ElasticGpuSpecification", false, &S_ElasticGpuSpecifications),
+    wire::schema::Member::new("ElasticInferenceAccelerators", "ElasticInferenceAccelerator", "ElasticInferenceAccelerator", false, &S_ElasticInferenceAccelerators),
+    wire::schema::Member::new("TagSpecifications", "TagSpecification", "TagSpecification", false, &S_TagSpecificationList),
+    wire::schema::Member::new("LaunchTemplate", "LaunchTemplate", "LaunchTemplate", false, &S_LaunchTemplateSpecification),
+    wire::schema::Member::new("InstanceMarketOptions", "InstanceMarketOptions", "InstanceMarketOptions", false, &S_InstanceMarketOptionsRequest),
+    wire::schema::Member::new("CreditSpecification", "CreditSpecification", "CreditSpecification", false, &S_CreditSpecificationRequest),
+    wire::schema::Member::new("CpuOptions", "CpuOptions", "CpuOptions", false, &S_CpuOptionsRequest),
+    wire::schema::Member::new("CapacityReservationSpecification", "CapacityReservationSpecification", "CapacityReservationSpecification", false, &S_CapacityReservationSpecification),
+    wire::schema::Member::new("HibernationOptions", "HibernationOptions", "HibernationOptions", false, &S_HibernationOptionsRequest),
+    wire::schema::Member::new("LicenseSpecifications", "LicenseSpecification", "LicenseSpecification", false, &S_LicenseSpecificationListRequest),
+    wire::schema::Member::new("MetadataOptions", "MetadataOptions", "MetadataOptions", false, &S_InstanceMetadataOptionsRequest),
+    wire::schema::Member::new("EnclaveOptions", "EnclaveOptions", "EnclaveOptions", false, &S_EnclaveOptionsRequest),
+    wire::schema::Member::new("PrivateDnsNameOptions", "PrivateDnsNameOptions", "PrivateDnsNameOptions", false, &S_PrivateDnsNameOptionsRequest),
+    wire::schema::Member::new("MaintenanceOptions", "MaintenanceOptions", "MaintenanceOptions", false, &S_InstanceMaintenanceOptionsRequest),
+    wire::schema::Member::new("DisableApiStop", "DisableApiStop", "DisableApiStop", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("EnablePrimaryIpv6", "EnablePrimaryIpv6", "EnablePrimaryIpv6", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("NetworkPerformanceOptions", "NetworkPerformanceOptions", "NetworkPerformanceOptions", false, &S_InstanceNetworkPerformanceOptionsRequest),
+    wire::schema::Member::new("Operator", "Operator", "Operator", false, &S_OperatorRequest),
+    wire::schema::Member::new("SecondaryInterfaces", "SecondaryInterface", "SecondaryInterface", false, &S_InstanceSecondaryInterfaceSpecificationListRequest),
+    wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("DisableApiTermination", "DisableApiTermination", "disableApiTermination", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("InstanceInitiatedShutdownBehavior", "InstanceInitiatedShutdownBehavior", "instanceInitiatedShutdownBehavior", false, &S_ShutdownBehavior),
+    wire::schema::Member::new("PrivateIpAddress", "PrivateIpAddress", "privateIpAddress", false, &wire::schema::STRING),
+    wire::schema::Member::new("ClientToken", "ClientToken", "clientToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("AdditionalInfo", "AdditionalInfo", "additionalInfo", false, &wire::schema::STRING),
+    wire::schema::Member::new("NetworkInterfaces", "NetworkInterface", "networkInterface", false, &S_InstanceNetworkInterfaceSpecificationList),
+    wire::schema::Member::new("IamInstanceProfile", "IamInstanceProfile", "iamInstanceProfile", false, &S_IamInstanceProfileSpecification),
+    wire::schema::Member::new("EbsOptimized", "EbsOptimized", "ebsOptimized", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RunInstancesRequest {
+    pub block_device_mappings: Option<Vec<BlockDeviceMapping>>,
+    pub image_id: Option<String>,
+    pub instance_type: Option<String>,
+    pub ipv6_address_count: Option<i32>,
+    pub ipv6_addresses: Option<Vec<InstanceIpv6Address>>,
+    pub kernel_id: Option<String>,
+    pub key_name: Option<String>,
+    pub max_count: i32,
+    pub min_count: i32,
+    pub monitoring: Option<RunInstancesMonitoringEnabled>,
+    pub placement: Option<Placement>,
+    pub ramdisk_id: Option<String>,
+    pub security_group_ids: Option<Vec<String>>,
+    pub security_groups: Option<Vec<String>>,
+    pub subnet_id: Option<String>,
+    pub user_data: Option<String>,
+    pub elastic_gpu_specification: Option<Vec<ElasticGpuSpecification>>,
+    pub elastic_inference_accelerators: Option<Vec<ElasticInferenceAccelerator>>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub launch_template: Option<LaunchTemplateSpecification>,
+    pub instance_market_options: Option<InstanceMarketOptionsRequest>,
+    pub credit_specification: Option<CreditSpecificationRequest>,
+    pub cpu_options: Option<CpuOptionsRequest>,
+    pub capacity_reservation_specification: Option<CapacityReservationSpecification>,
+    pub hibernation_options: Option<HibernationOptionsRequest>,
+    pub license_specifications: Option<Vec<LicenseConfigurationRequest>>,
+    pub metadata_options: Option<InstanceMetadataOptionsRequest>,
+    pub enclave_options: Option<EnclaveOptionsRequest>,
+    pub private_dns_name_options: Option<PrivateDnsNameOptionsRequest>,
+    pub maintenance_options: Option<InstanceMaintenanceOptionsRequest>,
+    pub disable_api_stop: Option<bool>,
+    pub enable_primary_ipv6: Option<bool>,
+    pub network_performance_options: Option<InstanceNetworkPerformanceOptionsRequest>,
+    pub operator: Option<OperatorRequest>,
+    pub secondary_interfaces: Option<Vec<InstanceSecondaryInterfaceSpecificationRequest>>,
+    pub dry_run: Option<bool>,
+    pub disable_api_termination: Option<bool>,
+    pub instance_initiated_shutdown_behavior: Option<String>,
+    pub private_ip_address: Option<String>,
+    pub client_token: Option<String>,
+    pub additional_info: Option<String>,
+    pub network_interfaces: Option<Vec<InstanceNetworkInterfaceSpecification>>,
+    pub iam_instance_profile: Option<IamInstanceProfileSpecification>,
+    pub ebs_optimized: Option<bool>,
+}
+
+impl wire::Shape for RunInstancesRequest {
+    const SCHEMA: &'static wire::Schema = &S_RunInstancesRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.block_device_mappings = Some(wire::shape::Datum::from_value(value)),
+            1 => self.image_id = Some(wire::shape::Datum::from_value(value)),
+            2 => self.instance_type = Some(wire::shape::Datum::from_value(value)),
+            3 => self.ipv6_address_count = Some(wire::shape::Datum::from_value(value)),
+            4 => self.ipv6_addresses = Some(wire::shape::Datum::from_value(value)),
+            5 => self.kernel_id = Some(wire::shape::Datum::from_value(value)),
+            6 => self.key_name = Some(wire::shape::Datum::from_value(value)),
+            7 => self.max_count = wire::shape::Datum::from_value(value),
+            8 => self.min_count = wire::shape::Datum::from_value(value),
+            9 => self.monitoring = Some(wire::shape::Datum::from_value(value)),
+            10 => self.placement = Some(wire::shape::Datum::from_value(value)),
+            11 => self.ramdisk_id = Some(wire::shape::Datum::from_value(value)),
+            12 => self.security_group_ids = Some(wire::shape::Datum::from_value(value)),
+            13 => self.security_groups = Some(wire::shape::Datum::from_value(value)),
+            14 => self.subnet_id = Some(wire::shape::Datum::from_value(value)),
+            15 => self.user_data = Some(wire::shape::Datum::from_value(value)),
+            16 => self.elastic_gpu_specification = Some(wire::shape::Datum::from_value(value)),
+            17 => self.elastic_inference_accelerators = Some(wire::shape::Datum::from_value(value)),
+            18 => self.tag_specifications = Some(wire::shape::Datum::from_value(value)),
+            19 => self.launch_template = Some(wire::shape::Datum::from_value(value)),
+            20 => self.instance_market_options = Some(wire::shape::Datum::from_value(value)),
+            21 => self.credit_specification = Some(wire::shape::Datum::from_value(value)),
+            22 => self.cpu_options = Some(wire::shape::Datum::from_value(value)),
+            23 => self.capacity_reservation_specification = Some(wire::shape::Datum::from_value(value)),
+            24 => self.hibernation_options = Some(wire::shape::Datum::from_value(value)),
+            25 => self.license_specifications = Some(wire::shape::Datum::from_value(value)),
+            26 => self.metadata_options = Some(wire::shape::Datum::from_value(value)),
+            27 => self.enclave_options = Some(wire::shape::Datum::from_value(value)),
+            28 => self.private_dns_name_options = Some(wire::shape::Datum::from_value(value)),
+            29 => self.maintenance_options = Some(wire::shape::Datum::from_value(value)),
+            30 => self.disable_api_stop = Some(wire::shape::Datum::from_value(value)),
+            31 => self.enable_primary_ipv6 = Some(wire::shape::Datum::from_value(value)),
+            32 => self.network_performance_options = Some(wire::shape::Datum::from_value(value)),
+            33 => self.operator = Some(wire::shape::Datum::from_value(value)),
+            34 => self.secondary_interfaces = Some(wire::shape::Datum::from_value(value)),
+            35 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            36 => self.disable_api_termination = Some(wire::shape::Datum::from_value(value)),
+            37 => self.instance_initiated_shutdown_behavior = Some(wire::shape::Datum::from_value(value)),
+            38 => self.private_ip_address = Some(wire::shape::Datum::from_value(value)),
+            39 => self.client_token = Some(wire::shape::Datum::from_value(value)),
+            40 => self.additional_info = Some(wire::shape::Datum::from_value(value)),
+            41 => self.network_interfaces = Some(wire::shape::Datum::from_value(value)),
+            42 => self.iam_instance_profile = Some(wire::shape::Datum::from_value(value)),
+            43 => self.ebs_optimized = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_RunInstancesRequest, 0, self.block_device_mappings.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 1, self.image_id.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 2, self.instance_type.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 3, self.ipv6_address_count.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 4, self.ipv6_addresses.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 5, self.kernel_id.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 6, self.key_name.as_ref());
+        wire::shape::required(writer, &S_RunInstancesRequest, 7, &self.max_count);
+        wire::shape::required(writer, &S_RunInstancesRequest, 8, &self.min_count);
+        wire::shape::optional(writer, &S_RunInstancesRequest, 9, self.monitoring.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 10, self.placement.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 11, self.ramdisk_id.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 12, self.security_group_ids.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 13, self.security_groups.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 14, self.subnet_id.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 15, self.user_data.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 16, self.elastic_gpu_specification.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 17, self.elastic_inference_accelerators.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 18, self.tag_specifications.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 19, self.launch_template.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 20, self.instance_market_options.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 21, self.credit_specification.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 22, self.cpu_options.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 23, self.capacity_reservation_specification.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 24, self.hibernation_options.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 25, self.license_specifications.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 26, self.metadata_options.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 27, self.enclave_options.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 28, self.private_dns_name_options.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 29, self.maintenance_options.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 30, self.disable_api_stop.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 31, self.enable_primary_ipv6.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 32, self.network_performance_options.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 33, self.operator.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 34, self.secondary_interfaces.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 35, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 36, self.disable_api_termination.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 37, self.instance_initiated_shutdown_behavior.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 38, self.private_ip_address.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 39, self.client_token.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 40, self.additional_info.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 41, self.network_interfaces.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 42, self.iam_instance_profile.as_ref());
+        wire::shape::optional(writer, &S_RunInstancesRequest, 43, self.ebs_optimized.as_ref());
+    }
+}
+
+impl std::fmt::Debug for RunInstancesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_RunInstancesUserData: wire::Schema = wire::Schema::new("RunInstancesUserData", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &[], sensitive: true });
+static S_ScanResults: wire::Schema = wire::Schema::plain("ScanResults", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("HighestFindingSeverityLabel", "HighestFindingSeverityLabel", "highestFindingSeverityLabel", false, &S_SeverityLabel),
+    wire::schema::Member::new("FindingScanDate", "FindingScanDate", "findingScanDate", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("InformationalFixAvailableSince", "InformationalFixAvailableSince", "informationalFixAvailableSince", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("LowFixAvailableSince", "LowFixAvailableSince", "lowFixAvailableSince", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("MediumFixAvailableSince", "MediumFixAvailableSince", "mediumFixAvailableSince", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("HighFixAvailableSince", "HighFixAvailableSince", "highFixAvailableSince", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("CriticalFixAvailableSince", "CriticalFixAvailableSince", "criticalFixAvailableSince", false, &wire::schema::TIMESTAMP),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ScanResults {
+    pub highest_finding_severity_label: Option<String>,
+    pub finding_scan_date: Option<types::Timestamp>,
+    pub informational_fix_available_since: Option<types::Timestamp>,
+    pub low_fix_available_since: Option<types::Timestamp>,
+    pub medium_fix_available_since: Option<types::Timestamp>,
+    pub high_fix_available_since: Option<types::Timestamp>,
+    pub critical_fix_available_since: Option<types::Timestamp>,
+}
+
+impl wire::Shape for ScanResults {
+    const SCHEMA: &'static wire::Schema = &S_ScanResults;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.highest_finding_severity_label = Some(wire::shape::Datum::from_value(value)),
+            1 => self.finding_scan_date = Some(wire::shape::Datum::from_value(value)),
+            2 => self.informational_fix_available_since = Some(wire::shape::Datum::from_value(value)),
+            3 => self.low_fix_available_since = Some(wire::shape::Datum::from_value(value)),
+            4 => self.medium_fix_available_since = Some(wire::shape::Datum::from_value(value)),
+            5 => self.high_fix_available_since = Some(wire::shape::Datum::from_value(value)),
+            6 => self.critical_fix_available_since = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ScanResults, 0, self.highest_finding_severity_label.as_ref());
+        wire::shape::optional(writer, &S_ScanResults, 1, self.finding_scan_date.as_ref());
+        wire::shape::optional(writer, &S_ScanResults, 2, self.informational_fix_available_since.as_ref());
+        wire::shape::optional(writer, &S_ScanResults, 3, self.low_fix_available_since.as_ref());
+        wire::shape::optional(writer, &S_ScanResults, 4, self.medium_fix_available_since.as_ref());
+        wire::shape::optional(writer, &S_ScanResults, 5, self.high_fix_available_since.as_ref());
+        wire::shape::optional(writer, &S_ScanResults, 6, self.critical_fix_available_since.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ScanResults {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_SecondaryInterfacePrivateIpAddressSpecification: wire::Schema = wire::Schema::plain("SecondaryInterfacePrivateIpAddressSpecification", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("PrivateIpAddress", "PrivateIpAddress", "privateIpAddress", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct SecondaryInterfacePrivateIpAddressSpecification {
+    pub private_ip_address: Option<String>,
+}
+
+impl wire::Shape for SecondaryInterfacePrivateIpAddressSpecification {
+    const SCHEMA: &'static wire::Schema = &S_SecondaryInterfacePrivateIpAddressSpecification;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.private_ip_address = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_SecondaryInterfacePrivateIpAddressSpecification, 0, self.private_ip_address.as_ref());
+    }
+}
+
+impl std::fmt::Debug for SecondaryInterfacePrivateIpAddressSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_SecondaryInterfacePrivateIpAddressSpecificationList: wire::Schema = wire::Schema::plain("SecondaryInterfacePrivateIpAddressSpecificationList", wire::schema::Kind::List(wire::schema::List { member: &S_SecondaryInterfacePrivateIpAddressSpecification, item: "item", flattened: false }));
+static S_SecondaryInterfacePrivateIpAddressSpecificationListRequest: wire::Schema = wire::Schema::plain("SecondaryInterfacePrivateIpAddressSpecificationListRequest", wire::schema::Kind::List(wire::schema::List { member: &S_SecondaryInterfacePrivateIpAddressSpecificationRequest, item: "SecondaryInterfacePrivateIpAddressSpecification", flattened: false }));
+static S_SecondaryInterfacePrivateIpAddressSpecificationRequest: wire::Schema = wire::Schema::plain("SecondaryInterfacePrivateIpAddressSpecificationRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("PrivateIpAddress", "PrivateIpAddress", "PrivateIpAddress", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct SecondaryInterfacePrivateIpAddressSpecificationRequest {
+    pub private_ip_address: Option<String>,
+}
+
+impl wire::Shape for SecondaryInterfacePrivateIpAddressSpecificationRequest {
+    const SCHEMA: &'static wire::Schema = &S_SecondaryInterfacePrivateIpAddressSpecificationRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.private_ip_address = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_SecondaryInterfacePrivateIpAddressSpecificationRequest, 0, self.private_ip_address.as_ref());
+    }
+}
+
+impl std::fmt::Debug for SecondaryInterfacePrivateIpAddressSpecificationRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_SecondaryInterfaceStatus: wire::Schema = wire::Schema::new("SecondaryInterfaceStatus", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["available", "in-use"], sensitive: false });
+static S_SecondaryInterfaceType: wire::Schema = wire::Schema::new("SecondaryInterfaceType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["secondary"], sensitive: false });
+static S_SecureBlob: wire::Schema = wire::Schema::new("SecureBlob", wire::schema::Kind::Blob, wire::schema::Traits { min: None, max: None, pattern: None, values: &[], sensitive: true });
+static S_SecureBlobAttributeValue: wire::Schema = wire::Schema::plain("SecureBlobAttributeValue", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Value", "Value", "value", false, &S_SecureBlob),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct SecureBlobAttributeValue {
+    pub value: Option<Vec<u8>>,
+}
+
+impl wire::Shape for SecureBlobAttributeValue {
+    const SCHEMA: &'static wire::Schema = &S_SecureBlobAttributeValue;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.value = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_SecureBlobAttributeValue, 0, self.value.as_ref());
+    }
+}
+
+impl std::fmt::Debug for SecureBlobAttributeValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_SecurityGroup: wire::Schema = wire::Schema::plain("SecurityGroup", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("GroupId", "GroupId", "groupId", false, &wire::schema::STRING),
     wire::schema::Member::new("IpPermissionsEgress", "IpPermissionsEgress", "ipPermissionsEgress", false, &S_IpPermissionList),
@@ -14465,6 +25404,8 @@ impl std::fmt::Debug for SecurityGroupRuleUpdate {
 }
 
 static S_SecurityGroupRuleUpdateList: wire::Schema = wire::Schema::plain("SecurityGroupRuleUpdateList", wire::schema::Kind::List(wire::schema::List { member: &S_SecurityGroupRuleUpdate, item: "item", flattened: false }));
+static S_SecurityGroupStringList: wire::Schema = wire::Schema::plain("SecurityGroupStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "SecurityGroup", flattened: false }));
+static S_SensitiveUserData: wire::Schema = wire::Schema::new("SensitiveUserData", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &[], sensitive: true });
 static S_ServiceConnectivityType: wire::Schema = wire::Schema::new("ServiceConnectivityType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ipv4", "ipv6"], sensitive: false });
 static S_ServiceDetail: wire::Schema = wire::Schema::plain("ServiceDetail", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("ServiceName", "ServiceName", "serviceName", false, &wire::schema::STRING),
@@ -14594,6 +25535,55 @@ impl std::fmt::Debug for ServiceTypeDetail {
 }
 
 static S_ServiceTypeDetailSet: wire::Schema = wire::Schema::plain("ServiceTypeDetailSet", wire::schema::Kind::List(wire::schema::List { member: &S_ServiceTypeDetail, item: "item", flattened: false }));
+static S_SeverityLabel: wire::Schema = wire::Schema::new("SeverityLabel", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["informational", "low", "medium", "high", "critical"], sensitive: false });
+static S_ShutdownBehavior: wire::Schema = wire::Schema::new("ShutdownBehavior", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["stop", "terminate"], sensitive: false });
+static S_SpotInstanceType: wire::Schema = wire::Schema::new("SpotInstanceType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["one-time", "persistent"], sensitive: false });
+static S_SpotMarketOptions: wire::Schema = wire::Schema::plain("SpotMarketOptions", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("MaxPrice", "MaxPrice", "MaxPrice", false, &wire::schema::STRING),
+    wire::schema::Member::new("SpotInstanceType", "SpotInstanceType", "SpotInstanceType", false, &S_SpotInstanceType),
+    wire::schema::Member::new("BlockDurationMinutes", "BlockDurationMinutes", "BlockDurationMinutes", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("ValidUntil", "ValidUntil", "ValidUntil", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("InstanceInterruptionBehavior", "InstanceInterruptionBehavior", "InstanceInterruptionBehavior", false, &S_InstanceInterruptionBehavior),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct SpotMarketOptions {
+    pub max_price: Option<String>,
+    pub spot_instance_type: Option<String>,
+    pub block_duration_minutes: Option<i32>,
+    pub valid_until: Option<types::Timestamp>,
+    pub instance_interruption_behavior: Option<String>,
+}
+
+impl wire::Shape for SpotMarketOptions {
+    const SCHEMA: &'static wire::Schema = &S_SpotMarketOptions;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.max_price = Some(wire::shape::Datum::from_value(value)),
+            1 => self.spot_instance_type = Some(wire::shape::Datum::from_value(value)),
+            2 => self.block_duration_minutes = Some(wire::shape::Datum::from_value(value)),
+            3 => self.valid_until = Some(wire::shape::Datum::from_value(value)),
+            4 => self.instance_interruption_behavior = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_SpotMarketOptions, 0, self.max_price.as_ref());
+        wire::shape::optional(writer, &S_SpotMarketOptions, 1, self.spot_instance_type.as_ref());
+        wire::shape::optional(writer, &S_SpotMarketOptions, 2, self.block_duration_minutes.as_ref());
+        wire::shape::optional(writer, &S_SpotMarketOptions, 3, self.valid_until.as_ref());
+        wire::shape::optional(writer, &S_SpotMarketOptions, 4, self.instance_interruption_behavior.as_ref());
+    }
+}
+
+impl std::fmt::Debug for SpotMarketOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_StaleIpPermission: wire::Schema = wire::Schema::plain("StaleIpPermission", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("FromPort", "FromPort", "fromPort", false, &wire::schema::INTEGER),
     wire::schema::Member::new("IpProtocol", "IpProtocol", "ipProtocol", false, &wire::schema::STRING),
@@ -14696,6 +25686,74 @@ impl std::fmt::Debug for StaleSecurityGroup {
 }
 
 static S_StaleSecurityGroupSet: wire::Schema = wire::Schema::plain("StaleSecurityGroupSet", wire::schema::Kind::List(wire::schema::List { member: &S_StaleSecurityGroup, item: "item", flattened: false }));
+static S_StartInstancesRequest: wire::Schema = wire::Schema::plain("StartInstancesRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceIds", "InstanceId", "InstanceId", true, &S_InstanceIdStringList),
+    wire::schema::Member::new("AdditionalInfo", "AdditionalInfo", "additionalInfo", false, &wire::schema::STRING),
+    wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct StartInstancesRequest {
+    pub instance_ids: Vec<String>,
+    pub additional_info: Option<String>,
+    pub dry_run: Option<bool>,
+}
+
+impl wire::Shape for StartInstancesRequest {
+    const SCHEMA: &'static wire::Schema = &S_StartInstancesRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_ids = wire::shape::Datum::from_value(value),
+            1 => self.additional_info = Some(wire::shape::Datum::from_value(value)),
+            2 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_StartInstancesRequest, 0, &self.instance_ids);
+        wire::shape::optional(writer, &S_StartInstancesRequest, 1, self.additional_info.as_ref());
+        wire::shape::optional(writer, &S_StartInstancesRequest, 2, self.dry_run.as_ref());
+    }
+}
+
+impl std::fmt::Debug for StartInstancesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_StartInstancesResult: wire::Schema = wire::Schema::plain("StartInstancesResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("StartingInstances", "InstancesSet", "instancesSet", false, &S_InstanceStateChangeList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct StartInstancesResult {
+    pub starting_instances: Option<Vec<InstanceStateChange>>,
+}
+
+impl wire::Shape for StartInstancesResult {
+    const SCHEMA: &'static wire::Schema = &S_StartInstancesResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.starting_instances = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_StartInstancesResult, 0, self.starting_instances.as_ref());
+    }
+}
+
+impl std::fmt::Debug for StartInstancesResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_StartNetworkInsightsAnalysisRequest: wire::Schema = wire::Schema::plain("StartNetworkInsightsAnalysisRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("NetworkInsightsPathId", "NetworkInsightsPathId", "NetworkInsightsPathId", true, &wire::schema::STRING),
     wire::schema::Member::new("AdditionalAccounts", "AdditionalAccount", "AdditionalAccount", false, &S_ValueStringList),
@@ -14781,6 +25839,118 @@ impl std::fmt::Debug for StartNetworkInsightsAnalysisResult {
 }
 
 static S_State: wire::Schema = wire::Schema::new("State", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["PendingAcceptance", "Pending", "Available", "Deleting", "Deleted", "Rejected", "Failed", "Expired", "Partial"], sensitive: false });
+static S_StateReason: wire::Schema = wire::Schema::plain("StateReason", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Code", "Code", "code", false, &wire::schema::STRING),
+    wire::schema::Member::new("Message", "Message", "message", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct StateReason {
+    pub code: Option<String>,
+    pub message: Option<String>,
+}
+
+impl wire::Shape for StateReason {
+    const SCHEMA: &'static wire::Schema = &S_StateReason;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.code = Some(wire::shape::Datum::from_value(value)),
+            1 => self.message = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_StateReason, 0, self.code.as_ref());
+        wire::shape::optional(writer, &S_StateReason, 1, self.message.as_ref());
+    }
+}
+
+impl std::fmt::Debug for StateReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_StatusName: wire::Schema = wire::Schema::new("StatusName", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["reachability"], sensitive: false });
+static S_StatusType: wire::Schema = wire::Schema::new("StatusType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["passed", "failed", "insufficient-data", "initializing"], sensitive: false });
+static S_StopInstancesRequest: wire::Schema = wire::Schema::plain("StopInstancesRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceIds", "InstanceId", "InstanceId", true, &S_InstanceIdStringList),
+    wire::schema::Member::new("Hibernate", "Hibernate", "Hibernate", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("SkipOsShutdown", "SkipOsShutdown", "SkipOsShutdown", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("Force", "Force", "force", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct StopInstancesRequest {
+    pub instance_ids: Vec<String>,
+    pub hibernate: Option<bool>,
+    pub skip_os_shutdown: Option<bool>,
+    pub dry_run: Option<bool>,
+    pub force: Option<bool>,
+}
+
+impl wire::Shape for StopInstancesRequest {
+    const SCHEMA: &'static wire::Schema = &S_StopInstancesRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_ids = wire::shape::Datum::from_value(value),
+            1 => self.hibernate = Some(wire::shape::Datum::from_value(value)),
+            2 => self.skip_os_shutdown = Some(wire::shape::Datum::from_value(value)),
+            3 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            4 => self.force = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_StopInstancesRequest, 0, &self.instance_ids);
+        wire::shape::optional(writer, &S_StopInstancesRequest, 1, self.hibernate.as_ref());
+        wire::shape::optional(writer, &S_StopInstancesRequest, 2, self.skip_os_shutdown.as_ref());
+        wire::shape::optional(writer, &S_StopInstancesRequest, 3, self.dry_run.as_ref());
+        wire::shape::optional(writer, &S_StopInstancesRequest, 4, self.force.as_ref());
+    }
+}
+
+impl std::fmt::Debug for StopInstancesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_StopInstancesResult: wire::Schema = wire::Schema::plain("StopInstancesResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("StoppingInstances", "InstancesSet", "instancesSet", false, &S_InstanceStateChangeList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct StopInstancesResult {
+    pub stopping_instances: Option<Vec<InstanceStateChange>>,
+}
+
+impl wire::Shape for StopInstancesResult {
+    const SCHEMA: &'static wire::Schema = &S_StopInstancesResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.stopping_instances = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_StopInstancesResult, 0, self.stopping_instances.as_ref());
+    }
+}
+
+impl std::fmt::Debug for StopInstancesResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_StringList: wire::Schema = wire::Schema::plain("StringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_Subnet: wire::Schema = wire::Schema::plain("Subnet", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("AvailabilityZoneId", "AvailabilityZoneId", "availabilityZoneId", false, &wire::schema::STRING),
@@ -15060,6 +26230,10 @@ impl std::fmt::Debug for SubnetIpv6CidrBlockAssociation {
 static S_SubnetIpv6CidrBlockAssociationSet: wire::Schema = wire::Schema::plain("SubnetIpv6CidrBlockAssociationSet", wire::schema::Kind::List(wire::schema::List { member: &S_SubnetIpv6CidrBlockAssociation, item: "item", flattened: false }));
 static S_SubnetList: wire::Schema = wire::Schema::plain("SubnetList", wire::schema::Kind::List(wire::schema::List { member: &S_Subnet, item: "item", flattened: false }));
 static S_SubnetState: wire::Schema = wire::Schema::new("SubnetState", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["pending", "available", "unavailable", "failed", "failed-insufficient-capacity"], sensitive: false });
+static S_SummaryStatus: wire::Schema = wire::Schema::new("SummaryStatus", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ok", "impaired", "insufficient-data", "not-applicable", "initializing"], sensitive: false });
+static S_SupportedAdditionalProcessorFeature: wire::Schema = wire::Schema::new("SupportedAdditionalProcessorFeature", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["amd-sev-snp", "nested-virtualization"], sensitive: false });
+static S_SupportedAdditionalProcessorFeatureList: wire::Schema = wire::Schema::plain("SupportedAdditionalProcessorFeatureList", wire::schema::Kind::List(wire::schema::List { member: &S_SupportedAdditionalProcessorFeature, item: "item", flattened: false }));
+static S_SupportedInstanceTypeSet: wire::Schema = wire::Schema::plain("SupportedInstanceTypeSet", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceTypeItem, item: "item", flattened: false }));
 static S_SupportedIpAddressTypes: wire::Schema = wire::Schema::new("SupportedIpAddressTypes", wire::schema::Kind::List(wire::schema::List { member: &S_ServiceConnectivityType, item: "item", flattened: false }), wire::schema::Traits { min: Some(0.0), max: Some(2.0), pattern: None, values: &[], sensitive: false });
 static S_Tag: wire::Schema = wire::Schema::plain("Tag", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Key", "Key", "key", false, &wire::schema::STRING),
@@ -15248,6 +26422,148 @@ impl std::fmt::Debug for TagSpecification {
 static S_TagSpecificationList: wire::Schema = wire::Schema::plain("TagSpecificationList", wire::schema::Kind::List(wire::schema::List { member: &S_TagSpecification, item: "item", flattened: false }));
 static S_TaggableResourceType: wire::Schema = wire::Schema::new("TaggableResourceType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["network-interface", "instance", "auto-scaling-group"], sensitive: false });
 static S_Tenancy: wire::Schema = wire::Schema::new("Tenancy", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["default", "dedicated", "host"], sensitive: false });
+static S_TerminateInstancesRequest: wire::Schema = wire::Schema::plain("TerminateInstancesRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceIds", "InstanceId", "InstanceId", true, &S_InstanceIdStringList),
+    wire::schema::Member::new("Force", "Force", "Force", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("SkipOsShutdown", "SkipOsShutdown", "SkipOsShutdown", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("DryRun", "DryRun", "dryRun", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct TerminateInstancesRequest {
+    pub instance_ids: Vec<String>,
+    pub force: Option<bool>,
+    pub skip_os_shutdown: Option<bool>,
+    pub dry_run: Option<bool>,
+}
+
+impl wire::Shape for TerminateInstancesRequest {
+    const SCHEMA: &'static wire::Schema = &S_TerminateInstancesRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_ids = wire::shape::Datum::from_value(value),
+            1 => self.force = Some(wire::shape::Datum::from_value(value)),
+            2 => self.skip_os_shutdown = Some(wire::shape::Datum::from_value(value)),
+            3 => self.dry_run = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_TerminateInstancesRequest, 0, &self.instance_ids);
+        wire::shape::optional(writer, &S_TerminateInstancesRequest, 1, self.force.as_ref());
+        wire::shape::optional(writer, &S_TerminateInstancesRequest, 2, self.skip_os_shutdown.as_ref());
+        wire::shape::optional(writer, &S_TerminateInstancesRequest, 3, self.dry_run.as_ref());
+    }
+}
+
+impl std::fmt::Debug for TerminateInstancesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_TerminateInstancesResult: wire::Schema = wire::Schema::plain("TerminateInstancesResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("TerminatingInstances", "InstancesSet", "instancesSet", false, &S_InstanceStateChangeList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct TerminateInstancesResult {
+    pub terminating_instances: Option<Vec<InstanceStateChange>>,
+}
+
+impl wire::Shape for TerminateInstancesResult {
+    const SCHEMA: &'static wire::Schema = &S_TerminateInstancesResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.terminating_instances = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_TerminateInstancesResult, 0, self.terminating_instances.as_ref());
+    }
+}
+
+impl std::fmt::Debug for TerminateInstancesResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ThreadsPerCoreList: wire::Schema = wire::Schema::plain("ThreadsPerCoreList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::INTEGER, item: "item", flattened: false }));
+static S_TotalLocalStorageGB: wire::Schema = wire::Schema::plain("TotalLocalStorageGB", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Min", "Min", "min", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("Max", "Max", "max", false, &wire::schema::DOUBLE),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct TotalLocalStorageGB {
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+}
+
+impl wire::Shape for TotalLocalStorageGB {
+    const SCHEMA: &'static wire::Schema = &S_TotalLocalStorageGB;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_TotalLocalStorageGB, 0, self.min.as_ref());
+        wire::shape::optional(writer, &S_TotalLocalStorageGB, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for TotalLocalStorageGB {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_TotalLocalStorageGBRequest: wire::Schema = wire::Schema::plain("TotalLocalStorageGBRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Min", "Min", "Min", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("Max", "Max", "Max", false, &wire::schema::DOUBLE),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct TotalLocalStorageGBRequest {
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+}
+
+impl wire::Shape for TotalLocalStorageGBRequest {
+    const SCHEMA: &'static wire::Schema = &S_TotalLocalStorageGBRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_TotalLocalStorageGBRequest, 0, self.min.as_ref());
+        wire::shape::optional(writer, &S_TotalLocalStorageGBRequest, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for TotalLocalStorageGBRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_TpmSupportValues: wire::Schema = wire::Schema::new("TpmSupportValues", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["v2.0"], sensitive: false });
 static S_TrafficType: wire::Schema = wire::Schema::new("TrafficType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ACCEPT", "REJECT", "ALL"], sensitive: false });
 static S_TransitGatewayRouteTableRoute: wire::Schema = wire::Schema::plain("TransitGatewayRouteTableRoute", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("DestinationCidr", "DestinationCidr", "destinationCidr", false, &wire::schema::STRING),
@@ -15486,6 +26802,7 @@ impl std::fmt::Debug for UnsuccessfulItemError {
 }
 
 static S_UnsuccessfulItemSet: wire::Schema = wire::Schema::plain("UnsuccessfulItemSet", wire::schema::Kind::List(wire::schema::List { member: &S_UnsuccessfulItem, item: "item", flattened: false }));
+static S_UnsupportedInstanceTypeSet: wire::Schema = wire::Schema::plain("UnsupportedInstanceTypeSet", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceTypeItem, item: "item", flattened: false }));
 static S_UpdateSecurityGroupRuleDescriptionsEgressRequest: wire::Schema = wire::Schema::plain("UpdateSecurityGroupRuleDescriptionsEgressRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("DryRun", "DryRun", "DryRun", false, &wire::schema::BOOLEAN),
     wire::schema::Member::new("GroupId", "GroupId", "GroupId", false, &wire::schema::STRING),
@@ -15638,6 +26955,8 @@ impl std::fmt::Debug for UpdateSecurityGroupRuleDescriptionsIngressResult {
     }
 }
 
+static S_UsageClassType: wire::Schema = wire::Schema::new("UsageClassType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["spot", "on-demand", "capacity-block"], sensitive: false });
+static S_UsageClassTypeList: wire::Schema = wire::Schema::plain("UsageClassTypeList", wire::schema::Kind::List(wire::schema::List { member: &S_UsageClassType, item: "item", flattened: false }));
 static S_UserIdGroupPair: wire::Schema = wire::Schema::plain("UserIdGroupPair", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Description", "Description", "description", false, &wire::schema::STRING),
     wire::schema::Member::new("UserId", "UserId", "userId", false, &wire::schema::STRING),
@@ -15694,7 +27013,190 @@ impl std::fmt::Debug for UserIdGroupPair {
 
 static S_UserIdGroupPairList: wire::Schema = wire::Schema::plain("UserIdGroupPairList", wire::schema::Kind::List(wire::schema::List { member: &S_UserIdGroupPair, item: "item", flattened: false }));
 static S_UserIdGroupPairSet: wire::Schema = wire::Schema::plain("UserIdGroupPairSet", wire::schema::Kind::List(wire::schema::List { member: &S_UserIdGroupPair, item: "item", flattened: false }));
+static S_VCpuCountRange: wire::Schema = wire::Schema::plain("VCpuCountRange", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Min", "Min", "min", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("Max", "Max", "max", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct VCpuCountRange {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+
+impl wire::Shape for VCpuCountRange {
+    const SCHEMA: &'static wire::Schema = &S_VCpuCountRange;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = Some(wire::shape::Datum::from_value(value)),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_VCpuCountRange, 0, self.min.as_ref());
+        wire::shape::optional(writer, &S_VCpuCountRange, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for VCpuCountRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_VCpuCountRangeRequest: wire::Schema = wire::Schema::plain("VCpuCountRangeRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Min", "Min", "Min", true, &wire::schema::INTEGER),
+    wire::schema::Member::new("Max", "Max", "Max", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct VCpuCountRangeRequest {
+    pub min: i32,
+    pub max: Option<i32>,
+}
+
+impl wire::Shape for VCpuCountRangeRequest {
+    const SCHEMA: &'static wire::Schema = &S_VCpuCountRangeRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.min = wire::shape::Datum::from_value(value),
+            1 => self.max = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_VCpuCountRangeRequest, 0, &self.min);
+        wire::shape::optional(writer, &S_VCpuCountRangeRequest, 1, self.max.as_ref());
+    }
+}
+
+impl std::fmt::Debug for VCpuCountRangeRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_VCpuInfo: wire::Schema = wire::Schema::plain("VCpuInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("DefaultVCpus", "DefaultVCpus", "defaultVCpus", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("DefaultCores", "DefaultCores", "defaultCores", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("DefaultThreadsPerCore", "DefaultThreadsPerCore", "defaultThreadsPerCore", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("ValidCores", "ValidCores", "validCores", false, &S_CoreCountList),
+    wire::schema::Member::new("ValidThreadsPerCore", "ValidThreadsPerCore", "validThreadsPerCore", false, &S_ThreadsPerCoreList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct VCpuInfo {
+    pub default_v_cpus: Option<i32>,
+    pub default_cores: Option<i32>,
+    pub default_threads_per_core: Option<i32>,
+    pub valid_cores: Option<Vec<i32>>,
+    pub valid_threads_per_core: Option<Vec<i32>>,
+}
+
+impl wire::Shape for VCpuInfo {
+    const SCHEMA: &'static wire::Schema = &S_VCpuInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.default_v_cpus = Some(wire::shape::Datum::from_value(value)),
+            1 => self.default_cores = Some(wire::shape::Datum::from_value(value)),
+            2 => self.default_threads_per_core = Some(wire::shape::Datum::from_value(value)),
+            3 => self.valid_cores = Some(wire::shape::Datum::from_value(value)),
+            4 => self.valid_threads_per_core = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_VCpuInfo, 0, self.default_v_cpus.as_ref());
+        wire::shape::optional(writer, &S_VCpuInfo, 1, self.default_cores.as_ref());
+        wire::shape::optional(writer, &S_VCpuInfo, 2, self.default_threads_per_core.as_ref());
+        wire::shape::optional(writer, &S_VCpuInfo, 3, self.valid_cores.as_ref());
+        wire::shape::optional(writer, &S_VCpuInfo, 4, self.valid_threads_per_core.as_ref());
+    }
+}
+
+impl std::fmt::Debug for VCpuInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ValidationError: wire::Schema = wire::Schema::plain("ValidationError", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Code", "Code", "code", false, &wire::schema::STRING),
+    wire::schema::Member::new("Message", "Message", "message", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ValidationError {
+    pub code: Option<String>,
+    pub message: Option<String>,
+}
+
+impl wire::Shape for ValidationError {
+    const SCHEMA: &'static wire::Schema = &S_ValidationError;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.code = Some(wire::shape::Datum::from_value(value)),
+            1 => self.message = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ValidationError, 0, self.code.as_ref());
+        wire::shape::optional(writer, &S_ValidationError, 1, self.message.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ValidationError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ValidationWarning: wire::Schema = wire::Schema::plain("ValidationWarning", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Errors", "ErrorSet", "errorSet", false, &S_ErrorSet),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ValidationWarning {
+    pub errors: Option<Vec<ValidationError>>,
+}
+
+impl wire::Shape for ValidationWarning {
+    const SCHEMA: &'static wire::Schema = &S_ValidationWarning;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.errors = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ValidationWarning, 0, self.errors.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ValidationWarning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_ValueStringList: wire::Schema = wire::Schema::plain("ValueStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
+static S_VersionDescription: wire::Schema = wire::Schema::new("VersionDescription", wire::schema::Kind::String, wire::schema::Traits { min: Some(0.0), max: Some(255.0), pattern: None, values: &[], sensitive: false });
+static S_VersionStringList: wire::Schema = wire::Schema::plain("VersionStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
+static S_VirtualizationType: wire::Schema = wire::Schema::new("VirtualizationType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["hvm", "paravirtual"], sensitive: false });
+static S_VirtualizationTypeList: wire::Schema = wire::Schema::plain("VirtualizationTypeList", wire::schema::Kind::List(wire::schema::List { member: &S_VirtualizationType, item: "item", flattened: false }));
+static S_VolumeType: wire::Schema = wire::Schema::new("VolumeType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["standard", "io1", "io2", "gp2", "sc1", "st1", "gp3"], sensitive: false });
 static S_Vpc: wire::Schema = wire::Schema::plain("Vpc", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("OwnerId", "OwnerId", "ownerId", false, &wire::schema::STRING),
     wire::schema::Member::new("InstanceTenancy", "InstanceTenancy", "instanceTenancy", false, &S_Tenancy),
@@ -16458,5 +27960,6 @@ impl std::fmt::Debug for VpcPeeringConnectionVpcInfo {
 
 static S_VpcState: wire::Schema = wire::Schema::new("VpcState", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["pending", "available", "deleting"], sensitive: false });
 static S_VpcTenancy: wire::Schema = wire::Schema::new("VpcTenancy", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["default"], sensitive: false });
+static S_WorkloadsList: wire::Schema = wire::Schema::plain("WorkloadsList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "item", flattened: false }));
 static S_ZoneIdStringList: wire::Schema = wire::Schema::plain("ZoneIdStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "ZoneId", flattened: false }));
 static S_ZoneNameStringList: wire::Schema = wire::Schema::plain("ZoneNameStringList", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "ZoneName", flattened: false }));

@@ -6,13 +6,16 @@
 
 /// A handler an operation.
 pub struct Handlers<S, C> {
+    pub add_role_to_instance_profile: fn(&S, &mut C, AddRoleToInstanceProfileRequest) -> Result<wire::Unit, types::ApiError>,
     pub attach_role_policy: fn(&S, &mut C, AttachRolePolicyRequest) -> Result<wire::Unit, types::ApiError>,
     pub attach_user_policy: fn(&S, &mut C, AttachUserPolicyRequest) -> Result<wire::Unit, types::ApiError>,
     pub create_access_key: fn(&S, &mut C, CreateAccessKeyRequest) -> Result<CreateAccessKeyResponse, types::ApiError>,
+    pub create_instance_profile: fn(&S, &mut C, CreateInstanceProfileRequest) -> Result<CreateInstanceProfileResponse, types::ApiError>,
     pub create_policy: fn(&S, &mut C, CreatePolicyRequest) -> Result<CreatePolicyResponse, types::ApiError>,
     pub create_role: fn(&S, &mut C, CreateRoleRequest) -> Result<CreateRoleResponse, types::ApiError>,
     pub create_user: fn(&S, &mut C, CreateUserRequest) -> Result<CreateUserResponse, types::ApiError>,
     pub delete_access_key: fn(&S, &mut C, DeleteAccessKeyRequest) -> Result<wire::Unit, types::ApiError>,
+    pub delete_instance_profile: fn(&S, &mut C, DeleteInstanceProfileRequest) -> Result<wire::Unit, types::ApiError>,
     pub delete_policy: fn(&S, &mut C, DeletePolicyRequest) -> Result<wire::Unit, types::ApiError>,
     pub delete_role: fn(&S, &mut C, DeleteRoleRequest) -> Result<wire::Unit, types::ApiError>,
     pub delete_role_policy: fn(&S, &mut C, DeleteRolePolicyRequest) -> Result<wire::Unit, types::ApiError>,
@@ -20,6 +23,7 @@ pub struct Handlers<S, C> {
     pub delete_user_policy: fn(&S, &mut C, DeleteUserPolicyRequest) -> Result<wire::Unit, types::ApiError>,
     pub detach_role_policy: fn(&S, &mut C, DetachRolePolicyRequest) -> Result<wire::Unit, types::ApiError>,
     pub detach_user_policy: fn(&S, &mut C, DetachUserPolicyRequest) -> Result<wire::Unit, types::ApiError>,
+    pub get_instance_profile: fn(&S, &mut C, GetInstanceProfileRequest) -> Result<GetInstanceProfileResponse, types::ApiError>,
     pub get_policy: fn(&S, &mut C, GetPolicyRequest) -> Result<GetPolicyResponse, types::ApiError>,
     pub get_policy_version: fn(&S, &mut C, GetPolicyVersionRequest) -> Result<GetPolicyVersionResponse, types::ApiError>,
     pub get_role: fn(&S, &mut C, GetRoleRequest) -> Result<GetRoleResponse, types::ApiError>,
@@ -29,6 +33,8 @@ pub struct Handlers<S, C> {
     pub list_access_keys: fn(&S, &mut C, ListAccessKeysRequest) -> Result<ListAccessKeysResponse, types::ApiError>,
     pub list_attached_role_policies: fn(&S, &mut C, ListAttachedRolePoliciesRequest) -> Result<ListAttachedRolePoliciesResponse, types::ApiError>,
     pub list_attached_user_policies: fn(&S, &mut C, ListAttachedUserPoliciesRequest) -> Result<ListAttachedUserPoliciesResponse, types::ApiError>,
+    pub list_instance_profile_tags: fn(&S, &mut C, ListInstanceProfileTagsRequest) -> Result<ListInstanceProfileTagsResponse, types::ApiError>,
+    pub list_instance_profiles: fn(&S, &mut C, ListInstanceProfilesRequest) -> Result<ListInstanceProfilesResponse, types::ApiError>,
     pub list_instance_profiles_for_role: fn(&S, &mut C, ListInstanceProfilesForRoleRequest) -> Result<ListInstanceProfilesForRoleResponse, types::ApiError>,
     pub list_policies: fn(&S, &mut C, ListPoliciesRequest) -> Result<ListPoliciesResponse, types::ApiError>,
     pub list_policy_versions: fn(&S, &mut C, ListPolicyVersionsRequest) -> Result<ListPolicyVersionsResponse, types::ApiError>,
@@ -39,7 +45,10 @@ pub struct Handlers<S, C> {
     pub list_users: fn(&S, &mut C, ListUsersRequest) -> Result<ListUsersResponse, types::ApiError>,
     pub put_role_policy: fn(&S, &mut C, PutRolePolicyRequest) -> Result<wire::Unit, types::ApiError>,
     pub put_user_policy: fn(&S, &mut C, PutUserPolicyRequest) -> Result<wire::Unit, types::ApiError>,
+    pub remove_role_from_instance_profile: fn(&S, &mut C, RemoveRoleFromInstanceProfileRequest) -> Result<wire::Unit, types::ApiError>,
+    pub tag_instance_profile: fn(&S, &mut C, TagInstanceProfileRequest) -> Result<wire::Unit, types::ApiError>,
     pub tag_role: fn(&S, &mut C, TagRoleRequest) -> Result<wire::Unit, types::ApiError>,
+    pub untag_instance_profile: fn(&S, &mut C, UntagInstanceProfileRequest) -> Result<wire::Unit, types::ApiError>,
     pub untag_role: fn(&S, &mut C, UntagRoleRequest) -> Result<wire::Unit, types::ApiError>,
     pub update_assume_role_policy: fn(&S, &mut C, UpdateAssumeRolePolicyRequest) -> Result<wire::Unit, types::ApiError>,
 }
@@ -66,42 +75,51 @@ impl<S: Send + Sync, C> wire::Service<C> for Api<S, C> {
         use wire::service::call;
         let (s, h, c) = (&self.state, &self.handlers, context);
         match operation {
-            0 => call(h.attach_role_policy, s, c, input),
-            1 => call(h.attach_user_policy, s, c, input),
-            2 => call(h.create_access_key, s, c, input),
-            3 => call(h.create_policy, s, c, input),
-            4 => call(h.create_role, s, c, input),
-            5 => call(h.create_user, s, c, input),
-            6 => call(h.delete_access_key, s, c, input),
-            7 => call(h.delete_policy, s, c, input),
-            8 => call(h.delete_role, s, c, input),
-            9 => call(h.delete_role_policy, s, c, input),
-            10 => call(h.delete_user, s, c, input),
-            11 => call(h.delete_user_policy, s, c, input),
-            12 => call(h.detach_role_policy, s, c, input),
-            13 => call(h.detach_user_policy, s, c, input),
-            14 => call(h.get_policy, s, c, input),
-            15 => call(h.get_policy_version, s, c, input),
-            16 => call(h.get_role, s, c, input),
-            17 => call(h.get_role_policy, s, c, input),
-            18 => call(h.get_user, s, c, input),
-            19 => call(h.get_user_policy, s, c, input),
-            20 => call(h.list_access_keys, s, c, input),
-            21 => call(h.list_attached_role_policies, s, c, input),
-            22 => call(h.list_attached_user_policies, s, c, input),
-            23 => call(h.list_instance_profiles_for_role, s, c, input),
-            24 => call(h.list_policies, s, c, input),
-            25 => call(h.list_policy_versions, s, c, input),
-            26 => call(h.list_role_policies, s, c, input),
-            27 => call(h.list_role_tags, s, c, input),
-            28 => call(h.list_roles, s, c, input),
-            29 => call(h.list_user_policies, s, c, input),
-            30 => call(h.list_users, s, c, input),
-            31 => call(h.put_role_policy, s, c, input),
-            32 => call(h.put_user_policy, s, c, input),
-            33 => call(h.tag_role, s, c, input),
-            34 => call(h.untag_role, s, c, input),
-            35 => call(h.update_assume_role_policy, s, c, input),
+            0 => call(h.add_role_to_instance_profile, s, c, input),
+            1 => call(h.attach_role_policy, s, c, input),
+            2 => call(h.attach_user_policy, s, c, input),
+            3 => call(h.create_access_key, s, c, input),
+            4 => call(h.create_instance_profile, s, c, input),
+            5 => call(h.create_policy, s, c, input),
+            6 => call(h.create_role, s, c, input),
+            7 => call(h.create_user, s, c, input),
+            8 => call(h.delete_access_key, s, c, input),
+            9 => call(h.delete_instance_profile, s, c, input),
+            10 => call(h.delete_policy, s, c, input),
+            11 => call(h.delete_role, s, c, input),
+            12 => call(h.delete_role_policy, s, c, input),
+            13 => call(h.delete_user, s, c, input),
+            14 => call(h.delete_user_policy, s, c, input),
+            15 => call(h.detach_role_policy, s, c, input),
+            16 => call(h.detach_user_policy, s, c, input),
+            17 => call(h.get_instance_profile, s, c, input),
+            18 => call(h.get_policy, s, c, input),
+            19 => call(h.get_policy_version, s, c, input),
+            20 => call(h.get_role, s, c, input),
+            21 => call(h.get_role_policy, s, c, input),
+            22 => call(h.get_user, s, c, input),
+            23 => call(h.get_user_policy, s, c, input),
+            24 => call(h.list_access_keys, s, c, input),
+            25 => call(h.list_attached_role_policies, s, c, input),
+            26 => call(h.list_attached_user_policies, s, c, input),
+            27 => call(h.list_instance_profile_tags, s, c, input),
+            28 => call(h.list_instance_profiles, s, c, input),
+            29 => call(h.list_instance_profiles_for_role, s, c, input),
+            30 => call(h.list_policies, s, c, input),
+            31 => call(h.list_policy_versions, s, c, input),
+            32 => call(h.list_role_policies, s, c, input),
+            33 => call(h.list_role_tags, s, c, input),
+            34 => call(h.list_roles, s, c, input),
+            35 => call(h.list_user_policies, s, c, input),
+            36 => call(h.list_users, s, c, input),
+            37 => call(h.put_role_policy, s, c, input),
+            38 => call(h.put_user_policy, s, c, input),
+            39 => call(h.remove_role_from_instance_profile, s, c, input),
+            40 => call(h.tag_instance_profile, s, c, input),
+            41 => call(h.tag_role, s, c, input),
+            42 => call(h.untag_instance_profile, s, c, input),
+            43 => call(h.untag_role, s, c, input),
+            44 => call(h.update_assume_role_policy, s, c, input),
             _ => Err(types::ApiError::not_implemented("this operation")),
         }
     }
@@ -121,13 +139,16 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
     query_compatible: false,
     all: &["AcceptDelegationRequest", "AcquireRole", "AddClientIDToOpenIDConnectProvider", "AddRoleToInstanceProfile", "AddUserToGroup", "AssociateDelegationRequest", "AttachGroupPolicy", "AttachRolePolicy", "AttachUserPolicy", "ChangePassword", "CreateAccessKey", "CreateAccountAlias", "CreateDelegationRequest", "CreateGroup", "CreateInstanceProfile", "CreateLoginProfile", "CreateOpenIDConnectProvider", "CreatePolicy", "CreatePolicyVersion", "CreateRole", "CreateSAMLProvider", "CreateServiceLinkedRole", "CreateServiceSpecificCredential", "CreateUser", "CreateVirtualMFADevice", "DeactivateMFADevice", "DeleteAccessKey", "DeleteAccountAlias", "DeleteAccountPasswordPolicy", "DeleteGroup", "DeleteGroupPolicy", "DeleteInstanceProfile", "DeleteLoginProfile", "DeleteOpenIDConnectProvider", "DeletePolicy", "DeletePolicyVersion", "DeleteRole", "DeleteRolePermissionsBoundary", "DeleteRolePolicy", "DeleteSAMLProvider", "DeleteSSHPublicKey", "DeleteServerCertificate", "DeleteServiceLinkedRole", "DeleteServiceSpecificCredential", "DeleteSigningCertificate", "DeleteUser", "DeleteUserPermissionsBoundary", "DeleteUserPolicy", "DeleteVirtualMFADevice", "DetachGroupPolicy", "DetachRolePolicy", "DetachUserPolicy", "DisableOrganizationsRootCredentialsManagement", "DisableOrganizationsRootSessions", "DisableOutboundWebIdentityFederation", "EnableMFADevice", "EnableOrganizationsRootCredentialsManagement", "EnableOrganizationsRootSessions", "EnableOutboundWebIdentityFederation", "GenerateCredentialReport", "GenerateOrganizationsAccessReport", "GenerateServiceLastAccessedDetails", "GetAccessKeyLastUsed", "GetAccountAuthorizationDetails", "GetAccountPasswordPolicy", "GetAccountProperties", "GetAccountSummary", "GetContextKeysForCustomPolicy", "GetContextKeysForPrincipalPolicy", "GetCredentialReport", "GetDelegationRequest", "GetGroup", "GetGroupPolicy", "GetHumanReadableSummary", "GetInstanceProfile", "GetLoginProfile", "GetMFADevice", "GetOpenIDConnectProvider", "GetOrganizationsAccessReport", "GetOutboundWebIdentityFederationInfo", "GetPolicy", "GetPolicyVersion", "GetRole", "GetRolePolicy", "GetRoleTemplateVersion", "GetSAMLProvider", "GetSSHPublicKey", "GetServerCertificate", "GetServiceLastAccessedDetails", "GetServiceLastAccessedDetailsWithEntities", "GetServiceLinkedRoleDeletionStatus", "GetUser", "GetUserPolicy", "ListAccessKeys", "ListAccountAliases", "ListAttachedGroupPolicies", "ListAttachedRolePolicies", "ListAttachedUserPolicies", "ListDelegationRequests", "ListEntitiesForPolicy", "ListGroupPolicies", "ListGroups", "ListGroupsForUser", "ListInstanceProfileTags", "ListInstanceProfiles", "ListInstanceProfilesForRole", "ListMFADeviceTags", "ListMFADevices", "ListOpenIDConnectProviderTags", "ListOpenIDConnectProviders", "ListOrganizationsFeatures", "ListPolicies", "ListPoliciesGrantingServiceAccess", "ListPolicyTags", "ListPolicyVersions", "ListRolePolicies", "ListRoleTags", "ListRoles", "ListSAMLProviderTags", "ListSAMLProviders", "ListSSHPublicKeys", "ListServerCertificateTags", "ListServerCertificates", "ListServiceSpecificCredentials", "ListSigningCertificates", "ListUserPolicies", "ListUserTags", "ListUsers", "ListVirtualMFADevices", "PutAccountProperties", "PutGroupPolicy", "PutRolePermissionsBoundary", "PutRolePolicy", "PutUserPermissionsBoundary", "PutUserPolicy", "RejectDelegationRequest", "RemoveClientIDFromOpenIDConnectProvider", "RemoveRoleFromInstanceProfile", "RemoveUserFromGroup", "ResetServiceSpecificCredential", "ResyncMFADevice", "SendDelegationToken", "SetDefaultPolicyVersion", "SetSecurityTokenServicePreferences", "SimulateCustomPolicy", "SimulatePrincipalPolicy", "TagInstanceProfile", "TagMFADevice", "TagOpenIDConnectProvider", "TagPolicy", "TagRole", "TagSAMLProvider", "TagServerCertificate", "TagUser", "UntagInstanceProfile", "UntagMFADevice", "UntagOpenIDConnectProvider", "UntagPolicy", "UntagRole", "UntagSAMLProvider", "UntagServerCertificate", "UntagUser", "UpdateAccessKey", "UpdateAccountPasswordPolicy", "UpdateAssumeRolePolicy", "UpdateDelegationRequest", "UpdateGroup", "UpdateLoginProfile", "UpdateOpenIDConnectProviderThumbprint", "UpdateRole", "UpdateRoleDescription", "UpdateSAMLProvider", "UpdateSSHPublicKey", "UpdateServerCertificate", "UpdateServiceSpecificCredential", "UpdateSigningCertificate", "UpdateUser", "UploadSSHPublicKey", "UploadServerCertificate", "UploadSigningCertificate"],
     operations: &[
+        wire::OperationInfo { name: "AddRoleToInstanceProfile", input: &S_AddRoleToInstanceProfileRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "AttachRolePolicy", input: &S_AttachRolePolicyRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "AttachUserPolicy", input: &S_AttachUserPolicyRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "CreateAccessKey", input: &S_CreateAccessKeyRequest, output: &S_CreateAccessKeyResponse, wrapper: "CreateAccessKeyResult" },
+        wire::OperationInfo { name: "CreateInstanceProfile", input: &S_CreateInstanceProfileRequest, output: &S_CreateInstanceProfileResponse, wrapper: "CreateInstanceProfileResult" },
         wire::OperationInfo { name: "CreatePolicy", input: &S_CreatePolicyRequest, output: &S_CreatePolicyResponse, wrapper: "CreatePolicyResult" },
         wire::OperationInfo { name: "CreateRole", input: &S_CreateRoleRequest, output: &S_CreateRoleResponse, wrapper: "CreateRoleResult" },
         wire::OperationInfo { name: "CreateUser", input: &S_CreateUserRequest, output: &S_CreateUserResponse, wrapper: "CreateUserResult" },
         wire::OperationInfo { name: "DeleteAccessKey", input: &S_DeleteAccessKeyRequest, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "DeleteInstanceProfile", input: &S_DeleteInstanceProfileRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DeletePolicy", input: &S_DeletePolicyRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DeleteRole", input: &S_DeleteRoleRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DeleteRolePolicy", input: &S_DeleteRolePolicyRequest, output: &wire::schema::UNIT, wrapper: "" },
@@ -135,6 +156,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "DeleteUserPolicy", input: &S_DeleteUserPolicyRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DetachRolePolicy", input: &S_DetachRolePolicyRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DetachUserPolicy", input: &S_DetachUserPolicyRequest, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "GetInstanceProfile", input: &S_GetInstanceProfileRequest, output: &S_GetInstanceProfileResponse, wrapper: "GetInstanceProfileResult" },
         wire::OperationInfo { name: "GetPolicy", input: &S_GetPolicyRequest, output: &S_GetPolicyResponse, wrapper: "GetPolicyResult" },
         wire::OperationInfo { name: "GetPolicyVersion", input: &S_GetPolicyVersionRequest, output: &S_GetPolicyVersionResponse, wrapper: "GetPolicyVersionResult" },
         wire::OperationInfo { name: "GetRole", input: &S_GetRoleRequest, output: &S_GetRoleResponse, wrapper: "GetRoleResult" },
@@ -144,6 +166,8 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "ListAccessKeys", input: &S_ListAccessKeysRequest, output: &S_ListAccessKeysResponse, wrapper: "ListAccessKeysResult" },
         wire::OperationInfo { name: "ListAttachedRolePolicies", input: &S_ListAttachedRolePoliciesRequest, output: &S_ListAttachedRolePoliciesResponse, wrapper: "ListAttachedRolePoliciesResult" },
         wire::OperationInfo { name: "ListAttachedUserPolicies", input: &S_ListAttachedUserPoliciesRequest, output: &S_ListAttachedUserPoliciesResponse, wrapper: "ListAttachedUserPoliciesResult" },
+        wire::OperationInfo { name: "ListInstanceProfileTags", input: &S_ListInstanceProfileTagsRequest, output: &S_ListInstanceProfileTagsResponse, wrapper: "ListInstanceProfileTagsResult" },
+        wire::OperationInfo { name: "ListInstanceProfiles", input: &S_ListInstanceProfilesRequest, output: &S_ListInstanceProfilesResponse, wrapper: "ListInstanceProfilesResult" },
         wire::OperationInfo { name: "ListInstanceProfilesForRole", input: &S_ListInstanceProfilesForRoleRequest, output: &S_ListInstanceProfilesForRoleResponse, wrapper: "ListInstanceProfilesForRoleResult" },
         wire::OperationInfo { name: "ListPolicies", input: &S_ListPoliciesRequest, output: &S_ListPoliciesResponse, wrapper: "ListPoliciesResult" },
         wire::OperationInfo { name: "ListPolicyVersions", input: &S_ListPolicyVersionsRequest, output: &S_ListPolicyVersionsResponse, wrapper: "ListPolicyVersionsResult" },
@@ -154,7 +178,10 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "ListUsers", input: &S_ListUsersRequest, output: &S_ListUsersResponse, wrapper: "ListUsersResult" },
         wire::OperationInfo { name: "PutRolePolicy", input: &S_PutRolePolicyRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "PutUserPolicy", input: &S_PutUserPolicyRequest, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "RemoveRoleFromInstanceProfile", input: &S_RemoveRoleFromInstanceProfileRequest, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "TagInstanceProfile", input: &S_TagInstanceProfileRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "TagRole", input: &S_TagRoleRequest, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "UntagInstanceProfile", input: &S_UntagInstanceProfileRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "UntagRole", input: &S_UntagRoleRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "UpdateAssumeRolePolicy", input: &S_UpdateAssumeRolePolicyRequest, output: &wire::schema::UNIT, wrapper: "" },
     ],
@@ -280,6 +307,40 @@ impl wire::Shape for AccessKeyMetadata {
 }
 
 impl std::fmt::Debug for AccessKeyMetadata {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_AddRoleToInstanceProfileRequest: wire::Schema = wire::Schema::plain("AddRoleToInstanceProfileRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceProfileName", "InstanceProfileName", "InstanceProfileName", true, &S_instanceProfileNameType),
+    wire::schema::Member::new("RoleName", "RoleName", "RoleName", true, &S_roleNameType),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AddRoleToInstanceProfileRequest {
+    pub instance_profile_name: String,
+    pub role_name: String,
+}
+
+impl wire::Shape for AddRoleToInstanceProfileRequest {
+    const SCHEMA: &'static wire::Schema = &S_AddRoleToInstanceProfileRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_profile_name = wire::shape::Datum::from_value(value),
+            1 => self.role_name = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_AddRoleToInstanceProfileRequest, 0, &self.instance_profile_name);
+        wire::shape::required(writer, &S_AddRoleToInstanceProfileRequest, 1, &self.role_name);
+    }
+}
+
+impl std::fmt::Debug for AddRoleToInstanceProfileRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -476,6 +537,74 @@ impl wire::Shape for CreateAccessKeyResponse {
 }
 
 impl std::fmt::Debug for CreateAccessKeyResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CreateInstanceProfileRequest: wire::Schema = wire::Schema::plain("CreateInstanceProfileRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceProfileName", "InstanceProfileName", "InstanceProfileName", true, &S_instanceProfileNameType),
+    wire::schema::Member::new("Path", "Path", "Path", false, &S_pathType),
+    wire::schema::Member::new("Tags", "Tags", "Tags", false, &S_tagListType),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateInstanceProfileRequest {
+    pub instance_profile_name: String,
+    pub path: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl wire::Shape for CreateInstanceProfileRequest {
+    const SCHEMA: &'static wire::Schema = &S_CreateInstanceProfileRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_profile_name = wire::shape::Datum::from_value(value),
+            1 => self.path = Some(wire::shape::Datum::from_value(value)),
+            2 => self.tags = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_CreateInstanceProfileRequest, 0, &self.instance_profile_name);
+        wire::shape::optional(writer, &S_CreateInstanceProfileRequest, 1, self.path.as_ref());
+        wire::shape::optional(writer, &S_CreateInstanceProfileRequest, 2, self.tags.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateInstanceProfileRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CreateInstanceProfileResponse: wire::Schema = wire::Schema::plain("CreateInstanceProfileResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceProfile", "InstanceProfile", "InstanceProfile", true, &S_InstanceProfile),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateInstanceProfileResponse {
+    pub instance_profile: InstanceProfile,
+}
+
+impl wire::Shape for CreateInstanceProfileResponse {
+    const SCHEMA: &'static wire::Schema = &S_CreateInstanceProfileResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_profile = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_CreateInstanceProfileResponse, 0, &self.instance_profile);
+    }
+}
+
+impl std::fmt::Debug for CreateInstanceProfileResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -747,6 +876,36 @@ impl std::fmt::Debug for DeleteAccessKeyRequest {
     }
 }
 
+static S_DeleteInstanceProfileRequest: wire::Schema = wire::Schema::plain("DeleteInstanceProfileRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceProfileName", "InstanceProfileName", "InstanceProfileName", true, &S_instanceProfileNameType),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteInstanceProfileRequest {
+    pub instance_profile_name: String,
+}
+
+impl wire::Shape for DeleteInstanceProfileRequest {
+    const SCHEMA: &'static wire::Schema = &S_DeleteInstanceProfileRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_profile_name = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_DeleteInstanceProfileRequest, 0, &self.instance_profile_name);
+    }
+}
+
+impl std::fmt::Debug for DeleteInstanceProfileRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_DeletePolicyRequest: wire::Schema = wire::Schema::plain("DeletePolicyRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("PolicyArn", "PolicyArn", "PolicyArn", true, &S_arnType),
 ]));
@@ -968,6 +1127,66 @@ impl wire::Shape for DetachUserPolicyRequest {
 }
 
 impl std::fmt::Debug for DetachUserPolicyRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_GetInstanceProfileRequest: wire::Schema = wire::Schema::plain("GetInstanceProfileRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceProfileName", "InstanceProfileName", "InstanceProfileName", true, &S_instanceProfileNameType),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GetInstanceProfileRequest {
+    pub instance_profile_name: String,
+}
+
+impl wire::Shape for GetInstanceProfileRequest {
+    const SCHEMA: &'static wire::Schema = &S_GetInstanceProfileRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_profile_name = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_GetInstanceProfileRequest, 0, &self.instance_profile_name);
+    }
+}
+
+impl std::fmt::Debug for GetInstanceProfileRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_GetInstanceProfileResponse: wire::Schema = wire::Schema::plain("GetInstanceProfileResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceProfile", "InstanceProfile", "InstanceProfile", true, &S_InstanceProfile),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GetInstanceProfileResponse {
+    pub instance_profile: InstanceProfile,
+}
+
+impl wire::Shape for GetInstanceProfileResponse {
+    const SCHEMA: &'static wire::Schema = &S_GetInstanceProfileResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_profile = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_GetInstanceProfileResponse, 0, &self.instance_profile);
+    }
+}
+
+impl std::fmt::Debug for GetInstanceProfileResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -1651,6 +1870,82 @@ impl std::fmt::Debug for ListAttachedUserPoliciesResponse {
     }
 }
 
+static S_ListInstanceProfileTagsRequest: wire::Schema = wire::Schema::plain("ListInstanceProfileTagsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceProfileName", "InstanceProfileName", "InstanceProfileName", true, &S_instanceProfileNameType),
+    wire::schema::Member::new("Marker", "Marker", "Marker", false, &S_markerType),
+    wire::schema::Member::new("MaxItems", "MaxItems", "MaxItems", false, &S_maxItemsType),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ListInstanceProfileTagsRequest {
+    pub instance_profile_name: String,
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+}
+
+impl wire::Shape for ListInstanceProfileTagsRequest {
+    const SCHEMA: &'static wire::Schema = &S_ListInstanceProfileTagsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_profile_name = wire::shape::Datum::from_value(value),
+            1 => self.marker = Some(wire::shape::Datum::from_value(value)),
+            2 => self.max_items = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_ListInstanceProfileTagsRequest, 0, &self.instance_profile_name);
+        wire::shape::optional(writer, &S_ListInstanceProfileTagsRequest, 1, self.marker.as_ref());
+        wire::shape::optional(writer, &S_ListInstanceProfileTagsRequest, 2, self.max_items.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ListInstanceProfileTagsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ListInstanceProfileTagsResponse: wire::Schema = wire::Schema::plain("ListInstanceProfileTagsResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("Tags", "Tags", "Tags", true, &S_tagListType),
+    wire::schema::Member::new("IsTruncated", "IsTruncated", "IsTruncated", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("Marker", "Marker", "Marker", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ListInstanceProfileTagsResponse {
+    pub tags: Vec<Tag>,
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+}
+
+impl wire::Shape for ListInstanceProfileTagsResponse {
+    const SCHEMA: &'static wire::Schema = &S_ListInstanceProfileTagsResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.tags = wire::shape::Datum::from_value(value),
+            1 => self.is_truncated = Some(wire::shape::Datum::from_value(value)),
+            2 => self.marker = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_ListInstanceProfileTagsResponse, 0, &self.tags);
+        wire::shape::optional(writer, &S_ListInstanceProfileTagsResponse, 1, self.is_truncated.as_ref());
+        wire::shape::optional(writer, &S_ListInstanceProfileTagsResponse, 2, self.marker.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ListInstanceProfileTagsResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_ListInstanceProfilesForRoleRequest: wire::Schema = wire::Schema::plain("ListInstanceProfilesForRoleRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("RoleName", "RoleName", "RoleName", true, &S_roleNameType),
     wire::schema::Member::new("Marker", "Marker", "Marker", false, &S_markerType),
@@ -1722,6 +2017,82 @@ impl wire::Shape for ListInstanceProfilesForRoleResponse {
 }
 
 impl std::fmt::Debug for ListInstanceProfilesForRoleResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ListInstanceProfilesRequest: wire::Schema = wire::Schema::plain("ListInstanceProfilesRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("PathPrefix", "PathPrefix", "PathPrefix", false, &S_pathPrefixType),
+    wire::schema::Member::new("Marker", "Marker", "Marker", false, &S_markerType),
+    wire::schema::Member::new("MaxItems", "MaxItems", "MaxItems", false, &S_maxItemsType),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ListInstanceProfilesRequest {
+    pub path_prefix: Option<String>,
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+}
+
+impl wire::Shape for ListInstanceProfilesRequest {
+    const SCHEMA: &'static wire::Schema = &S_ListInstanceProfilesRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.path_prefix = Some(wire::shape::Datum::from_value(value)),
+            1 => self.marker = Some(wire::shape::Datum::from_value(value)),
+            2 => self.max_items = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ListInstanceProfilesRequest, 0, self.path_prefix.as_ref());
+        wire::shape::optional(writer, &S_ListInstanceProfilesRequest, 1, self.marker.as_ref());
+        wire::shape::optional(writer, &S_ListInstanceProfilesRequest, 2, self.max_items.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ListInstanceProfilesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ListInstanceProfilesResponse: wire::Schema = wire::Schema::plain("ListInstanceProfilesResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceProfiles", "InstanceProfiles", "InstanceProfiles", true, &S_instanceProfileListType),
+    wire::schema::Member::new("IsTruncated", "IsTruncated", "IsTruncated", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("Marker", "Marker", "Marker", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ListInstanceProfilesResponse {
+    pub instance_profiles: Vec<InstanceProfile>,
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+}
+
+impl wire::Shape for ListInstanceProfilesResponse {
+    const SCHEMA: &'static wire::Schema = &S_ListInstanceProfilesResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_profiles = wire::shape::Datum::from_value(value),
+            1 => self.is_truncated = Some(wire::shape::Datum::from_value(value)),
+            2 => self.marker = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_ListInstanceProfilesResponse, 0, &self.instance_profiles);
+        wire::shape::optional(writer, &S_ListInstanceProfilesResponse, 1, self.is_truncated.as_ref());
+        wire::shape::optional(writer, &S_ListInstanceProfilesResponse, 2, self.marker.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ListInstanceProfilesResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -2465,6 +2836,40 @@ impl std::fmt::Debug for PutUserPolicyRequest {
     }
 }
 
+static S_RemoveRoleFromInstanceProfileRequest: wire::Schema = wire::Schema::plain("RemoveRoleFromInstanceProfileRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceProfileName", "InstanceProfileName", "InstanceProfileName", true, &S_instanceProfileNameType),
+    wire::schema::Member::new("RoleName", "RoleName", "RoleName", true, &S_roleNameType),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RemoveRoleFromInstanceProfileRequest {
+    pub instance_profile_name: String,
+    pub role_name: String,
+}
+
+impl wire::Shape for RemoveRoleFromInstanceProfileRequest {
+    const SCHEMA: &'static wire::Schema = &S_RemoveRoleFromInstanceProfileRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_profile_name = wire::shape::Datum::from_value(value),
+            1 => self.role_name = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_RemoveRoleFromInstanceProfileRequest, 0, &self.instance_profile_name);
+        wire::shape::required(writer, &S_RemoveRoleFromInstanceProfileRequest, 1, &self.role_name);
+    }
+}
+
+impl std::fmt::Debug for RemoveRoleFromInstanceProfileRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_Role: wire::Schema = wire::Schema::plain("Role", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Path", "Path", "Path", true, &S_pathType),
     wire::schema::Member::new("RoleName", "RoleName", "RoleName", true, &S_roleNameType),
@@ -2641,6 +3046,40 @@ impl std::fmt::Debug for Tag {
     }
 }
 
+static S_TagInstanceProfileRequest: wire::Schema = wire::Schema::plain("TagInstanceProfileRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceProfileName", "InstanceProfileName", "InstanceProfileName", true, &S_instanceProfileNameType),
+    wire::schema::Member::new("Tags", "Tags", "Tags", true, &S_tagListType),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct TagInstanceProfileRequest {
+    pub instance_profile_name: String,
+    pub tags: Vec<Tag>,
+}
+
+impl wire::Shape for TagInstanceProfileRequest {
+    const SCHEMA: &'static wire::Schema = &S_TagInstanceProfileRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_profile_name = wire::shape::Datum::from_value(value),
+            1 => self.tags = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_TagInstanceProfileRequest, 0, &self.instance_profile_name);
+        wire::shape::required(writer, &S_TagInstanceProfileRequest, 1, &self.tags);
+    }
+}
+
+impl std::fmt::Debug for TagInstanceProfileRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_TagRoleRequest: wire::Schema = wire::Schema::plain("TagRoleRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("RoleName", "RoleName", "RoleName", true, &S_roleNameType),
     wire::schema::Member::new("Tags", "Tags", "Tags", true, &S_tagListType),
@@ -2670,6 +3109,40 @@ impl wire::Shape for TagRoleRequest {
 }
 
 impl std::fmt::Debug for TagRoleRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_UntagInstanceProfileRequest: wire::Schema = wire::Schema::plain("UntagInstanceProfileRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("InstanceProfileName", "InstanceProfileName", "InstanceProfileName", true, &S_instanceProfileNameType),
+    wire::schema::Member::new("TagKeys", "TagKeys", "TagKeys", true, &S_tagKeyListType),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UntagInstanceProfileRequest {
+    pub instance_profile_name: String,
+    pub tag_keys: Vec<String>,
+}
+
+impl wire::Shape for UntagInstanceProfileRequest {
+    const SCHEMA: &'static wire::Schema = &S_UntagInstanceProfileRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.instance_profile_name = wire::shape::Datum::from_value(value),
+            1 => self.tag_keys = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_UntagInstanceProfileRequest, 0, &self.instance_profile_name);
+        wire::shape::required(writer, &S_UntagInstanceProfileRequest, 1, &self.tag_keys);
+    }
+}
+
+impl std::fmt::Debug for UntagInstanceProfileRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }

@@ -89,8 +89,14 @@ ids! {
     EniId = "eni-";
     /// A flow log.
     FlowLogId = "fl-";
+    /// A machine image.
+    ImageId = "ami-";
+    /// An instance.
+    InstanceId = "i-";
     /// An internet gateway.
     InternetGatewayId = "igw-";
+    /// A launch template.
+    LaunchTemplateId = "lt-";
     /// A NAT gateway.
     NatGatewayId = "nat-";
     /// A network ACL's association with a subnet.
@@ -103,6 +109,8 @@ ids! {
     NetworkInsightsPathId = "nip-";
     /// A prefix list.
     PrefixListId = "pl-";
+    /// What instances that were launched together have in common.
+    ReservationId = "r-";
     /// A route table's association with a subnet.
     RouteTableAssociationId = "rtbassoc-";
     /// A route table.

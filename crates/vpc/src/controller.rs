@@ -258,7 +258,7 @@ pub fn network_state(view: &View, ground: &Ground) -> NetworkState {
         }
     }
     for (scope, interface) in view.scan_all::<NetworkInterface>() {
-        let Some(attachment) = &interface.attachment else { continue };
+        let Some(attachment) = interface.attachment.as_ref().filter(|attachment| !attachment.rests()) else { continue };
         used.insert(interface.vpc.clone());
         let addresses = interface.private_ips.iter().map(|ip| netplan::InterfaceAddress {
             private: (*ip).into(),
@@ -278,7 +278,7 @@ pub fn network_state(view: &View, ground: &Ground) -> NetworkState {
             attachment: attachment
                 .namespace
                 .as_ref()
-                .map(|netns| netplan::Attachment { netns: netns.clone(), device_index: 0 }),
+                .map(|netns| netplan::Attachment { netns: netns.clone(), device_index: attachment.device() }),
         };
         state.network_interfaces.push(row.into());
     }

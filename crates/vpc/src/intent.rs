@@ -2,9 +2,9 @@
 //! and writes back [`InterfaceState`].
 
 use crate::rows::{
-    Address, Attachment, InterfaceState, InterfaceType, NetworkInterface, SecurityGroup, Subnet, Tags, Vpc,
+    Address, Attachment, Instance, InterfaceState, InterfaceType, NetworkInterface, SecurityGroup, Subnet, Tags, Vpc,
 };
-use crate::texts;
+use crate::{instance_types, texts};
 use ipnet::Ipv4Net;
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -95,6 +95,8 @@ pub fn create_interface(
         namespace,
         at: now,
         delete_on_termination: false,
+        instance: None,
+        device_index: 0,
     });
     let interface = NetworkInterface {
         mac: mac(&id),
@@ -160,7 +162,7 @@ pub fn assign_private_ips(
         Secondary::Chosen(ips) => ips.len(),
         Secondary::Count(count) => *count,
     };
-    if interface.private_ips.len().saturating_add(count) > MAX_PRIVATE_IPS {
+    if interface.private_ips.len().saturating_add(count) > most_addresses(tx, scope, &interface) {
         return Err(texts::too_many_private_ips());
     }
     let mut assigned = Vec::new();
@@ -182,6 +184,13 @@ pub fn assign_private_ips(
         }
     }
     Ok(assigned)
+}
+
+/// How many private addresses an interface may have: as many as its instance's type allows.
+fn most_addresses(view: &View, scope: &Scope, interface: &NetworkInterface) -> usize {
+    let instance = interface.attachment.as_ref().and_then(|attachment| attachment.instance.as_ref());
+    let row = instance.and_then(|id| view.get::<Instance>(scope, id.as_str()));
+    row.and_then(|row| instance_types::find(&row.kind)).map_or(MAX_PRIVATE_IPS, |kind| kind.addresses)
 }
 
 /// Takes a secondary address from the other interface that has it, if one has.

@@ -2,7 +2,9 @@
 //!
 //! [`rows`] are the resources as stored; [`api`] turns requests into rows; [`query`] is what other services may read and
 //! [`intent`] what they may ask for (an interface for a task or a load balancer's node); [`names`] is how AWS calls things;
-//! [`client_tokens`] has each creation done once; [`controller`] compiles all rows into a `netplan::NetworkState` and has the
+//! [`client_tokens`] has each creation done once; [`launch`] makes instances, of the types and images in
+//! [`instance_types`] and [`images`], [`instances`] leads them through their life and [`user_data`] reads what they say to the
+//! ECS agent; [`controller`] compiles all rows into a `netplan::NetworkState` and has the
 //! fabric apply it; [`router_sockets`] keeps the sockets of others in the VPCs' routers. Packets are the fabric's business,
 //! not this crate's.
 
@@ -10,12 +12,17 @@ pub mod api;
 pub mod client_tokens;
 pub mod controller;
 pub mod flow_logs;
+pub mod images;
+pub mod instance_types;
+pub mod instances;
 pub mod intent;
+pub mod launch;
 pub mod names;
 pub mod query;
 pub mod router_sockets;
 pub mod rows;
 mod texts;
+pub mod user_data;
 
 use store::TableDef;
 
@@ -41,5 +48,7 @@ pub fn tables() -> Vec<TableDef> {
         TableDef::of::<rows::NetworkInsightsAnalysis>(),
         TableDef::of::<rows::VpcPeeringConnection>(),
         TableDef::of::<rows::ClientToken>(),
+        TableDef::of::<rows::Instance>(),
+        TableDef::of::<rows::LaunchTemplate>(),
     ]
 }

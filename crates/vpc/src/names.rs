@@ -91,7 +91,7 @@ pub(crate) fn service_id(key: &str) -> String {
     format!("vpce-svc-0{:016x}", hash(key))
 }
 
-fn hash(text: &str) -> u64 {
+pub(crate) fn hash(text: &str) -> u64 {
     let step = |h: u64, b: u8| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3);
     text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
 }

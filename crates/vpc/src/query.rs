@@ -1,17 +1,18 @@
 //! What other services may read of the network.
 
-use crate::names;
 use crate::rows::{
-    Address, DhcpOptions, InterfaceState, ManagedPrefixList, NetworkInterface, PeeredGroup, PeeringState, RouteTable,
-    SecurityGroup, Subnet, Vpc, VpcEndpoint, VpcPeeringConnection,
+    Address, DhcpOptions, Instance, InstanceState, InterfaceState, ManagedPrefixList, NetworkInterface, PeeredGroup,
+    PeeringState, RouteTable, SecurityGroup, Subnet, Tags, Vpc, VpcEndpoint, VpcPeeringConnection,
 };
+use crate::{instance_types, instances, names, user_data};
 use gateway::Door;
 use gateway::door::{Endpoint, EndpointPolicy, PolicySource};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use store::View;
-use types::id::{SubnetId, VpcId};
-use types::{Region, Scope};
+use store::{Row, View};
+use types::id::{EniId, ImageId, InstanceId, SubnetId, VpcId};
+use types::{Region, Scope, Timestamp};
 
 /// The services that have interface endpoints here.
 pub const INTERFACE_SERVICES: [&str; 14] = [
@@ -33,6 +34,100 @@ pub const INTERFACE_SERVICES: [&str; 14] = [
 
 /// The services that have gateway endpoints.
 pub const GATEWAY_SERVICES: [&str; 2] = ["dynamodb", "s3"];
+
+/// An instance that runs, as those see it who have it run something: ECS makes a container instance of it.
+///
+/// Watch [`INSTANCE_TABLES`] to hear of instances that come and go. One that stops or ends is no longer among
+/// [`running_instances`] from the moment when that is asked for; its namespace goes with its interfaces a moment later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunningInstance {
+    /// Its id.
+    pub id: InstanceId,
+    /// `t3.medium`.
+    pub instance_type: String,
+    /// Its machine image.
+    pub image: ImageId,
+    /// Its processors in CPU units, 1024 each.
+    pub cpu_units: u32,
+    /// Its memory in MiB, all of it: what the system and the agent keep for themselves is the reader's to take off.
+    pub memory_mib: u64,
+    /// How many network interfaces its type lets it have in all.
+    pub most_interfaces: usize,
+    /// The network namespace that holds its interfaces (`fabric::Fabric::netns_path`): `host` and `bridge` tasks of it
+    /// live in there.
+    pub namespace: String,
+    /// Its primary interface.
+    pub interface: EniId,
+    /// That interface's primary address.
+    pub private_ip: Ipv4Addr,
+    /// Its VPC.
+    pub vpc: VpcId,
+    /// Its primary interface's subnet.
+    pub subnet: SubnetId,
+    /// Its zone.
+    pub zone: String,
+    /// When it booted last: what ran on it before has ended with that.
+    pub booted: Timestamp,
+    /// The ARN of the role in its instance profile, for what the agent does; `None` where it has none.
+    pub role: Option<String>,
+    /// What its user data writes into the agent's configuration: `ECS_CLUSTER`, `ECS_INSTANCE_ATTRIBUTES`, …
+    pub ecs_config: BTreeMap<String, String>,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+/// The tables in which changes of [`running_instances`] show, whose ids are the instances' and their interfaces'.
+pub const INSTANCE_TABLES: [&str; 2] = [<Instance as Row>::TABLE, <NetworkInterface as Row>::TABLE];
+
+/// The instances of an account and region that run and are in the kernel, in order of id.
+pub fn running_instances(view: &View, scope: &Scope) -> Vec<RunningInstance> {
+    view.scan::<Instance>(scope).filter_map(|row| running(view, scope, row)).collect()
+}
+
+/// The instance of that id, if it runs.
+pub fn running_instance(view: &View, scope: &Scope, id: &str) -> Option<RunningInstance> {
+    running(view, scope, view.get::<Instance>(scope, id)?.as_ref())
+}
+
+/// The instance of that id, whatever its state.
+pub fn instance(view: &View, scope: &Scope, id: &str) -> Option<Arc<Instance>> {
+    view.get(scope, id)
+}
+
+/// The primary address of an instance, as long as it has one.
+pub fn instance_ip(view: &View, scope: &Scope, id: &str) -> Option<Ipv4Addr> {
+    instances::interfaces(view, scope, id).first()?.private_ip()
+}
+
+fn running(view: &View, scope: &Scope, row: &Instance) -> Option<RunningInstance> {
+    if row.state != InstanceState::Running {
+        return None;
+    }
+    let primary = instances::interfaces(view, scope, row.id.as_str()).into_iter().next()?;
+    let kind = instance_types::find(&row.kind)?;
+    let role = row.profile.as_ref().and_then(|(arn, _)| {
+        let profile = iam::query::instance_profile(view, &scope.account, arn)?;
+        iam::query::role_of_profile(view, &scope.account, &profile)
+    });
+    Some(RunningInstance {
+        id: row.id.clone(),
+        instance_type: kind.name.clone(),
+        image: row.image.clone(),
+        cpu_units: kind.vcpus * 1024,
+        memory_mib: kind.memory_mib,
+        most_interfaces: kind.interfaces,
+        namespace: row.id.to_string(),
+        interface: primary.id.clone(),
+        private_ip: primary.private_ip()?,
+        vpc: row.vpc.clone(),
+        subnet: row.subnet.clone(),
+        zone: row.zone.clone(),
+        booted: row.booted,
+        role,
+        ecs_config: row.user_data.as_deref().map(user_data::ecs_config).unwrap_or_default(),
+        tags: row.tags.clone(),
+    })
+}
 
 /// The subnet of that id.
 pub fn subnet(view: &View, scope: &Scope, id: &str) -> Option<Arc<Subnet>> {

@@ -2,6 +2,7 @@
 //!
 //! Source: EC2 API reference, "Error codes for the Amazon EC2 API", and answers of the live API.
 
+use crate::images::Image;
 use std::fmt::Display;
 use types::ApiError;
 
@@ -39,6 +40,8 @@ not_found! {
     insights_path_not_found(id) = "InvalidNetworkInsightsPathId.NotFound", "The networkInsightsPath ID '{id}' does not exist";
     insights_analysis_not_found(id) = "InvalidNetworkInsightsAnalysisId.NotFound", "The networkInsightsAnalysis ID '{id}' does not exist";
     instance_not_found(id) = "InvalidInstanceID.NotFound", "The instance ID '{id}' does not exist";
+    launch_template_id_not_found(id) = "InvalidLaunchTemplateId.NotFound", "The specified launch template, with template ID {id}, does not exist.";
+    launch_template_name_not_found(name) = "InvalidLaunchTemplateName.NotFoundException", "The specified launch template, with template name {name}, does not exist.";
     service_not_found(name) = "InvalidServiceName", "The Vpc Endpoint Service '{name}' does not exist";
 }
 
@@ -494,4 +497,248 @@ pub(crate) fn peering_exists(id: impl Display) -> ApiError {
 /// The pool of public addresses is used up.
 pub(crate) fn no_public_address() -> ApiError {
     ApiError::new("InsufficientAddressCapacity", "Not enough available addresses to satisfy your request.")
+}
+
+/// An id that no instance can have.
+pub(crate) fn malformed_instance(id: &str) -> ApiError {
+    ApiError::new("InvalidInstanceID.Malformed", format!("Invalid id: \"{id}\""))
+}
+
+/// An id that no image can have.
+pub(crate) fn malformed_image(id: &str) -> ApiError {
+    ApiError::new("InvalidAMIID.Malformed", format!("Invalid id: \"{id}\" (expecting \"ami-...\")"))
+}
+
+/// An image that is not here. The second sentence is ours: it says which are.
+pub(crate) fn image_not_found(id: &str, here: &[Image]) -> ApiError {
+    let here: Vec<String> = here.iter().map(|image| format!("{} ({})", image.id, image.name)).collect();
+    ApiError::new(
+        "InvalidAMIID.NotFound",
+        format!("The image id '[{id}]' does not exist. The images here are ECS-optimized ones: {}", here.join(", ")),
+    )
+}
+
+/// A type of instances that is not known.
+pub(crate) fn unknown_instance_type(name: &str) -> ApiError {
+    ApiError::new("InvalidParameterValue", format!("Invalid value '{name}' for InstanceType."))
+}
+
+/// Types of instances that are to be described and are not known.
+pub(crate) fn instance_types_not_found(names: &[&str]) -> ApiError {
+    ApiError::new(
+        "InvalidInstanceType",
+        format!("The following supplied instance types do not exist: [{}]", names.join(", ")),
+    )
+}
+
+/// An image for other processors than the type's.
+pub(crate) fn other_architecture(of_type: &str, of_image: &str) -> ApiError {
+    ApiError::new(
+        "InvalidParameterValue",
+        format!(
+            "The architecture '{of_type}' of the specified instance type does not match the architecture '{of_image}' of the specified AMI. Specify an instance type and an AMI that have matching architectures, and try again. You can use 'describe-instance-types' or 'describe-images' to discover the architecture of the instance type or AMI."
+        ),
+    )
+}
+
+/// seen
+pub(crate) fn user_data_not_base64() -> ApiError {
+    ApiError::new("InvalidParameterValue", "Invalid BASE64 encoding of user data.")
+}
+
+/// seen
+pub(crate) fn template_user_data_not_base64() -> ApiError {
+    ApiError::new("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.")
+}
+
+/// seen
+pub(crate) fn user_data_too_long(most: usize) -> ApiError {
+    ApiError::new("InvalidParameterValue", format!("User data is limited to {most} bytes"))
+}
+
+/// The instance that is to be in another zone than its subnet. Not verified against AWS.
+pub(crate) fn zone_of_other_subnet(zone: &str, subnet: &str) -> ApiError {
+    invalid_value(zone, "availabilityZone", &format!("The subnet '{subnet}' is in another availability zone."))
+}
+
+/// seen
+pub(crate) fn interfaces_and(what: &str) -> ApiError {
+    invalid_combination(&format!(
+        "Network interfaces and an instance-level {what} may not be specified on the same request"
+    ))
+}
+
+/// seen
+pub(crate) fn public_address_of_several() -> ApiError {
+    invalid_combination(
+        "The associatePublicIPAddress parameter cannot be specified when launching with multiple network interfaces.",
+    )
+}
+
+/// An instance for which no subnet is named, where there is no default VPC.
+pub(crate) fn no_default_vpc_for_instances() -> ApiError {
+    ApiError::new(
+        "VPCIdNotSpecified",
+        "No default VPC for this user. GroupName is only supported for EC2-Classic and default VPC.",
+    )
+}
+
+/// The same where the default VPC has no default subnet there.
+pub(crate) fn no_default_subnet(zone: Option<&str>) -> ApiError {
+    let place = zone.map(|zone| format!(" in availability zone '{zone}'")).unwrap_or_default();
+    ApiError::new("MissingInput", format!("No default subnet for this user{place}"))
+}
+
+/// How many instances are to be launched.
+pub(crate) fn bad_count(count: i32) -> ApiError {
+    invalid_value(count, "minCount", "It must be at least 1.")
+}
+
+/// More processors than an account may have in a region.
+pub(crate) fn vcpu_quota(most: u32) -> ApiError {
+    ApiError::new(
+        "VcpuLimitExceeded",
+        format!(
+            "You have requested more vCPU capacity than your current vCPU limit of {most} allows for the instance bucket that the specified instance type belongs to. Please visit http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit."
+        ),
+    )
+}
+
+/// More interfaces than an instance type may have.
+pub(crate) fn too_many_interfaces(count: usize, kind: &str) -> ApiError {
+    ApiError::new("AttachmentLimitExceeded", format!("Interface count {count} exceeds the limit for {kind}"))
+}
+
+/// An interface that is attached already.
+pub(crate) fn interface_in_use(id: &str) -> ApiError {
+    ApiError::new("InvalidNetworkInterface.InUse", format!("Interface: [{id}] in use."))
+}
+
+/// The same where it is to be deleted.
+pub(crate) fn interface_to_delete_in_use(id: &str) -> ApiError {
+    ApiError::new("InvalidNetworkInterface.InUse", format!("Network interface '{id}' is currently in use."))
+}
+
+/// An interface of another zone or VPC than the instance's.
+pub(crate) fn interface_elsewhere() -> ApiError {
+    ApiError::new(
+        "InvalidParameterCombination",
+        "You may not attach a network interface to an instance if they are not in the same availability zone and VPC",
+    )
+}
+
+/// A place of an instance's that has an interface. Not verified against AWS.
+pub(crate) fn device_in_use(instance: &str, device: u8) -> ApiError {
+    ApiError::new(
+        "InvalidParameterValue",
+        format!("Instance '{instance}' already has an interface attached at device index '{device}'."),
+    )
+}
+
+/// seen
+pub(crate) fn primary_stays() -> ApiError {
+    ApiError::new(
+        "OperationNotPermitted",
+        "The network interface at device index 0 and networkCard index 0 cannot be detached.",
+    )
+}
+
+/// What a service attached.
+pub(crate) fn not_yours_to_detach(kind: &str) -> ApiError {
+    ApiError::new("OperationNotPermitted", format!("You are not allowed to manage '{kind}' attachments."))
+}
+
+/// seen
+pub(crate) fn termination_disabled(id: &str) -> ApiError {
+    ApiError::new(
+        "OperationNotPermitted",
+        format!(
+            "The instance '{id}' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again."
+        ),
+    )
+}
+
+/// seen
+pub(crate) fn stop_disabled(id: &str) -> ApiError {
+    ApiError::new(
+        "OperationNotPermitted",
+        format!(
+            "The instance '{id}' may not be stopped. Modify its 'disableApiStop' instance attribute and try again."
+        ),
+    )
+}
+
+/// seen
+pub(crate) fn not_in_state_for(id: &str, what: &str) -> ApiError {
+    ApiError::new(
+        "IncorrectInstanceState",
+        format!("The instance '{id}' is not in a state from which it can be {what}."),
+    )
+}
+
+/// seen
+pub(crate) fn not_running(id: &str) -> ApiError {
+    ApiError::new("IncorrectInstanceState", format!("The instance '{id}' is not in the 'running' state."))
+}
+
+/// seen
+pub(crate) fn not_stopped(id: &str) -> ApiError {
+    ApiError::new("IncorrectInstanceState", format!("The instance '{id}' is not in the 'stopped' state."))
+}
+
+/// What a terminated instance cannot be asked for.
+pub(crate) fn instance_is_over(id: &str) -> ApiError {
+    ApiError::new("IncorrectInstanceState", format!("The instance '{id}' is not in a valid state for this operation."))
+}
+
+/// The reason of a state that a user asked for: code and message.
+pub(crate) fn user_initiated() -> (String, String) {
+    let code = "Client.UserInitiatedShutdown";
+    (code.to_owned(), format!("{code}: User initiated shutdown"))
+}
+
+/// A launch template's name that is taken.
+pub(crate) fn launch_template_exists() -> ApiError {
+    ApiError::new("InvalidLaunchTemplateName.AlreadyExistsException", "Launch template name already in use.")
+}
+
+/// seen
+pub(crate) fn bad_launch_template_name() -> ApiError {
+    ApiError::new(
+        "InvalidLaunchTemplateName.MalformedException",
+        "Launch template name must be between 3 and 128 characters, and may contain letters, numbers, and the following characters: - ( ) . / _",
+    )
+}
+
+/// seen
+pub(crate) fn one_launch_template_name() -> ApiError {
+    invalid_combination("You cannot specify both launch template name and ID.")
+}
+
+/// seen
+pub(crate) fn launch_template_version_not_found(id: &str, version: &str) -> ApiError {
+    ApiError::new(
+        "InvalidLaunchTemplateId.VersionNotFound",
+        format!("Could not find the specified version {version} for the launch template with ID {id}."),
+    )
+}
+
+/// More versions than a launch template may have.
+pub(crate) fn too_many_versions() -> ApiError {
+    ApiError::new("VersionLimitExceeded", "The limit of versions of the launch template has been reached.")
+}
+
+/// The default version is no longer default before it goes.
+pub(crate) fn default_version_stays(version: i64) -> String {
+    format!("Cannot delete default version {version} of the launch template.")
+}
+
+/// An instance with several interfaces, one of which must be named. Source: EC2 API reference, AssociateAddress.
+pub(crate) fn several_interfaces(id: &str) -> ApiError {
+    ApiError::new(
+        "InvalidInstanceID",
+        format!(
+            "There are multiple interfaces attached to instance '{id}'. Please specify an interface ID for the operation instead."
+        ),
+    )
 }

@@ -96,6 +96,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
         Arc::new(vpc::controller::Network::new(store.clone(), clock.clone(), fabric.clone()).tracing(traced.clone())),
         Arc::new(vpc::flow_logs::FlowLogs::new(store.clone(), clock.clone(), *pace, fabric.clone())),
     ];
+    controllers.push(Arc::new(vpc::instances::Instances::new(store.clone(), clock.clone())));
     controllers.push(Arc::new(vpc::client_tokens::TokenKeeper::new(store.clone(), clock.clone())));
     controllers.extend(ecr::controller::controllers(&registry));
     controllers.push(load_balancers);

@@ -185,6 +185,8 @@ pub(crate) fn interface(n: u8, name: &str) -> NetworkInterface {
             namespace: Some(name.to_owned()),
             at: Timestamp(0),
             delete_on_termination: false,
+            instance: None,
+            device_index: 0,
         }),
         state: InterfaceState::Attached,
         created: Timestamp(0),

@@ -1,6 +1,7 @@
 //! The operations of IAM and STS. One file a resource; [`owner`] holds what roles and users share.
 
 mod access_keys;
+mod instance_profiles;
 mod owner;
 mod page;
 mod policies;
@@ -16,13 +17,16 @@ use gateway::Context;
 
 pub(crate) fn handlers() -> model::iam::Handlers<Iam, Context> {
     model::iam::Handlers {
+        add_role_to_instance_profile: instance_profiles::add_role,
         attach_role_policy: role_policies::attach,
         attach_user_policy: user_policies::attach,
         create_access_key: access_keys::create,
+        create_instance_profile: instance_profiles::create,
         create_policy: policies::create,
         create_role: roles::create,
         create_user: users::create,
         delete_access_key: access_keys::delete,
+        delete_instance_profile: instance_profiles::delete,
         delete_policy: policies::delete,
         delete_role: roles::delete,
         delete_role_policy: role_policies::delete,
@@ -30,6 +34,7 @@ pub(crate) fn handlers() -> model::iam::Handlers<Iam, Context> {
         delete_user_policy: user_policies::delete,
         detach_role_policy: role_policies::detach,
         detach_user_policy: user_policies::detach,
+        get_instance_profile: instance_profiles::get,
         get_policy: policies::get,
         get_policy_version: policies::get_version,
         get_role: roles::get,
@@ -39,7 +44,9 @@ pub(crate) fn handlers() -> model::iam::Handlers<Iam, Context> {
         list_access_keys: access_keys::list,
         list_attached_role_policies: role_policies::list_attached,
         list_attached_user_policies: user_policies::list_attached,
-        list_instance_profiles_for_role: roles::list_instance_profiles,
+        list_instance_profile_tags: instance_profiles::list_tags,
+        list_instance_profiles: instance_profiles::list,
+        list_instance_profiles_for_role: instance_profiles::list_for_role,
         list_policies: policies::list,
         list_policy_versions: policies::list_versions,
         list_role_policies: role_policies::list,
@@ -49,7 +56,10 @@ pub(crate) fn handlers() -> model::iam::Handlers<Iam, Context> {
         list_users: users::list,
         put_role_policy: role_policies::put,
         put_user_policy: user_policies::put,
+        remove_role_from_instance_profile: instance_profiles::remove_role,
+        tag_instance_profile: instance_profiles::tag,
         tag_role: roles::tag,
+        untag_instance_profile: instance_profiles::untag,
         untag_role: roles::untag,
         update_assume_role_policy: roles::update_trust,
     }

@@ -2,13 +2,13 @@
 
 use super::page::{Page, page};
 use super::{owner, tags};
-use crate::rows::{Entity, Owner, PolicyText, Role, User};
+use crate::rows::{Entity, InstanceProfile, Owner, PolicyText, Role, User};
 use crate::{Iam, ids, rows, texts};
 use gateway::Context;
 use model::iam::{
-    CreateRoleRequest, CreateRoleResponse, DeleteRoleRequest, GetRoleRequest, GetRoleResponse,
-    ListInstanceProfilesForRoleRequest, ListInstanceProfilesForRoleResponse, ListRoleTagsRequest, ListRoleTagsResponse,
-    ListRolesRequest, ListRolesResponse, RoleLastUsed, TagRoleRequest, UntagRoleRequest, UpdateAssumeRolePolicyRequest,
+    CreateRoleRequest, CreateRoleResponse, DeleteRoleRequest, GetRoleRequest, GetRoleResponse, ListRoleTagsRequest,
+    ListRoleTagsResponse, ListRolesRequest, ListRolesResponse, RoleLastUsed, TagRoleRequest, UntagRoleRequest,
+    UpdateAssumeRolePolicyRequest,
 };
 use policy::Kind;
 use std::collections::BTreeMap;
@@ -74,6 +74,9 @@ pub(super) fn delete(_: &Iam, cx: &mut Context, input: DeleteRoleRequest) -> Res
     let scope = cx.global_scope();
     let tx = cx.tx();
     let role = owner::find::<Role>(tx, &scope, &input.role_name)?;
+    if tx.by_index(&InstanceProfile::BY_ROLE, &scope, &input.role_name).next().is_some() {
+        return Err(texts::must_remove_roles());
+    }
     owner::check_bare(&role.owner)?;
     tx.delete::<Role>(&scope, &input.role_name);
     Ok(wire::Unit)
@@ -120,17 +123,6 @@ pub(super) fn list_tags(
     let Page { items, is_truncated, marker } =
         page(tags::listed(&role.owner.tags), |tag| tag.key.clone(), input.marker.as_deref(), input.max_items)?;
     Ok(ListRoleTagsResponse { tags: items, is_truncated, marker })
-}
-
-/// Instance profiles cannot be made yet, so no role is in one.
-pub(super) fn list_instance_profiles(
-    _: &Iam,
-    cx: &mut Context,
-    input: ListInstanceProfilesForRoleRequest,
-) -> Result<ListInstanceProfilesForRoleResponse, ApiError> {
-    let scope = cx.global_scope();
-    owner::find::<Role>(cx.view(), &scope, &input.role_name)?;
-    Ok(ListInstanceProfilesForRoleResponse { is_truncated: Some(false), ..Default::default() })
 }
 
 /// Parses a trust policy and refuses principals that cannot exist.
@@ -190,7 +182,7 @@ fn principal_can_exist(view: &View, account: &AccountId, value: &str) -> bool {
     }
 }
 
-fn described(role: &Role, account: &AccountId) -> model::iam::Role {
+pub(super) fn described(role: &Role, account: &AccountId) -> model::iam::Role {
     model::iam::Role {
         path: role.owner.path.clone(),
         role_name: role.owner.name.clone(),

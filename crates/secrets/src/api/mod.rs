@@ -5,6 +5,7 @@ mod parameter;
 mod parameter_filter;
 mod parameter_list;
 mod parameter_tags;
+mod public_parameter;
 mod secret;
 mod secret_list;
 mod secret_tags;

@@ -1,6 +1,6 @@
 //! Parameters: put, get, delete.
 
-use super::parameter_tags;
+use super::{parameter_tags, public_parameter};
 use crate::query::{choose, find_parameter, find_secret, split_version};
 use crate::rows::{Parameter, ParameterVersion};
 use crate::{Secrets, texts};
@@ -164,6 +164,9 @@ fn one(
 ) -> Result<model::ssm::Parameter, ApiError> {
     if let Some(secret) = name.strip_prefix(SECRETS) {
         return secret_as_parameter(secrets, view, scope, secret, decrypt, now);
+    }
+    if let Some(public) = public_parameter::find(scope, name) {
+        return Ok(public);
     }
     let (bare, selector) = split_version(name);
     let parameter = find_parameter(view, scope, bare).ok_or_else(texts::no_such_parameter)?;

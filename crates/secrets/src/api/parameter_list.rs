@@ -3,6 +3,7 @@
 use super::page::{limit, page};
 use super::parameter::described;
 use super::parameter_filter::{BY_PATH, DESCRIBE, check, fits, lies_under};
+use super::public_parameter;
 use crate::rows::Parameter;
 use crate::{Secrets, texts};
 use gateway::Context;
@@ -74,6 +75,17 @@ pub(super) fn get_by_path(
     }
     let scope = cx.scope.clone();
     let recursive = input.recursive == Some(true);
+    // Nobody's own parameters lie where AWS's do.
+    let public = public_parameter::under(&scope, &input.path, recursive);
+    if !public.is_empty() {
+        if !filters.is_empty() {
+            return Err(ApiError::not_implemented("filters of public parameters"));
+        }
+        let size = limit(input.max_results, 10, 10);
+        let (parameters, next_token) =
+            page(public, input.next_token.as_deref(), size).ok_or_else(texts::bad_ssm_token)?;
+        return Ok(GetParametersByPathResult { parameters: Some(parameters), next_token });
+    }
     let found: Vec<Arc<Parameter>> = cx
         .view()
         .scan::<Parameter>(&scope)

@@ -1,8 +1,9 @@
 //! Elastic IP addresses.
 
 use super::describe::{self, Kind, Selection, maybe, one};
-use super::{Ec2, begin, refuse, tags};
-use crate::rows::{Address, NatGateway, NatGatewayState, NetworkInterface};
+use super::{Ec2, begin, instance, refuse, tags};
+use crate::instances;
+use crate::rows::{Address, InstanceState, NatGateway, NatGatewayState, NetworkInterface};
 use crate::texts;
 use gateway::Context;
 use model::ec2;
@@ -50,6 +51,7 @@ fn show(view: &View, scope: &Scope, address: &Address) -> ec2::Address {
         ..Default::default()
     };
     if let Some((association, interface, private)) = &address.association {
+        shown.instance_id = instance_of(view, scope, address);
         shown.association_id = Some(association.to_string());
         shown.network_interface_id = Some(interface.to_string());
         shown.network_interface_owner_id = Some(scope.account.to_string());
@@ -60,6 +62,13 @@ fn show(view: &View, scope: &Scope, address: &Address) -> ec2::Address {
     shown
 }
 
+/// The instance whose interface has the address.
+fn instance_of(view: &View, scope: &Scope, address: &Address) -> Option<String> {
+    let (_, interface, _) = address.association.as_ref()?;
+    let row = view.get::<NetworkInterface>(scope, interface.as_str())?;
+    Some(row.attachment.as_ref()?.instance.as_ref()?.to_string())
+}
+
 /// Whether a NAT gateway holds the address.
 fn managed(view: &View, scope: &Scope, address: &Address) -> bool {
     let Some((_, interface, _)) = &address.association else { return false };
@@ -68,13 +77,13 @@ fn managed(view: &View, scope: &Scope, address: &Address) -> bool {
 
 const KIND: Kind<Address> = Kind { not_found: texts::allocation_not_found, tags: |_, address| &address.tags, filter };
 
-fn filter(_: &View, scope: &Scope, address: &Address, name: &str) -> Option<Vec<String>> {
+fn filter(view: &View, scope: &Scope, address: &Address, name: &str) -> Option<Vec<String>> {
     let association = address.association.as_ref();
     Some(match name {
         "allocation-id" => one(&address.id),
         "association-id" => maybe(association.map(|(id, ..)| id)),
         "domain" => one("vpc"),
-        "instance-id" => Vec::new(),
+        "instance-id" => maybe(instance_of(view, scope, address)),
         "network-border-group" => one(&scope.region),
         "network-interface-id" => maybe(association.map(|(_, interface, _)| interface)),
         "network-interface-owner-id" => maybe(association.map(|_| &scope.account)),
@@ -128,7 +137,6 @@ pub(crate) fn associate(
     cx: &mut Context,
     input: ec2::AssociateAddressRequest,
 ) -> Result<ec2::AssociateAddressResult, ApiError> {
-    refuse(input.instance_id.is_some(), "associating addresses with instances")?;
     begin(cx, input.dry_run)?;
     let scope = cx.scope.clone();
     let tx = cx.tx();
@@ -137,7 +145,11 @@ pub(crate) fn associate(
         (None, Some(ip)) => by_public_ip(tx, &scope, ip)?,
         (None, None) => return Err(texts::missing("AllocationId")),
     };
-    let id = input.network_interface_id.ok_or_else(|| texts::missing("NetworkInterfaceId"))?;
+    let id = match (input.network_interface_id, &input.instance_id) {
+        (Some(id), _) => id,
+        (None, Some(id)) => interface_of(tx, &scope, id)?,
+        (None, None) => return Err(texts::missing("NetworkInterfaceId")),
+    };
     let interface = tx.get::<NetworkInterface>(&scope, &id).ok_or_else(|| texts::interface_not_found(&id))?;
     let private: Ipv4Addr = match &input.private_ip_address {
         Some(text) => text
@@ -170,6 +182,22 @@ pub(crate) fn associate(
         address.association = Some((association, interface.id.clone(), private));
     });
     Ok(ec2::AssociateAddressResult { association_id })
+}
+
+/// The one interface of an instance.
+fn interface_of(view: &View, scope: &Scope, id: &str) -> Result<String, ApiError> {
+    let row = instance::find(view, scope, id)?;
+    if !matches!(row.state, InstanceState::Running | InstanceState::Stopped | InstanceState::Stopping) {
+        return Err(ApiError::new(
+            "InvalidInstanceID",
+            format!("The pending instance '{id}' is not in a valid state for this operation."),
+        ));
+    }
+    match &instances::interfaces(view, scope, id)[..] {
+        [only] => Ok(only.id.to_string()),
+        [] => Err(texts::instance_is_over(id)),
+        _ => Err(texts::several_interfaces(id)),
+    }
 }
 
 pub(crate) fn disassociate(

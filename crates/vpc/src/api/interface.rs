@@ -82,7 +82,7 @@ fn address(text: &str) -> Result<Ipv4Addr, ApiError> {
 }
 
 /// The primary address that a new interface is to have, and its secondary ones.
-fn private_ips(
+pub(crate) fn private_ips(
     primary: Option<&str>,
     listed: Vec<ec2::PrivateIpAddressSpecification>,
     count: Option<i32>,
@@ -154,7 +154,11 @@ fn association(
     })
 }
 
-fn shown_groups(view: &View, scope: &Scope, interface: &NetworkInterface) -> Option<Vec<ec2::GroupIdentifier>> {
+pub(super) fn shown_groups(
+    view: &View,
+    scope: &Scope,
+    interface: &NetworkInterface,
+) -> Option<Vec<ec2::GroupIdentifier>> {
     let groups = interface.groups.iter().map(|id| ec2::GroupIdentifier {
         group_id: Some(id.to_string()),
         group_name: view.get::<SecurityGroup>(scope, id.as_str()).map(|group| group.name.clone()),
@@ -167,7 +171,8 @@ fn shown_attachment(interface: &NetworkInterface) -> Option<ec2::NetworkInterfac
         attachment_id: Some(attachment.id.to_string()),
         attach_time: Some(attachment.at),
         delete_on_termination: Some(attachment.delete_on_termination),
-        device_index: Some(1),
+        device_index: Some(attachment.instance.as_ref().map_or(1, |_| attachment.device_index.into())),
+        instance_id: attachment.instance.as_ref().map(ToString::to_string),
         network_card_index: Some(0),
         instance_owner_id: Some(attachment.owner.clone()),
         status: Some("attached".to_owned()),
@@ -175,7 +180,7 @@ fn shown_attachment(interface: &NetworkInterface) -> Option<ec2::NetworkInterfac
     })
 }
 
-fn show(view: &View, scope: &Scope, interface: &NetworkInterface) -> ec2::NetworkInterface {
+pub(super) fn show(view: &View, scope: &Scope, interface: &NetworkInterface) -> ec2::NetworkInterface {
     let primary = interface.private_ip();
     let names = view.get::<Vpc>(scope, interface.vpc.as_str()).is_some_and(|vpc| vpc.dns_hostnames);
     let name = |ip: Ipv4Addr| names.then(|| names::private_name(&scope.region, ip));
@@ -220,7 +225,7 @@ fn show(view: &View, scope: &Scope, interface: &NetworkInterface) -> ec2::Networ
 const KIND: Kind<NetworkInterface> =
     Kind { not_found: texts::interface_not_found, tags: |_, interface| &interface.tags, filter };
 
-fn filter(view: &View, scope: &Scope, interface: &NetworkInterface, name: &str) -> Option<Vec<String>> {
+pub(super) fn filter(view: &View, scope: &Scope, interface: &NetworkInterface, name: &str) -> Option<Vec<String>> {
     let attachment = interface.attachment.as_ref();
     let elastic = || view.by_index(&Address::BY_INTERFACE, scope, interface.id.as_str());
     let ips = || interface.private_ips.iter().map(ToString::to_string).collect();
@@ -236,7 +241,8 @@ fn filter(view: &View, scope: &Scope, interface: &NetworkInterface, name: &str) 
         }
         "attachment.delete-on-termination" => maybe(attachment.map(|attachment| attachment.delete_on_termination)),
         "attachment.attachment-id" => maybe(attachment.map(|attachment| &attachment.id)),
-        "attachment.instance-id" => Vec::new(),
+        "attachment.instance-id" => maybe(attachment.and_then(|attachment| attachment.instance.as_ref())),
+        "attachment.device-index" => maybe(attachment.map(|attachment| attachment.device_index)),
         "attachment.instance-owner-id" => maybe(attachment.map(|attachment| &attachment.owner)),
         "attachment.status" => maybe(attachment.map(|_| "attached")),
         "availability-zone" => one(&interface.zone),
@@ -292,10 +298,7 @@ pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteNetworkInterfa
         ));
     }
     if interface.attachment.is_some() {
-        return Err(ApiError::new(
-            "InvalidNetworkInterface.InUse",
-            format!("Network interface '{id}' is currently in use."),
-        ));
+        return Err(texts::interface_to_delete_in_use(id));
     }
     intent::delete_interface(tx, &scope, &interface.id);
     Ok(Unit)

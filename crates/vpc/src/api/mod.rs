@@ -7,10 +7,16 @@ mod egress_only_internet_gateway;
 mod endpoint;
 mod endpoint_service;
 mod flow_log;
+mod image;
 mod insights;
+mod instance;
+mod instance_attribute;
+mod instance_type;
 mod interface;
+mod interface_attachment;
 mod interface_ipv6;
 mod internet_gateway;
+mod launch_template;
 mod nat_gateway;
 mod network_acl;
 mod peering;
@@ -27,6 +33,8 @@ mod tags;
 mod vpc;
 mod vpc_cidr;
 
+pub(crate) use interface::private_ips as wanted_private_ips;
+pub(crate) use interface_ipv6::wanted as wanted_ipv6;
 pub(crate) use route::leads;
 pub(crate) use subnet::zone_id;
 
@@ -69,6 +77,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         associate_subnet_cidr_block: subnet_cidr::associate,
         associate_vpc_cidr_block: vpc_cidr::associate,
         attach_internet_gateway: internet_gateway::attach,
+        attach_network_interface: interface_attachment::attach,
         authorize_security_group_egress: rule::authorize_egress,
         authorize_security_group_ingress: rule::authorize_ingress,
         create_default_subnet: subnet::create_default,
@@ -77,6 +86,8 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         create_egress_only_internet_gateway: egress_only_internet_gateway::create,
         create_flow_logs: flow_log::create,
         create_internet_gateway: internet_gateway::create,
+        create_launch_template: once!("CreateLaunchTemplate", launch_template::create),
+        create_launch_template_version: once!("CreateLaunchTemplateVersion", launch_template::create_version),
         create_managed_prefix_list: once!("CreateManagedPrefixList", prefix_list::create),
         create_nat_gateway: once!("CreateNatGateway", nat_gateway::create),
         create_network_acl: once!("CreateNetworkAcl", network_acl::create),
@@ -95,6 +106,8 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         delete_egress_only_internet_gateway: egress_only_internet_gateway::delete,
         delete_flow_logs: flow_log::delete,
         delete_internet_gateway: internet_gateway::delete,
+        delete_launch_template: launch_template::delete,
+        delete_launch_template_versions: launch_template::delete_versions,
         delete_managed_prefix_list: prefix_list::delete,
         delete_nat_gateway: nat_gateway::delete,
         delete_network_acl: network_acl::delete,
@@ -117,7 +130,16 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         describe_dhcp_options: dhcp_options::describe,
         describe_egress_only_internet_gateways: egress_only_internet_gateway::describe,
         describe_flow_logs: flow_log::describe,
+        describe_images: image::describe,
+        describe_instance_attribute: instance_attribute::describe,
+        describe_instance_credit_specifications: instance_attribute::describe_credits,
+        describe_instance_status: instance::describe_status,
+        describe_instance_type_offerings: instance_type::describe_offerings,
+        describe_instance_types: instance_type::describe,
+        describe_instances: instance::describe,
         describe_internet_gateways: internet_gateway::describe,
+        describe_launch_template_versions: launch_template::describe_versions,
+        describe_launch_templates: launch_template::describe,
         describe_managed_prefix_lists: prefix_list::describe,
         describe_nat_gateways: nat_gateway::describe,
         describe_network_acls: network_acl::describe,
@@ -140,6 +162,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         describe_vpc_peering_connections: peering::describe,
         describe_vpcs: vpc::describe,
         detach_internet_gateway: internet_gateway::detach,
+        detach_network_interface: interface_attachment::detach,
         disassociate_address: address::disassociate,
         disassociate_route_table: route_table::disassociate,
         disassociate_subnet_cidr_block: subnet_cidr::disassociate,
@@ -147,6 +170,9 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         get_managed_prefix_list_associations: prefix_list::associations,
         get_managed_prefix_list_entries: prefix_list::entries,
         get_security_groups_for_vpc: security_group::for_vpc,
+        modify_instance_attribute: instance_attribute::modify,
+        modify_instance_metadata_options: instance_attribute::modify_metadata,
+        modify_launch_template: launch_template::modify,
         modify_managed_prefix_list: prefix_list::modify,
         modify_network_interface_attribute: interface::modify_attribute,
         modify_security_group_rules: rule_change::modify,
@@ -155,6 +181,7 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         modify_vpc_endpoint: endpoint::modify,
         modify_vpc_peering_connection_options: peering::modify_options,
         modify_vpc_tenancy: vpc::modify_tenancy,
+        reboot_instances: instance::reboot,
         reject_vpc_peering_connection: peering::reject,
         release_address: address::release,
         replace_network_acl_association: network_acl::replace_association,
@@ -165,7 +192,11 @@ pub fn handlers() -> ec2::Handlers<Ec2, Context> {
         restore_managed_prefix_list_version: prefix_list::restore_version,
         revoke_security_group_egress: rule::revoke_egress,
         revoke_security_group_ingress: rule::revoke_ingress,
+        run_instances: once!("RunInstances", instance::run),
+        start_instances: instance::start,
         start_network_insights_analysis: insights::start,
+        stop_instances: instance::stop,
+        terminate_instances: instance::terminate,
         unassign_ipv6_addresses: interface_ipv6::unassign,
         unassign_private_ip_addresses: interface::unassign_private_ips,
         update_security_group_rule_descriptions_egress: rule_change::describe_egress,

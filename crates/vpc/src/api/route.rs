@@ -1,6 +1,7 @@
 //! Routes within a route table.
 
-use super::{Ec2, begin, refuse, vpc};
+use super::{Ec2, begin, instance, refuse, vpc};
+use crate::instances;
 use crate::query;
 use crate::rows::{
     EgressOnlyInternetGateway, InternetGateway, NatGateway, NatGatewayState, NetworkInterface, PeeringState, Route,
@@ -53,7 +54,13 @@ fn show(view: &View, scope: &Scope, table: &RouteTable, route: &Route) -> ec2::R
         Target::InternetGateway(_) | Target::Endpoint(_) => shown.gateway_id = id,
         Target::EgressOnlyInternetGateway(_) => shown.egress_only_internet_gateway_id = id,
         Target::NatGateway(_) => shown.nat_gateway_id = id,
-        Target::NetworkInterface(_) => shown.network_interface_id = id,
+        Target::NetworkInterface(interface) => {
+            let attachment = query::interface(view, scope, interface.as_str()).and_then(|row| row.attachment.clone());
+            let instance = attachment.and_then(|attachment| attachment.instance);
+            shown.instance_owner_id = instance.as_ref().map(|_| scope.account.to_string());
+            shown.instance_id = instance.map(|id| id.to_string());
+            shown.network_interface_id = id;
+        }
         Target::Peering(_) => shown.vpc_peering_connection_id = id,
     }
     shown
@@ -71,9 +78,9 @@ pub(crate) fn leads(view: &View, scope: &Scope, table: &RouteTable, target: &Tar
         Target::NatGateway(id) => view
             .get::<NatGateway>(scope, id.as_str())
             .is_some_and(|gateway| !matches!(gateway.state, NatGatewayState::Deleted | NatGatewayState::Failed)),
-        Target::NetworkInterface(id) => {
-            view.get::<NetworkInterface>(scope, id.as_str()).is_some_and(|interface| interface.attachment.is_some())
-        }
+        Target::NetworkInterface(id) => view
+            .get::<NetworkInterface>(scope, id.as_str())
+            .is_some_and(|interface| interface.attachment.as_ref().is_some_and(|attachment| !attachment.rests())),
         Target::Endpoint(id) => view.contains::<VpcEndpoint>(scope, id.as_str()),
         Target::Peering(id) => query::peering(view, scope, id.as_str())
             .is_some_and(|row| row.state == PeeringState::Active && row.beyond(&table.vpc).is_some()),
@@ -109,6 +116,7 @@ struct Targets<'r> {
     egress_only: Option<&'r str>,
     nat: Option<&'r str>,
     interface: Option<&'r str>,
+    instance: Option<&'r str>,
     peering: Option<&'r str>,
 }
 
@@ -142,7 +150,13 @@ impl Wanted {
         destination: &Result<IpNet, String>,
         targets: &Targets<'_>,
     ) -> Result<Target, ApiError> {
-        let Targets { gateway, egress_only, nat, interface, peering } = targets;
+        let Targets { gateway, egress_only, nat, interface, instance, peering } = targets;
+        if let Some(id) = instance {
+            if gateway.or(*nat).or(*interface).or(*peering).or(*egress_only).is_some() {
+                return Err(texts::invalid_combination("You may specify only one target."));
+            }
+            return instance_target(view, scope, id);
+        }
         if let Some(id) = egress_only {
             if gateway.or(*nat).or(*interface).or(*peering).is_some() {
                 return Err(texts::invalid_combination("You may specify only one target."));
@@ -224,6 +238,16 @@ fn stays_within(
     }
 }
 
+/// The one interface of an instance.
+fn instance_target(view: &View, scope: &Scope, id: &str) -> Result<Target, ApiError> {
+    instance::find_live(view, scope, id)?;
+    match &instances::interfaces(view, scope, id)[..] {
+        [only] => Ok(Target::NetworkInterface(only.id.clone())),
+        [] => Err(texts::instance_is_over(id)),
+        _ => Err(texts::several_interfaces(id)),
+    }
+}
+
 fn egress_only_target(
     view: &View,
     scope: &Scope,
@@ -248,14 +272,13 @@ fn egress_only_target(
     Ok(Target::EgressOnlyInternetGateway(gateway.id.clone()))
 }
 
-fn not_here(others: [(Option<&String>, &'static str); 6]) -> Result<(), ApiError> {
+fn not_here(others: [(Option<&String>, &'static str); 5]) -> Result<(), ApiError> {
     others.into_iter().try_for_each(|(given, what)| refuse(given.is_some(), what))
 }
 
 macro_rules! not_here {
     ($input:ident) => {
         not_here([
-            ($input.instance_id.as_ref(), "routes to instances"),
             ($input.transit_gateway_id.as_ref(), "transit gateways"),
             ($input.local_gateway_id.as_ref(), "local gateways"),
             ($input.carrier_gateway_id.as_ref(), "carrier gateways"),
@@ -273,6 +296,7 @@ macro_rules! wanted {
             egress_only: $input.egress_only_internet_gateway_id.as_deref(),
             nat: $input.nat_gateway_id.as_deref(),
             interface: $input.network_interface_id.as_deref(),
+            instance: $input.instance_id.as_deref(),
             peering: $input.vpc_peering_connection_id.as_deref(),
         };
         let target = Wanted::target($tx, $scope, $table, &destination, &targets)?;

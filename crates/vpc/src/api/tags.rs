@@ -3,13 +3,14 @@
 use super::{Ec2, begin, describe, peering};
 use crate::query;
 use crate::rows::{
-    Address, DhcpOptions, EgressOnlyInternetGateway, FlowLog, InternetGateway, ManagedPrefixList, NatGateway,
-    NetworkAcl, NetworkInsightsAnalysis, NetworkInsightsPath, NetworkInterface, RouteTable, SecurityGroup, Subnet,
-    Tags, Vpc, VpcEndpoint,
+    Address, DhcpOptions, EgressOnlyInternetGateway, FlowLog, Instance, InternetGateway, LaunchTemplate,
+    ManagedPrefixList, NatGateway, NetworkAcl, NetworkInsightsAnalysis, NetworkInsightsPath, NetworkInterface,
+    RouteTable, SecurityGroup, Subnet, Tags, Vpc, VpcEndpoint,
 };
 use crate::texts;
 use gateway::Context;
 use model::ec2;
+use std::collections::BTreeMap;
 use store::{Tx, View};
 use types::{ApiError, Scope};
 use wire::Unit;
@@ -31,6 +32,20 @@ pub(crate) fn at_creation(specifications: Option<Vec<ec2::TagSpecification>>, ki
         add(&mut tags, specification.tags.unwrap_or_default())?;
     }
     Ok(tags)
+}
+
+/// The same for a creation of several kinds at once: the tags of each.
+pub(crate) fn of_kinds(
+    specifications: Option<Vec<ec2::TagSpecification>>,
+    kinds: &[&str],
+) -> Result<BTreeMap<String, Tags>, ApiError> {
+    let mut found: BTreeMap<String, Tags> = BTreeMap::new();
+    for specification in specifications.unwrap_or_default() {
+        let kind = specification.resource_type.clone().unwrap_or_default();
+        let one = kinds.iter().find(|known| **known == kind).copied().unwrap_or_default();
+        found.entry(kind).or_default().extend(at_creation(Some(vec![specification]), one)?);
+    }
+    Ok(found)
 }
 
 fn add(tags: &mut Tags, new: Vec<ec2::Tag>) -> Result<(), ApiError> {
@@ -95,6 +110,7 @@ fn change(tx: &mut Tx, scope: &Scope, id: &str, change: &mut dyn FnMut(&mut Tags
     by_prefix!(id, R => tx.update::<R>(scope, id, |row| change(&mut row.tags)).is_some(),
         "eipalloc-": Address, "dopt-": DhcpOptions, "eigw-": EgressOnlyInternetGateway, "fl-": FlowLog, "igw-": InternetGateway, "nat-": NatGateway, "acl-": NetworkAcl,
         "eni-": NetworkInterface, "nia-": NetworkInsightsAnalysis, "nip-": NetworkInsightsPath, "pl-": ManagedPrefixList, "rtb-": RouteTable, "sg-": SecurityGroup, "subnet-": Subnet, "vpce-": VpcEndpoint,
+        "i-": Instance, "lt-": LaunchTemplate,
         "vpc-": Vpc)
 }
 
@@ -105,6 +121,8 @@ fn not_found(id: &str) -> ApiError {
         Some("dopt") => texts::dhcp_options_not_found(id),
         Some("fl") => texts::flow_logs_not_found(&[id]),
         Some("eigw") => texts::egress_only_gateway_not_found(id),
+        Some("i") => texts::instance_not_found(id),
+        Some("lt") => texts::launch_template_id_not_found(id),
         Some("igw") => texts::internet_gateway_not_found(id),
         Some("nat") => texts::nat_gateway_not_found(id),
         Some("acl") => texts::network_acl_not_found(id),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use store::Index;
 use types::Timestamp;
-use types::id::{AttachmentId, EniId, SecurityGroupId, SubnetId, VpcId};
+use types::id::{AttachmentId, EniId, InstanceId, SecurityGroupId, SubnetId, VpcId};
 
 /// A network interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +85,25 @@ pub struct Attachment {
     /// Whether it ends with what it is attached to.
     #[serde(default)]
     pub delete_on_termination: bool,
+    /// The instance that it is attached to, if it is one.
+    #[serde(default)]
+    pub instance: Option<InstanceId>,
+    /// Its place among that instance's interfaces.
+    #[serde(default)]
+    pub device_index: u8,
+}
+
+impl Attachment {
+    /// Which of its namespace's devices it is: an instance's namespace has all of its interfaces, others have one.
+    pub fn device(&self) -> u8 {
+        let of_instance = self.instance.as_ref().map(InstanceId::as_str) == self.namespace.as_deref();
+        if of_instance { self.device_index } else { 0 }
+    }
+
+    /// Whether it is attached to an instance that does not run.
+    pub fn rests(&self) -> bool {
+        self.instance.is_some() && self.namespace.is_none()
+    }
 }
 
 /// What the fabric made of an interface.
@@ -106,6 +125,15 @@ impl NetworkInterface {
     /// Interfaces by security group.
     pub const BY_GROUP: Index<Self> =
         Index::new("group", |interface| interface.groups.iter().map(ToString::to_string).collect());
+    /// Interfaces by the instance that they are attached to.
+    pub const BY_INSTANCE: Index<Self> = Index::new("instance", |interface| {
+        interface
+            .attachment
+            .iter()
+            .filter_map(|attachment| attachment.instance.as_ref())
+            .map(ToString::to_string)
+            .collect()
+    });
     /// Interfaces by VPC and address, private or IPv6: `vpc-…/10.0.0.4`.
     pub const BY_PRIVATE_IP: Index<Self> = Index::new("private_ip", |interface| {
         interface.addresses().map(|ip| format!("{}/{ip}", interface.vpc)).collect()
@@ -135,4 +163,14 @@ impl NetworkInterface {
     }
 }
 
-row!(NetworkInterface, "vpc.network_interface", id, BY_SUBNET, BY_VPC, BY_GROUP, BY_PRIVATE_IP, BY_PUBLIC_IP);
+row!(
+    NetworkInterface,
+    "vpc.network_interface",
+    id,
+    BY_SUBNET,
+    BY_VPC,
+    BY_GROUP,
+    BY_INSTANCE,
+    BY_PRIVATE_IP,
+    BY_PUBLIC_IP
+);

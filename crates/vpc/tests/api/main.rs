@@ -5,6 +5,7 @@ mod endpoints;
 mod flow_logs;
 mod flow_records;
 mod insights;
+mod instances;
 mod interfaces;
 mod ipv6;
 mod peerings;
