@@ -18,6 +18,7 @@ mod stories {
     mod first_steps;
     mod flow_logs;
     mod hostile_images;
+    mod internet;
     mod ipv6;
     mod loopback;
     mod names;

@@ -60,7 +60,7 @@ struct Ground {
 impl Ground {
     fn new() -> Outcome<Self> {
         let folder = tempfile::tempdir_in("/run").map_err(|error| error.to_string())?;
-        let config = FabricConfig { instance: random_hex(8), run_root: folder.path().to_owned() };
+        let config = FabricConfig { instance: random_hex(8), run_root: folder.path().to_owned(), outbound: false };
         let fabric = Fabric::open(config).map_err(|error| error.to_string())?;
         Ok(Self { fabric, _folder: folder })
     }

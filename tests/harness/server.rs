@@ -94,6 +94,10 @@ impl Server {
         let stderr = File::create(self.root.path().join("stderr")).unwrap();
         let mut command = self.command(arguments);
         command.args(["--listen", &self.address.to_string()]);
+        // Stories keep to the machine, wherever they are told.
+        if !arguments.contains(&"--internet") {
+            command.args(["--internet", "none"]);
+        }
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         self.child = Some(command.spawn().unwrap());
     }

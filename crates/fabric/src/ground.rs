@@ -33,7 +33,7 @@ pub(crate) fn lock_file(path: &Path) -> Result<File, Error> {
 }
 
 /// The instance's block: the one that it has, or else a free one. Must run in the host's namespace.
-pub(crate) fn take(run_root: &Path, instance: &str) -> Result<Ground, Error> {
+pub(crate) fn take(run_root: &Path, instance: &str, outbound: bool) -> Result<Ground, Error> {
     let slots = run_root.join("slots");
     fs::create_dir_all(&slots).map_err(|e| Error::file(&slots, e))?;
     let lock = slots.join("lock");
@@ -44,7 +44,7 @@ pub(crate) fn take(run_root: &Path, instance: &str) -> Result<Ground, Error> {
     let taken = foreign_routes(&link).map_err(|e| Error::kernel("reading the host's routes", "host", e))?;
     let free = |own: IpNet| !taken.iter().any(|net| net.contains(&own) || own.contains(net));
     let ground = |number| {
-        let ground = Ground { instance: instance.to_owned(), pool: block(number), ipv6: false };
+        let ground = Ground { instance: instance.to_owned(), pool: block(number), ipv6: false, outbound };
         // Without IPv6 there is still IPv4.
         let ipv6 = speaks_ipv6() && free(ground.ipv6_pool().into());
         Ground { ipv6, ..ground }

@@ -7,7 +7,8 @@
 //! Everything of an instance carries its name: `<run root>/<instance>/netns/` holds its namespaces, `wt-<instance>` is
 //! its one device on the host. [`destroy`] and [`reset_host`] need no more than that to remove it.
 //!
-//! Nothing leads from the internet namespace into the world: a VPC reaches the host and AWS's services, no further.
+//! From the internet namespace into the world leads only what a program outside carries: where
+//! [`FabricConfig::outbound`] says so, there is a namespace for it to make its device in.
 
 mod counters;
 mod error;
@@ -51,6 +52,8 @@ pub struct FabricConfig {
     pub instance: String,
     /// Where instances' run directories are: [`RUN_ROOT`].
     pub run_root: PathBuf,
+    /// Whether a program will carry packets from `netplan::OUTBOUND` into the real internet.
+    pub outbound: bool,
 }
 
 /// An instance's network on this host.
@@ -75,12 +78,12 @@ struct State {
 impl Fabric {
     /// Takes hold of the instance's network, in the network namespace of the calling thread.
     pub fn open(config: FabricConfig) -> Result<Self, Error> {
-        let FabricConfig { instance, run_root } = config;
+        let FabricConfig { instance, run_root, outbound } = config;
         let directory = run_root.join(&instance);
         let netns = directory.join("netns");
         fs::create_dir_all(&netns).map_err(|e| Error::file(&netns, e))?;
         let held = reset::hold(&directory, &instance)?;
-        let ground = ground::take(&run_root, &instance)?;
+        let ground = ground::take(&run_root, &instance, outbound)?;
         let host = File::open("/proc/thread-self/ns/net").map_err(|e| Error::file("/proc/thread-self/ns/net", e))?;
         let state = State { kernel: Kernel::new(netns.clone(), host), current: None, destroyed: false };
         let ears = Ears::open(&netns).map_err(|e| Error::file(&netns, e))?;
@@ -177,6 +180,11 @@ impl Fabric {
     /// stand.
     pub fn netns_identity(&self, name: &str) -> Option<u64> {
         fs::metadata(self.netns_path(name)).ok().map(|file| file.ino())
+    }
+
+    /// Whether a namespace has a device of this name. Blocks for a moment.
+    pub fn has_device(&self, name: &str, device: &str) -> io::Result<bool> {
+        netns::has_device(&self.netns_path(name), device)
     }
 
     /// A listening socket in a namespace: a VPC's router (`netplan::router_netns`), [`INTERNET`], an attachment's.

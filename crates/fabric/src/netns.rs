@@ -40,6 +40,11 @@ pub fn within_file<T>(netns: &File, work: impl FnOnce() -> io::Result<T>) -> io:
     result
 }
 
+/// Whether there is a device of this name in the namespace.
+pub fn has_device(netns: &Path, device: &str) -> io::Result<bool> {
+    within(netns, || Ok(route::links(&mut Socket::route()?)?.iter().any(|link| link.name == device)))
+}
+
 /// Makes a namespace, binds it at `path`, and brings its loopback up. What is at `path` is replaced.
 pub fn make(path: &Path) -> io::Result<File> {
     let work = || {

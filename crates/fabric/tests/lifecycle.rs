@@ -162,7 +162,7 @@ fn a_dead_instance_is_removed_without_a_plan() {
 fn an_instance_is_held_once_and_keeps_its_addresses() {
     on_a_host(|| {
         let mut lab = small();
-        let config = || FabricConfig { instance: lab.instance.clone(), run_root: RUN_ROOT.into() };
+        let config = || FabricConfig { instance: lab.instance.clone(), run_root: RUN_ROOT.into(), outbound: false };
         assert!(matches!(Fabric::open(config()), Err(Error::Held(_))));
         let ground = lab.fabric().ground().clone();
         lab.crash();

@@ -2,7 +2,25 @@
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+const NOT_OUTSIDE: [([u8; 4], u8); 11] = [
+    ([0, 0, 0, 0], 8),
+    ([10, 0, 0, 0], 8),
+    ([100, 64, 0, 0], 10),
+    ([127, 0, 0, 0], 8),
+    ([169, 254, 0, 0], 16),
+    ([172, 16, 0, 0], 12),
+    ([192, 0, 0, 0], 24),
+    ([192, 168, 0, 0], 16),
+    ([198, 18, 0, 0], 15),
+    ([224, 0, 0, 0], 4),
+    ([240, 0, 0, 0], 4),
+];
+
+fn ipv4_net((address, prefix): ([u8; 4], u8)) -> Ipv4Net {
+    Ipv4Net::new_assert(Ipv4Addr::from(address), prefix)
+}
 
 /// What an instance holds of the host: its name there, and its public addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +31,8 @@ pub struct Ground {
     pub pool: Ipv4Net,
     /// Whether the host's kernel speaks IPv6; without it nothing may be planned that does.
     pub ipv6: bool,
+    /// Whether something leads out of the namespace [`OUTBOUND`](crate::OUTBOUND) into the real internet.
+    pub outbound: bool,
 }
 
 impl Ground {
@@ -32,6 +52,18 @@ impl Ground {
     /// Where the services behind gateway endpoints answer (Amazon S3): what their prefix list should hold.
     pub fn gateway_endpoint_address(&self) -> Ipv4Addr {
         self.nth(3)
+    }
+
+    /// Whether packets to this address leave the machine: it is one of the real internet's, and something leads there.
+    pub fn leads_out(&self, address: IpAddr) -> bool {
+        let IpAddr::V4(address) = address else { return false };
+        self.outbound && !NOT_OUTSIDE.iter().any(|block| ipv4_net(*block).contains(&address))
+    }
+
+    /// The blocks that the real internet has not: private ones, where a machine's own neighbours are, and all that has a
+    /// use of its own. Source: IANA, "IPv4 Special-Purpose Address Space".
+    pub(crate) fn not_outside() -> impl Iterator<Item = Ipv4Net> {
+        NOT_OUTSIDE.iter().map(|block| ipv4_net(*block))
     }
 
     /// The addresses that elastic IPs and automatic public addresses may be taken from.

@@ -28,7 +28,8 @@ pub use family::Family;
 pub use ground::Ground;
 pub use parts::{PlanParts, is_router};
 pub use plan::{
-    Address, Cable, End, FabricPlan, INTERNET, Namespace, Neighbour, Place, Route, RouteAction, RoutingRule,
+    Address, Cable, End, FabricPlan, INTERNET, Namespace, Neighbour, OUTBOUND, OUTBOUND_DEVICE, Place, Route,
+    RouteAction, RoutingRule,
 };
 pub use ruleset::{
     Action, Chain, ChainHook, Element, Field, Match, Range, Rule, Ruleset, Selector, Set, Value, ValueKind, Verdict,

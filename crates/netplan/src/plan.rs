@@ -11,6 +11,10 @@ use std::{
 
 /// The name of the namespace that stands for the internet.
 pub const INTERNET: &str = "internet";
+/// The name of the namespace between that and the real internet, where there is a way to it.
+pub const OUTBOUND: &str = "outbound";
+/// The device there that a program outside of the namespace makes, which carries packets on into the real internet.
+pub const OUTBOUND_DEVICE: &str = "tap";
 
 /// Every namespace and every link.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -152,7 +152,8 @@ fn unwatched() -> impl Strategy<Value = NetworkState> {
     (groups, acls, tables, interfaces, any::<[bool; 5]>()).prop_map(
         |(groups, acls, tables, interfaces, [gateway, nats, ipv6, egress_only, peered])| {
             let pool: Ipv4Net = "198.18.0.0/20".parse().unwrap();
-            let mut state = NetworkState::new(Ground { instance: "0123abcd".to_owned(), pool, ipv6: true });
+            let mut state =
+                NetworkState::new(Ground { instance: "0123abcd".to_owned(), pool, ipv6: true, outbound: gateway });
             let blocks = [Some("10.0.0.0/16"), ipv6.then_some("3fff:0:0:100::/56")].into_iter().flatten();
             let cidrs = blocks.map(|block| block.parse().unwrap()).collect();
             state.vpcs.push(Vpc { id: vpc(1), cidrs, dns_support: true });

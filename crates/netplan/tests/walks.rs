@@ -27,7 +27,8 @@ fn everything() -> AclEntry {
 
 /// VPCs 10.1.0.0/16 and 10.2.0.0/16, peered, with an interface each that is open to all; each has an internet gateway.
 fn peered() -> NetworkState {
-    let ground = Ground { instance: "00000000".to_owned(), pool: "198.18.0.0/20".parse().unwrap(), ipv6: true };
+    let ground =
+        Ground { instance: "00000000".to_owned(), pool: "198.18.0.0/20".parse().unwrap(), ipv6: true, outbound: false };
     let mut state = NetworkState::new(ground);
     let anyone = || GroupRule { traffic: Traffic::All, peer: Peer::Cidr("0.0.0.0/0".parse().unwrap()) };
     let connection = id(VpcPeeringConnectionId::parse, "pcx-", 1);
@@ -115,6 +116,27 @@ fn an_answer_that_leaves_another_way_is_led_back_by_a_route_of_its_own() {
     let fix = refusal.fix.unwrap();
     assert_eq!(fix, Fix::AddRoute { table: id(RouteTableId::parse, "rtb-", 2), route: wanted });
     assert!(asks(&fix.apply(&state).unwrap()).passes(), "it is enough");
+}
+
+#[test]
+fn the_real_internet_is_where_something_leads_and_no_neighbour_is() {
+    let mut state = peered();
+    let gateway = RouteTarget::InternetGateway(id(InternetGatewayId::parse, "igw-", 1));
+    state.route_tables[0].routes.push(route("0.0.0.0/0", gateway));
+    let mut interface = (*state.network_interfaces[0]).clone();
+    interface.addresses[0].public = Some("198.18.0.20".parse().unwrap());
+    state.network_interfaces[0] = interface.into();
+    let asks = |state: &NetworkState, to: [u8; 4]| {
+        walk(state, &origin(), Ipv4Addr::from(to).into(), Content::Tcp { source_port: 40_000, port: 443 })
+    };
+    assert!(matches!(asks(&state, [1, 1, 1, 1]).refusal.unwrap().reason, Reason::NobodyOutside { .. }));
+    state.ground.outbound = true;
+    let found = asks(&state, [1, 1, 1, 1]);
+    assert!(found.passes(), "{found:?}");
+    for neighbour in [[192, 168, 1, 1], [172, 16, 0, 1], [169, 254, 1, 1], [198, 19, 0, 1], [127, 0, 0, 1]] {
+        let found = asks(&state, neighbour);
+        assert!(matches!(found.refusal.as_ref().unwrap().reason, Reason::NobodyOutside { .. }), "{found:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What answers DNS in each VPC's router: at the VPC's third address, at 169.254.169.253, and at fd00:ec2::253 where
 //! the VPC has IPv6.
 
+use crate::forward::Upstream;
 use crate::sockets::{Asked, serve_tcp, serve_udp};
 use crate::zone::{IPV6, LINK_LOCAL};
 use controller::Key;
@@ -23,12 +24,13 @@ pub struct Dns {
     store: Store,
     fabric: Arc<Fabric>,
     clock: Arc<dyn Clock>,
+    upstream: Option<Arc<dyn Upstream>>,
 }
 
 impl Dns {
-    /// Resolvers of what is in `store`.
-    pub fn new(store: Store, fabric: Arc<Fabric>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, fabric, clock }
+    /// Resolvers of what is in `store`; for other names they ask `upstream`.
+    pub fn new(store: Store, fabric: Arc<Fabric>, clock: Arc<dyn Clock>, upstream: Option<Arc<dyn Upstream>>) -> Self {
+        Self { store, fabric, clock, upstream }
     }
 }
 
@@ -57,6 +59,7 @@ impl RouterService for Dns {
             store: self.store.clone(),
             fabric: self.fabric.clone(),
             clock: self.clock.clone(),
+            upstream: self.upstream.clone(),
             scope: key.scope.clone(),
             vpc: key.id.clone(),
             turn: AtomicUsize::new(0),

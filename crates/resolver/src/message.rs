@@ -72,6 +72,7 @@ pub fn respond(query: &[u8], transport: Transport, decide: impl FnOnce(&str, Kin
             Err(_) => reply.records(Rcode::SERVFAIL, OptRcode::SERVFAIL, |_| Ok(())),
         },
         Answer::NoData => reply.found(|_| Ok(())),
+        Answer::Unavailable => reply.records(Rcode::SERVFAIL, OptRcode::SERVFAIL, |_| Ok(())),
         Answer::NoSuchName => reply.records(Rcode::NXDOMAIN, OptRcode::NXDOMAIN, |_| Ok(())),
     }
 }

@@ -44,6 +44,8 @@ pub enum Answer {
     NoData,
     /// There is no such name.
     NoSuchName,
+    /// Whoever knows was not reached.
+    Unavailable,
 }
 
 /// The names of a VPC.

@@ -61,7 +61,7 @@ fn on_a_host(test: impl AsyncFnOnce() + Send) {
 impl Lab {
     async fn new() -> Self {
         let store = Store::in_memory([vpc::tables(), elb::tables()].concat());
-        let config = FabricConfig { instance: random_hex(8), run_root: PathBuf::from(RUN_ROOT) };
+        let config = FabricConfig { instance: random_hex(8), run_root: PathBuf::from(RUN_ROOT), outbound: false };
         let fabric = Arc::new(Fabric::open(config).unwrap());
         let lab = Self {
             scope: Scope::default(),
@@ -69,7 +69,7 @@ impl Lab {
             resolvers: RouterSockets::new(
                 store.clone(),
                 fabric.clone(),
-                Dns::new(store.clone(), fabric.clone(), Arc::new(SystemClock)),
+                Dns::new(store.clone(), fabric.clone(), Arc::new(SystemClock), None),
             ),
             vpc: VpcId::generate(),
             subnet: SubnetId::generate(),

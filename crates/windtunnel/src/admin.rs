@@ -61,6 +61,7 @@ impl Admin {
             "pid": self.beacon.pid,
             "publicAddressesRouted": self.beacon.routed,
             "unenforcedLimits": self.beacon.unenforced_limits,
+            "internet": self.beacon.internet,
             "resources": {
                 "clusters": view.scan_all::<ClusterRow>().filter(|(_, row)| row.active).count(),
                 "services": view.scan_all::<ServiceRow>().filter(|(_, row)| row.deleted_at.is_none()).count(),

@@ -1,5 +1,6 @@
 //! The command line: what a person types, parsed and handed to the module that does it.
 
+use crate::outbound::Internet;
 use crate::paths::Paths;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::net::SocketAddr;
@@ -26,6 +27,9 @@ pub(crate) struct ServeOptions {
     /// Waiting times are divided by this: `real`, or a factor such as 10
     #[arg(long, default_value = "real", value_parser = parse_pace)]
     pub(crate) pace: Pace,
+    /// What carries packets from VPCs into the real internet
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    pub(crate) internet: Internet,
 }
 
 #[derive(Debug, Subcommand)]

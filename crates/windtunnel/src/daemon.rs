@@ -7,6 +7,7 @@ use crate::admin::Admin;
 use crate::cli::ServeOptions;
 use crate::disturbances;
 use crate::doors::Doors;
+use crate::outbound::{self, Carrier, Internet, MachineNames};
 use crate::output::say;
 use crate::paths::Paths;
 use crate::rootless::{self, Inside, Outside};
@@ -21,9 +22,10 @@ use fabric::{Fabric, FabricConfig};
 use gateway::{Door, Gateway};
 use nix::sys::signal::SigSet;
 use proxy::loopback::client::KeeperProcess;
-use resolver::Dns;
+use resolver::{Dns, Upstream};
 use runtime::{Native, NativeConfig};
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -51,6 +53,9 @@ pub(crate) struct Beacon {
     pub(crate) routed: bool,
     /// The limits of tasks that nothing enforces here.
     pub(crate) unenforced_limits: Vec<String>,
+    /// The program that leads from VPCs into the real internet, if one does.
+    #[serde(default)]
+    pub(crate) internet: Option<String>,
 }
 
 /// What a server is started with.
@@ -60,8 +65,22 @@ struct Given {
     listener: TcpListener,
     pace: Pace,
     outside: Option<Outside>,
+    internet: Internet,
     /// Whether load balancers' URLs are printed when they come about.
     announce: bool,
+}
+
+impl Given {
+    fn of(
+        paths: &Paths,
+        listener: TcpListener,
+        options: &ServeOptions,
+        outside: Option<Outside>,
+        announce: bool,
+    ) -> Self {
+        let ServeOptions { pace, internet, .. } = *options;
+        Self { paths: paths.clone(), listener, pace, outside, internet, announce }
+    }
 }
 
 /// A running server.
@@ -74,6 +93,7 @@ pub(crate) struct Daemon {
     verdicts: Arc<Verdicts>,
     hearing: JoinHandle<()>,
     link: JoinHandle<()>,
+    outbound: Option<JoinHandle<()>>,
     runtime: Native,
     fabric: Arc<Fabric>,
     stop: watch::Sender<bool>,
@@ -86,7 +106,7 @@ pub(crate) fn serve(paths: &Paths, options: &ServeOptions) -> Result<(), String>
     let listener = listen(options.listen)?;
     hold_end_signals();
     let inside = Inside::enter(paths)?;
-    let given = Given { paths: paths.clone(), listener, pace: options.pace, outside: inside.outside(), announce: true };
+    let given = Given::of(paths, listener, options, inside.outside(), true);
     let server = inside.spawn(move || {
         block_on(async {
             let mut end = EndSignals::listen()?;
@@ -128,8 +148,7 @@ impl Own {
     /// Starts it inside. The API answers when this returns.
     pub(crate) async fn start(inside: &Inside, paths: &Paths, options: &ServeOptions) -> Result<Self, String> {
         let listener = listen(options.listen)?;
-        let given =
-            Given { paths: paths.clone(), listener, pace: options.pace, outside: inside.outside(), announce: false };
+        let given = Given::of(paths, listener, options, inside.outside(), false);
         let (tell, told) = oneshot::channel();
         let (end, ended) = oneshot::channel();
         let thread = inside.spawn(move || {
@@ -250,10 +269,39 @@ fn loopback_ports(
     LoopbackPorts::new(store.clone(), Arc::new(KeeperProcess::new(paths.run.clone(), start)), Box::new(told))
 }
 
+/// Has `carrier` lead into the real internet. Without one, an earlier server's leads there no more.
+fn carry_out(
+    carrier: Option<Carrier>,
+    paths: &Paths,
+    fabric: &Arc<Fabric>,
+    runtime: &Native,
+    outside: Option<Outside>,
+    clock: &Arc<dyn Clock>,
+) -> Option<JoinHandle<()>> {
+    let Some(carrier) = carrier else {
+        outbound::end(&paths.run);
+        return None;
+    };
+    let runtime = runtime.clone();
+    let start = move |command_line: Vec<OsString>| match &outside {
+        Some(outside) => outside.start(command_line),
+        None => runtime.start_companion(&command_line),
+    };
+    let keep = outbound::keep(carrier, fabric.clone(), paths.run.clone(), Box::new(start), clock.clone());
+    Some(tokio::spawn(keep))
+}
+
 impl Daemon {
     /// Opens everything. The API answers when this returns.
     async fn start(given: Given) -> Result<Self, String> {
-        let Given { paths, listener, pace, outside, announce } = given;
+        let Given { paths, listener, pace, outside, internet, announce } = given;
+        let carrier = match Carrier::find(internet) {
+            Err(why) if internet == Internet::Auto => {
+                tracing::warn!(why, "no internet: tasks reach each other, this machine and the services here");
+                None
+            }
+            found => found.map_err(|why| format!("no internet: {why}. Without --internet the server does without."))?,
+        };
         let listen = listener.local_addr().map_err(|error| error.to_string())?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
         let store = Store::open(&paths.data.join("store"), services::tables())
@@ -264,8 +312,12 @@ impl Daemon {
         let blobs =
             BlobStore::open(&paths.data, clock.clone()).map_err(|error| format!("cannot open the blobs: {error}"))?;
         let blobs = Arc::new(blobs);
-        let fabric = Fabric::open(FabricConfig { instance: paths.instance.clone(), run_root: paths.run_root.clone() })
-            .map_err(|error| format!("cannot set up the network: {error}"))?;
+        let config = FabricConfig {
+            instance: paths.instance.clone(),
+            run_root: paths.run_root.clone(),
+            outbound: carrier.is_some(),
+        };
+        let fabric = Fabric::open(config).map_err(|error| format!("cannot set up the network: {error}"))?;
         let fabric = Arc::new(fabric);
         let program = std::env::current_exe().map_err(|error| format!("cannot find this executable: {error}"))?;
         let runtime = Native::open(NativeConfig {
@@ -305,7 +357,10 @@ impl Daemon {
             pid: std::process::id(),
             routed: outside.is_none(),
             unenforced_limits: unenforced.into_iter().map(str::to_owned).collect(),
+            internet: carrier.as_ref().map(|carrier| carrier.name().to_owned()),
         };
+        let names = carrier.as_ref().map(|_| MachineNames::new(outside.clone(), clock.clone()));
+        let outbound = carry_out(carrier, &paths, &fabric, &runtime, outside.clone(), &clock);
         controllers.push(Arc::new(loopback_ports(&paths, &program, &store, &runtime, outside, announce)));
         let verdicts = Verdicts::new(store.clone(), fabric.clone(), clock.clone(), ground.traced.clone());
         let admin =
@@ -313,7 +368,8 @@ impl Daemon {
         extras.push(Box::new(admin));
         let gateway = Gateway::new(store.clone(), clock.clone(), identity, api, extras, secrets::query::secret_arn);
         let agent = ecs::endpoint::Endpoint::new(control.clone());
-        let dns = Dns::new(store.clone(), fabric.clone(), clock.clone());
+        let upstream = names.map(|names| Arc::new(names) as Arc<dyn Upstream>);
+        let dns = Dns::new(store.clone(), fabric.clone(), clock.clone(), upstream);
         controllers.push(Arc::new(RouterSockets::new(store.clone(), fabric.clone(), LinkLocal::new(agent))));
         controllers.push(Arc::new(RouterSockets::new(store.clone(), fabric.clone(), dns)));
         controllers.push(Arc::new(Doors::new(store.clone(), fabric.clone(), gateway.clone())));
@@ -352,6 +408,7 @@ impl Daemon {
             verdicts,
             hearing,
             link,
+            outbound,
             runtime,
             fabric,
             stop,
@@ -375,7 +432,7 @@ impl Daemon {
             let _ = listener.await;
         }
         // These hold a handle of the runner.
-        for holder in [self.pump, self.disturbances, self.hearing] {
+        for holder in [self.pump, self.disturbances, self.hearing].into_iter().chain(self.outbound) {
             holder.abort();
             let _ = holder.await;
         }
@@ -388,6 +445,7 @@ impl Daemon {
         let _ = self.link.await;
         proxy::client::end(&self.paths.run).await;
         proxy::loopback::client::end(&self.paths.run).await;
+        outbound::end(&self.paths.run);
         self.runtime.shutdown().await;
         let outcome = tokio::task::spawn_blocking({
             let run = self.paths.run.clone();

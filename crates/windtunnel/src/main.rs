@@ -14,6 +14,7 @@ mod disturbances;
 mod doors;
 mod explain;
 mod interrupt;
+mod outbound;
 mod output;
 mod paths;
 mod reset;

@@ -1,6 +1,7 @@
 //! `windtunnel reset`: forget everything; `reset --host`: clear what crashed servers left in the kernel.
 
 use crate::daemon;
+use crate::outbound;
 use crate::output::{print, say};
 use crate::paths::{Paths, run_root};
 use crate::rootless;
@@ -37,6 +38,7 @@ fn clear_tasks(run: &Path, instance: &str) -> Result<(), String> {
 
 /// Ends the processes of a server that is gone which belong to no task; nothing happens if there are none.
 fn end_companions(run: &Path) {
+    outbound::end(run);
     let _ = daemon::block_on(async {
         proxy::client::end(run).await;
         proxy::loopback::client::end(run).await;

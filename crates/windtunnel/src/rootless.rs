@@ -82,20 +82,20 @@ impl Inside {
     }
 }
 
-/// A thread in the user's network that starts processes there.
+/// A thread in the user's network that starts processes and opens sockets there.
 #[derive(Clone)]
 pub(crate) struct Outside(mpsc::Sender<Order>);
 
-/// A command line, and whom to tell how it went.
-type Order = (Vec<OsString>, mpsc::Sender<std::io::Result<()>>);
+/// What is to be done there. It must not wait.
+type Order = Box<dyn FnOnce() + Send>;
 
 impl Outside {
     fn open() -> Result<Self, String> {
         let (orders, received) = mpsc::channel::<Order>();
         let thread = std::thread::Builder::new().name("outside".to_owned());
         let work = move || {
-            for (command_line, told) in received {
-                let _ = told.send(start(&command_line));
+            for order in received {
+                order();
             }
         };
         thread.spawn(work).map_err(|error| format!("cannot start a thread: {error}"))?;
@@ -104,9 +104,17 @@ impl Outside {
 
     /// Starts a process in the user's network that outlives this one. Whether it runs shows where it is spoken to.
     pub(crate) fn start(&self, command_line: Vec<OsString>) -> std::io::Result<()> {
+        self.run(move || start(&command_line))?
+    }
+
+    /// Does something in the user's network, and comes back with what it gives. It must not wait.
+    pub(crate) fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> std::io::Result<T> {
         let (tell, told) = mpsc::channel();
-        self.0.send((command_line, tell)).map_err(std::io::Error::other)?;
-        told.recv().map_err(std::io::Error::other)?
+        let order = Box::new(move || {
+            let _ = tell.send(work());
+        });
+        self.0.send(order).map_err(|_| std::io::ErrorKind::BrokenPipe)?;
+        told.recv().map_err(std::io::Error::other)
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) fn status(paths: &Paths, as_json: bool) -> Result<(), String> {
     if !limits.is_empty() {
         say(format_args!("{:<20}tasks' limits of {}", "not enforced", limits.join(", ")))?;
     }
+    let internet = found["internet"].as_str().map_or_else(|| "none".to_owned(), |carrier| format!("by {carrier}"));
+    say(format_args!("{:<20}{internet}", "internet"))?;
     for (name, count) in found["resources"].as_object().into_iter().flatten() {
         say(format_args!("{:<20}{count}", spaced(name)))?;
     }

@@ -137,7 +137,7 @@ impl World {
 
 /// Where it would stand.
 pub(crate) fn ground() -> Ground {
-    Ground { instance: "0123abcd".to_owned(), pool: "198.18.0.0/20".parse().unwrap(), ipv6: true }
+    Ground { instance: "0123abcd".to_owned(), pool: "198.18.0.0/20".parse().unwrap(), ipv6: true, outbound: false }
 }
 
 pub(crate) fn group(n: u8, name: &str, rules: Vec<Rule>) -> SecurityGroup {

@@ -92,7 +92,8 @@ pub(crate) fn eni(n: u64) -> EniId {
 }
 
 fn open(instance: &str) -> Fabric {
-    Fabric::open(FabricConfig { instance: instance.to_owned(), run_root: PathBuf::from(RUN_ROOT) }).unwrap()
+    Fabric::open(FabricConfig { instance: instance.to_owned(), run_root: PathBuf::from(RUN_ROOT), outbound: false })
+        .unwrap()
 }
 
 impl Lab {

@@ -1,18 +1,18 @@
 //! The internet namespace: between the host and the VPCs that have an internet gateway.
 //!
-//! It knows the public addresses that are in use and nothing else, so a private address is unreachable from there, and
-//! the world outside the host is unreachable from a VPC.
+//! It knows the public addresses that are in use, so a private address is unreachable from there. Where there is a way to
+//! the real internet, what goes to other public addresses takes it: through a namespace that gives it an address of its own.
 
 use super::{
     Index, address, attachment_namespace, cable, end, forwarding, host_route, mac_of, neighbour, router_netns, set,
     short_name,
 };
 use crate::{
-    Chain, ChainHook, End, FabricPlan, Family, Ground, INTERNET, Match, Namespace, Place, Route, RouteAction,
-    RoutingRule, Rule, Ruleset, Verdict, Vpc,
+    Chain, ChainHook, End, FabricPlan, Family, Ground, INTERNET, Match, Namespace, OUTBOUND, OUTBOUND_DEVICE, Place,
+    Route, RouteAction, RoutingRule, Rule, Ruleset, Verdict, Vpc,
     ruleset::{Action, accept},
 };
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use types::id::VpcId;
 
@@ -59,8 +59,59 @@ pub(super) fn lay(ground: &Ground, ipv6: bool) -> FabricPlan {
     let host_end = End { place: Place::Host, link: host_link, mac: host_mac };
     plan.cables.insert("host".to_owned(), cable(end(INTERNET, HOST, internet_mac), host_end));
 
+    if ground.outbound {
+        lay_way_outbound(ground, &mut internet, &mut plan);
+    }
     plan.namespaces.insert(INTERNET.to_owned(), internet);
     plan
+}
+
+/// The way into the real internet: a namespace from which everything leaves with the address of a device that a program
+/// makes there. Private addresses are the machine's neighbours', not the internet's, and are not led to.
+fn lay_way_outbound(ground: &Ground, internet: &mut Namespace, plan: &mut FabricPlan) {
+    const OUT: &str = "outbound";
+    const IN: &str = "internet";
+    let (near, far) = (end(INTERNET, OUT, mac_of("outbound/internet")), end(OUTBOUND, IN, mac_of("outbound")));
+    for block in Ground::not_outside() {
+        let route = Route { table: Route::MAIN, destination: block.into(), action: RouteAction::Blackhole };
+        internet.routes.insert(route);
+    }
+    let via = |link: &str, via| RouteAction::Link { link: link.to_owned(), via: Some(via), source: None };
+    let (internet_side, outbound_side) = (internet_hop(Family::Ipv4), router_hop(Family::Ipv4));
+    let everywhere = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0));
+    internet.routes.insert(Route { table: Route::MAIN, destination: everywhere, action: via(OUT, outbound_side) });
+    internet.neighbours.insert(neighbour(OUT, outbound_side, far.mac));
+
+    let mut outbound = Namespace::default();
+    forwarding(&mut outbound, false);
+    outbound.neighbours.insert(neighbour(IN, internet_side, near.mac));
+    outbound.routes.insert(Route {
+        table: Route::MAIN,
+        destination: ground.pool.into(),
+        action: via(IN, internet_side),
+    });
+    let masquerade = Rule { when: vec![Match::To(OUTBOUND_DEVICE.to_owned())], then: Action::Masquerade };
+    let begins = Match::From(IN.to_owned());
+    let mut filter = Ruleset::default();
+    filter.chains.insert(
+        "nat".to_owned(),
+        Chain { hook: Some(ChainHook::SourceNat), accept_at_end: true, rules: vec![masquerade] },
+    );
+    // Nobody begins a connection from outside, and nothing here is to be talked to.
+    filter.chains.insert(
+        "forward".to_owned(),
+        Chain {
+            hook: Some(ChainHook::Forward(0)),
+            accept_at_end: false,
+            rules: vec![accept(vec![Match::Established]), accept(vec![begins, Match::New])],
+        },
+    );
+    filter
+        .chains
+        .insert("input".to_owned(), Chain { hook: Some(ChainHook::Input), accept_at_end: false, rules: vec![] });
+    outbound.filter = Some(filter);
+    plan.cables.insert("outbound".to_owned(), cable(near, far));
+    plan.namespaces.insert(OUTBOUND.to_owned(), outbound);
 }
 
 /// An instance's own addresses of a family, and the block that leads to it.

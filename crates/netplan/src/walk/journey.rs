@@ -301,6 +301,10 @@ impl<'i, 'a> Journey<'i, 'a> {
         }
         let Some((receiver, private)) = self.index.attached_behind(packet.destination) else {
             let address = packet.destination;
+            if ground.leads_out(address) {
+                self.pass(Station::Outside, packet);
+                return Ok(());
+            }
             let vpc = self.index.vpcs.values().find(|vpc| vpc.contains(address)).map(|vpc| vpc.id.clone());
             let (reason, fix) = match (vpc, Family::of(address)) {
                 (None, _) => (Reason::NobodyOutside { address }, None),

@@ -80,7 +80,7 @@ pub enum Reason {
         /// The sender's private address.
         private: Ipv4Addr,
     },
-    /// Nobody outside has the address: the real internet is not reached from here.
+    /// Nobody outside has the address: it is none of the real internet, or that is not reached from here.
     NobodyOutside {
         /// The address.
         address: IpAddr,
@@ -164,7 +164,7 @@ impl fmt::Display for Reason {
                 write!(f, "{private} has no public address, and an internet gateway takes only those that have one")
             }
             Self::NobodyOutside { address } => {
-                write!(f, "nobody has {address} here: nothing leads to the real internet")
+                write!(f, "nobody has {address} here, and nothing leads to it in the real internet")
             }
             Self::PrivateOutside { address } => {
                 write!(f, "{address} is a VPC's own address, and from outside only public ones lead into a VPC")

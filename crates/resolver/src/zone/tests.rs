@@ -23,7 +23,12 @@ impl World {
     /// A VPC 10.0.0.0/16 with a subnet in each of two zones.
     fn new() -> Self {
         let store = Store::in_memory([vpc::tables(), elb::tables()].concat());
-        let ground = Ground { instance: "0badcafe".to_owned(), pool: "198.18.0.0/20".parse().unwrap(), ipv6: true };
+        let ground = Ground {
+            instance: "0badcafe".to_owned(),
+            pool: "198.18.0.0/20".parse().unwrap(),
+            ipv6: true,
+            outbound: false,
+        };
         let mut world = Self { store, scope: Scope::default(), ground, vpc: VpcId::generate(), subnets: Vec::new() };
         let id = world.vpc.clone();
         world.subnets = ["10.0.0.0/24", "10.0.1.0/24"].map(|_| SubnetId::generate()).to_vec();

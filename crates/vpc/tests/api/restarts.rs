@@ -257,8 +257,11 @@ fn ipv6_of_interface(world: &World, made: &Made, a: u8, c: u8) -> Option<()> {
 /// Calls, each followed by an apply; then everything of ours is closed and opened again.
 fn restarted(calls: &[[u8; 4]]) -> Result<(), TestCaseError> {
     let folder = tempfile::tempdir().expect("a folder");
-    let config =
-        || FabricConfig { instance: format!("{:08x}", std::process::id()), run_root: folder.path().join("run") };
+    let config = || FabricConfig {
+        instance: format!("{:08x}", std::process::id()),
+        run_root: folder.path().join("run"),
+        outbound: false,
+    };
     let open = || {
         let fabric = Fabric::open(config()).expect("the host has room");
         let store = Store::open(&folder.path().join("store"), vpc::tables()).expect("the store opens");

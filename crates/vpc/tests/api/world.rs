@@ -29,6 +29,7 @@ impl World {
             instance: "0123abcd".to_owned(),
             pool: "198.18.0.0/20".parse().expect("the pool is a block"),
             ipv6: true,
+            outbound: false,
         };
         Self::of(Store::in_memory([vpc::tables(), iam::tables(), observe::tables()].concat()), ground)
     }

@@ -43,7 +43,7 @@ fn on_a_host(test: impl AsyncFnOnce() + Send) {
 impl Lab {
     fn new() -> Self {
         let store = Store::in_memory([vpc::tables(), iam::tables()].concat());
-        let config = FabricConfig { instance: random_hex(8), run_root: PathBuf::from(RUN_ROOT) };
+        let config = FabricConfig { instance: random_hex(8), run_root: PathBuf::from(RUN_ROOT), outbound: false };
         let (fabric, clock) = (Arc::new(Fabric::open(config).unwrap()), Arc::new(SystemClock));
         let identity = Arc::new(iam::Iam { account: AccountId::default(), vault: Vault::ephemeral() });
         let gateway = Gateway::new(store.clone(), clock.clone(), identity, Vec::new(), Vec::new(), |_, _, _, _| None);
