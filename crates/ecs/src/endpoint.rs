@@ -260,7 +260,9 @@ fn container_body(scope: &Scope, row: &TaskRow, container: &ContainerRow, defini
     put("Type", json!("NORMAL"));
     put("ContainerARN", json!(arn));
     put("Snapshotter", json!("overlayfs"));
-    put("RestartCount", json!(0));
+    if named.is_some_and(|found| found.restart_policy.as_ref().is_some_and(|policy| policy.enabled)) {
+        put("RestartCount", json!(container.restarts));
+    }
     if let Some(code) = container.exit_code {
         put("ExitCode", json!(code));
     }

@@ -1,5 +1,6 @@
 //! The birth of a task: from a definition, overrides and a place to a row in PROVISIONING. The task controller does the rest.
 
+use crate::control::health;
 use crate::rows::{ContainerRow, DefinitionRow, Health, LogTarget, NetworkRow, Tag, TargetRow, TaskRow};
 use crate::texts;
 use model::Stored;
@@ -51,7 +52,8 @@ pub(crate) fn task(scope: &Scope, birth: Birth) -> TaskRow {
             exit_code: None,
             reason: None,
             essential: container.essential.unwrap_or(true),
-            checked: container.health_check.is_some(),
+            checked: container.health_check.as_ref().is_some_and(|check| health::argv(check).is_some()),
+            restarts: 0,
             health: Health::Unknown,
             cpu: over.and_then(|over| over.cpu).or(container.cpu).unwrap_or(0),
             memory: over.and_then(|over| over.memory).or(container.memory),
@@ -174,9 +176,6 @@ pub(crate) fn check_runnable(definition: &DefinitionRow) -> Result<(), ApiError>
         }
         if container.resource_requirements.as_ref().is_some_and(|list| !list.is_empty()) {
             return refuse("resourceRequirements (GPUs and accelerators)");
-        }
-        if container.restart_policy.as_ref().is_some_and(|policy| policy.enabled) {
-            return refuse("restartPolicy");
         }
     }
     Ok(())

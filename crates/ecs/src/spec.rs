@@ -5,7 +5,7 @@ use crate::rows::{DefinitionRow, EniRow, TaskRow};
 use model::ecs::{ContainerDefinition, ContainerOverride};
 use runtime::{
     Capabilities, ContainerSpec, CpuLimit, HostEntry, ImageSnapshot, Limits, LogBuffer, Mount, MountSource, Network,
-    Resource, StartWhen, TaskId, TaskSpec, Tmpfs, Ulimit,
+    Resource, Restart, StartWhen, TaskId, TaskSpec, Tmpfs, Ulimit,
 };
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -82,6 +82,7 @@ fn container(
     let linux = container.linux_parameters.clone().unwrap_or_default();
     let mib = |mib: i32| u64::try_from(mib).unwrap_or(0) << 20;
     let mut spec = ContainerSpec::new(name, resolved.image);
+    spec.restart = restart(container, pace);
     spec.start = if has_dependencies(container) { StartWhen::Asked } else { StartWhen::Now };
     spec.entrypoint = container.entry_point.clone().filter(|list| !list.is_empty());
     let command = over.and_then(|over| over.command.clone()).or_else(|| container.command.clone());
@@ -123,6 +124,8 @@ fn container(
     let stop = container.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(30);
     spec.stop_timeout = pace.scale(Duration::from_secs(stop));
     spec.init = linux.init_process_enabled.unwrap_or(false);
+    spec.stdin = container.interactive == Some(true);
+    spec.terminal = container.pseudo_terminal == Some(true);
     if let Some(size) = linux.shared_memory_size.filter(|size| *size > 0) {
         spec.shm_bytes = mib(size);
     }
@@ -134,6 +137,16 @@ fn container(
         .collect();
     spec.log_buffer = log_buffer(container);
     Some(spec)
+}
+
+/// Its restart policy, if that is enabled.
+fn restart(container: &ContainerDefinition, pace: Pace) -> Option<Restart> {
+    let policy = container.restart_policy.as_ref().filter(|policy| policy.enabled)?;
+    let seconds = policy.restart_attempt_period.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(300);
+    Some(Restart {
+        ignored_codes: policy.ignored_exit_codes.clone().unwrap_or_default(),
+        after: pace.scale(Duration::from_secs(seconds)),
+    })
 }
 
 /// Whether the container waits for another.

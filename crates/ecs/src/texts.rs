@@ -192,6 +192,15 @@ pub fn definition_too_long(length: usize) -> String {
     format!("Actual length: '{length}'. Max allowed length is '65536' bytes.")
 }
 
+/// seen
+pub const DEPENDENCY_ON_ESSENTIAL: &str =
+    "A dependency container with SUCCESS or COMPLETE condition cannot be an essential container";
+
+/// own
+pub const IGNORED_EXIT_CODES_TOO_MANY: &str = "ignoredExitCodes can have at most 50 items.";
+/// own
+pub const RESTART_ATTEMPT_PERIOD: &str = "restartAttemptPeriod must be between 60 and 1800 seconds.";
+
 /// own
 pub fn health_check_setting(setting: &str, least: i32, most: i32) -> String {
     format!("Health check {setting} must be between {least} and {most}.")
@@ -390,6 +399,8 @@ pub fn rollout_back_to(deployment: &str) -> String {
 pub const ESSENTIAL_EXITED: &str = "Essential container in task exited";
 /// seen
 pub const STOPPED_BY_USER: &str = "Task stopped by user";
+/// seen: of a container that could not be started, whose own reason says why
+pub const FAILED_TO_START: &str = "Task failed to start";
 /// doc
 pub const CONTAINER_CHECKS_FAILED: &str = "Task failed container health checks";
 /// seen
@@ -412,6 +423,46 @@ pub fn eni_failed(reason: &str) -> String {
 
 /// The agent's source, `dockerapi/errors.go`.
 pub const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
+
+/// seen: the reason of a container that could not be started
+pub fn cannot_start(why: &str) -> String {
+    format!("CannotStartContainerError: {why}")
+}
+
+/// seen (amazon-ecs-agent#3218): a dependency on a success that failed
+pub fn dependency_unsuccessful(dependency: &str, target: &str) -> String {
+    cannot_start(&format!(
+        "dependency graph: failed to resolve container ordering dependency [{dependency}] for target [{target}] as dependency did not exit successfully."
+    ))
+}
+
+/// The agent's source, `dependencygraph/graph.go`
+pub fn dependency_never_starts(dependency: &str, target: &str) -> String {
+    cannot_start(&format!(
+        "dependency graph: failed to resolve container ordering dependency [{dependency}] for target [{target}] because dependency will never start"
+    ))
+}
+
+/// The agent's source, `dependencygraph/graph.go`
+pub fn dependency_timed_out(dependency: &str, target: &str) -> String {
+    cannot_start(&format!(
+        "dependency graph: container ordering dependency [{dependency}] for target [{target}] has timed out."
+    ))
+}
+
+/// The agent's source, `dependencygraph/graph.go`
+pub fn dependency_unmet(dependency: &str, target: &str) -> String {
+    cannot_start(&format!(
+        "dependency graph: failed to resolve the container ordering dependency [{dependency}] for target [{target}]"
+    ))
+}
+
+/// The agent's source, `dependencygraph/graph.go`
+pub fn dependency_absent(dependency: &str, target: &str) -> String {
+    cannot_start(&format!(
+        "dependency graph: container ordering dependency [{dependency}] for target [{target}] does not exist."
+    ))
+}
 
 // --- why an image, a secret or a log stream could not be had ---
 

@@ -764,3 +764,52 @@ fn fargates_capacity_providers_are_in_every_account() {
     let input = shape::CreateCapacityProviderRequest { name: "fargate-2".to_owned(), ..Default::default() };
     assert_eq!(refused(server.call(server.handlers.create_capacity_provider, input)).0, "InvalidParameterException");
 }
+
+#[test]
+fn restarts_and_dependencies_have_their_bounds() {
+    let server = Server::new();
+    let policy = |period, codes: usize| {
+        Some(shape::ContainerRestartPolicy {
+            enabled: true,
+            ignored_exit_codes: Some(vec![0; codes]),
+            restart_attempt_period: period,
+        })
+    };
+    let with = |period, codes| server.register(|input| first(input).restart_policy = policy(period, codes));
+    with(Some(60), 50).expect("the least period and the most codes");
+    with(None, 0).expect("the default period");
+    let period = "restartAttemptPeriod must be between 60 and 1800 seconds.";
+    assert_eq!(refused(with(Some(59), 0)), says("ClientException", period));
+    assert_eq!(refused(with(Some(1801), 0)), says("ClientException", period));
+    let codes = "ignoredExitCodes can have at most 50 items.";
+    assert_eq!(refused(with(None, 51)), says("ClientException", codes));
+
+    let depends = |condition: &str, essential: bool, check: Option<&[&str]>| {
+        let command = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let check = check.map(|words| shape::HealthCheck { command: command(words), ..Default::default() });
+        server.register(|input| {
+            let other = shape::ContainerDefinition {
+                name: Some("init".to_owned()),
+                image: Some("app:1".to_owned()),
+                essential: Some(essential),
+                health_check: check,
+                ..Default::default()
+            };
+            input.container_definitions.push(other);
+            first(input).depends_on = Some(vec![shape::ContainerDependency {
+                container_name: "init".to_owned(),
+                condition: condition.to_owned(),
+            }]);
+        })
+    };
+    let essential = "A dependency container with SUCCESS or COMPLETE condition cannot be an essential container";
+    for condition in ["SUCCESS", "COMPLETE"] {
+        assert_eq!(refused(depends(condition, true, None)), says("ClientException", essential));
+        depends(condition, false, None).expect("it may end");
+    }
+    depends("START", true, None).expect("an essential container may start first");
+    depends("HEALTHY", true, Some(&["CMD", "true"])).expect("it has a check");
+    let unchecked = "Container web has a dependency on the health of container init, which has no health check.";
+    assert_eq!(refused(depends("HEALTHY", true, None)), says("ClientException", unchecked));
+    assert_eq!(refused(depends("HEALTHY", true, Some(&["NONE"]))), says("ClientException", unchecked));
+}

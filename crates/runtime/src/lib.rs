@@ -50,10 +50,10 @@ pub use image::{ImageConfig, ImageError, ImageSnapshot, LayerRef, LayerSource};
 pub use native::{Native, NativeConfig, SERVER_STOPPED};
 pub use reset::{reset_host, survivors};
 pub use session::{Session, SessionEvent};
-pub use sim::{Sim, SimScript};
+pub use sim::{NEVER_STARTED, Sim, SimScript};
 pub use spec::{
     Capabilities, ContainerSpec, CpuLimit, ExecSpec, HostEntry, InvalidSpec, Limits, LogBuffer, Mount, MountSource,
-    Network, Resource, SessionSpec, StartWhen, TaskId, TaskSpec, TerminalSize, Tmpfs, Ulimit,
+    Network, Resource, Restart, SessionSpec, StartWhen, TaskId, TaskSpec, TerminalSize, Tmpfs, Ulimit,
 };
 pub use status::{
     ContainerState, ContainerStatus, ContainerUsage, Counted, CpuUsage, ExecOutcome, Exit, MemoryUsage, TaskStatus,

@@ -60,6 +60,7 @@ struct Container {
     /// Grows with each start, so that an end planned for an earlier run is void.
     run: u64,
     stopping: bool,
+    restarts: u32,
 }
 
 impl Sim {
@@ -149,7 +150,7 @@ impl Sim {
         if let (false, Some((after, code))) = (failed, script.exits) {
             self.end_later(task, name, run, after, code, None);
         }
-        Ok(ContainerStatus { name: name.to_owned(), state })
+        Ok(ContainerStatus { name: name.to_owned(), state, restarts: 0 })
     }
 
     fn end_later(&self, task: &TaskId, name: &str, run: u64, after: Duration, code: i32, signal: Option<i32>) {
@@ -163,10 +164,11 @@ impl Sim {
 
     fn end(&self, task: &TaskId, name: &str, run: Option<u64>, code: i32, signal: Option<i32>, reason: Option<&str>) {
         let at = self.0.clock.now();
-        let exit = {
+        let (exit, again) = {
             let mut world = self.world();
             let Some(entry) = world.tasks.get_mut(task) else { return };
             let Ok(index) = entry.index(name) else { return };
+            let restart = entry.spec.containers[index].restart.clone();
             let container = &mut entry.containers[index];
             let ContainerState::Running { started_at, .. } = container.state else { return };
             if run.is_some_and(|run| run != container.run) {
@@ -174,10 +176,23 @@ impl Sim {
             }
             let exit =
                 Exit { code, signal, oom: false, started_at: Some(started_at), at, reason: reason.map(str::to_owned) };
+            let ran = at.since(started_at);
+            let again =
+                !container.stopping && reason.is_none() && restart.is_some_and(|restart| restart.applies(code, ran));
+            container.restarts += u32::from(again);
             container.state = ContainerState::Exited(exit.clone());
-            exit
+            (exit, again)
         };
-        self.emit(task, name, TaskEventKind::Exited(exit));
+        if again {
+            let (sim, task, name) = (self.clone(), task.clone(), name.to_owned());
+            // Boxed, as a start plans the next end.
+            let start: std::pin::Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
+                let _ = sim.run(&task, &name).await;
+            });
+            tokio::spawn(start);
+        } else {
+            self.emit(task, name, TaskEventKind::Exited(exit));
+        }
     }
 }
 
@@ -195,7 +210,12 @@ impl Task {
 
     fn status(&self) -> TaskStatus {
         let pairs = self.spec.containers.iter().zip(&self.containers);
-        let containers = pairs.map(|(s, c)| ContainerStatus { name: s.name.clone(), state: c.state.clone() }).collect();
+        let of = |(s, c): (&crate::ContainerSpec, &Container)| ContainerStatus {
+            name: s.name.clone(),
+            state: c.state.clone(),
+            restarts: c.restarts,
+        };
+        let containers = pairs.map(of).collect();
         TaskStatus { task: self.spec.id.clone(), containers }
     }
 }
@@ -222,7 +242,13 @@ impl Runtime for Sim {
             if world.tasks.contains_key(&task) {
                 return Err(StartError::AlreadyExists(task));
             }
-            let fresh = |_| Container { state: ContainerState::Created, logs: Vec::new(), run: 0, stopping: false };
+            let fresh = |_| Container {
+                state: ContainerState::Created,
+                logs: Vec::new(),
+                run: 0,
+                stopping: false,
+                restarts: 0,
+            };
             let containers = spec.containers.iter().map(fresh).collect();
             world.tasks.insert(task.clone(), Task { spec, containers });
         }
@@ -351,9 +377,12 @@ impl Runtime for Sim {
     }
 }
 
+/// [`Exit::reason`] of a container that was stopped before it began.
+pub const NEVER_STARTED: &str = "stopped before it was started";
+
 /// The end of a container that was stopped before it began.
 pub(crate) fn never_started(at: Timestamp) -> Exit {
-    let reason = Some("stopped before it was started".to_owned());
+    let reason = Some(NEVER_STARTED.to_owned());
     Exit { code: 137, signal: None, oom: false, started_at: None, at, reason }
 }
 

@@ -164,6 +164,22 @@ pub enum StartWhen {
     Asked,
 }
 
+/// Which ends of a container are followed by another start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restart {
+    /// Exit codes that end it for good.
+    pub ignored_codes: Vec<i32>,
+    /// How long it must have run since its last start: one that ends sooner has ended for good.
+    pub after: Duration,
+}
+
+impl Restart {
+    /// Whether a container that ended with `code` after it had run for so long starts again.
+    pub fn applies(&self, code: i32, ran: Duration) -> bool {
+        ran >= self.after && !self.ignored_codes.contains(&code)
+    }
+}
+
 /// A container. [`ContainerSpec::new`] has Docker's defaults; set what differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerSpec {
@@ -173,6 +189,8 @@ pub struct ContainerSpec {
     pub image: ImageSnapshot,
     /// When it starts.
     pub start: StartWhen,
+    /// Started again when it ends, by its shim, so that this needs no daemon.
+    pub restart: Option<Restart>,
     /// In place of the image's entry point, if set; the image's command then is not used either.
     pub entrypoint: Option<Vec<String>>,
     /// In place of the image's command, if set.
@@ -209,6 +227,10 @@ pub struct ContainerSpec {
     pub stop_timeout: Duration,
     /// A small init reaps orphans and passes signals on.
     pub init: bool,
+    /// Its standard input stays open, though nobody writes to it. Otherwise it is at its end from the beginning.
+    pub stdin: bool,
+    /// Its standard streams are a terminal.
+    pub terminal: bool,
     /// The size of `/dev/shm`.
     pub shm_bytes: u64,
     /// `net.*` and IPC settings of the container's namespaces.
@@ -224,6 +246,7 @@ impl ContainerSpec {
             name: name.into(),
             image,
             start: StartWhen::Now,
+            restart: None,
             entrypoint: None,
             command: None,
             env: Vec::new(),
@@ -242,6 +265,8 @@ impl ContainerSpec {
             dns_search: Vec::new(),
             stop_timeout: Duration::from_secs(30),
             init: false,
+            stdin: false,
+            terminal: false,
             shm_bytes: 64 << 20,
             sysctls: Vec::new(),
             log_buffer: LogBuffer::default(),
@@ -275,6 +300,9 @@ impl ContainerSpec {
         }
         if !env.iter().any(|(key, _)| key == "PATH") {
             env.insert(0, ("PATH".to_owned(), DEFAULT_PATH.to_owned()));
+        }
+        if self.terminal && !env.iter().any(|(key, _)| key == "TERM") {
+            env.insert(1, ("TERM".to_owned(), "xterm".to_owned()));
         }
         env.into_iter().map(|(key, value)| format!("{key}={value}")).collect()
     }
@@ -461,6 +489,14 @@ mod tests {
         let mut spec = container();
         spec.env = vec![("B".into(), "mine".into()), ("C".into(), String::new())];
         assert_eq!(spec.environment(), [&format!("PATH={DEFAULT_PATH}"), "A=image", "B=mine", "C="]);
+    }
+
+    #[test]
+    fn a_container_that_ran_long_enough_starts_again_unless_its_code_is_ignored() {
+        let restart = Restart { ignored_codes: vec![0, 3], after: Duration::from_secs(60) };
+        assert!(restart.applies(1, Duration::from_secs(60)));
+        assert!(!restart.applies(1, Duration::from_millis(59_999)), "it did not run for the attempt period");
+        assert!(!restart.applies(0, Duration::from_hours(1)) && !restart.applies(3, Duration::from_hours(1)));
     }
 
     #[test]

@@ -33,6 +33,9 @@ pub struct ContainerStatus {
     pub name: String,
     /// Where it stands.
     pub state: ContainerState,
+    /// How often its shim has started it again.
+    #[serde(default)]
+    pub restarts: u32,
 }
 
 /// Where a container stands.

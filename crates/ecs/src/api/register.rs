@@ -1,6 +1,7 @@
 //! RegisterTaskDefinition: AWS's checks, in AWS's words, and the defaults that it fills in.
 
 use super::{fargate, shapes};
+use crate::control::health;
 use crate::rows::{DefinitionRow, FamilyRow};
 use crate::{Ecs, names, texts};
 use gateway::Context;
@@ -147,6 +148,7 @@ fn check_containers(input: &mut RegisterTaskDefinitionRequest, awsvpc: bool) -> 
             check_awsvpc(container)?;
         }
         check_health(container)?;
+        check_restart(container)?;
         check_ulimits(container)?;
         for mount in container.mount_points.iter().flatten() {
             let volume = mount.source_volume.clone().unwrap_or_default();
@@ -277,6 +279,17 @@ fn check_health(container: &ContainerDefinition) -> Result<(), ApiError> {
     Ok(())
 }
 
+fn check_restart(container: &ContainerDefinition) -> Result<(), ApiError> {
+    let Some(policy) = &container.restart_policy else { return Ok(()) };
+    if policy.restart_attempt_period.is_some_and(|seconds| !(60..=1800).contains(&seconds)) {
+        return Err(texts::client(texts::RESTART_ATTEMPT_PERIOD));
+    }
+    if policy.ignored_exit_codes.as_ref().is_some_and(|codes| codes.len() > 50) {
+        return Err(texts::client(texts::IGNORED_EXIT_CODES_TOO_MANY));
+    }
+    Ok(())
+}
+
 fn check_ulimits(container: &ContainerDefinition) -> Result<(), ApiError> {
     // Below zero there is no limit.
     let amount = |value: i32| u32::try_from(value).unwrap_or(u32::MAX);
@@ -300,7 +313,11 @@ fn check_dependencies(containers: &[ContainerDefinition]) -> Result<(), ApiError
                     "Container dependency is invalid: the container does not exist in the task definition.",
                 ));
             };
-            if dependency.condition == "HEALTHY" && target.health_check.is_none() {
+            if ["SUCCESS", "COMPLETE"].contains(&dependency.condition.as_str()) && target.essential == Some(true) {
+                return Err(texts::client(texts::DEPENDENCY_ON_ESSENTIAL));
+            }
+            let checked = target.health_check.as_ref().is_some_and(|check| health::argv(check).is_some());
+            if dependency.condition == "HEALTHY" && !checked {
                 return Err(texts::client(format!(
                     "Container {} has a dependency on the health of container {}, which has no health check.",
                     name(container),

@@ -5,7 +5,7 @@
 //! its last verdict and the count of failures begins anew.
 
 use super::Control;
-use crate::rows::{DefinitionRow, Health, TaskRow};
+use crate::rows::{ContainerRow, DefinitionRow, Health, TaskRow};
 use async_trait::async_trait;
 use controller::{Controller, Failure, Key, Next};
 use model::ecs::HealthCheck;
@@ -37,6 +37,8 @@ impl HealthChecker {
 /// Failures in a row.
 #[derive(Debug, Clone, Copy, Default)]
 struct Streak {
+    /// The start of the container that it is of: one that was started again begins anew.
+    of: Option<Timestamp>,
     failures: u32,
     succeeded: bool,
     next: Option<Timestamp>,
@@ -60,7 +62,7 @@ impl Streak {
 }
 
 /// `CMD-SHELL text`, `CMD program arguments…`, or a bare list, which AWS treats as CMD. `None`: switched off.
-fn argv(check: &HealthCheck) -> Option<Vec<String>> {
+pub(crate) fn argv(check: &HealthCheck) -> Option<Vec<String>> {
     match check.command.first().map(String::as_str)? {
         "NONE" => None,
         "CMD-SHELL" => Some(vec!["/bin/sh".to_owned(), "-c".to_owned(), check.command[1..].join(" ")]),
@@ -118,7 +120,8 @@ impl Controller for HealthChecker {
         };
         let interval = seconds(check.interval, 30);
         let now = self.control.now();
-        let mut streak = self.streaks().get(key).copied().unwrap_or_default();
+        let known = self.streaks().get(key).copied().filter(|streak| streak.of == container.started_at);
+        let mut streak = known.unwrap_or(Streak { of: container.started_at, ..Streak::default() });
         // The first check comes one interval after the start; a change of the row must not bring one forward.
         let due = streak.next.unwrap_or_else(|| container.started_at.unwrap_or(now).plus(interval));
         if now < due {
@@ -137,7 +140,8 @@ impl Controller for HealthChecker {
         if let Some(health) = verdict.filter(|health| *health != container.health) {
             let ((), ticket) = self.control.write(|tx| {
                 tx.update::<TaskRow>(&key.scope, task, |row| {
-                    if let Some(container) = row.containers.iter_mut().find(|c| c.name == name) {
+                    let same = |c: &&mut ContainerRow| c.name == name && c.started_at == container.started_at;
+                    if let Some(container) = row.containers.iter_mut().find(same) {
                         container.health = health;
                         row.version += 1;
                     }

@@ -2,14 +2,31 @@
 
 use super::task::{Step, TaskController};
 use crate::ports::{Pull, Pulled, Session};
-use crate::rows::{DefinitionRow, TaskRow};
+use crate::rows::{DefinitionRow, ImagesRow, ServiceRow, TaskRow, pinned};
 use crate::spec::{self, Resolved};
 use crate::texts;
 use controller::Failure;
+use model::ecs::ContainerDefinition;
 use rollout::{DesiredStatus, TaskStatus};
 use runtime::{RuntimeError, StartError, TaskId};
 use std::collections::BTreeMap;
 use types::Scope;
+
+/// As whom and from where the agent works for a task.
+struct Agent<'a> {
+    scope: &'a Scope,
+    session: Option<&'a Session>,
+    netns: &'a str,
+    ip: std::net::Ipv4Addr,
+}
+
+/// Why there is no image.
+enum Missing {
+    /// The task's stopped reason.
+    Image(String),
+    /// It is worth another try.
+    Store(Failure),
+}
 
 impl TaskController {
     pub(super) async fn start(&self, scope: &Scope, row: &TaskRow, id: &TaskId) -> Result<Step, Failure> {
@@ -37,6 +54,7 @@ impl TaskController {
         let netns = row.netns();
         let mut resolved = BTreeMap::new();
         let mut pulled: BTreeMap<String, Pulled> = BTreeMap::new();
+        let mut digests = BTreeMap::new();
         for container in definition.containers() {
             let name = container.name.clone().unwrap_or_default();
             let mut secrets = Vec::new();
@@ -48,21 +66,14 @@ impl TaskController {
                     }
                 }
             }
-            let image = container.image.clone().unwrap_or_default();
-            if !pulled.contains_key(&image) {
-                let pull = Pull { image: &image, session: session.as_ref(), netns: &netns, ip: eni.ip };
-                let found = match self.control.ports.images.pull(scope, pull).await {
-                    Ok(found) => found,
-                    Err(reason) => return self.fail(scope, row, reason, Some(&name)).await,
-                };
-                if let Err(why) = self.control.runtime.prepare(&found.snapshot).await {
-                    let reason = format!("CannotPullContainerError: {why}");
-                    return self.fail(scope, row, reason, Some(&name)).await;
-                }
-                pulled.insert(image.clone(), found);
-            }
-            let image = pulled[&image].snapshot.clone();
-            resolved.insert(name, Resolved { image, secrets });
+            let agent = Agent { scope, session: session.as_ref(), netns: &netns, ip: eni.ip };
+            let found = match self.image(&agent, row, container, &mut pulled).await {
+                Ok(found) => found,
+                Err(Missing::Store(why)) => return Err(why),
+                Err(Missing::Image(reason)) => return self.fail(scope, row, reason, Some(&name)).await,
+            };
+            digests.insert(name.clone(), found.digest);
+            resolved.insert(name, Resolved { image: found.snapshot, secrets });
         }
         for container in &row.containers {
             if let Some(log) = &container.log
@@ -74,7 +85,7 @@ impl TaskController {
         self.change(scope, row, |fresh, now| {
             fresh.pull_stopped_at = Some(now);
             for container in &mut fresh.containers {
-                container.digest = pulled.get(&container.image).map(|found| found.digest.clone());
+                container.digest = digests.get(&container.name).cloned();
             }
         })
         .await?;
@@ -100,6 +111,63 @@ impl TaskController {
             }
             Err(why) => self.fail(scope, row, format!("CannotCreateContainerError: {why}"), None).await,
         }
+    }
+
+    /// The container's image: in a deployment the one that its first task got, unless the container does not care.
+    async fn image(
+        &self,
+        agent: &Agent<'_>,
+        row: &TaskRow,
+        container: &ContainerDefinition,
+        pulled: &mut BTreeMap<String, Pulled>,
+    ) -> Result<Pulled, Missing> {
+        let (name, image) =
+            (container.name.as_deref().unwrap_or_default(), container.image.as_deref().unwrap_or_default());
+        let consistent = container.version_consistency.as_deref() != Some("disabled");
+        let (Some(service), Some(deployment)) =
+            (row.service_key().filter(|_| consistent), row.started_by.as_deref().filter(|_| consistent))
+        else {
+            return self.pull(agent, image, pulled).await;
+        };
+        let known = self.control.store.view().get::<ImagesRow>(agent.scope, &service);
+        if let Some(digest) = known.as_ref().and_then(|known| known.digest(deployment, name)) {
+            return self.pull(agent, &pinned(image, digest), pulled).await;
+        }
+        let found = self.pull(agent, image, pulled).await?;
+        let (settled, ticket) = self.control.write(|tx| {
+            let known = tx.get::<ImagesRow>(agent.scope, &service);
+            let fresh = || ImagesRow { service: service.clone(), ..ImagesRow::default() };
+            let mut images = known.map_or_else(fresh, |known| ImagesRow::clone(&known));
+            if let Some(service) = tx.get::<ServiceRow>(agent.scope, &service) {
+                images.prune(&service);
+            }
+            let settled = images.settle(deployment, name, &found.digest).to_owned();
+            tx.put(agent.scope, images);
+            settled
+        });
+        ticket.await.map_err(|why| Missing::Store(why.into()))?;
+        if settled == found.digest {
+            return Ok(found);
+        }
+        // Another task was first, and the tag has moved since.
+        self.pull(agent, &pinned(image, &settled), pulled).await
+    }
+
+    async fn pull(
+        &self,
+        agent: &Agent<'_>,
+        image: &str,
+        pulled: &mut BTreeMap<String, Pulled>,
+    ) -> Result<Pulled, Missing> {
+        if let Some(found) = pulled.get(image) {
+            return Ok(found.clone());
+        }
+        let pull = Pull { image, session: agent.session, netns: agent.netns, ip: agent.ip };
+        let found = self.control.ports.images.pull(agent.scope, pull).await.map_err(Missing::Image)?;
+        let prepared = self.control.runtime.prepare(&found.snapshot).await;
+        prepared.map_err(|why| Missing::Image(format!("CannotPullContainerError: {why}")))?;
+        pulled.insert(image.to_owned(), found.clone());
+        Ok(found)
     }
 
     /// A session of the execution role, named by the task's id as the real agent's is.

@@ -3,16 +3,19 @@
 //! Each station is one method, idempotent, which ends with the row at the next station or with what is waited for. The
 //! row is the only memory: after a crash the present station is simply done again, and finds what it had made.
 
+use super::dependencies::{Members, Turn};
 use super::{Control, journal};
 use crate::ports::{EniRequest, Target, TargetState};
-use crate::rows::{ContainerRow, DefinitionRow, ServiceRow, ShippedRow, TASKS_BY_ENI, TaskRow};
+use crate::rows::{
+    ContainerRow, DefinitionRow, Health, ImagesRow, ServiceRow, ServiceStatus, ShippedRow, TASKS_BY_ENI, TaskRow,
+};
 use crate::{names, texts};
 use async_trait::async_trait;
 use controller::{Controller, Failure, Key, Next};
 use rollout::{DesiredStatus, StopCode, TaskStatus};
 use runtime::{ContainerState, RuntimeError, TaskId};
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use store::{Change, Row, View};
 use types::arn::Arn;
@@ -28,6 +31,9 @@ const ENI_PATIENCE: Duration = Duration::from_mins(3);
 const LOG_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a stopped task can be described.
 const STOPPED_FOR: Duration = Duration::from_hours(1);
+/// What the agent says a container exited with that can never start: as if it had been told to end.
+const NEVER_STARTED: i32 = 143;
+const UNBORN: Option<&str> = Some(runtime::NEVER_STARTED);
 /// More steps than a task's life has; a bound, not a limit that is met.
 const MOST_STEPS: usize = 32;
 
@@ -35,7 +41,7 @@ const MOST_STEPS: usize = 32;
 pub struct TaskController {
     pub(super) control: Control,
     tables: &'static [&'static str],
-    /// Tasks whose containers were told to stop by this process: told twice, their grace would begin anew.
+    /// Containers, under `task/container`, that were told to stop by this process: told twice, their grace would begin anew.
     told: Mutex<HashSet<String>>,
 }
 
@@ -53,6 +59,10 @@ impl TaskController {
         tables.extend(control.ports.network.tables());
         tables.extend(control.ports.targets.tables());
         Self { control, tables: Box::leak(tables.into_boxed_slice()), told: Mutex::default() }
+    }
+
+    fn told(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Removes what the runtime has of tasks that no row knows: left by a crash between two steps, or by a reset.
@@ -186,8 +196,8 @@ impl TaskController {
 
     async fn activate(&self, scope: &Scope, row: &TaskRow, id: &TaskId) -> Result<Step, Failure> {
         match self.look(scope, row, id).await? {
-            Look::Ended => return Ok(Step::Again),
-            Look::Waiting => return Ok(Step::Rest(Next::After(POLL))),
+            Look::Ended | Look::Changed => return Ok(Step::Again),
+            Look::Waiting(most) => return Ok(Step::Rest(Next::After(most))),
             Look::Up => {}
         }
         let now = self.control.now();
@@ -222,9 +232,9 @@ impl TaskController {
 
     async fn observe(&self, scope: &Scope, row: &TaskRow, id: &TaskId) -> Result<Step, Failure> {
         match self.look(scope, row, id).await? {
-            Look::Ended => Ok(Step::Again),
+            Look::Ended | Look::Changed => Ok(Step::Again),
             Look::Up => Ok(Step::Rest(Next::Done)),
-            Look::Waiting => Ok(Step::Rest(Next::After(POLL))),
+            Look::Waiting(most) => Ok(Step::Rest(Next::After(most))),
         }
     }
 
@@ -248,13 +258,18 @@ impl TaskController {
             }
             Err(why) => return Err(why.into()),
         };
-        let ready = self.ready(scope, row, &status);
-        for name in &ready {
-            // One that cannot start shows in the state read next.
-            let _ = self.control.runtime.start_container(id, name).await;
-        }
-        if !ready.is_empty() {
+        let mut turns = self.turns(scope, row, &status);
+        while turns.iter().any(|(_, turn)| *turn == Turn::Now) {
+            for (name, _) in turns.iter().filter(|(_, turn)| *turn == Turn::Now) {
+                // One that cannot start shows in the state read next.
+                let _ = self.control.runtime.start_container(id, name).await;
+            }
             status = self.control.runtime.status(id).await?;
+            // A start may be all that the next one waits for. Each round starts somebody, so it comes to an end.
+            turns = self.turns(scope, row, &status);
+        }
+        if self.refuse(scope, row, id, &turns).await? {
+            return Ok(Look::Changed);
         }
         let mut containers = row.containers.clone();
         observe_containers(&mut containers, &status);
@@ -265,7 +280,9 @@ impl TaskController {
             self.change(scope, row, |fresh, now| {
                 // The health checker may have written meanwhile.
                 for (new, old) in containers.iter_mut().zip(&fresh.containers) {
-                    new.health = old.health;
+                    // One that was started again is nobody's known health.
+                    let again = old.started_at.is_some() && old.started_at != new.started_at;
+                    new.health = if again { Health::Unknown } else { old.health };
                 }
                 if fresh.containers != containers {
                     fresh.containers.clone_from(&containers);
@@ -282,8 +299,7 @@ impl TaskController {
                     if dead.started_at.is_some() {
                         fresh.stop(StopCode::EssentialContainerExited, texts::ESSENTIAL_EXITED, now);
                     } else {
-                        let reason = dead.reason.clone().unwrap_or_else(|| texts::ESSENTIAL_EXITED.to_owned());
-                        fresh.stop(StopCode::TaskFailedToStart, reason, now);
+                        fresh.stop(StopCode::TaskFailedToStart, texts::FAILED_TO_START, now);
                     }
                 }
             })
@@ -292,38 +308,71 @@ impl TaskController {
         if dead.is_some() {
             return Ok(Look::Ended);
         }
-        let waiting = status.containers.iter().any(|c| matches!(c.state, ContainerState::Created));
-        Ok(if waiting { Look::Waiting } else { Look::Up })
+        if !status.containers.iter().any(|c| matches!(c.state, ContainerState::Created)) {
+            return Ok(Look::Up);
+        }
+        let soonest =
+            turns.iter().filter_map(|(_, turn)| if let Turn::Later(left) = turn { *left } else { None }).min();
+        Ok(Look::Waiting(soonest.map_or(POLL, |left| left.min(POLL))))
     }
 
-    /// The containers not yet started whose dependencies are met.
-    fn ready(&self, scope: &Scope, row: &TaskRow, status: &runtime::TaskStatus) -> Vec<String> {
-        let created = |c: &&runtime::ContainerStatus| matches!(c.state, ContainerState::Created);
-        if !status.containers.iter().any(|c| created(&c)) {
+    /// What the containers that have not started are to do.
+    fn turns(&self, scope: &Scope, row: &TaskRow, status: &runtime::TaskStatus) -> Vec<(String, Turn)> {
+        if !status.containers.iter().any(|container| container.state == ContainerState::Created) {
             return vec![];
         }
-        let key = DefinitionRow::key(&row.family, row.revision);
-        let Some(definition) = self.control.store.view().get::<DefinitionRow>(scope, &key) else { return vec![] };
-        let health = |name: &str| row.containers.iter().find(|c| c.name == name).map(|c| c.health);
-        let met = |dependency: &model::ecs::ContainerDependency| {
-            let Some(other) = status.container(&dependency.container_name) else { return false };
-            match (dependency.condition.as_str(), &other.state) {
-                (_, ContainerState::Created) => false,
-                ("START", _) => true,
-                ("COMPLETE", state) => state.is_over(),
-                ("SUCCESS", ContainerState::Exited(exit)) => exit.code == 0,
-                ("HEALTHY", ContainerState::Running { .. }) => {
-                    health(&dependency.container_name) == Some(crate::rows::Health::Healthy)
-                }
-                _ => false,
-            }
+        let definition = self.definition(scope, row);
+        definition.map(|definition| self.members(&definition, row, status).turns()).unwrap_or_default()
+    }
+
+    /// Writes down who will never start, and tells the runtime. Says whether there was anybody.
+    async fn refuse(
+        &self,
+        scope: &Scope,
+        row: &TaskRow,
+        id: &TaskId,
+        turns: &[(String, Turn)],
+    ) -> Result<bool, Failure> {
+        let never = |name: &str| {
+            turns.iter().find_map(|(other, turn)| match turn {
+                Turn::Never(why) if other == name => Some(why.clone()),
+                _ => None,
+            })
         };
-        let waiting = definition.containers().iter().filter(|container| {
-            let name = container.name.as_deref().unwrap_or_default();
-            status.container(name).as_ref().is_some_and(created)
-        });
-        let ready = waiting.filter(|container| container.depends_on.iter().flatten().all(met));
-        ready.filter_map(|container| container.name.clone()).collect()
+        if !turns.iter().any(|(name, _)| never(name).is_some()) {
+            return Ok(false);
+        }
+        // The row first: the runtime does not know why.
+        self.change(scope, row, |fresh, now| {
+            for container in &mut fresh.containers {
+                if let Some(why) = never(&container.name) {
+                    container.last = TaskStatus::Stopped;
+                    container.reason = Some(why);
+                    container.exit_code = Some(NEVER_STARTED);
+                    container.finished_at = Some(now);
+                }
+            }
+            fresh.version += 1;
+        })
+        .await?;
+        for (name, _) in turns.iter().filter(|(name, _)| never(name).is_some()) {
+            self.control.runtime.stop_container(id, name, None).await?;
+        }
+        Ok(true)
+    }
+
+    fn definition(&self, scope: &Scope, row: &TaskRow) -> Option<Arc<DefinitionRow>> {
+        self.control.store.view().get(scope, &DefinitionRow::key(&row.family, row.revision))
+    }
+
+    fn members<'a>(
+        &self,
+        definition: &'a DefinitionRow,
+        row: &'a TaskRow,
+        status: &'a runtime::TaskStatus,
+    ) -> Members<'a> {
+        let (now, pace) = (self.control.now(), self.control.pace);
+        Members { definitions: definition.containers(), rows: &row.containers, status, now, pace }
     }
 
     // --- DEACTIVATING: out of the target groups ---
@@ -379,14 +428,21 @@ impl TaskController {
             }
             Err(why) => return Err(why.into()),
         };
+        let key = |name: &str| format!("{}/{name}", row.id);
         if !status.is_over() {
-            let first = self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(row.id.clone());
-            if first {
-                self.control.runtime.stop(id, None).await?;
+            let mut may = match self.definition(scope, row) {
+                Some(definition) => self.members(&definition, row, &status).may_stop(),
+                None => status.containers.iter().map(|container| container.name.clone()).collect(),
+            };
+            may.retain(|name| self.told().insert(key(name)));
+            for name in &may {
+                self.control.runtime.stop_container(id, name, None).await?;
             }
-            return Ok(if first { Step::Again } else { Step::Rest(Next::After(POLL)) });
+            return Ok(if may.is_empty() { Step::Rest(Next::After(POLL)) } else { Step::Again });
         }
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).remove(&row.id);
+        for container in &status.containers {
+            self.told().remove(&key(&container.name));
+        }
         self.to(scope, row, TaskStatus::Deprovisioning, |fresh, now| {
             observe_containers(&mut fresh.containers, &status);
             fresh.execution_stopped_at = Some(now);
@@ -439,7 +495,16 @@ impl TaskController {
         if since < STOPPED_FOR {
             return Ok(Step::Rest(Next::After(STOPPED_FOR.saturating_sub(since))));
         }
-        let (_, ticket) = self.control.write(|tx| tx.delete::<TaskRow>(scope, &row.id));
+        let ((), ticket) = self.control.write(|tx| {
+            tx.delete::<TaskRow>(scope, &row.id);
+            // A service's last task outlives it, so nothing is left behind both.
+            if let Some(service) = row.service_key() {
+                let gone = tx.get::<ServiceRow>(scope, &service).is_none_or(|s| s.status == ServiceStatus::Inactive);
+                if gone {
+                    tx.delete::<ImagesRow>(scope, &service);
+                }
+            }
+        });
         ticket.await?;
         Ok(Step::Rest(Next::Done))
     }
@@ -448,8 +513,10 @@ impl TaskController {
 enum Look {
     /// All containers run, or ended without ending the task.
     Up,
-    /// Some are still to be started.
-    Waiting,
+    /// Some are still to be started: look again after so long at the latest.
+    Waiting(Duration),
+    /// The row has changed: look again.
+    Changed,
     /// An essential container ended.
     Ended,
 }
@@ -462,11 +529,18 @@ fn ended_with_server(container: &ContainerRow) -> bool {
 /// Takes over what the runtime says of the containers.
 fn observe_containers(containers: &mut [ContainerRow], status: &runtime::TaskStatus) {
     for container in containers {
-        match status.container(&container.name).map(|c| &c.state) {
+        let found = status.container(&container.name);
+        container.restarts = found.map_or(container.restarts, |found| found.restarts);
+        match found.map(|c| &c.state) {
             None | Some(ContainerState::Created) => {}
             Some(ContainerState::Running { started_at, .. }) => {
                 container.last = TaskStatus::Running;
                 container.started_at = Some(*started_at);
+            }
+            // Told to end before its turn came: it has no exit code, but perhaps a reason already.
+            Some(ContainerState::Exited(exit)) if exit.started_at.is_none() && exit.reason.as_deref() == UNBORN => {
+                container.last = TaskStatus::Stopped;
+                container.finished_at = container.finished_at.or(Some(exit.at));
             }
             Some(ContainerState::Exited(exit)) => {
                 container.last = TaskStatus::Stopped;
@@ -478,7 +552,7 @@ fn observe_containers(containers: &mut [ContainerRow], status: &runtime::TaskSta
             Some(ContainerState::Failed { reason, at }) => {
                 container.last = TaskStatus::Stopped;
                 container.finished_at = Some(*at);
-                container.reason = Some(reason.clone());
+                container.reason = Some(texts::cannot_start(reason));
             }
         }
     }

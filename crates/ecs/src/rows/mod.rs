@@ -8,17 +8,19 @@
 //! | [`ClusterRow`] | cluster name |
 //! | [`FamilyRow`] | family |
 //! | [`DefinitionRow`] | `family:0000000001` |
-//! | [`ServiceRow`], [`EventsRow`] | `cluster/service` |
+//! | [`ServiceRow`], [`EventsRow`], [`ImagesRow`] | `cluster/service` |
 //! | [`TaskRow`] | 32 hexadecimal digits |
 //! | [`ShippedRow`] | `task/container` |
 
 mod cluster;
 mod definition;
+mod images;
 mod service;
 mod task;
 
 pub use cluster::ClusterRow;
 pub use definition::{DefinitionRow, FamilyRow};
+pub use images::{ImagesRow, pinned};
 pub use service::{
     DeploymentRow, Event, EventsRow, SERVICES_BY_CLUSTER, SERVICES_BY_TARGET_GROUP, ServiceRow, ServiceStatus,
     TargetRow,
@@ -43,6 +45,7 @@ pub fn tables() -> Vec<TableDef> {
         TableDef::of::<TaskRow>(),
         TableDef::of::<ShippedRow>(),
         TableDef::of::<TokenRow>(),
+        TableDef::of::<ImagesRow>(),
     ]
 }
 

@@ -232,8 +232,11 @@ pub struct ContainerRow {
     pub reason: Option<String>,
     /// The task ends with it.
     pub essential: bool,
-    /// It has a health check.
+    /// It has a health check that is not switched off.
     pub checked: bool,
+    /// How often it was started again by its restart policy, if it has one.
+    #[serde(default)]
+    pub restarts: u32,
     /// `healthStatus`.
     pub health: Health,
     /// `cpu`.

@@ -9,6 +9,7 @@ mod mounts;
 mod process;
 mod program;
 mod session;
+mod terminal;
 
 pub(crate) use process::{Attach, attach, launch};
 pub(crate) use session::{Opened, open};

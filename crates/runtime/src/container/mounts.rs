@@ -173,6 +173,12 @@ fn bind(path: impl AsRef<Path>, attributes: u64) -> io::Result<OwnedFd> {
     Ok(tree)
 }
 
+/// Shows `source` at `target` as well, which is a file of the container's.
+pub(super) fn cover(source: &Path, target: &Path) -> io::Result<()> {
+    fs::write(target, "")?;
+    attach(&bind(source, NOSUID | NOEXEC)?, target)
+}
+
 fn attach(tree: &OwnedFd, target: &Path) -> io::Result<()> {
     Ok(move_mount(tree, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
 }

@@ -1,6 +1,6 @@
 //! From a fork of the shim to the container's program. Each step of the child is in the order that the kernel's rules ask for.
 
-use super::{Order, mounts, program};
+use super::{Order, mounts, program, terminal};
 use crate::cgroup::Group;
 use crate::ids::Ids;
 use crate::spec::{ContainerSpec, Network, Resource};
@@ -23,6 +23,10 @@ pub(crate) struct Launched {
     pub(crate) pid: Pid,
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
+    /// The other end of its standard input, where that stays open.
+    pub(crate) stdin: Option<OwnedFd>,
+    /// The other end of its terminal, where it has one; nothing then comes from the pipes.
+    pub(crate) terminal: Option<OwnedFd>,
 }
 
 /// A further process in a container.
@@ -51,8 +55,11 @@ pub(crate) fn launch(order: &Order, index: usize) -> Result<Launched, String> {
         // The shim is in it.
         Network::Isolated | Network::Host => None,
     };
+    let container = order.container(index);
+    let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(|e| failure(&format!("pipe: {e}")));
+    let input = if container.stdin && !container.terminal { Some(pipe()?) } else { None };
+    let console = if container.terminal { Some(terminal::channel().map_err(|e| failure(&e))?) } else { None };
     let started = in_child(Birth::With(namespaces), |stdout, stderr| {
-        let container = order.container(index);
         join_cgroup(order, container)?;
         // After joining, so that the container's group is the root that it sees.
         let _ = unshare(CloneFlags::CLONE_NEWCGROUP);
@@ -60,13 +67,20 @@ pub(crate) fn launch(order: &Order, index: usize) -> Result<Launched, String> {
             setns(network, CloneFlags::CLONE_NEWNET).map_err(|e| format!("joining the network namespace: {e}"))?;
         }
         let _ = nix::unistd::setsid();
-        stdio(stdout, stderr)?;
+        stdio(input.as_ref().map(|(read, _)| read), stdout, stderr)?;
         nix::unistd::sethostname(order.hostname(index)).map_err(|e| format!("sethostname: {e}"))?;
         mounts::enter(order, index)?;
+        if let Some((_, ours)) = &console {
+            terminal::take(ours)?;
+        }
         Ok(Program { init: container.init, ..Program::of(container, container.argv()) })
     });
     let (pid, stdout, stderr) = started.map_err(|reason| failure(&reason))?;
-    Ok(Launched { pid, stdout, stderr })
+    let terminal = console.and_then(|(shims, ours)| {
+        drop(ours);
+        terminal::receive(&shims)
+    });
+    Ok(Launched { pid, stdout, stderr, stdin: input.map(|(_, write)| write), terminal })
 }
 
 /// Starts one more process in a running container. Its output comes through one pipe.
@@ -76,7 +90,7 @@ pub(crate) fn attach(order: &Order, index: usize, what: &Attach<'_>) -> Result<(
     let (pid, output, _) = in_child(Birth::Into(&inside.pid), |stdout, _| {
         join_cgroup(order, container)?;
         let _ = nix::unistd::setsid();
-        stdio(stdout, stdout)?;
+        stdio(None, stdout, stdout)?;
         inside.enter()?;
         Ok(Program::of(container, what.argv.to_vec()))
     })?;
@@ -210,10 +224,14 @@ pub(super) fn join_cgroup(order: &Order, container: &ContainerSpec) -> Result<()
     Ok(())
 }
 
-fn stdio(stdout: &OwnedFd, stderr: &OwnedFd) -> Result<(), String> {
+fn stdio(stdin: Option<&OwnedFd>, stdout: &OwnedFd, stderr: &OwnedFd) -> Result<(), String> {
     let failed = |e: &dyn std::fmt::Display| format!("standard streams: {e}");
-    let null = File::open("/dev/null").map_err(|e| failed(&e))?;
-    nix::unistd::dup2_stdin(&null).map_err(|e| failed(&e))?;
+    if let Some(stdin) = stdin {
+        nix::unistd::dup2_stdin(stdin).map_err(|e| failed(&e))?;
+    } else {
+        let null = File::open("/dev/null").map_err(|e| failed(&e))?;
+        nix::unistd::dup2_stdin(&null).map_err(|e| failed(&e))?;
+    }
     nix::unistd::dup2_stdout(stdout).map_err(|e| failed(&e))?;
     nix::unistd::dup2_stderr(stderr).map_err(|e| failed(&e))
 }

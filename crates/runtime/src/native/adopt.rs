@@ -89,7 +89,7 @@ impl Native {
         let begun = names.iter().any(|name| self.0.paths.logs(id, name).exists());
         let at = self.0.clock.now();
         let state = || ContainerState::Exited(killed(HOST_RESTARTED, None, at));
-        let containers = names.into_iter().map(|name| ContainerStatus { name, state: state() }).collect();
+        let containers = names.into_iter().map(|name| ContainerStatus { name, state: state(), restarts: 0 }).collect();
         (begun && !self.0.paths.run_task(id).exists()).then(|| TaskStatus { task: id.clone(), containers })
     }
 

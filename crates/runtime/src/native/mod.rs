@@ -309,7 +309,7 @@ impl Runtime for Native {
         let name = container.to_owned();
         let request = |number| Request::Start { number, container: name.clone() };
         match task.ask(request).await? {
-            Report::Started { result: Ok(state), .. } => Ok(ContainerStatus { name, state }),
+            Report::Started { result: Ok(state), .. } => Ok(ContainerStatus { name, state, restarts: 0 }),
             Report::Started { result: Err(refusal), .. } => Err(refused(&task, container, refusal)),
             other => Err(RuntimeError::Host(format!("an unexpected answer: {other:?}"))),
         }

@@ -30,7 +30,8 @@ struct Heard {
 impl Task {
     /// A task that is about to be started.
     pub(super) fn new(id: TaskId, spec: &TaskSpec) -> Self {
-        let created = |name: &String| ContainerStatus { name: name.clone(), state: ContainerState::Created };
+        let state = ContainerState::Created;
+        let created = |name: &String| ContainerStatus { name: name.clone(), state: state.clone(), restarts: 0 };
         let containers = spec.containers.iter().map(|c| created(&c.name)).collect();
         Self::with_status(TaskStatus { task: id, containers })
     }

@@ -10,7 +10,7 @@ use crate::log::LogWriter;
 use crate::paths::Paths;
 use crate::protocol::{Refusal, Report, Request, SessionRequest, ShimState};
 use crate::sim::never_started;
-use crate::spec::{ContainerSpec, ExecSpec, LogBuffer, StartWhen, TaskId};
+use crate::spec::{ContainerSpec, ExecSpec, LogBuffer, Restart, StartWhen, TaskId};
 use crate::status::{ContainerState, ContainerStatus, ExecOutcome, Exit, TaskStatus};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -48,11 +48,18 @@ struct Container {
     name: String,
     state: ContainerState,
     start: StartWhen,
+    restart: Option<Restart>,
+    restarts: u32,
+    /// When it was last started, in ticks, and whether it is to end since.
+    begun: u64,
+    told_to_end: bool,
     stop_signal: i32,
     stop_millis: u64,
     buffer: LogBuffer,
     pid: Option<Pid>,
     streams: Vec<(LogStream, OwnedFd)>,
+    /// The writing end of its standard input, which is never written to.
+    stdin: Option<OwnedFd>,
     log: Option<LogWriter>,
     /// When to kill it.
     deadline: Option<u64>,
@@ -162,7 +169,7 @@ impl Supervisor {
     }
 
     fn state(&self) -> ShimState {
-        let of = |c: &Container| ContainerStatus { name: c.name.clone(), state: c.state.clone() };
+        let of = |c: &Container| ContainerStatus { name: c.name.clone(), state: c.state.clone(), restarts: c.restarts };
         own_state(TaskStatus { task: self.id.clone(), containers: self.containers.iter().map(of).collect() })
     }
 
@@ -251,6 +258,8 @@ impl Supervisor {
         let done = self.try_start(index);
         let container = &mut self.containers[index];
         container.deadline = None;
+        container.told_to_end = false;
+        container.begun = ticks();
         container.state = match done {
             Ok(pid) => ContainerState::Running { pid: pid.as_raw() as u32, started_at: now() },
             Err(reason) => ContainerState::Failed { reason, at: now() },
@@ -266,7 +275,9 @@ impl Supervisor {
         let launched = launch(&order, index)?;
         let container = &mut self.containers[index];
         container.pid = Some(launched.pid);
+        container.stdin = launched.stdin;
         container.streams = vec![(LogStream::Stdout, launched.stdout), (LogStream::Stderr, launched.stderr)];
+        container.streams.extend(launched.terminal.map(|terminal| (LogStream::Stdout, terminal)));
         for (_, stream) in &container.streams {
             let _ = nix::fcntl::fcntl(stream, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK));
         }
@@ -321,6 +332,10 @@ impl Supervisor {
                 let group = Group::Container(self.id.as_str(), &self.containers[index].name);
                 let ooms = self.cgroups.oom_kills(group);
                 self.containers[index].ended(code, signal, ooms);
+                if self.containers[index].starts_again(code) {
+                    self.containers[index].restarts += 1;
+                    self.start(index);
+                }
             }
             self.sessions.ended(pid, code);
             if let Some(at) = self.execs.iter().position(|e| e.pid == pid) {
@@ -363,11 +378,16 @@ impl Container {
             name: spec.name.clone(),
             state: ContainerState::Created,
             start: spec.start,
+            restart: spec.restart.clone(),
+            restarts: 0,
+            begun: 0,
+            told_to_end: false,
             stop_signal: stop_signal(spec.image.config.stop_signal.as_deref()),
             stop_millis: u64::try_from(spec.stop_timeout.as_millis()).unwrap_or(u64::MAX),
             buffer: spec.log_buffer,
             pid: None,
             streams: Vec::new(),
+            stdin: None,
             log: None,
             deadline: None,
             ooms: 0,
@@ -382,6 +402,7 @@ impl Container {
         if self.pid.is_none() {
             return;
         }
+        self.told_to_end = true;
         let grace = grace_millis.unwrap_or(self.stop_millis);
         if grace == 0 {
             return self.signal(Signal::SIGKILL as i32);
@@ -392,6 +413,12 @@ impl Container {
             self.signal(self.stop_signal);
         }
         self.deadline = Some(self.deadline.map_or(deadline, |d| d.min(deadline)));
+    }
+
+    /// Whether the end of its run is followed by another, by its policy.
+    fn starts_again(&self, code: i32) -> bool {
+        let ran = std::time::Duration::from_millis(ticks().saturating_sub(self.begun));
+        !self.told_to_end && self.restart.as_ref().is_some_and(|restart| restart.applies(code, ran))
     }
 
     fn signal(&self, signal: i32) {
@@ -427,6 +454,7 @@ impl Container {
         // All its processes are dead: what the pipes still hold is the rest. A pipe that went to another container may stay open.
         self.copy(1 << 10);
         self.streams.clear();
+        self.stdin = None;
         if let Some(mut log) = self.log.take() {
             self.news |= log.finish(now()).unwrap_or(false);
         }
