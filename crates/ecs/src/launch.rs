@@ -4,7 +4,7 @@ use crate::control::health;
 use crate::rows::{ContainerRow, DefinitionRow, Health, LogTarget, NetworkRow, Tag, TargetRow, TaskRow};
 use crate::texts;
 use model::Stored;
-use model::ecs::{ContainerDefinition, TaskOverride};
+use model::ecs::{ContainerDefinition, TaskOverride, Volume};
 use rollout::fargate::{self, Size};
 use rollout::{DesiredStatus, Marks, Placement, TaskStatus};
 use types::{ApiError, Scope, Timestamp};
@@ -143,14 +143,13 @@ pub(crate) fn check_runnable(definition: &DefinitionRow) -> Result<(), ApiError>
         return refuse("proxyConfiguration (App Mesh)");
     }
     for volume in shape.volumes.iter().flatten() {
-        if volume.efs_volume_configuration.is_some()
-            || volume.fsx_windows_file_server_volume_configuration.is_some()
-            || volume.s3files_volume_configuration.is_some()
-            || volume.docker_volume_configuration.is_some()
-            || volume.configured_at_launch == Some(true)
-        {
-            return refuse("volumes other than task storage");
-        }
+        check_volume(volume)?;
+    }
+    if let Some(mode) = shape.pid_mode.as_deref().filter(|mode| *mode != "task") {
+        return refuse(&format!("pidMode {mode}"));
+    }
+    if let Some(mode) = shape.ipc_mode.as_deref().filter(|mode| *mode != "none") {
+        return refuse(&format!("ipcMode {mode}"));
     }
     for container in definition.containers() {
         // Registration has refused it already, unless an earlier version registered it.
@@ -165,6 +164,20 @@ pub(crate) fn check_runnable(definition: &DefinitionRow) -> Result<(), ApiError>
         if log.and_then(|log| log.secret_options.as_ref()).is_some_and(|secrets| !secrets.is_empty()) {
             return refuse("logConfiguration.secretOptions");
         }
+        if container.privileged == Some(true) {
+            return refuse("privileged containers, to whom this machine would belong");
+        }
+        if container.disable_networking == Some(true) {
+            return refuse("disableNetworking");
+        }
+        let options = container.docker_security_options.iter().flatten();
+        if let Some(option) = options.into_iter().find(|option| *option != "no-new-privileges") {
+            return refuse(&format!("the docker security option {option}"));
+        }
+        let linux = container.linux_parameters.as_ref();
+        if linux.and_then(|linux| linux.devices.as_ref()).is_some_and(|devices| !devices.is_empty()) {
+            return refuse("linuxParameters.devices");
+        }
         if container.credential_specs.as_ref().is_some_and(|list| !list.is_empty()) {
             return refuse("credentialSpecs (gMSA)");
         }
@@ -177,6 +190,31 @@ pub(crate) fn check_runnable(definition: &DefinitionRow) -> Result<(), ApiError>
         if container.resource_requirements.as_ref().is_some_and(|list| !list.is_empty()) {
             return refuse("resourceRequirements (GPUs and accelerators)");
         }
+    }
+    Ok(())
+}
+
+fn check_volume(volume: &Volume) -> Result<(), ApiError> {
+    let refuse = |what: &str| Err(ApiError::not_implemented(what));
+    if volume.fsx_windows_file_server_volume_configuration.is_some() {
+        return refuse("volumes of FSx for Windows File Server");
+    }
+    if volume.s3files_volume_configuration.is_some() {
+        return refuse("volumes of Amazon S3 Files");
+    }
+    if volume.configured_at_launch == Some(true) {
+        return refuse("volumes that are configured at launch (Amazon EBS)");
+    }
+    let efs = volume.efs_volume_configuration.as_ref().and_then(|efs| efs.authorization_config.as_ref());
+    if efs.and_then(|efs| efs.access_point_id.as_ref()).is_some_and(|id| !id.is_empty()) {
+        return refuse("access points of Amazon EFS");
+    }
+    let Some(docker) = &volume.docker_volume_configuration else { return Ok(()) };
+    if let Some(driver) = docker.driver.as_deref().filter(|driver| *driver != "local") {
+        return refuse(&format!("the Docker volume driver {driver}"));
+    }
+    if docker.driver_opts.as_ref().is_some_and(|options| !options.is_empty()) {
+        return refuse("driverOpts of Docker volumes");
     }
     Ok(())
 }

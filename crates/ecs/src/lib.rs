@@ -21,6 +21,7 @@ pub mod rows;
 mod spec;
 pub mod spot;
 pub mod texts;
+mod volumes;
 
 pub use api::handlers;
 pub use control::health::HealthChecker;

@@ -1,11 +1,13 @@
 //! A task as the runtime is to run it: the definition, the overrides, the secrets and the images put together. Pure.
 
+use crate::control::dependencies::awaited;
 use crate::endpoints;
 use crate::rows::{DefinitionRow, EniRow, TaskRow};
+use crate::volumes;
 use model::ecs::{ContainerDefinition, ContainerOverride};
 use runtime::{
-    Capabilities, ContainerSpec, CpuLimit, HostEntry, ImageSnapshot, Limits, LogBuffer, Mount, MountSource, Network,
-    Resource, Restart, StartWhen, TaskId, TaskSpec, Tmpfs, Ulimit,
+    Capabilities, ContainerSpec, CpuLimit, HostEntry, ImageSnapshot, Limits, LogBuffer, Network, Resource, Restart,
+    StartWhen, TaskId, TaskSpec, Tmpfs, Ulimit,
 };
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -51,14 +53,18 @@ pub(crate) fn task(
     mut resolved: BTreeMap<String, Resolved>,
     pace: Pace,
 ) -> Option<TaskSpec> {
+    let declared = resolved.iter().map(|(name, found)| (name.clone(), found.image.config.volumes.clone())).collect();
     let mut containers = Vec::new();
     for container in definition.containers() {
         let found = resolved.remove(container.name.as_deref().unwrap_or_default())?;
-        containers.push(self::container(scope, row, definition, container, found, pace)?);
+        let mut spec = self::container(scope, row, container, found, pace)?;
+        spec.mounts = volumes::mounts(scope, definition, &declared, container);
+        containers.push(spec);
     }
     Some(TaskSpec {
         id: TaskId::parse(&row.id)?,
         network: Network::Namespace(netns),
+        shared_processes: definition.shape.pid_mode.as_deref() == Some("task"),
         limits: Limits {
             cpu: Some(CpuLimit { units: row.cpu, hard: true }),
             memory_bytes: Some(u64::from(row.memory) << 20),
@@ -71,7 +77,6 @@ pub(crate) fn task(
 fn container(
     scope: &Scope,
     row: &TaskRow,
-    definition: &DefinitionRow,
     container: &ContainerDefinition,
     resolved: Resolved,
     pace: Pace,
@@ -83,7 +88,7 @@ fn container(
     let mib = |mib: i32| u64::try_from(mib).unwrap_or(0) << 20;
     let mut spec = ContainerSpec::new(name, resolved.image);
     spec.restart = restart(container, pace);
-    spec.start = if has_dependencies(container) { StartWhen::Asked } else { StartWhen::Now };
+    spec.start = if awaited(container).next().is_some() { StartWhen::Asked } else { StartWhen::Now };
     spec.entrypoint = container.entry_point.clone().filter(|list| !list.is_empty());
     let command = over.and_then(|over| over.command.clone()).or_else(|| container.command.clone());
     spec.command = command.filter(|list| !list.is_empty());
@@ -99,6 +104,8 @@ fn container(
         cpu: u32::try_from(state.cpu).ok().filter(|units| *units > 0).map(|units| CpuLimit { units, hard: false }),
         memory_bytes: state.memory.map(mib),
         memory_reservation_bytes: state.memory_reservation.map(mib),
+        swap_bytes: linux.max_swap.map(mib),
+        swappiness: linux.max_swap.and(linux.swappiness).and_then(|value| u64::try_from(value).ok()),
         pids: None,
     };
     let capabilities = linux.capabilities.unwrap_or_default();
@@ -116,8 +123,8 @@ fn container(
             options: tmpfs.mount_options.unwrap_or_default(),
         })
         .collect();
-    spec.mounts = mounts(definition, container);
-    spec.hostname = row.eni.as_ref().map(|eni| host_name(scope, eni.ip));
+    let named = container.hostname.clone().filter(|name| !name.is_empty());
+    spec.hostname = named.or_else(|| row.eni.as_ref().map(|eni| host_name(scope, eni.ip)));
     spec.hosts = hosts(scope, row, container);
     spec.dns_servers = servers(row.eni.as_ref(), container);
     spec.dns_search = search(row.eni.as_ref(), container);
@@ -147,11 +154,6 @@ fn restart(container: &ContainerDefinition, pace: Pace) -> Option<Restart> {
         ignored_codes: policy.ignored_exit_codes.clone().unwrap_or_default(),
         after: pace.scale(Duration::from_secs(seconds)),
     })
-}
-
-/// Whether the container waits for another.
-pub(crate) fn has_dependencies(container: &ContainerDefinition) -> bool {
-    container.depends_on.as_ref().is_some_and(|list| !list.is_empty())
 }
 
 /// What the agent sets, then the definition, the override, the secrets. A later entry wins.
@@ -192,28 +194,6 @@ fn ulimits(container: &ContainerDefinition) -> Vec<Ulimit> {
         limits.push(Ulimit { resource, soft: amount(limit.soft_limit), hard: amount(limit.hard_limit) });
     }
     limits
-}
-
-/// The container's own mount points, and those of the containers that it takes volumes from.
-fn mounts(definition: &DefinitionRow, container: &ContainerDefinition) -> Vec<Mount> {
-    let mut mounts = Vec::new();
-    let mut add = |from: &ContainerDefinition, read_only: bool| {
-        for point in from.mount_points.iter().flatten() {
-            let (Some(volume), Some(target)) = (point.source_volume.clone(), point.container_path.clone()) else {
-                continue;
-            };
-            let source = MountSource::TaskVolume(volume);
-            mounts.push(Mount { source, target, read_only: read_only || point.read_only == Some(true) });
-        }
-    };
-    add(container, false);
-    for from in container.volumes_from.iter().flatten() {
-        let found = definition.containers().iter().find(|other| other.name == from.source_container);
-        if let Some(other) = found {
-            add(other, from.read_only == Some(true));
-        }
-    }
-    mounts
 }
 
 /// `ip-10-0-1-5.ec2.internal`, as the task's host is called in its VPC.

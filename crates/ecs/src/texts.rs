@@ -196,6 +196,33 @@ pub fn definition_too_long(length: usize) -> String {
 pub const DEPENDENCY_ON_ESSENTIAL: &str =
     "A dependency container with SUCCESS or COMPLETE condition cannot be an essential container";
 
+/// seen
+pub const ONE_VOLUME_TYPE: &str =
+    "When the volume parameter is specified, only one volume configuration type should be used.";
+/// seen
+pub const EFS_ROOT_AND_ACCESS_POINT: &str =
+    "When using an EFS access point, the root directory must either be set to \"/\" or be omitted.";
+/// own
+pub const EFS_NEEDS_ENCRYPTION: &str =
+    "Transit encryption must be enabled when an EFS access point or IAM authorization is used.";
+/// own
+pub const VOLUME_NAME_INVALID: &str = "Volume name contains invalid characters.";
+
+/// own
+pub fn volume_twice(name: &str) -> String {
+    format!("Volume names should be unique. Duplicate name: {name}.")
+}
+
+/// own
+pub fn efs_id_invalid(id: &str) -> String {
+    format!("Invalid EFS file system ID '{id}'.")
+}
+
+/// own
+pub fn volumes_from_missing(container: &str) -> String {
+    format!("Unknown container '{container}' in volumesFrom.")
+}
+
 /// own
 pub const IGNORED_EXIT_CODES_TOO_MANY: &str = "ignoredExitCodes can have at most 50 items.";
 /// own
@@ -423,6 +450,18 @@ pub fn eni_failed(reason: &str) -> String {
 
 /// The agent's source, `dockerapi/errors.go`.
 pub const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
+
+/// seen
+pub fn efs_directory_missing(file_system: &str, region: &str, path: &str) -> String {
+    format!(
+        "ResourceInitializationError: failed to invoke EFS utils commands to set up EFS volumes: stderr: b'mount.nfs4: mounting {file_system}.efs.{region}.amazonaws.com:{path} failed, reason given by server: No such file or directory' : unsuccessful EFS utils command execution; code: 32"
+    )
+}
+
+/// Docker's words for a named volume that nobody has made
+pub fn volume_missing(name: &str) -> String {
+    format!("CannotCreateContainerError: Error response from daemon: get {name}: no such volume")
+}
 
 /// seen: the reason of a container that could not be started
 pub fn cannot_start(why: &str) -> String {

@@ -231,11 +231,19 @@ impl Tree {
         if self.version_of("memory").is_some() {
             if let Some(bytes) = limits.memory_bytes {
                 set(if v2 { "memory.max" } else { "memory.limit_in_bytes" }, bytes)?;
-                // No swap on top: Fargate has none. Absent where the kernel does not account for swap.
-                let swap = if v2 { ("memory.swap.max", 0) } else { ("memory.memsw.limit_in_bytes", bytes) };
+                // Absent where the kernel does not account for swap.
+                let most = limits.swap_bytes.unwrap_or(0);
+                let swap = if v2 {
+                    ("memory.swap.max", most)
+                } else {
+                    ("memory.memsw.limit_in_bytes", bytes.saturating_add(most))
+                };
                 if path.join(swap.0).exists() {
                     set(swap.0, swap.1)?;
                 }
+            }
+            if let Some(swappiness) = limits.swappiness.filter(|_| !v2) {
+                set("memory.swappiness", swappiness)?;
             }
             if let Some(bytes) = limits.memory_reservation_bytes {
                 set(if v2 { "memory.low" } else { "memory.soft_limit_in_bytes" }, bytes)?;
@@ -319,6 +327,71 @@ cgroup2 /sys/fs/cgroup/unified cgroup2 rw,relatime 0 0
         let found = Cgroups::from_mounts(mounts, "0011aabb");
         let names: Vec<_> = found.mounts().map(|(c, name)| (c.join("+"), name)).collect();
         assert_eq!(names, [("cpu+cpuacct".into(), "cpu,cpuacct".into()), ("memory".to_owned(), "memory".to_owned())]);
+    }
+
+    /// A tree of version 2 as the kernel shows it, made of plain files.
+    fn version_2(dir: &Path) -> Cgroups {
+        let cgroups = Cgroups::from_mounts(&format!("cgroup2 {} cgroup2 rw 0 0\n", dir.display()), "0011aabb");
+        let task = dir.join("windtunnel/0011aabb/task/app");
+        fs::create_dir_all(&task).unwrap();
+        for group in [&task, task.parent().unwrap()] {
+            fs::write(group.join("memory.swap.max"), "max").unwrap();
+        }
+        cgroups
+    }
+
+    #[test]
+    fn limits_are_written_as_version_2_has_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let cgroups = version_2(dir.path());
+        let limits = Limits {
+            cpu: Some(crate::spec::CpuLimit { units: 512, hard: true }),
+            memory_bytes: Some(64 << 20),
+            memory_reservation_bytes: Some(32 << 20),
+            swap_bytes: Some(16 << 20),
+            swappiness: Some(10),
+            pids: None,
+        };
+        cgroups.create(Group::Task("task"), &limits).unwrap();
+        cgroups
+            .create(
+                Group::Container("task", "app"),
+                &Limits {
+                    cpu: limits.cpu.map(|cpu| crate::spec::CpuLimit { hard: false, ..cpu }),
+                    ..Limits::default()
+                },
+            )
+            .unwrap();
+        let base = dir.path().join("windtunnel/0011aabb");
+        let read = |path: &str| fs::read_to_string(base.join(path)).unwrap();
+        assert_eq!(read("task/cpu.max"), "50000 100000", "half a processor");
+        assert_eq!(read("task/cpu.weight"), "20", "512 of 2 to 262144 on 1 to 10000");
+        assert_eq!(read("task/memory.max"), (64 << 20).to_string());
+        assert_eq!(read("task/memory.low"), (32 << 20).to_string());
+        assert_eq!(read("task/memory.swap.max"), (16 << 20).to_string());
+        assert!(!base.join("task/memory.swappiness").exists(), "version 2 has no such file");
+        assert_eq!(read("task/cgroup.subtree_control"), "+cpu +memory +pids");
+        assert_eq!(read("../cgroup.subtree_control"), "+cpu +memory +pids", "each group on the way passes them on");
+        assert!(!base.join("task/app/cpu.max").exists(), "a container's units are a share");
+        assert_eq!(read("task/app/pids.max"), DEFAULT_PIDS.to_string());
+        assert!(
+            !base.join("task/app/cgroup.subtree_control").exists(),
+            "processes and controllers do not share a group"
+        );
+    }
+
+    #[test]
+    fn version_2_tells_of_kills_and_usage() {
+        let dir = tempfile::tempdir().unwrap();
+        let cgroups = version_2(dir.path());
+        let group = dir.path().join("windtunnel/0011aabb/task/app");
+        fs::write(group.join("memory.events"), "low 0\nmax 3\noom 1\noom_kill 2\n").unwrap();
+        fs::write(group.join("cpu.stat"), "usage_usec 1500\nuser_usec 1000\nsystem_usec 500\n").unwrap();
+        let app = Group::Container("task", "app");
+        assert_eq!(cgroups.oom_kills(app), 2);
+        assert_eq!(cgroups.usage(app, "app").cpu.total, 1_500_000);
+        cgroups.kill(Group::Task("task"));
+        assert_eq!(fs::read_to_string(dir.path().join("windtunnel/0011aabb/task/cgroup.kill")).unwrap(), "1");
     }
 
     #[test]

@@ -36,6 +36,14 @@ pub enum PrepareError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// A volume that outlives tasks, and that was not to be made, is not there.
+    #[error("no directory {path:?} in {store}")]
+    NoVolume {
+        /// Its store.
+        store: String,
+        /// Where it was looked for.
+        path: String,
+    },
     /// The caller's mistake.
     #[error(transparent)]
     Invalid(#[from] InvalidSpec),

@@ -43,6 +43,7 @@ mod status;
 mod sys;
 pub mod unpack;
 mod user;
+mod volume;
 
 pub use error::{PrepareError, RuntimeError, StartError};
 pub use event::{LogChunk, LogRecord, LogStream, TaskEvent, TaskEventKind};
@@ -52,8 +53,8 @@ pub use reset::{reset_host, survivors};
 pub use session::{Session, SessionEvent};
 pub use sim::{NEVER_STARTED, Sim, SimScript};
 pub use spec::{
-    Capabilities, ContainerSpec, CpuLimit, ExecSpec, HostEntry, InvalidSpec, Limits, LogBuffer, Mount, MountSource,
-    Network, Resource, Restart, SessionSpec, StartWhen, TaskId, TaskSpec, TerminalSize, Tmpfs, Ulimit,
+    Capabilities, ContainerSpec, CpuLimit, ExecSpec, HostEntry, InvalidSpec, KeptVolume, Limits, LogBuffer, Mount,
+    MountSource, Network, Resource, Restart, SessionSpec, StartWhen, TaskId, TaskSpec, TerminalSize, Tmpfs, Ulimit,
 };
 pub use status::{
     ContainerState, ContainerStatus, ContainerUsage, Counted, CpuUsage, ExecOutcome, Exit, MemoryUsage, TaskStatus,

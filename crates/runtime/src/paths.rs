@@ -7,6 +7,8 @@
 //! <data>/tasks/<task>/ended.json             how it ended, if the daemon was stopped in an orderly way
 //! <data>/tasks/<task>/containers/<name>/      upper/ work/ root/ files/ logs/ of a container
 //! <data>/tasks/<task>/volumes/<name>/         a volume that containers share
+//! <data>/tasks/<task>/declared/<name>-<n>/    volume number n that a container's image declares
+//! <data>/kept/<store>/                        volumes that outlive tasks
 //! ```
 
 use crate::spec::TaskId;
@@ -73,6 +75,14 @@ impl Paths {
 
     pub(crate) fn logs(&self, task: &TaskId, name: &str) -> PathBuf {
         self.container(task, name).join("logs")
+    }
+
+    pub(crate) fn declared(&self, task: &TaskId, container: &str, number: usize) -> PathBuf {
+        self.data_task(task).join("declared").join(format!("{container}-{number}"))
+    }
+
+    pub(crate) fn kept(&self, store: &str) -> PathBuf {
+        self.data.join("kept").join(store)
     }
 
     pub(crate) fn volume(&self, task: &TaskId, name: &str) -> PathBuf {

@@ -4,6 +4,7 @@
 //! It ends when it is told to, or when all containers have ended and no daemon listens. Killed, it takes the containers along.
 
 mod connection;
+mod holder;
 mod sessions;
 mod supervisor;
 
@@ -13,6 +14,7 @@ use crate::spec::Network;
 use crate::status::TaskStatus;
 use crate::sys;
 use connection::Connection;
+pub(crate) use holder::Holder;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{SigSet, Signal};
 use rustix::time::{ClockId, clock_gettime};
@@ -78,7 +80,8 @@ fn prepare(order_file: File) -> io::Result<(Supervisor, UnixListener)> {
     let listener = UnixListener::bind(order.paths.control(id))?;
     listener.set_nonblocking(true)?;
     let sessions = Sessions::listen(&order.paths.sessions(id))?;
-    let supervisor = Supervisor::new(order_file, &order, sessions)?;
+    let holder = if order.spec.shared_processes { Some(Holder::new()?) } else { None };
+    let supervisor = Supervisor::new(order_file, &order, sessions, holder)?;
     supervisor.save()?;
     if order.spec.network == Network::Isolated {
         // All containers are born into it, and it ends with the last process in it.

@@ -398,6 +398,7 @@ mod tests {
         TaskSpec {
             id: TaskId::generate(),
             network: Network::Isolated,
+            shared_processes: false,
             limits: Limits::default(),
             containers: vec![ContainerSpec::new("app", image)],
         }

@@ -65,6 +65,8 @@ pub struct TaskSpec {
     pub id: TaskId,
     /// The network that all containers share.
     pub network: Network,
+    /// The containers share one process namespace, and see and signal each other.
+    pub shared_processes: bool,
     /// What all containers together may use.
     pub limits: Limits,
     /// The containers, in the order in which to start them; their names differ.
@@ -108,6 +110,11 @@ impl TaskSpec {
                 {
                     return fail(format!("{volume:?} is not a volume's name"));
                 }
+                if let MountSource::Kept(kept) = &mount.source
+                    && !kept.is_valid()
+                {
+                    return fail(format!("{:?} in {:?} is not a volume's place", kept.path, kept.store));
+                }
             }
         }
         Ok(())
@@ -140,6 +147,10 @@ pub struct Limits {
     pub memory_bytes: Option<u64>,
     /// Memory in bytes that it keeps under pressure.
     pub memory_reservation_bytes: Option<u64>,
+    /// Swap space in bytes beside a limited memory; none if unset, as on Fargate.
+    pub swap_bytes: Option<u64>,
+    /// How readily it is swapped out, 0 to 100. Control groups of version 2 have no such setting.
+    pub swappiness: Option<u64>,
     /// Processes and threads.
     pub pids: Option<u64>,
 }
@@ -388,8 +399,30 @@ pub struct Mount {
 pub enum MountSource {
     /// A directory that lives as long as the task and that its containers share by this name.
     TaskVolume(String),
+    /// Volume number so and so that the image of this container declares; it lives as long as the task.
+    ImageVolume(String, usize),
+    /// A directory that outlives the task.
+    Kept(KeptVolume),
     /// A file or directory of the host; a directory is made if there is none.
     HostPath(PathBuf),
+}
+
+/// A directory below the runtime's data that outlives tasks. Nothing in it leads out of it, whatever links a task left there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptVolume {
+    /// The store that it is in: names with slashes between them. It is made if there is none.
+    pub store: String,
+    /// Where in the store, from its top.
+    pub path: String,
+    /// Make the directory if there is none, rather than fail.
+    pub create: bool,
+}
+
+impl KeptVolume {
+    fn is_valid(&self) -> bool {
+        let fine = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        self.store.split('/').all(|part| !part.is_empty() && part.bytes().all(fine)) && !self.path.contains('\0')
+    }
 }
 
 /// A line of `/etc/hosts`.

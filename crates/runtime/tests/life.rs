@@ -5,7 +5,7 @@
 mod host;
 
 use host::{Host, output, run, shell, task, wait_for, wait_for_exit};
-use runtime::{ContainerState, Restart, Runtime};
+use runtime::{ContainerState, KeptVolume, Mount, MountSource, Restart, Runtime, StartError};
 use std::time::Duration;
 
 #[tokio::test]
@@ -82,4 +82,70 @@ async fn a_terminal_is_one_of_the_containers_own() {
         let lines: Vec<_> = lines.iter().map(|line| line.trim_end_matches('\r')).collect();
         assert_eq!((exit.code, lines.as_slice()), (0, expected.as_slice()), "with init: {init}");
     }
+}
+
+#[tokio::test]
+async fn containers_that_share_processes_see_and_end_apart() {
+    let Some(host) = Host::new() else { return };
+    let native = host.open().await;
+    let mut first = shell("trap 'exit 0' TERM; sleep 1000 & echo up; while :; do sleep 0.05; done");
+    first.name = "first".into();
+    let mut second =
+        shell("until ps | grep -v grep | grep -q 'sleep 1000'; do sleep 0.05; done; echo seen; sleep 1000");
+    (second.name, second.init) = ("second".into(), true);
+    let mut spec = task(vec![first, second]);
+    spec.shared_processes = true;
+    let id = spec.id.clone();
+    native.start(spec).await.unwrap();
+    while output(&native, &id, "second").await != ["seen"] {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    native.stop_container(&id, "first", None).await.unwrap();
+    let over = |status: &runtime::TaskStatus| status.container("first").unwrap().state.is_over();
+    let status = wait_for(&native, &id, over).await;
+    let second = &status.container("second").unwrap().state;
+    assert!(matches!(second, ContainerState::Running { .. }), "the other one goes on: {second:?}");
+    if Host::limits(&native) {
+        let ask = runtime::ExecSpec {
+            argv: ["/bin/sh", "-c", "ps | grep -v grep | grep -c 'sleep 1000'"].map(str::to_owned).into(),
+            timeout: Duration::from_secs(5),
+        };
+        let seen = native.exec(&id, "second", ask).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&seen.output).trim(), "1", "what the first one left behind lives on");
+    }
+    native.remove(&id).await.unwrap();
+    host.assert_gone(&id);
+}
+
+#[tokio::test]
+async fn volumes_have_the_images_files_and_outlive_the_task_where_they_should() {
+    let Some(host) = Host::new() else { return };
+    let native = host.open().await;
+    let mount = |source, target: &str, read_only| Mount { source, target: target.into(), read_only };
+    let kept =
+        |path: &str, create| MountSource::Kept(KeptVolume { store: "efs/fs-1".into(), path: path.into(), create });
+    // What the image has at the volume's place is in the volume, whoever looks first, and a read-only root does not matter.
+    let mut spec = shell(
+        "cat /etc/group | head -n 1; touch /etc/new /own/x && echo written; stat -c %a:%u /home/web; echo k >/kept/k",
+    );
+    spec.readonly_rootfs = true;
+    spec.mounts = vec![
+        mount(MountSource::TaskVolume("etc".into()), "/etc", false),
+        mount(MountSource::ImageVolume("app".into(), 0), "/own", false),
+        mount(MountSource::TaskVolume("home".into()), "/home", true),
+        mount(kept("/", false), "/kept", false),
+    ];
+    let (exit, lines) = run(&native, spec).await;
+    assert_eq!((exit.code, lines), (0, ["root:x:0:", "written", "755:0"].map(str::to_owned).into()));
+    let mut spec = shell("cat /kept/k; touch /kept/n || echo fixed");
+    spec.mounts = vec![mount(kept("/", false), "/kept", true)];
+    let (_, lines) = run(&native, spec).await;
+    assert_eq!(lines.iter().filter(|line| !line.contains("touch:")).collect::<Vec<_>>(), ["k", "fixed"]);
+    let mut spec = shell("true");
+    spec.mounts = vec![mount(kept("/missing", false), "/kept", true)];
+    let spec = task(vec![spec]);
+    let id = spec.id.clone();
+    let refused = native.start(spec).await.unwrap_err();
+    assert!(matches!(refused, StartError::NoVolume { .. }), "{refused}");
+    host.assert_gone(&id);
 }

@@ -13,6 +13,7 @@ mod services_write;
 mod shapes;
 mod tags;
 mod tasks;
+mod volumes;
 
 use crate::Ecs;
 use crate::rows::{ClusterRow, DefinitionRow, FamilyRow};

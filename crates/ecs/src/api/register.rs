@@ -1,7 +1,7 @@
 //! RegisterTaskDefinition: AWS's checks, in AWS's words, and the defaults that it fills in.
 
-use super::{fargate, shapes};
-use crate::control::health;
+use super::{fargate, shapes, volumes};
+use crate::control::{dependencies, health};
 use crate::rows::{DefinitionRow, FamilyRow};
 use crate::{Ecs, names, texts};
 use gateway::Context;
@@ -35,6 +35,7 @@ pub(super) fn register(
         return Err(texts::client(texts::FARGATE_NETWORK_MODE));
     }
     check_containers(&mut input, awsvpc)?;
+    volumes::check(&mut input)?;
     if fargate_wanted {
         fargate::check(&input)?;
     }
@@ -120,7 +121,6 @@ fn check_size(input: &mut RegisterTaskDefinitionRequest, fargate_wanted: bool) -
 fn check_containers(input: &mut RegisterTaskDefinitionRequest, awsvpc: bool) -> Result<(), ApiError> {
     let task_cpu = input.cpu.as_deref().and_then(|cpu| cpu.parse::<i64>().ok());
     let task_memory = input.memory.as_deref().and_then(|memory| memory.parse::<i64>().ok());
-    let volumes: BTreeSet<String> = input.volumes.iter().flatten().filter_map(|volume| volume.name.clone()).collect();
     let containers = &mut input.container_definitions;
     if containers.is_empty() {
         return Err(texts::client(texts::NO_CONTAINERS));
@@ -150,12 +150,6 @@ fn check_containers(input: &mut RegisterTaskDefinitionRequest, awsvpc: bool) -> 
         check_health(container)?;
         check_restart(container)?;
         check_ulimits(container)?;
-        for mount in container.mount_points.iter().flatten() {
-            let volume = mount.source_volume.clone().unwrap_or_default();
-            if !volumes.contains(&volume) {
-                return Err(texts::client(format!("Unknown volume '{volume}'.")));
-            }
-        }
         if !names_seen.insert(name.clone()) {
             return Err(texts::client(format!("Container names should be unique. Duplicate name: {name}.")));
         }
@@ -329,7 +323,7 @@ fn check_dependencies(containers: &[ContainerDefinition]) -> Result<(), ApiError
     while !open.is_empty() {
         let before = open.len();
         open.retain(|container| {
-            let ready = container.depends_on.iter().flatten().all(|dep| done.contains(&dep.container_name));
+            let ready = dependencies::awaited(container).all(|other| done.contains(other));
             if ready {
                 done.insert(name(container));
             }

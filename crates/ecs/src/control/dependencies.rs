@@ -4,7 +4,7 @@
 
 use crate::rows::{ContainerRow, Health};
 use crate::texts;
-use model::ecs::{ContainerDefinition, ContainerDependency};
+use model::ecs::ContainerDefinition;
 use runtime::{ContainerState, ContainerStatus, TaskStatus};
 use std::time::Duration;
 use types::{Pace, Timestamp};
@@ -43,12 +43,9 @@ impl Members<'_> {
     /// The containers that run and may be stopped: all who wait for them at the start have ended.
     pub(super) fn may_stop(&self) -> Vec<String> {
         let over = |name: &str| self.state(name).is_none_or(|s| s.is_over() || *s == ContainerState::Created);
-        let awaited = |by: &ContainerDefinition, whom: &str| {
-            by.depends_on.iter().flatten().any(|dependency| dependency.container_name == whom)
-        };
         let open = self.status.containers.iter().filter(|container| !container.state.is_over());
         let free = |container: &&ContainerStatus| {
-            let mut waiting = self.definitions.iter().filter(|by| awaited(by, &container.name));
+            let mut waiting = self.definitions.iter().filter(|by| awaited(by).any(|name| name == container.name));
             waiting.all(|by| over(name(by)))
         };
         open.filter(free).map(|container| container.name.clone()).collect()
@@ -61,8 +58,8 @@ impl Members<'_> {
     fn turn(&self, target: &ContainerDefinition) -> Turn {
         let mut limit = None;
         let mut waits = false;
-        for dependency in target.depends_on.iter().flatten() {
-            match self.step(target, dependency) {
+        for (other, condition) in conditions(target) {
+            match self.step(target, other, condition) {
                 Turn::Now => {}
                 Turn::Later(left) => {
                     waits = true;
@@ -75,17 +72,17 @@ impl Members<'_> {
     }
 
     /// One dependency's part in the turn of `target`.
-    fn step(&self, target: &ContainerDefinition, dependency: &ContainerDependency) -> Turn {
-        let other = self.definitions.iter().find(|other| name(other) == dependency.container_name);
-        let (Some(other), Some(state)) = (other, self.state(&dependency.container_name)) else {
-            return Turn::Never(texts::dependency_absent(&dependency.container_name, &text(target, None)));
+    fn step(&self, target: &ContainerDefinition, awaited: &str, condition: &str) -> Turn {
+        let other = self.definitions.iter().find(|other| name(other) == awaited);
+        let (Some(other), Some(state)) = (other, self.state(awaited)) else {
+            return Turn::Never(texts::dependency_absent(awaited, &text(target, None)));
         };
         let healthy = || {
             let row = self.rows.iter().find(|row| row.name == name(other));
             row.is_some_and(|row| row.health == Health::Healthy)
         };
         let never = |why: fn(&str, &str) -> String| Turn::Never(why(&text(other, Some(state)), &text(target, None)));
-        match (dependency.condition.as_str(), state) {
+        match (condition, state) {
             (_, ContainerState::Created) => Turn::Later(None),
             ("SUCCESS", ContainerState::Exited(exit)) if exit.started_at.is_some() && exit.code == 0 => Turn::Now,
             ("SUCCESS", state) if state.is_over() => never(texts::dependency_unsuccessful),
@@ -108,6 +105,20 @@ impl Members<'_> {
     }
 }
 
+/// Whom the container waits for, and until when. One whose volumes it takes over must have started.
+fn conditions(container: &ContainerDefinition) -> impl Iterator<Item = (&str, &str)> {
+    let named = container.depends_on.iter().flatten();
+    let sources = container.volumes_from.iter().flatten().filter_map(|from| from.source_container.as_deref());
+    named
+        .map(|dependency| (dependency.container_name.as_str(), dependency.condition.as_str()))
+        .chain(sources.map(|source| (source, "START")))
+}
+
+/// Whom the container waits for.
+pub(crate) fn awaited(container: &ContainerDefinition) -> impl Iterator<Item = &str> {
+    conditions(container).map(|(name, _)| name)
+}
+
 fn name(definition: &ContainerDefinition) -> &str {
     definition.name.as_deref().unwrap_or_default()
 }
@@ -128,6 +139,7 @@ fn text(definition: &ContainerDefinition, state: Option<&ContainerState>) -> Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::ecs::ContainerDependency;
     use runtime::{Exit, TaskId};
 
     const NOW: Timestamp = Timestamp(100_000);

@@ -4,7 +4,7 @@ use super::task::{Step, TaskController};
 use crate::ports::{Pull, Pulled, Session};
 use crate::rows::{DefinitionRow, ImagesRow, ServiceRow, TaskRow, pinned};
 use crate::spec::{self, Resolved};
-use crate::texts;
+use crate::{texts, volumes};
 use controller::Failure;
 use model::ecs::ContainerDefinition;
 use rollout::{DesiredStatus, TaskStatus};
@@ -105,6 +105,13 @@ impl TaskController {
             Ok(_) | Err(StartError::AlreadyExists(_)) => {
                 self.to(scope, row, TaskStatus::Activating, |_, _| {}).await?;
                 Ok(Step::Again)
+            }
+            Err(StartError::NoVolume { store, path }) => {
+                let reason = match store.strip_prefix(volumes::EFS).and_then(|rest| rest.rsplit_once('/')) {
+                    Some((_, file_system)) => texts::efs_directory_missing(file_system, scope.region.as_str(), &path),
+                    None => texts::volume_missing(&path),
+                };
+                self.fail(scope, row, reason, None).await
             }
             Err(why @ StartError::Prepare(_)) => {
                 self.fail(scope, row, format!("CannotPullContainerError: {why}"), None).await

@@ -9,6 +9,7 @@ use super::{Order, files};
 use crate::ids::Ids;
 use crate::spec::{ContainerSpec, MountSource, Tmpfs};
 use crate::sys;
+use crate::volume::{fill, open_kept};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
 use rustix::mount::{
@@ -55,8 +56,10 @@ struct Detached {
     tree: OwnedFd,
     target: PathBuf,
     directory: bool,
-    /// A task's volume that nobody has used yet takes the owner and mode of what it covers.
+    /// A task's volume that nobody has used yet takes over what it covers: owner, mode and files.
     fresh: bool,
+    /// Not to be written once it is in its place.
+    read_only: bool,
 }
 
 /// Builds the container's file system and makes it the root.
@@ -140,16 +143,28 @@ fn detach_sources(order: &Order, index: usize) -> Result<Vec<Detached>, String> 
     let mut all = Vec::new();
     for (path, target) in files::write(order, index).map_err(|e| format!("writing the container's files: {e}"))? {
         let tree = bind(&path, NOSUID | NODEV).map_err(|e| format!("{target}: {e}"))?;
-        all.push(Detached { tree, target: target.into(), directory: false, fresh: false });
+        all.push(Detached { tree, target: target.into(), directory: false, fresh: false, read_only: false });
     }
     for wanted in &container.mounts {
         let failed = |e: io::Error| format!("error mounting volume to rootfs at {:?}: {e}", wanted.target);
         let (source, fresh) = match &wanted.source {
             MountSource::TaskVolume(name) => {
-                let path = order.paths.volume(&order.spec.id, name);
-                let new = !path.exists();
-                fs::create_dir_all(&path).map_err(failed)?;
-                (path, new)
+                fresh_directory(order.paths.volume(&order.spec.id, name)).map_err(failed)?
+            }
+            MountSource::ImageVolume(name, number) => {
+                fresh_directory(order.paths.declared(&order.spec.id, name, *number)).map_err(failed)?
+            }
+            MountSource::Kept(volume) => {
+                let directory = open_kept(&order.paths, volume).map_err(failed)?;
+                let tree = bind_directory(&directory).map_err(failed)?;
+                all.push(Detached {
+                    tree,
+                    target: wanted.target.clone().into(),
+                    directory: true,
+                    fresh: false,
+                    read_only: wanted.read_only,
+                });
+                continue;
             }
             MountSource::HostPath(path) => {
                 if !path.exists() {
@@ -159,10 +174,31 @@ fn detach_sources(order: &Order, index: usize) -> Result<Vec<Detached>, String> 
             }
         };
         let directory = fs::metadata(&source).map_err(failed)?.is_dir();
-        let tree = bind(&source, NODEV | if wanted.read_only { RDONLY } else { 0 }).map_err(failed)?;
-        all.push(Detached { tree, target: wanted.target.clone().into(), directory, fresh });
+        let tree = bind(&source, NODEV).map_err(failed)?;
+        all.push(Detached {
+            tree,
+            target: wanted.target.clone().into(),
+            directory,
+            fresh,
+            read_only: wanted.read_only,
+        });
     }
     Ok(all)
+}
+
+/// A volume of the task's own, and whether nobody has used it yet.
+fn fresh_directory(path: PathBuf) -> io::Result<(PathBuf, bool)> {
+    let new = !path.exists();
+    fs::create_dir_all(&path)?;
+    Ok((path, new))
+}
+
+/// A detached copy of an open directory.
+fn bind_directory(directory: &OwnedFd) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    let tree = open_tree(directory, "", flags)?;
+    sys::set_mount_attributes(&tree, NODEV)?;
+    Ok(tree)
 }
 
 /// A detached copy of what is mounted at `path`.
@@ -324,7 +360,12 @@ fn put_bind(detached: &Detached) -> io::Result<()> {
         let (uid, gid) = (Uid::from_raw(covered.uid()), Gid::from_raw(covered.gid()));
         rustix::fs::chownat(&detached.tree, "", Some(uid), Some(gid), rustix::fs::AtFlags::EMPTY_PATH)?;
         let mode = fs::Permissions::from_mode(covered.mode() & 0o7777);
-        fs::set_permissions(format!("/proc/self/fd/{}", detached.tree.as_raw_fd()), mode)?;
+        let volume = PathBuf::from(format!("/proc/self/fd/{}", detached.tree.as_raw_fd()));
+        fs::set_permissions(&volume, mode)?;
+        fill(target, &volume)?;
+    }
+    if detached.read_only {
+        sys::set_mount_attributes(&detached.tree, RDONLY)?;
     }
     attach(&detached.tree, target)
 }

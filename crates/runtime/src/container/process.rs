@@ -45,9 +45,12 @@ fn failure(reason: &str) -> String {
 }
 
 /// Starts the container's first process. Returns once its program runs; an error is fit for the task's owner.
-pub(crate) fn launch(order: &Order, index: usize) -> Result<Launched, String> {
-    let namespaces =
-        CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC;
+pub(crate) fn launch(order: &Order, index: usize, processes: Option<&File>) -> Result<Launched, String> {
+    let own = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC;
+    let birth = match processes {
+        None => Birth::With(own | CloneFlags::CLONE_NEWPID),
+        Some(shared) => Birth::Into(shared),
+    };
     let network = match &order.spec.network {
         Network::Namespace(path) => {
             Some(File::open(path).map_err(|e| failure(&format!("opening the network namespace: {e}")))?)
@@ -59,7 +62,10 @@ pub(crate) fn launch(order: &Order, index: usize) -> Result<Launched, String> {
     let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(|e| failure(&format!("pipe: {e}")));
     let input = if container.stdin && !container.terminal { Some(pipe()?) } else { None };
     let console = if container.terminal { Some(terminal::channel().map_err(|e| failure(&e))?) } else { None };
-    let started = in_child(Birth::With(namespaces), |stdout, stderr| {
+    let started = in_child(birth, |stdout, stderr| {
+        if processes.is_some() {
+            unshare(own).map_err(|e| format!("unsharing namespaces: {e}"))?;
+        }
         join_cgroup(order, container)?;
         // After joining, so that the container's group is the root that it sees.
         let _ = unshare(CloneFlags::CLONE_NEWCGROUP);
@@ -324,6 +330,8 @@ fn execute(file: &CString, argv: &[CString], environment: &[CString]) -> ! {
 
 /// The first process of a container which only passes signals on and reaps; the program is its child.
 fn as_init(program: impl FnOnce()) {
+    // Where the namespace is shared, the orphans would otherwise be somebody else's.
+    sys::adopt_orphans();
     let all = SigSet::all();
     let _ = all.thread_block();
     let child = match sys::fork_process() {

@@ -16,10 +16,11 @@ use crate::layers::LayerStore;
 use crate::paths::{Paths, make_private, remove_all};
 use crate::protocol::{Refusal, Report, Request};
 use crate::unpack::UnpackLimits;
+use crate::volume::open_kept;
 use crate::{
-    ContainerState, ContainerStatus, ContainerUsage, ExecOutcome, ExecSpec, ImageSnapshot, LayerSource, LogChunk,
-    PrepareError, Runtime, RuntimeError, Session, SessionSpec, StartError, TaskEvent, TaskId, TaskSpec, TaskStatus,
-    log,
+    ContainerState, ContainerStatus, ContainerUsage, ExecOutcome, ExecSpec, ImageSnapshot, KeptVolume, LayerSource,
+    LogChunk, MountSource, PrepareError, Runtime, RuntimeError, Session, SessionSpec, StartError, TaskEvent, TaskId,
+    TaskSpec, TaskStatus, log,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
@@ -201,6 +202,7 @@ impl Native {
             self.prepare(image).await?;
         }
         let host = |e: io::Error| StartError::Host(e.to_string());
+        self.kept_volumes(&spec).await?;
         let paths_of = |image: &ImageSnapshot| image.layers.iter().map(|l| self.0.layers.path(l)).collect();
         let order = Order {
             paths: self.0.paths.clone(),
@@ -225,6 +227,27 @@ impl Native {
             () = self.0.clock.sleep(START_TIMEOUT) => Err("the task's shim does not answer".to_owned()),
         };
         first.map_err(StartError::Host)
+    }
+
+    /// Looks for the volumes that outlive tasks before anything is made: a container could only say that it did not start.
+    async fn kept_volumes(&self, spec: &TaskSpec) -> Result<(), StartError> {
+        let mounts = spec.containers.iter().flat_map(|container| &container.mounts);
+        let kept = mounts.filter_map(|mount| match &mount.source {
+            MountSource::Kept(volume) => Some(volume.clone()),
+            _ => None,
+        });
+        for volume in kept {
+            let paths = self.0.paths.clone();
+            let KeptVolume { store, path, .. } = volume.clone();
+            match blocking(move || open_kept(&paths, &volume)).await {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(StartError::NoVolume { store, path });
+                }
+                Err(error) => return Err(StartError::Host(format!("the volume {path:?} in {store}: {error}"))),
+            }
+        }
+        Ok(())
     }
 
     /// Waits until the shim has gone; one that does not go is killed with all that it holds.

@@ -1,6 +1,7 @@
 //! The shim's loop: containers' ends, their output, deadlines, and what daemons ask.
 
 use super::connection::Connection;
+use super::holder::Holder;
 use super::sessions::Sessions;
 use super::{now, own_state, read_order, save_state, ticks};
 use crate::cgroup::{Cgroups, Group};
@@ -37,6 +38,8 @@ pub(super) struct Supervisor {
     id: TaskId,
     paths: Paths,
     cgroups: Cgroups,
+    /// Of the process namespace that the containers share, if they do.
+    holder: Option<Holder>,
     containers: Vec<Container>,
     execs: Vec<Exec>,
     sessions: Sessions,
@@ -78,7 +81,7 @@ struct Exec {
 }
 
 impl Supervisor {
-    pub(super) fn new(order_file: File, order: &Order, sessions: Sessions) -> io::Result<Self> {
+    pub(super) fn new(order_file: File, order: &Order, sessions: Sessions, holder: Option<Holder>) -> io::Result<Self> {
         let signals = SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let containers = order.spec.containers.iter().map(Container::new).collect();
         Ok(Self {
@@ -86,6 +89,7 @@ impl Supervisor {
             id: order.spec.id.clone(),
             paths: order.paths.clone(),
             cgroups: order.cgroups.clone(),
+            holder,
             containers,
             execs: Vec::new(),
             sessions,
@@ -272,7 +276,7 @@ impl Supervisor {
         let ooms = self.cgroups.oom_kills(Group::Container(self.id.as_str(), &name));
         let logs = self.paths.logs(&self.id, &name);
         let log = LogWriter::open(logs, self.containers[index].buffer).map_err(|e| format!("opening the log: {e}"))?;
-        let launched = launch(&order, index)?;
+        let launched = launch(&order, index, self.holder.as_ref().map(|holder| &holder.namespace))?;
         let container = &mut self.containers[index];
         container.pid = Some(launched.pid);
         container.stdin = launched.stdin;
@@ -331,6 +335,10 @@ impl Supervisor {
             if let Some(index) = self.containers.iter().position(|c| c.pid == Some(pid)) {
                 let group = Group::Container(self.id.as_str(), &self.containers[index].name);
                 let ooms = self.cgroups.oom_kills(group);
+                if self.holder.is_some() {
+                    // The kernel ends a container's others with its first process only in a namespace of its own.
+                    self.cgroups.kill(group);
+                }
                 self.containers[index].ended(code, signal, ooms);
                 if self.containers[index].starts_again(code) {
                     self.containers[index].restarts += 1;
@@ -364,8 +372,9 @@ impl Supervisor {
     }
 
     /// The groups are empty now; whoever removes the task does not have to wait for that.
-    fn clean(&self) {
+    fn clean(&mut self) {
         let _ = self.save();
+        self.holder = None;
         let _ = self.cgroups.remove(Group::Task(self.id.as_str()));
         let _ = std::fs::remove_file(self.paths.control(&self.id));
         let _ = std::fs::remove_file(self.paths.sessions(&self.id));

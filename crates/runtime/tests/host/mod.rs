@@ -210,7 +210,13 @@ pub(crate) fn shell(script: &str) -> ContainerSpec {
 }
 
 pub(crate) fn task(containers: Vec<ContainerSpec>) -> TaskSpec {
-    TaskSpec { id: TaskId::generate(), network: Network::Isolated, limits: Limits::default(), containers }
+    TaskSpec {
+        id: TaskId::generate(),
+        network: Network::Isolated,
+        shared_processes: false,
+        limits: Limits::default(),
+        containers,
+    }
 }
 
 /// Waits until the state of a task is as wanted.
