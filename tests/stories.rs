@@ -10,11 +10,13 @@ mod harness;
 
 mod stories {
     mod bad_input;
+    mod blueprint;
     mod clients;
     mod credentials;
     mod demo;
     mod endpoints;
     mod explain;
+    mod failures;
     mod first_steps;
     mod flow_logs;
     mod hostile_images;

@@ -53,7 +53,7 @@ pub(crate) fn busybox() -> Layer {
 }
 
 /// Writes an image of `layer` as an OCI layout with the tag `v1`.
-fn layout(dir: &Path, layer: Layer) {
+fn layout(dir: &Path, layer: Layer, more: Value) {
     let put = |bytes: &[u8]| {
         let digest = digest(bytes);
         fs::create_dir_all(dir.join("blobs/sha256")).unwrap();
@@ -68,10 +68,14 @@ fn layout(dir: &Path, layer: Layer) {
         let media_type = format!("application/vnd.oci.image.{kind}");
         json!({ "mediaType": media_type, "digest": digest(bytes), "size": bytes.len() })
     };
+    let mut settings = json!({ "Env": ["PATH=/bin"], "Cmd": ["/bin/sh"] });
+    if let (Value::Object(settings), Value::Object(more)) = (&mut settings, more) {
+        settings.extend(more);
+    }
     let config = json!({
         "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
         "os": "linux",
-        "config": { "Env": ["PATH=/bin"], "Cmd": ["/bin/sh"] },
+        "config": settings,
         "rootfs": { "type": "layers", "diff_ids": [digest(&raw)] },
     })
     .to_string();
@@ -94,19 +98,33 @@ fn layout(dir: &Path, layer: Layer) {
 
 /// Makes a repository and pushes an image of `layer` with skopeo, logged in as ECR says. Gives the image's name.
 pub(crate) fn push(server: &Server, repository: &str, layer: Layer) -> String {
-    let api = server.api();
-    let made = api.json("ecr", "CreateRepository", json!({ "repositoryName": repository }));
+    push_with(server, repository, layer, json!({}))
+}
+
+/// The same of an image with these settings.
+pub(crate) fn push_with(server: &Server, repository: &str, layer: Layer, settings: Value) -> String {
+    let made = server.api().json("ecr", "CreateRepository", json!({ "repositoryName": repository }));
     let image = format!("{}:v1", made["repository"]["repositoryUri"].as_str().unwrap());
-    let dir = server.scratch().join(repository.replace('/', "-"));
-    layout(&dir, layer);
+    upload(server, &image, layer, settings);
+    image
+}
+
+/// Pushes another image under the same name.
+pub(crate) fn push_again(server: &Server, image: &str, layer: Layer) {
+    upload(server, image, layer, json!({}));
+}
+
+fn upload(server: &Server, image: &str, layer: Layer, settings: Value) {
+    let api = server.api();
+    let dir = tempfile::tempdir_in(server.scratch()).unwrap();
+    layout(dir.path(), layer, settings);
     let token = api.json("ecr", "GetAuthorizationToken", json!({}));
     let token = token["authorizationData"][0]["authorizationToken"].as_str().unwrap().to_owned();
     let login = String::from_utf8(decode(&token)).unwrap();
-    let source = format!("oci:{}:v1", dir.display());
+    let source = format!("oci:{}:v1", dir.path().display());
     let target = format!("docker://{image}");
     let copy = ["--insecure-policy", "copy", "--dest-tls-verify=false", "--dest-creds", &login, &source, &target];
     succeed(client("skopeo").args(copy));
-    image
 }
 
 /// Base64, which a test needs once.

@@ -1,8 +1,8 @@
 //! The birth of a task: from a definition, overrides and a place to a row in PROVISIONING. The task controller does the rest.
 
 use crate::control::health;
-use crate::rows::{ContainerRow, DefinitionRow, Health, LogTarget, NetworkRow, Tag, TargetRow, TaskRow};
-use crate::texts;
+use crate::rows::{ContainerRow, DefinitionRow, Health, NetworkRow, Tag, TargetRow, TaskRow};
+use crate::{logging, texts};
 use model::Stored;
 use model::ecs::{ContainerDefinition, TaskOverride, Volume};
 use rollout::fargate::{self, Size};
@@ -58,7 +58,7 @@ pub(crate) fn task(scope: &Scope, birth: Birth) -> TaskRow {
             cpu: over.and_then(|over| over.cpu).or(container.cpu).unwrap_or(0),
             memory: over.and_then(|over| over.memory).or(container.memory),
             memory_reservation: over.and_then(|over| over.memory_reservation).or(container.memory_reservation),
-            log: log_target(scope, container, &id),
+            log: logging::target(scope, container, &id),
             started_at: None,
             finished_at: None,
         }
@@ -107,23 +107,6 @@ pub(crate) fn task(scope: &Scope, birth: Birth) -> TaskRow {
         stopped_at: None,
         id,
     }
-}
-
-/// The stream `prefix/container/task` of the awslogs driver.
-fn log_target(scope: &Scope, container: &ContainerDefinition, task: &str) -> Option<LogTarget> {
-    let log = container.log_configuration.as_ref().filter(|log| log.log_driver == "awslogs")?;
-    let option = |name: &str| log.options.as_ref().and_then(|options| options.get(name)).cloned();
-    let name = container.name.as_deref().unwrap_or_default();
-    let stream = match option("awslogs-stream-prefix") {
-        Some(prefix) => format!("{prefix}/{name}/{task}"),
-        None => task.to_owned(),
-    };
-    Some(LogTarget {
-        region: option("awslogs-region").unwrap_or_else(|| scope.region.to_string()),
-        group: option("awslogs-group").unwrap_or_default(),
-        stream,
-        create_group: option("awslogs-create-group").is_some_and(|text| text.eq_ignore_ascii_case("true")),
-    })
 }
 
 /// Refuses by name what a task definition asks for and this version cannot run, so that nothing is silently left out.

@@ -15,6 +15,7 @@ mod control;
 pub mod endpoint;
 mod endpoints;
 mod launch;
+mod logging;
 pub mod names;
 pub mod ports;
 pub mod rows;

@@ -1,13 +1,13 @@
 //! A task as the runtime is to run it: the definition, the overrides, the secrets and the images put together. Pure.
 
 use crate::control::dependencies::awaited;
-use crate::endpoints;
 use crate::rows::{DefinitionRow, EniRow, TaskRow};
 use crate::volumes;
+use crate::{endpoints, logging};
 use model::ecs::{ContainerDefinition, ContainerOverride};
 use runtime::{
-    Capabilities, ContainerSpec, CpuLimit, HostEntry, ImageSnapshot, Limits, LogBuffer, Network, Resource, Restart,
-    StartWhen, TaskId, TaskSpec, Tmpfs, Ulimit,
+    Capabilities, ContainerSpec, CpuLimit, HostEntry, ImageSnapshot, Limits, Network, Resource, Restart, StartWhen,
+    TaskId, TaskSpec, Tmpfs, Ulimit,
 };
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -21,8 +21,6 @@ pub(crate) struct Resolved {
     pub(crate) secrets: Vec<(String, String)>,
 }
 
-/// The log driver's buffer where the task definition names none.
-const LOG_BUFFER: u64 = 10 << 20;
 const UNLIMITED: u64 = u64::MAX;
 /// What a container may use, soft and hard, where its definition says nothing: the kernel's defaults but for open files, of
 /// which Fargate gives 65,535 (source: API reference, `Ulimit`). All are set, as a container would have the server's own
@@ -142,7 +140,7 @@ fn container(
         .flatten()
         .filter_map(|control| Some((control.namespace.clone()?, control.value.clone()?)))
         .collect();
-    spec.log_buffer = log_buffer(container);
+    spec.log_buffer = logging::buffer(container);
     Some(spec)
 }
 
@@ -222,40 +220,9 @@ fn search(eni: Option<&EniRow>, container: &ContainerDefinition) -> Vec<String> 
     own.or_else(|| eni.map(|eni| eni.dns_search.clone())).unwrap_or_default()
 }
 
-/// The awslogs driver does not block the application unless asked to (the account's default since 2025).
-fn log_buffer(container: &ContainerDefinition) -> LogBuffer {
-    let options = container.log_configuration.as_ref().and_then(|log| log.options.as_ref());
-    let option = |name: &str| options.and_then(|options| options.get(name)).map(String::as_str);
-    if option("mode") == Some("blocking") {
-        return LogBuffer::default();
-    }
-    LogBuffer::Dropping { bytes: option("max-buffer-size").and_then(bytes).unwrap_or(LOG_BUFFER) }
-}
-
-/// `25m` in bytes.
-fn bytes(text: &str) -> Option<u64> {
-    let text = text.trim().to_ascii_lowercase();
-    let text = text.strip_suffix('b').unwrap_or(&text);
-    let (digits, shift) = match text.as_bytes().last()? {
-        b'k' => (&text[..text.len() - 1], 10),
-        b'm' => (&text[..text.len() - 1], 20),
-        b'g' => (&text[..text.len() - 1], 30),
-        _ => (text, 0),
-    };
-    digits.parse::<u64>().ok().filter(|n| *n > 0 && *n < 1 << 24).map(|n| n << shift)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn buffer_sizes_have_dockers_units() {
-        assert_eq!(bytes("25m"), Some(25 << 20));
-        assert_eq!(bytes("4096"), Some(4096));
-        assert_eq!(bytes("1KB"), Some(1 << 10));
-        assert_eq!((bytes(""), bytes("m"), bytes("0"), bytes("-1k")), (None, None, None, None));
-    }
 
     #[test]
     fn a_container_has_limits_of_its_own_whatever_the_servers_are() {

@@ -239,6 +239,16 @@ pub const NO_PLACEMENT_CONSTRAINTS: &str = "Placement constraints are not suppor
 pub const NO_PLACEMENT_STRATEGY: &str = "Placement strategies are not supported with FARGATE launch type.";
 /// Modelled on what is seen of a task's id.
 pub const STARTED_BY_TOO_LONG: &str = "startedBy longer than 128.";
+/// Modelled on what is seen of a task's id.
+pub const REASON_TOO_LONG: &str = "reason longer than 255.";
+/// Modelled on what is seen of a task's id.
+pub const REFERENCE_ID_TOO_LONG: &str = "referenceId longer than 1024.";
+/// own
+pub const GROUP_OF_A_SERVICE: &str = "group cannot begin with 'service:'.";
+/// own
+pub const TAGS_OF_NO_SERVICE: &str = "Tasks that are run on their own cannot have tags of a service propagated.";
+/// own
+pub const STORAGE_SIZE: &str = "EphemeralStorage size should be between 21 and 200 GiB.";
 /// own
 pub const STARTED_BY_INVALID: &str = "startedBy contains invalid characters.";
 /// seen
@@ -656,6 +666,16 @@ pub const NO_SUCH_HOST: &str = "no such host";
 /// seen: Go's network library, of an answer that is no address
 pub fn misled(name: &str, server: Ipv4Addr, why: &str) -> String {
     format!("dial tcp: lookup {name} on {server}:53: {why}")
+}
+
+/// The frame is seen; the cause is in Docker's words
+pub fn logger_refuses(why: &str) -> String {
+    format!("ResourceInitializationError: failed to validate logger args: {why}")
+}
+
+/// seen
+pub fn log_options(driver: &str, verb: &str, options: &[&str]) -> String {
+    format!("Log driver {driver} {verb} options: {}", options.join(", "))
 }
 
 /// seen; what stands behind `ResourceInitializationError: `

@@ -59,6 +59,8 @@ pub struct LogRecord {
     pub partial: bool,
     /// The bytes, without the newline; not necessarily UTF-8.
     pub line: Vec<u8>,
+    /// Where a read goes on behind it, as [`LogChunk::next`].
+    pub next: u64,
 }
 
 /// A piece of a container's output.

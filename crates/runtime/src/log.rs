@@ -152,9 +152,10 @@ pub(crate) fn read(directory: &Path, offset: u64, max_bytes: usize) -> io::Resul
         file.take(wanted).read_to_end(&mut bytes)?;
         let mut rest = &bytes[..];
         while room > 0 {
-            let Some((record, length)) = parse(rest) else { break };
+            let Some((mut record, length)) = parse(rest) else { break };
             rest = &rest[length..];
             chunk.next += length as u64;
+            record.next = chunk.next;
             room = room.saturating_sub(length);
             chunk.records.push(record);
         }
@@ -230,7 +231,7 @@ fn parse(bytes: &[u8]) -> Option<(LogRecord, usize)> {
     let flags = *bytes.get(12)?;
     let line = bytes.get(HEADER..HEADER + length)?.to_vec();
     let stream = if flags & STDERR == 0 { LogStream::Stdout } else { LogStream::Stderr };
-    Some((LogRecord { at, stream, partial: flags & PARTIAL != 0, line }, HEADER + length))
+    Some((LogRecord { at, stream, partial: flags & PARTIAL != 0, line, next: 0 }, HEADER + length))
 }
 
 #[cfg(test)]

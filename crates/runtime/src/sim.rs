@@ -132,11 +132,13 @@ impl Sim {
             } else {
                 let pid = 1000 + u32::try_from(index).unwrap_or_default();
                 container.state = ContainerState::Running { pid, started_at: now };
-                container.logs.extend(script.output.iter().map(|line| LogRecord {
+                let from = container.logs.len() as u64 + 1;
+                container.logs.extend(script.output.iter().zip(from..).map(|(line, next)| LogRecord {
                     at: now,
                     stream: LogStream::Stdout,
                     partial: false,
                     line: line.clone().into_bytes(),
+                    next,
                 }));
                 TaskEventKind::Started { pid, at: now }
             };

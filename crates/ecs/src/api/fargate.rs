@@ -76,14 +76,9 @@ fn lacks(container: &ContainerDefinition) -> Option<&'static str> {
 }
 
 fn check_awslogs(log: &model::ecs::LogConfiguration) -> Result<(), ApiError> {
-    if log.log_driver != "awslogs" {
-        return Ok(());
-    }
     let has = |option: &str| log.options.as_ref().is_some_and(|options| options.contains_key(option));
-    for option in ["awslogs-group", "awslogs-region", "awslogs-stream-prefix"] {
-        if !has(option) {
-            return Err(texts::client(format!("Log driver awslogs requires options: {option}")));
-        }
+    if log.log_driver == "awslogs" && !has("awslogs-stream-prefix") {
+        return Err(texts::client(texts::log_options("awslogs", "requires", &["awslogs-stream-prefix"])));
     }
     Ok(())
 }

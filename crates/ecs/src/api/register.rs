@@ -3,7 +3,7 @@
 use super::{fargate, shapes, volumes};
 use crate::control::{dependencies, health};
 use crate::rows::{DefinitionRow, FamilyRow};
-use crate::{Ecs, names, texts};
+use crate::{Ecs, logging, names, texts};
 use gateway::Context;
 use model::Stored;
 use model::ecs::{
@@ -42,7 +42,7 @@ pub(super) fn register(
     if let Some(storage) = &input.ephemeral_storage
         && !(21..=200).contains(&storage.size_in_gi_b)
     {
-        return Err(texts::client("EphemeralStorage size should be between 21 and 200 GiB."));
+        return Err(texts::client(texts::STORAGE_SIZE));
     }
 
     let length = serde_json::to_vec(&Stored(input.clone())).map_or(0, |bytes| bytes.len());
@@ -149,6 +149,7 @@ fn check_containers(input: &mut RegisterTaskDefinitionRequest, awsvpc: bool) -> 
         }
         check_health(container)?;
         check_restart(container)?;
+        check_log(container)?;
         check_ulimits(container)?;
         if !names_seen.insert(name.clone()) {
             return Err(texts::client(format!("Container names should be unique. Duplicate name: {name}.")));
@@ -269,6 +270,24 @@ fn check_health(container: &ContainerDefinition) -> Result<(), ApiError> {
         if value.is_some_and(|value| !range.contains(&value)) {
             return Err(texts::client(texts::health_check_setting(setting, *range.start(), *range.end())));
         }
+    }
+    Ok(())
+}
+
+/// The options that the awslogs driver must have, and those that it may.
+fn check_log(container: &ContainerDefinition) -> Result<(), ApiError> {
+    let Some(log) = container.log_configuration.as_ref().filter(|log| log.log_driver == "awslogs") else {
+        return Ok(());
+    };
+    let given = |name: &str| log.options.as_ref().is_some_and(|options| options.contains_key(name));
+    let missing: Vec<&str> = ["awslogs-region", "awslogs-group"].into_iter().filter(|name| !given(name)).collect();
+    if !missing.is_empty() {
+        return Err(texts::client(texts::log_options("awslogs", "requires", &missing)));
+    }
+    let names = log.options.iter().flatten().map(|(name, _)| name.as_str());
+    let foreign: Vec<&str> = names.filter(|name| !logging::AWSLOGS.contains(name)).collect();
+    if !foreign.is_empty() {
+        return Err(texts::client(texts::log_options("awslogs", "disallows", &foreign)));
     }
     Ok(())
 }

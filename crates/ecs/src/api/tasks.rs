@@ -143,7 +143,20 @@ fn refuse_unsupported(input: &RunTaskRequest) -> Result<(), ApiError> {
     if input.volume_configurations.as_ref().is_some_and(|list| !list.is_empty()) {
         return Err(ApiError::not_implemented("volumeConfigurations (Amazon EBS)"));
     }
+    if input.reference_id.as_ref().is_some_and(|id| id.chars().count() > 1024) {
+        return Err(texts::invalid(texts::REFERENCE_ID_TOO_LONG));
+    }
+    if input.group.as_ref().is_some_and(|group| group.starts_with("service:")) {
+        return Err(texts::invalid(texts::GROUP_OF_A_SERVICE));
+    }
+    if input.propagate_tags.as_deref() == Some("SERVICE") {
+        return Err(texts::invalid(texts::TAGS_OF_NO_SERVICE));
+    }
     let overrides = input.overrides.as_ref();
+    let storage = overrides.and_then(|overrides| overrides.ephemeral_storage.as_ref());
+    if storage.is_some_and(|storage| !(21..=200).contains(&storage.size_in_gi_b)) {
+        return Err(texts::client(texts::STORAGE_SIZE));
+    }
     let accelerators = overrides.and_then(|overrides| overrides.inference_accelerator_overrides.as_ref());
     if accelerators.is_some_and(|list| !list.is_empty()) {
         return Err(texts::client(texts::unsupported_field("inferenceAcceleratorOverrides")));
@@ -184,6 +197,9 @@ pub(super) fn stop(_: &Ecs, cx: &mut Context, input: StopTaskRequest) -> Result<
     let id = names::in_cluster(&scope, &input.task, "task", &cluster.name)?;
     if id.len() > 36 {
         return Err(texts::invalid("taskId longer than 36."));
+    }
+    if input.reason.as_ref().is_some_and(|reason| reason.chars().count() > 255) {
+        return Err(texts::invalid(texts::REASON_TOO_LONG));
     }
     let row = tx.get::<TaskRow>(&scope, &id).filter(|row| row.cluster == cluster.name);
     let row = row.ok_or_else(|| texts::invalid(texts::TASK_NOT_FOUND))?;

@@ -6,19 +6,24 @@
 //! written since is a batch of its own.
 
 use super::Control;
+use crate::logging;
 use crate::ports::LogEvent;
 use crate::rows::{ShippedRow, TaskRow};
 use async_trait::async_trait;
 use controller::{Controller, Failure, Key, Next};
+use regex::bytes::Regex;
 use rollout::TaskStatus;
 use runtime::{LogRecord, RuntimeError, TaskId};
 use std::time::Duration;
 use store::{Change, Row, View};
+use types::Timestamp;
 
 pub(super) const NAME: &str = "ecs-logs";
 
 /// One read's most.
 const CHUNK: usize = 512 << 10;
+/// How long an event of several lines may wait for its next line, as the driver has it.
+const EVENT_PATIENCE: Duration = Duration::from_secs(5);
 /// A look for output in case its announcement was lost.
 const POLL: Duration = Duration::from_secs(10);
 /// A read that crashes more often than this in a row would repeat lines.
@@ -49,12 +54,31 @@ impl LogShipper {
     }
 }
 
-/// What CloudWatch Logs gets: no empty events, and text.
-fn events(records: &[LogRecord]) -> Vec<LogEvent> {
-    let lines = records.iter().filter(|record| !record.line.is_empty());
-    lines
-        .map(|record| LogEvent { at: record.at, message: String::from_utf8_lossy(&record.line).into_owned() })
-        .collect()
+/// What CloudWatch Logs gets: no empty events, and text. Lines that are one event each end in a newline.
+fn events(records: &[LogRecord], pattern: Option<&Regex>) -> Vec<LogEvent> {
+    let starts = logging::starts(records, pattern);
+    let ends = starts.iter().skip(1).copied().chain([records.len()]);
+    let pieces = starts.iter().zip(ends).map(|(from, to)| &records[*from..to]);
+    let event = |lines: &[LogRecord]| {
+        let mut bytes = Vec::new();
+        for record in lines {
+            bytes.extend_from_slice(&record.line);
+            if pattern.is_some() {
+                bytes.push(b'\n');
+            }
+        }
+        let at = lines.first().map_or(Timestamp(0), |record| record.at);
+        LogEvent { at, message: String::from_utf8_lossy(&bytes).into_owned() }
+    };
+    pieces.map(event).filter(|event| !event.message.is_empty()).collect()
+}
+
+/// How many of the records belong to events that have ended; and if not all, how long the last one may still go on.
+fn ended(records: &[LogRecord], pattern: Option<&Regex>, now: Timestamp, patience: Duration) -> (usize, Duration) {
+    let last = pattern.and(logging::starts(records, pattern).last().copied());
+    let Some(last) = last else { return (records.len(), Duration::ZERO) };
+    let left = patience.saturating_sub(now.since(records[last].at));
+    if left.is_zero() { (records.len(), left) } else { (last, left) }
 }
 
 fn keys_of(scope: &types::Scope, row: &TaskRow) -> Vec<Key> {
@@ -111,13 +135,28 @@ impl Controller for LogShipper {
                 |row| ShippedRow::clone(&row),
             );
             let offset = shipped.offset;
-            let chunk = match self.control.runtime.read_logs(&id, container, offset, CHUNK).await {
+            let mut chunk = match self.control.runtime.read_logs(&id, container, offset, CHUNK).await {
                 Ok(chunk) => chunk,
                 Err(RuntimeError::NoTask(_) | RuntimeError::NoContainer { .. }) => return Ok(Next::Done),
                 Err(why) => return Err(why.into()),
             };
             if chunk.records.is_empty() && chunk.next == offset && !chunk.ended {
                 return Ok(Next::After(POLL));
+            }
+            let pattern = log.event_start.as_deref().and_then(logging::compile);
+            let over = chunk.ended || state.is_some_and(|state| state.last == TaskStatus::Stopped);
+            if let Some(pattern) = pattern.as_ref().filter(|_| !over) {
+                let patience = self.control.pace.scale(EVENT_PATIENCE);
+                let (count, left) = ended(&chunk.records, Some(pattern), self.control.now(), patience);
+                // What a crash interrupted is done as it was begun.
+                let count = count.max(shipped.batches.last().copied().unwrap_or(0)).min(chunk.records.len());
+                if count == 0 && !chunk.records.is_empty() {
+                    return Ok(Next::After(left.min(POLL)));
+                }
+                if count < chunk.records.len() {
+                    chunk.records.truncate(count);
+                    chunk.next = chunk.records.last().map_or(offset, |record| record.next);
+                }
             }
             let mut batches = shipped.batches.clone();
             if batches.last().copied().unwrap_or(0) < chunk.records.len() {
@@ -128,7 +167,7 @@ impl Controller for LogShipper {
             for (number, to) in batches.into_iter().enumerate() {
                 let Some(records) = chunk.records.get(from..to) else { break };
                 let position = (offset << BATCH_BITS) + number as u64;
-                let events = events(records);
+                let events = events(records, pattern.as_ref());
                 if !events.is_empty() {
                     let logs = &self.control.ports.logs;
                     let appended = logs.append(&key.scope, log, (position, events), session.as_ref(), &netns);
@@ -145,5 +184,44 @@ impl Controller for LogShipper {
             }
         }
         Ok(Next::After(Duration::ZERO))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn records(lines: &[(i64, &str)]) -> Vec<LogRecord> {
+        let of = |(at, line): &(i64, &str)| LogRecord {
+            at: Timestamp(*at),
+            stream: runtime::LogStream::Stdout,
+            partial: false,
+            line: line.as_bytes().to_vec(),
+            next: 0,
+        };
+        lines.iter().map(of).collect()
+    }
+
+    #[test]
+    fn lines_are_put_together_to_events_that_begin_as_the_pattern_says() {
+        let pattern = logging::compile("^E").expect("it is one");
+        let records = records(&[(1, "E one"), (2, "  more"), (3, "E two"), (4, "")]);
+        let found = events(&records, Some(&pattern));
+        let found: Vec<_> = found.iter().map(|event| (event.at.0, event.message.as_str())).collect();
+        assert_eq!(found, [(1, "E one\n  more\n"), (3, "E two\n\n")]);
+        let plain = events(&records, None);
+        assert_eq!(plain.len(), 3, "an empty line is no event: {plain:?}");
+    }
+
+    #[test]
+    fn the_last_event_waits_for_its_next_line_but_not_for_ever() {
+        let pattern = logging::compile("^E").expect("it is one");
+        let records = records(&[(1000, "E one"), (2000, "E two"), (2500, "  more")]);
+        let patience = Duration::from_secs(5);
+        let at = |now| ended(&records, Some(&pattern), Timestamp(now), patience);
+        assert_eq!(at(3000), (1, Duration::from_secs(4)));
+        assert_eq!(at(7000), (3, Duration::ZERO));
+        assert_eq!(ended(&records, None, Timestamp(3000), patience).0, 3);
+        assert_eq!(ended(&[], Some(&pattern), Timestamp(0), patience).0, 0);
     }
 }

@@ -4,7 +4,7 @@ use super::task::{Step, TaskController};
 use crate::ports::{Pull, Pulled, Session};
 use crate::rows::{DefinitionRow, ImagesRow, ServiceRow, TaskRow, pinned};
 use crate::spec::{self, Resolved};
-use crate::{texts, volumes};
+use crate::{logging, texts, volumes};
 use controller::Failure;
 use model::ecs::ContainerDefinition;
 use rollout::{DesiredStatus, TaskStatus};
@@ -74,6 +74,11 @@ impl TaskController {
             };
             digests.insert(name.clone(), found.digest);
             resolved.insert(name, Resolved { image: found.snapshot, secrets });
+        }
+        for container in definition.containers() {
+            if let Err(why) = logging::check(container) {
+                return self.fail(scope, row, texts::logger_refuses(&why), None).await;
+            }
         }
         for container in &row.containers {
             if let Some(log) = &container.log

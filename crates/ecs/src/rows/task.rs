@@ -264,6 +264,9 @@ pub struct LogTarget {
     pub stream: String,
     /// `awslogs-create-group`.
     pub create_group: bool,
+    /// The expression that an event begins with, where not each line is one.
+    #[serde(default)]
+    pub event_start: Option<String>,
 }
 
 /// How much of a container's output has reached its log stream.
