@@ -142,7 +142,7 @@ fn ends(api: &Api, execution: &str, image: &str) -> Vec<End> {
         End::unstarted(
             "there is no log group",
             changed(&|it| {
-                it["containerDefinitions"][0]["logConfiguration"]["options"]["awslogs-group"] = json!("/none")
+                it["containerDefinitions"][0]["logConfiguration"]["options"]["awslogs-group"] = json!("/none");
             }),
             vec![
                 format!(

@@ -25,6 +25,7 @@ pub mod texts;
 mod volumes;
 
 pub use api::handlers;
+pub use control::definitions::DefinitionKeeper;
 pub use control::health::HealthChecker;
 pub use control::logs::LogShipper;
 pub use control::service::ServiceController;

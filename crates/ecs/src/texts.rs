@@ -55,6 +55,16 @@ pub const DEFINITION_NOT_FOUND: &str = "TaskDefinition not found.";
 /// seen
 pub const DEFINITION_INACTIVE: &str = "TaskDefinition is inactive";
 /// seen
+pub const DEFINITION_ABSENT: &str =
+    "The specified task definition does not exist. Specify a valid account, family, revision and try again.";
+/// doc
+pub const DEFINITION_STILL_ACTIVE: &str =
+    "The specified task definition is still in ACTIVE status. Please deregister the target and try again.";
+/// own
+pub const DEFINITIONS_EMPTY: &str = "Task definitions cannot be empty.";
+/// own
+pub const DEFINITIONS_TOO_MANY: &str = "Task definitions cannot have more than 10 elements.";
+/// seen
 pub const REVISION_MISSING: &str = "Revision is missing.";
 /// seen
 pub const TASK_NOT_FOUND: &str = "The referenced task was not found.";

@@ -107,7 +107,14 @@ mod tests {
             container_definitions: Some(containers),
             ..shape::TaskDefinition::default()
         };
-        DefinitionRow { family: "f".to_owned(), revision: 1, active: true, shape: Stored(shape), tags: vec![] }
+        DefinitionRow {
+            family: "f".to_owned(),
+            revision: 1,
+            active: true,
+            delete_requested_at: None,
+            shape: Stored(shape),
+            tags: vec![],
+        }
     }
 
     fn named(name: &str) -> Volume {

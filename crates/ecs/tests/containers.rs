@@ -5,7 +5,7 @@ mod fakes;
 
 use controller::{Limits, Runner};
 use ecs::rows::{ContainerRow, TaskRow};
-use ecs::{Control, Ecs, HealthChecker, LogShipper, TaskController};
+use ecs::{Control, DefinitionKeeper, Ecs, HealthChecker, LogShipper, TaskController};
 use fakes::Outside;
 use gateway::{Context, Principal, PrincipalKind};
 use model::ecs as shape;
@@ -43,6 +43,7 @@ impl World {
             Arc::new(TaskController::new(control.clone())),
             Arc::new(LogShipper::new(control.clone())),
             Arc::new(HealthChecker::new(control.clone())),
+            Arc::new(DefinitionKeeper::new(control.clone())),
         ];
         let runner = Arc::new(Runner::start(&store, control.clock.clone(), controllers, Limits::default()));
         let wake = runner.clone();
@@ -240,4 +241,49 @@ async fn a_container_with_a_restart_policy_outlives_its_crashes() {
     world.pass(10).await;
     assert_eq!(world.task().last, TaskStatus::Stopped, "it had not run for its attempt period");
     assert_eq!(world.container("app").exit_code, Some(2));
+}
+
+#[tokio::test]
+async fn a_definition_is_deleted_when_its_last_task_has_ended() {
+    let world = World::new();
+    world.run(vec![container("app", true, &[])]);
+    world.pass(10).await;
+    let name = || "web:1".to_owned();
+    let delete = || {
+        let input = shape::DeleteTaskDefinitionsRequest { task_definitions: vec![name(), "web:7".to_owned()] };
+        let answer = world.call(world.handlers.delete_task_definitions, input).expect("it is answered");
+        let reasons = answer.failures.unwrap_or_default().into_iter().filter_map(|failure| failure.reason);
+        (answer.task_definitions.unwrap_or_default(), reasons.collect::<Vec<_>>())
+    };
+    let listed = |status: &str| {
+        let input = shape::ListTaskDefinitionsRequest { status: Some(status.to_owned()), ..Default::default() };
+        let answer = world.call(world.handlers.list_task_definitions, input).expect("it is answered");
+        answer.task_definition_arns.unwrap_or_default().len()
+    };
+    let families = || {
+        let input = shape::ListTaskDefinitionFamiliesRequest { status: Some("ALL".to_owned()), ..Default::default() };
+        let answer = world.call(world.handlers.list_task_definition_families, input).expect("it is answered");
+        answer.families.unwrap_or_default().len()
+    };
+    let absent =
+        "The specified task definition does not exist. Specify a valid account, family, revision and try again.";
+    let active = "The specified task definition is still in ACTIVE status. Please deregister the target and try again.";
+    assert_eq!(delete(), (vec![], vec![active.to_owned(), absent.to_owned()]));
+    let input = shape::DeregisterTaskDefinitionRequest { task_definition: name() };
+    world.call(world.handlers.deregister_task_definition, input).expect("it is active");
+    assert_eq!((listed("INACTIVE"), listed("DELETE_IN_PROGRESS")), (1, 0));
+    let (deleted, failures) = delete();
+    assert_eq!(deleted[0].status.as_deref(), Some("DELETE_IN_PROGRESS"));
+    assert!(deleted[0].delete_requested_at.is_some() && failures == [absent]);
+    assert_eq!((listed("INACTIVE"), listed("DELETE_IN_PROGRESS")), (0, 1));
+    world.pass(300).await;
+    assert_eq!((listed("DELETE_IN_PROGRESS"), families()), (1, 1), "its task still runs");
+    world.stop();
+    world.pass(300).await;
+    assert_eq!((listed("DELETE_IN_PROGRESS"), families()), (0, 0));
+    let input = shape::DescribeTaskDefinitionRequest { task_definition: name(), include: None };
+    let gone = world.call(world.handlers.describe_task_definition, input).expect_err("it is gone");
+    assert_eq!(gone.message, "Unable to describe task definition.");
+    world.run(vec![container("app", true, &[])]);
+    assert_eq!(world.store.view().scan::<TaskRow>(&Scope::default()).map(|row| row.revision).max(), Some(2));
 }

@@ -43,6 +43,7 @@ const HABITS: [Habits; 10] = [
             ("UpdateCapacityProvider", &["capacity-provider/{name}"]),
             ("DeleteCapacityProvider", &["capacity-provider/{capacityProvider}"]),
             ("RegisterTaskDefinition", &["task-definition/{family}:*"]),
+            ("DeleteTaskDefinitions", &["task-definition/{taskDefinitions}"]),
             ("RunTask", &["task-definition/{taskDefinition}"]),
         ],
         rest: &[

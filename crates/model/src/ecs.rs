@@ -12,6 +12,7 @@ pub struct Handlers<S, C> {
     pub delete_capacity_provider: fn(&S, &mut C, DeleteCapacityProviderRequest) -> Result<DeleteCapacityProviderResponse, types::ApiError>,
     pub delete_cluster: fn(&S, &mut C, DeleteClusterRequest) -> Result<DeleteClusterResponse, types::ApiError>,
     pub delete_service: fn(&S, &mut C, DeleteServiceRequest) -> Result<DeleteServiceResponse, types::ApiError>,
+    pub delete_task_definitions: fn(&S, &mut C, DeleteTaskDefinitionsRequest) -> Result<DeleteTaskDefinitionsResponse, types::ApiError>,
     pub deregister_task_definition: fn(&S, &mut C, DeregisterTaskDefinitionRequest) -> Result<DeregisterTaskDefinitionResponse, types::ApiError>,
     pub describe_capacity_providers: fn(&S, &mut C, DescribeCapacityProvidersRequest) -> Result<DescribeCapacityProvidersResponse, types::ApiError>,
     pub describe_clusters: fn(&S, &mut C, DescribeClustersRequest) -> Result<DescribeClustersResponse, types::ApiError>,
@@ -64,28 +65,29 @@ impl<S: Send + Sync, C> wire::Service<C> for Api<S, C> {
             3 => call(h.delete_capacity_provider, s, c, input),
             4 => call(h.delete_cluster, s, c, input),
             5 => call(h.delete_service, s, c, input),
-            6 => call(h.deregister_task_definition, s, c, input),
-            7 => call(h.describe_capacity_providers, s, c, input),
-            8 => call(h.describe_clusters, s, c, input),
-            9 => call(h.describe_services, s, c, input),
-            10 => call(h.describe_task_definition, s, c, input),
-            11 => call(h.describe_tasks, s, c, input),
-            12 => call(h.list_clusters, s, c, input),
-            13 => call(h.list_services, s, c, input),
-            14 => call(h.list_tags_for_resource, s, c, input),
-            15 => call(h.list_task_definition_families, s, c, input),
-            16 => call(h.list_task_definitions, s, c, input),
-            17 => call(h.list_tasks, s, c, input),
-            18 => call(h.put_cluster_capacity_providers, s, c, input),
-            19 => call(h.register_task_definition, s, c, input),
-            20 => call(h.run_task, s, c, input),
-            21 => call(h.stop_task, s, c, input),
-            22 => call(h.tag_resource, s, c, input),
-            23 => call(h.untag_resource, s, c, input),
-            24 => call(h.update_capacity_provider, s, c, input),
-            25 => call(h.update_cluster, s, c, input),
-            26 => call(h.update_cluster_settings, s, c, input),
-            27 => call(h.update_service, s, c, input),
+            6 => call(h.delete_task_definitions, s, c, input),
+            7 => call(h.deregister_task_definition, s, c, input),
+            8 => call(h.describe_capacity_providers, s, c, input),
+            9 => call(h.describe_clusters, s, c, input),
+            10 => call(h.describe_services, s, c, input),
+            11 => call(h.describe_task_definition, s, c, input),
+            12 => call(h.describe_tasks, s, c, input),
+            13 => call(h.list_clusters, s, c, input),
+            14 => call(h.list_services, s, c, input),
+            15 => call(h.list_tags_for_resource, s, c, input),
+            16 => call(h.list_task_definition_families, s, c, input),
+            17 => call(h.list_task_definitions, s, c, input),
+            18 => call(h.list_tasks, s, c, input),
+            19 => call(h.put_cluster_capacity_providers, s, c, input),
+            20 => call(h.register_task_definition, s, c, input),
+            21 => call(h.run_task, s, c, input),
+            22 => call(h.stop_task, s, c, input),
+            23 => call(h.tag_resource, s, c, input),
+            24 => call(h.untag_resource, s, c, input),
+            25 => call(h.update_capacity_provider, s, c, input),
+            26 => call(h.update_cluster, s, c, input),
+            27 => call(h.update_cluster_settings, s, c, input),
+            28 => call(h.update_service, s, c, input),
             _ => Err(types::ApiError::not_implemented("this operation")),
         }
     }
@@ -111,6 +113,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "DeleteCapacityProvider", input: &S_DeleteCapacityProviderRequest, output: &S_DeleteCapacityProviderResponse, wrapper: "" },
         wire::OperationInfo { name: "DeleteCluster", input: &S_DeleteClusterRequest, output: &S_DeleteClusterResponse, wrapper: "" },
         wire::OperationInfo { name: "DeleteService", input: &S_DeleteServiceRequest, output: &S_DeleteServiceResponse, wrapper: "" },
+        wire::OperationInfo { name: "DeleteTaskDefinitions", input: &S_DeleteTaskDefinitionsRequest, output: &S_DeleteTaskDefinitionsResponse, wrapper: "" },
         wire::OperationInfo { name: "DeregisterTaskDefinition", input: &S_DeregisterTaskDefinitionRequest, output: &S_DeregisterTaskDefinitionResponse, wrapper: "" },
         wire::OperationInfo { name: "DescribeCapacityProviders", input: &S_DescribeCapacityProvidersRequest, output: &S_DescribeCapacityProvidersResponse, wrapper: "" },
         wire::OperationInfo { name: "DescribeClusters", input: &S_DescribeClustersRequest, output: &S_DescribeClustersResponse, wrapper: "" },
@@ -2551,6 +2554,70 @@ impl wire::Shape for DeleteServiceResponse {
 }
 
 impl std::fmt::Debug for DeleteServiceResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteTaskDefinitionsRequest: wire::Schema = wire::Schema::plain("DeleteTaskDefinitionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("taskDefinitions", "taskDefinitions", "taskDefinitions", true, &S_StringList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteTaskDefinitionsRequest {
+    pub task_definitions: Vec<String>,
+}
+
+impl wire::Shape for DeleteTaskDefinitionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_DeleteTaskDefinitionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.task_definitions = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_DeleteTaskDefinitionsRequest, 0, &self.task_definitions);
+    }
+}
+
+impl std::fmt::Debug for DeleteTaskDefinitionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteTaskDefinitionsResponse: wire::Schema = wire::Schema::plain("DeleteTaskDefinitionsResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("taskDefinitions", "taskDefinitions", "taskDefinitions", false, &S_TaskDefinitionList),
+    wire::schema::Member::new("failures", "failures", "failures", false, &S_Failures),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteTaskDefinitionsResponse {
+    pub task_definitions: Option<Vec<TaskDefinition>>,
+    pub failures: Option<Vec<Failure>>,
+}
+
+impl wire::Shape for DeleteTaskDefinitionsResponse {
+    const SCHEMA: &'static wire::Schema = &S_DeleteTaskDefinitionsResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.task_definitions = Some(wire::shape::Datum::from_value(value)),
+            1 => self.failures = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeleteTaskDefinitionsResponse, 0, self.task_definitions.as_ref());
+        wire::shape::optional(writer, &S_DeleteTaskDefinitionsResponse, 1, self.failures.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DeleteTaskDefinitionsResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -8076,6 +8143,7 @@ impl std::fmt::Debug for TaskDefinition {
 static S_TaskDefinitionFamilyStatus: wire::Schema = wire::Schema::new("TaskDefinitionFamilyStatus", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ACTIVE", "INACTIVE", "ALL"], sensitive: false });
 static S_TaskDefinitionField: wire::Schema = wire::Schema::new("TaskDefinitionField", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["TAGS"], sensitive: false });
 static S_TaskDefinitionFieldList: wire::Schema = wire::Schema::plain("TaskDefinitionFieldList", wire::schema::Kind::List(wire::schema::List { member: &S_TaskDefinitionField, item: "", flattened: false }));
+static S_TaskDefinitionList: wire::Schema = wire::Schema::plain("TaskDefinitionList", wire::schema::Kind::List(wire::schema::List { member: &S_TaskDefinition, item: "", flattened: false }));
 static S_TaskDefinitionPlacementConstraint: wire::Schema = wire::Schema::plain("TaskDefinitionPlacementConstraint", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("type", "type", "type", false, &S_TaskDefinitionPlacementConstraintType),
     wire::schema::Member::new("expression", "expression", "expression", false, &wire::schema::STRING),

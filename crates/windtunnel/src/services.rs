@@ -107,6 +107,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     controllers.push(Arc::new(ecs::LogShipper::new(control.clone())));
     controllers.push(Arc::new(ecs::HealthChecker::new(control.clone())));
     controllers.push(Arc::new(ecs::TokenKeeper::new(control.clone())));
+    controllers.push(Arc::new(ecs::DefinitionKeeper::new(control.clone())));
     Ok(Services {
         api: vec![
             Box::new(model::acm::Api::new(certificates, acm::handlers())),

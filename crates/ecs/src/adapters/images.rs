@@ -8,12 +8,16 @@ use crate::ports::{Images, Pull, Pulled, Session};
 use crate::texts;
 use async_trait::async_trait;
 use blob::Digest;
-use ecr::query::{self, PullError, PullableImage};
+use ecr::query::{self, PullError, PullableImage, Reference};
 use ecr::{Ecr, LayerAddress};
 use gateway::Origin;
 use iam::query::{RoleDenied, role_may};
 use runtime::ImageSnapshot;
+use std::time::Duration;
 use types::Scope;
+
+/// Between two tries to find an image.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Images of our own registry.
 pub struct RealImages {
@@ -32,6 +36,30 @@ impl RealImages {
         let view = self.reach.view();
         let now = self.reach.clock().now();
         role_may(&view, &session.role_arn, &session.name, action, resources, (now, Some(origin)))
+    }
+
+    /// What the reference means. The agent asks again where it may have come too early, as often as it then says.
+    async fn find(&self, reference: &Reference, image: &str) -> Result<PullableImage, String> {
+        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+        let mut retries = 0;
+        loop {
+            let (view, blobs) = (self.reach.view(), self.registry.blobs().clone());
+            let (wanted, text) = (reference.clone(), image.to_owned());
+            // Small files, but files.
+            let found = tokio::task::spawn_blocking(move || query::image(&view, &blobs, &wanted, &text, architecture));
+            let found = found.await.map_err(|_| texts::pull_failed(image, "the agent failed"))?;
+            let (most, reason) = match found {
+                Ok(found) => return Ok(found),
+                Err(PullError::NoImage(_) | PullError::NoRepository { .. }) => (1, texts::image_not_found(image)),
+                Err(PullError::NoPlatform(_)) => (7, texts::no_platform(architecture)),
+                Err(error) => return Err(texts::pull_failed(image, &error.to_string())),
+            };
+            if retries == most {
+                return Err(reason);
+            }
+            retries += 1;
+            self.reach.clock().sleep(self.reach.pace.scale(RETRY)).await;
+        }
     }
 
     /// Downloads the configuration, where the registry sends its clients for it. The layers lie in the same bucket, so what
@@ -80,19 +108,9 @@ impl Images for RealImages {
             let may = self.may(session, &registry, action, &[&arn]);
             may.map_err(|_| texts::pull_forbidden(pull.image, &reference))?;
         }
-        let (view, blobs, text) = (self.reach.view(), self.registry.blobs().clone(), pull.image.to_owned());
-        let home = reference.scope.clone();
-        let repository = reference.repository.clone();
-        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-        // Small files, but files.
-        let found = tokio::task::spawn_blocking(move || query::image(&view, &blobs, &reference, &text, architecture));
-        let found = found.await.map_err(|_| texts::pull_failed(pull.image, "the agent failed"))?;
-        let found = found.map_err(|error| match error {
-            PullError::NoImage(_) | PullError::NoRepository { .. } => texts::image_not_found(pull.image),
-            PullError::NoPlatform(_) => texts::no_platform(architecture),
-            error => texts::pull_failed(pull.image, &error.to_string()),
-        })?;
-        let address = self.registry.layer_address(&home, &repository, &found.config_digest, self.reach.clock().now());
+        let found = self.find(&reference, pull.image).await?;
+        let (home, repository) = (&reference.scope, &reference.repository);
+        let address = self.registry.layer_address(home, repository, &found.config_digest, self.reach.clock().now());
         self.download(scope, pull.netns, &address, &found).await?;
         let snapshot = ImageSnapshot::from_manifest(&found.manifest, &found.config)
             .map_err(|error| texts::pull_failed(pull.image, &error.to_string()))?;

@@ -40,6 +40,7 @@ pub fn handlers() -> Handlers<Ecs, Context> {
         list_clusters: clusters::list,
         register_task_definition: register::register,
         deregister_task_definition: definitions::deregister,
+        delete_task_definitions: definitions::delete,
         describe_task_definition: definitions::describe,
         list_task_definitions: definitions::list,
         list_task_definition_families: definitions::list_families,

@@ -85,7 +85,10 @@ pub(super) fn register(
         ..TaskDefinition::default()
     };
     let family = input.family;
-    let row = tx.put(&scope, DefinitionRow { family, revision, active: true, shape: Stored(shape), tags });
+    let row = tx.put(
+        &scope,
+        DefinitionRow { family, revision, active: true, delete_requested_at: None, shape: Stored(shape), tags },
+    );
     Ok(RegisterTaskDefinitionResponse {
         task_definition: Some(row.shape.0.clone()),
         tags: Some(shapes::tags(&row.tags)),

@@ -6,6 +6,7 @@ use model::ecs as shape;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use store::Row;
+use types::Timestamp;
 
 /// A task definition family's counter of revisions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,9 @@ pub struct DefinitionRow {
     pub revision: u32,
     /// ACTIVE, or INACTIVE after DeregisterTaskDefinition.
     pub active: bool,
+    /// When DeleteTaskDefinitions was called for it: DELETE_IN_PROGRESS until nobody needs it any more.
+    #[serde(default)]
+    pub delete_requested_at: Option<Timestamp>,
     /// As DescribeTaskDefinition shows it.
     pub shape: Stored<shape::TaskDefinition>,
     /// Its tags.
@@ -48,6 +52,15 @@ impl DefinitionRow {
     /// The containers.
     pub fn containers(&self) -> &[shape::ContainerDefinition] {
         self.shape.container_definitions.as_deref().unwrap_or_default()
+    }
+
+    /// `status`.
+    pub fn status(&self) -> &'static str {
+        match (self.active, self.delete_requested_at) {
+            (true, _) => "ACTIVE",
+            (false, None) => "INACTIVE",
+            (false, Some(_)) => "DELETE_IN_PROGRESS",
+        }
     }
 
     /// Its ARN.
