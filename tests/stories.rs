@@ -27,6 +27,7 @@ mod stories {
     mod negative_space;
     mod permissions;
     mod security_groups;
+    mod service_discovery;
     mod survival;
     mod trace;
 }

@@ -9,7 +9,7 @@ use types::Region;
 const ALL: &str = "AWS_ENDPOINT_URL";
 
 /// The services that are here.
-static SERVICES: [&wire::ServiceInfo; 11] = [
+static SERVICES: [&wire::ServiceInfo; 12] = [
     &model::acm::SERVICE,
     &model::cloudwatch::SERVICE,
     &model::ec2::SERVICE,
@@ -19,6 +19,7 @@ static SERVICES: [&wire::ServiceInfo; 11] = [
     &model::iam::SERVICE,
     &model::logs::SERVICE,
     &model::secretsmanager::SERVICE,
+    &model::servicediscovery::SERVICE,
     &model::ssm::SERVICE,
     &model::sts::SERVICE,
 ];

@@ -1,7 +1,7 @@
 //! The birth of a task: from a definition, overrides and a place to a row in PROVISIONING. The task controller does the rest.
 
 use crate::control::health;
-use crate::rows::{ContainerRow, DefinitionRow, Health, NetworkRow, Tag, TargetRow, TaskRow};
+use crate::rows::{ContainerRow, DefinitionRow, Health, NetworkRow, RegistryRow, Tag, TargetRow, TaskRow};
 use crate::{logging, texts};
 use model::Stored;
 use model::ecs::{ContainerDefinition, TaskOverride, Volume};
@@ -23,6 +23,7 @@ pub(crate) struct Birth<'a> {
     pub(crate) network: &'a NetworkRow,
     pub(crate) placement: Placement,
     pub(crate) targets: Vec<TargetRow>,
+    pub(crate) registries: Vec<RegistryRow>,
     pub(crate) enable_execute_command: bool,
     pub(crate) tags: Vec<Tag>,
     pub(crate) now: Timestamp,
@@ -93,6 +94,7 @@ pub(crate) fn task(scope: &Scope, birth: Birth) -> TaskRow {
         attachment_id: types::id::random_uuid(),
         eni: None,
         targets: birth.targets,
+        registries: birth.registries,
         registered: false,
         credentials_id: types::id::random_uuid(),
         enable_execute_command: birth.enable_execute_command,

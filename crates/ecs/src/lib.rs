@@ -26,6 +26,7 @@ mod volumes;
 
 pub use api::handlers;
 pub use control::definitions::DefinitionKeeper;
+pub use control::discovery::DiscoveryHealth;
 pub use control::health::HealthChecker;
 pub use control::logs::LogShipper;
 pub use control::service::ServiceController;

@@ -3,6 +3,10 @@
 //! The daemon plugs in the adapters to the real services; simulation plugs in fakes. A port reads through the view or
 //! transaction that it is given, so that what ECS decides and what it decided upon are one snapshot.
 
+mod registries;
+
+pub use registries::{Instance, Registries, Registry};
+
 use crate::rows::{EniRow, LogTarget, NetworkRow};
 use rollout::{Placement, TargetHealth};
 use runtime::ImageSnapshot;
@@ -18,6 +22,8 @@ pub struct Ports {
     pub network: Arc<dyn Network>,
     /// Target groups.
     pub targets: Arc<dyn Targets>,
+    /// Service discovery.
+    pub registries: Arc<dyn Registries>,
     /// Images.
     pub images: Arc<dyn Images>,
     /// Secrets and parameters.

@@ -299,6 +299,17 @@ pub fn container_port_missing(container: &str, port: i32) -> String {
     format!("The container {container} did not have a container port {port} defined.")
 }
 
+/// own
+pub fn registry_missing(arn: &str) -> String {
+    format!("The service registry {arn} was not found.")
+}
+
+/// Modelled on the API reference, `ServiceRegistry`.
+pub const REGISTRY_PORT_MISSING: &str = "When the service registry has SRV records, either a port or both containerName and containerPort must be specified.";
+/// Modelled on the API reference, `ServiceRegistry`.
+pub const REGISTRY_PORT_TWICE: &str =
+    "A service registry cannot have both a port and containerName with containerPort.";
+
 /// seen
 pub fn override_container_missing(container: &str) -> String {
     format!("Override for container named {container} is not a container in the TaskDefinition.")

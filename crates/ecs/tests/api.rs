@@ -4,7 +4,7 @@
 mod fakes;
 
 use ecs::Ecs;
-use fakes::{GROUP, Outside};
+use fakes::{GROUP, Outside, REGISTRY};
 use gateway::{Context, Principal, PrincipalKind};
 use model::ecs as shape;
 use store::Store;
@@ -131,6 +131,43 @@ fn refused<T: std::fmt::Debug>(outcome: Result<T, ApiError>) -> (String, String)
 
 fn says(code: &str, message: &str) -> (String, String) {
     (code.to_owned(), message.to_owned())
+}
+
+fn a_registry_is_checked_and_shown() {
+    let server = Server::new();
+    server.register(|_| {}).expect("the definition is valid");
+    let create = |name: &str, registry: shape::ServiceRegistry| {
+        let vpc = shape::AwsVpcConfiguration { subnets: vec!["subnet-a".to_owned()], ..Default::default() };
+        let input = shape::CreateServiceRequest {
+            cluster: Some("c".to_owned()),
+            service_name: name.to_owned(),
+            task_definition: Some("web".to_owned()),
+            desired_count: Some(0),
+            launch_type: Some("FARGATE".to_owned()),
+            network_configuration: Some(shape::NetworkConfiguration { awsvpc_configuration: Some(vpc) }),
+            service_registries: Some(vec![registry]),
+            ..Default::default()
+        };
+        server.call(server.handlers.create_service, input).map(|answer| answer.service.expect("it is shown"))
+    };
+    let registry = |arn: &str| shape::ServiceRegistry { registry_arn: Some(arn.to_owned()), ..Default::default() };
+    let refused = |what: shape::ServiceRegistry, text: &str| {
+        let error = create("x", what).expect_err("it is refused");
+        assert!(error.code == "InvalidParameterException" && error.message.contains(text), "{error}");
+    };
+    let ports = format!("{REGISTRY}-port");
+    refused(registry("arn:aws:servicediscovery:us-east-1:123456789012:service/x"), "was not found");
+    refused(registry(&ports), "either a port or both");
+    refused(
+        shape::ServiceRegistry { container_name: Some("no".to_owned()), ..registry(&ports) },
+        "The container no does not exist in the task definition.",
+    );
+    refused(
+        shape::ServiceRegistry { container_name: Some("web".to_owned()), port: Some(80), ..registry(&ports) },
+        "cannot have both",
+    );
+    let given = shape::ServiceRegistry { port: Some(80), ..registry(&ports) };
+    assert_eq!(create("web", given.clone()).expect("it is fine").service_registries, Some(vec![given]));
 }
 
 #[test]

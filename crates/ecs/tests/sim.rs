@@ -6,8 +6,8 @@ mod fakes;
 use controller::{Limits, Runner};
 use ecs::endpoint::Endpoint;
 use ecs::rows::{EventsRow, ServiceRow, TaskRow, TokenRow};
-use ecs::{Control, Ecs, HealthChecker, LogShipper, ServiceController, TaskController, TokenKeeper};
-use fakes::{GROUP, Outside};
+use ecs::{Control, DiscoveryHealth, Ecs, HealthChecker, LogShipper, ServiceController, TaskController, TokenKeeper};
+use fakes::{GROUP, Outside, REGISTRY};
 use gateway::{Context, Principal, PrincipalKind};
 use model::ecs as shape;
 use rollout::{DesiredStatus, TaskStatus};
@@ -61,6 +61,7 @@ impl World {
             Arc::new(LogShipper::new(control.clone())),
             Arc::new(HealthChecker::new(control.clone())),
             Arc::new(TokenKeeper::new(control.clone())),
+            Arc::new(DiscoveryHealth::new(control.clone())),
         ];
         let runner = Arc::new(Runner::start(&self.store, control.clock.clone(), controllers, Limits::default()));
         let wake = runner.clone();
@@ -171,6 +172,7 @@ impl World {
             container_port: Some(3000),
             ..Default::default()
         };
+        let registry = shape::ServiceRegistry { registry_arn: Some(REGISTRY.to_owned()), ..Default::default() };
         let breaker =
             breaker.then(|| shape::DeploymentCircuitBreaker { enable: true, rollback: true, ..Default::default() });
         shape::CreateServiceRequest {
@@ -181,6 +183,7 @@ impl World {
             launch_type: Some("FARGATE".to_owned()),
             network_configuration: Self::network(),
             load_balancers: Some(vec![balancer]),
+            service_registries: Some(vec![registry]),
             deployment_configuration: Some(shape::DeploymentConfiguration {
                 deployment_circuit_breaker: breaker,
                 ..Default::default()
@@ -233,6 +236,7 @@ impl World {
         let containers = self.sim.list().await.expect("the simulated runtime lists").len();
         assert_eq!(containers, alive.len(), "each living task is in the runtime, and nobody else");
         assert_eq!(self.outside.targets_left(), alive.len(), "each living task is a target, and nobody else");
+        assert_eq!(self.outside.state().told.len(), alive.len(), "each living task is discovered, and nobody else");
     }
 }
 

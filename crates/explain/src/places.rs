@@ -5,7 +5,7 @@ use crate::names::{find, owner, task_title};
 use ecs::rows::{DefinitionRow, ServiceRow, TASKS_BY_SERVICE, TaskRow};
 use elb::rows::{Listener, LoadBalancer};
 use netplan::Ground;
-use resolver::{Answer, Kind, Zone};
+use resolver::{Kind, Zone};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use store::View;
@@ -277,11 +277,8 @@ pub(crate) fn resolve(
     let Some(zone) = zone else {
         return Err(Error::Unfit(format!("nobody answers questions of names in {vpc}: its enableDnsSupport is off")));
     };
-    match zone.answer(asker, name, Kind::A, 0) {
-        Answer::Addresses(addresses) => Ok(addresses),
-        _ => Err(Error::NotFound {
-            what: format!("address of {name} in {vpc}"),
-            next: "Only AWS's names and the VPC's own exist here.".to_owned(),
-        }),
-    }
+    zone.answer(asker, name, Kind::A, 0).addresses().ok_or_else(|| Error::NotFound {
+        what: format!("address of {name} in {vpc}"),
+        next: "Only AWS's names and the VPC's own exist here.".to_owned(),
+    })
 }

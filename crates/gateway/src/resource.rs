@@ -26,7 +26,7 @@ struct Habits {
     rest: &'static [&'static [Form]],
 }
 
-const HABITS: [Habits; 10] = [
+const HABITS: [Habits; 11] = [
     Habits {
         prefix: "ecs",
         without: &["List", "DescribeTaskDefinition", "DeregisterTaskDefinition"],
@@ -122,6 +122,19 @@ const HABITS: [Habits; 10] = [
         without: &["GetMetric", "ListMetrics", "PutMetricData"],
         own: &[("DescribeAlarms", &["alarm:{AlarmNames=*}"]), ("DescribeAlarmHistory", &["alarm:{AlarmName=*}"])],
         rest: &[&["{ResourceARN}"], &["alarm:{AlarmName}"], &["alarm:{AlarmNames}"]],
+    },
+    Habits {
+        prefix: "servicediscovery",
+        without: &["List", "Discover", "GetOperation", "CreateHttpNamespace", "CreatePrivateDnsNamespace"],
+        own: &[
+            ("ListTagsForResource", &["{ResourceARN}"]),
+            ("CreateService", &["namespace/{NamespaceId}"]),
+            ("GetNamespace", &["namespace/{Id}"]),
+            ("UpdateHttpNamespace", &["namespace/{Id}"]),
+            ("UpdatePrivateDnsNamespace", &["namespace/{Id}"]),
+            ("DeleteNamespace", &["namespace/{Id}"]),
+        ],
+        rest: &[&["{ResourceARN}"], &["service/{ServiceId}"], &["service/{Id}"]],
     },
     Habits { prefix: "acm", without: &["ListCertificates"], own: &[], rest: &[&["{CertificateArn}"]] },
 ];

@@ -24,6 +24,8 @@ pub mod secretsmanager;
 #[rustfmt::skip]
 pub mod ssm;
 #[rustfmt::skip]
+pub mod servicediscovery;
+#[rustfmt::skip]
 pub mod acm;
 #[rustfmt::skip]
 pub mod cloudwatch;
@@ -41,6 +43,7 @@ pub static SERVICES: &[&wire::ServiceInfo] = &[
     &logs::SERVICE,
     &secretsmanager::SERVICE,
     &ssm::SERVICE,
+    &servicediscovery::SERVICE,
     &acm::SERVICE,
     &cloudwatch::SERVICE,
 ];

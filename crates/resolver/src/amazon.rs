@@ -5,7 +5,7 @@ use vpc::names::AMAZON;
 use vpc::query::{GATEWAY_SERVICES, INTERFACE_SERVICES};
 
 /// The services that have regional names and no endpoints in VPCs.
-const WITHOUT_ENDPOINTS: [&str; 2] = ["acm", "iam"];
+const WITHOUT_ENDPOINTS: [&str; 4] = ["acm", "data-servicediscovery", "iam", "servicediscovery"];
 /// Those that have a name without a region.
 const GLOBAL: [&str; 3] = ["iam", "s3", "sts"];
 
@@ -84,6 +84,7 @@ mod tests {
             ("logs.us-east-1.amazonaws.com", "logs"),
             ("ecs-a.us-east-1.amazonaws.com", "ecs-agent"),
             ("sts.us-east-1.amazonaws.com", "sts"),
+            ("data-servicediscovery.us-east-1.amazonaws.com", "data-servicediscovery"),
             ("s3.us-east-1.amazonaws.com", "s3"),
             ("my.bucket.s3.us-east-1.amazonaws.com", "s3"),
         ] {

@@ -17,6 +17,7 @@ pub mod question;
 mod sockets;
 mod zone;
 
+pub use discovery::zone::Data;
 pub use dns::Dns;
 pub use forward::Upstream;
-pub use zone::{Answer, Kind, LINK_LOCAL, TTL, Zone};
+pub use zone::{Answer, Kind, LINK_LOCAL, Record, TTL, Zone};

@@ -3,11 +3,12 @@
 //! What comes in is never trusted: a query that cannot be read gets an error of twelve bytes or nothing, a response is
 //! no answer to anything, and over UDP no response is longer than the asker said it takes, nor than fits into a packet.
 
-use crate::zone::{Answer, Kind, TTL};
+use crate::zone::{Answer, Kind, Record, TTL};
+use discovery::zone::Data;
 use domain::base::iana::{Class, Opcode, OptRcode, Rcode};
 use domain::base::message_builder::{AnswerBuilder, PushError};
 use domain::base::{Message, MessageBuilder, Name, Rtype, StaticCompressor};
-use domain::rdata::{A, Ptr};
+use domain::rdata::{A, Aaaa, Cname, Ptr, Srv};
 
 /// The longest query that is looked at. A question takes 271 bytes at most; the rest is room for options.
 pub const LONGEST_QUERY: usize = 4096;
@@ -61,6 +62,9 @@ pub fn respond(query: &[u8], transport: Transport, decide: impl FnOnce(&str, Kin
         // Whoever asks for anything gets what there is. Source: RFC 8482.
         Rtype::ANY if name.to_ascii_lowercase().ends_with(".arpa") => Kind::Ptr,
         Rtype::A | Rtype::ANY => Kind::A,
+        Rtype::AAAA => Kind::Aaaa,
+        Rtype::SRV => Kind::Srv,
+        Rtype::CNAME => Kind::Cname,
         _ => Kind::Other,
     };
     let owner = question.qname();
@@ -71,9 +75,38 @@ pub fn respond(query: &[u8], transport: Transport, decide: impl FnOnce(&str, Kin
             Ok(found) => reply.found(|records| records.push((owner, Class::IN, TTL, Ptr::new(&found)))),
             Err(_) => reply.records(Rcode::SERVFAIL, OptRcode::SERVFAIL, |_| Ok(())),
         },
+        Answer::Records(found) => {
+            let Ok(asked) = name.parse::<Name<Vec<u8>>>() else {
+                return reply.records(Rcode::SERVFAIL, OptRcode::SERVFAIL, |_| Ok(()));
+            };
+            reply.found(|records| found.iter().try_for_each(|record| push(records, &asked, record)))
+        }
         Answer::NoData => reply.found(|_| Ok(())),
         Answer::Unavailable => reply.records(Rcode::SERVFAIL, OptRcode::SERVFAIL, |_| Ok(())),
         Answer::NoSuchName => reply.records(Rcode::NXDOMAIN, OptRcode::NXDOMAIN, |_| Ok(())),
+    }
+}
+
+/// Adds a record of a private zone. One whose names are none is passed over: nobody could ask for them.
+fn push(records: &mut AnswerBuilder<Target>, asked: &Name<Vec<u8>>, record: &Record) -> Result<(), PushError> {
+    let name = |text: &str| text.parse::<Name<Vec<u8>>>().ok();
+    let owner = match &record.owner {
+        Some(owner) => name(owner),
+        None => Some(asked.clone()),
+    };
+    let Some(owner) = owner else { return Ok(()) };
+    match &record.data {
+        Data::A(ip) => records.push((owner, Class::IN, record.ttl, A::new(*ip))),
+        Data::Aaaa(ip) => records.push((owner, Class::IN, record.ttl, Aaaa::new(*ip))),
+        Data::Srv { port, target } => match name(target) {
+            Some(target) => records.push((owner, Class::IN, record.ttl, Srv::new(1, 1, *port, target))),
+            None => Ok(()),
+        },
+        Data::Cname(target) => match name(target) {
+            Some(target) => records.push((owner, Class::IN, record.ttl, Cname::new(target))),
+            None => Ok(()),
+        },
+        Data::Alias(_) => Ok(()),
     }
 }
 

@@ -55,7 +55,7 @@ impl Asked {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let mut elsewhere = false;
         let answer = respond(query, transport, |name, kind| match zone.answer(peer.ip(), name, kind, turn) {
-            Answer::NoSuchName if self.upstream.is_some() && forward::goes_on(name) => {
+            Answer::NoSuchName if self.upstream.is_some() && forward::goes_on(name) && !zone.is_private(name) => {
                 elsewhere = true;
                 Answer::Unavailable
             }

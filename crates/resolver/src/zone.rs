@@ -5,6 +5,7 @@
 //! private DNS, or else for where AWS's own services answer.
 
 use crate::amazon;
+use discovery::zone::{Data, Found};
 use netplan::Ground;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -27,9 +28,15 @@ pub const TTL: u32 = 60;
 pub enum Kind {
     /// Addresses.
     A,
+    /// IPv6 addresses.
+    Aaaa,
+    /// Hosts and ports.
+    Srv,
+    /// Another name in its place.
+    Cname,
     /// The name of an address.
     Ptr,
-    /// Something that no name here has: IPv6 addresses, mail exchangers …
+    /// Something that no name here has: mail exchangers, texts …
     Other,
 }
 
@@ -40,12 +47,40 @@ pub enum Answer {
     Addresses(Vec<Ipv4Addr>),
     /// This name.
     Name(String),
+    /// What a private zone has.
+    Records(Vec<Record>),
     /// The name exists, and has nothing of that kind.
     NoData,
     /// There is no such name.
     NoSuchName,
     /// Whoever knows was not reached.
     Unavailable,
+}
+
+impl Answer {
+    /// The addresses that it tells, if it tells any.
+    pub fn addresses(self) -> Option<Vec<Ipv4Addr>> {
+        let addresses = match self {
+            Self::Addresses(addresses) => addresses,
+            Self::Records(records) => {
+                let address = |record: Record| if let Data::A(ip) = record.data { Some(ip) } else { None };
+                records.into_iter().filter_map(address).collect()
+            }
+            Self::Name(_) | Self::NoData | Self::NoSuchName | Self::Unavailable => Vec::new(),
+        };
+        (!addresses.is_empty()).then_some(addresses)
+    }
+}
+
+/// A record of a private zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Whose it is, where that is not the name asked for: an alias stands before what it stands for.
+    pub owner: Option<String>,
+    /// How long it holds, in seconds.
+    pub ttl: u32,
+    /// What it says.
+    pub data: Data,
 }
 
 /// The names of a VPC.
@@ -70,13 +105,82 @@ impl<'a> Zone<'a> {
     /// The answer to whoever has the address `asker` in the VPC. Of several addresses a service's begin with those in the
     /// asker's zone; beyond that, each `turn` begins with another one, as AWS's do.
     pub fn answer(&self, asker: impl Into<IpAddr>, name: &str, kind: Kind, turn: usize) -> Answer {
-        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-        match (self.meaning(asker.into(), &name, turn), kind) {
+        let (name, asker) = (name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase(), asker.into());
+        if let Some(answer) = self.private(asker, &name, kind, turn) {
+            return answer;
+        }
+        match (self.meaning(asker, &name, turn), kind) {
             (Some(Answer::Addresses(found)), Kind::A) if !found.is_empty() => Answer::Addresses(found),
             (Some(Answer::Name(found)), Kind::Ptr) => Answer::Name(found),
             (Some(_), _) => Answer::NoData,
             (None, _) => Answer::NoSuchName,
         }
+    }
+
+    /// Whether a name is in a private zone of the VPC, which then answers alone: nobody else is asked for it.
+    pub fn is_private(&self, name: &str) -> bool {
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        let kind = discovery::zone::Kind::A;
+        let found = || discovery::zone::lookup(self.view, self.scope, self.vpc.id.as_str(), (&name, kind), 0);
+        self.vpc.dns_hostnames && found().is_some()
+    }
+
+    /// What a private zone of the VPC says, if the name is in one. Source: Route 53 developer guide, "Considerations when
+    /// using private hosted zones": the VPC must have both DNS support and DNS names.
+    fn private(&self, asker: IpAddr, name: &str, kind: Kind, turn: usize) -> Option<Answer> {
+        if !self.vpc.dns_hostnames {
+            return None;
+        }
+        let of =
+            |name: &str, kind| discovery::zone::lookup(self.view, self.scope, self.vpc.id.as_str(), (name, kind), turn);
+        let wanted = match kind {
+            Kind::A => discovery::zone::Kind::A,
+            Kind::Aaaa => discovery::zone::Kind::Aaaa,
+            Kind::Srv => discovery::zone::Kind::Srv,
+            Kind::Cname => discovery::zone::Kind::Cname,
+            // Nothing else is in a zone, but names are.
+            Kind::Ptr | Kind::Other => {
+                return of(name, discovery::zone::Kind::A).map(|found| match found {
+                    Found::NoSuchName => Answer::NoSuchName,
+                    Found::Records(..) | Found::NoData => Answer::NoData,
+                });
+            }
+        };
+        let (ttl, found) = match of(name, wanted)? {
+            Found::Records(ttl, found) => (ttl, found),
+            Found::NoData => return Some(Answer::NoData),
+            Found::NoSuchName => return Some(Answer::NoSuchName),
+        };
+        let mut records = Vec::new();
+        for data in found {
+            let target = match &data {
+                Data::Alias(target) | Data::Cname(target) => target.to_ascii_lowercase(),
+                _ => {
+                    records.push(Record { owner: None, ttl, data });
+                    continue;
+                }
+            };
+            let target = target.trim_end_matches('.').to_owned();
+            let alias = matches!(data, Data::Alias(_));
+            if !alias {
+                records.push(Record { owner: None, ttl, data });
+            }
+            if kind == Kind::A {
+                // One step: what the other name stands for is not gone after.
+                let addresses = match of(&target, wanted) {
+                    Some(Found::Records(ttl, found)) => found.into_iter().map(|data| (ttl, data)).collect(),
+                    Some(_) => Vec::new(),
+                    None => match self.meaning(asker, &target, turn) {
+                        Some(Answer::Addresses(found)) => found.into_iter().map(|ip| (TTL, Data::A(ip))).collect(),
+                        _ => Vec::new(),
+                    },
+                };
+                let addresses = addresses.into_iter().filter(|(_, data)| matches!(data, Data::A(_)));
+                let owner = (!alias).then_some(target);
+                records.extend(addresses.map(|(ttl, data)| Record { owner: owner.clone(), ttl, data }));
+            }
+        }
+        Some(if records.is_empty() { Answer::NoData } else { Answer::Records(records) })
     }
 
     fn meaning(&self, asker: IpAddr, name: &str, turn: usize) -> Option<Answer> {

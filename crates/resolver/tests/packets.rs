@@ -60,7 +60,7 @@ fn on_a_host(test: impl AsyncFnOnce() + Send) {
 
 impl Lab {
     async fn new() -> Self {
-        let store = Store::in_memory([vpc::tables(), elb::tables()].concat());
+        let store = Store::in_memory([vpc::tables(), elb::tables(), discovery::tables()].concat());
         let config = FabricConfig { instance: random_hex(8), run_root: PathBuf::from(RUN_ROOT), outbound: false };
         let fabric = Arc::new(Fabric::open(config).unwrap());
         let lab = Self {

@@ -4,7 +4,7 @@
 
 use blob::{BlobStore, Digest};
 use controller::Controller;
-use ecs::adapters::{Reach, RealImages, RealLogs, RealNetwork, RealRoles, RealSecrets, RealTargets};
+use ecs::adapters::{Reach, RealImages, RealLogs, RealNetwork, RealRegistries, RealRoles, RealSecrets, RealTargets};
 use fabric::Fabric;
 use gateway::{Context, Extra};
 use runtime::Runtime;
@@ -51,6 +51,7 @@ pub(crate) fn tables() -> Vec<TableDef> {
         secrets::tables(),
         acm::tables(),
         elb::tables(),
+        discovery::tables(),
         ecs::tables(),
         observe::tables(),
     ]
@@ -72,6 +73,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     let ports = ecs::Ports {
         network: Arc::new(RealNetwork::new(fabric.clone(), reach.clone())),
         targets: Arc::new(RealTargets),
+        registries: Arc::new(RealRegistries),
         images: Arc::new(RealImages::new(registry.clone(), reach.clone())),
         logs: Arc::new(RealLogs::new(store.clone(), reach.clone())),
         secrets: Arc::new(RealSecrets::new(secrets.clone(), reach)),
@@ -106,6 +108,8 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     controllers.push(Arc::new(ecs::TaskController::new(control.clone())));
     controllers.push(Arc::new(ecs::LogShipper::new(control.clone())));
     controllers.push(Arc::new(ecs::HealthChecker::new(control.clone())));
+    controllers.push(Arc::new(ecs::DiscoveryHealth::new(control.clone())));
+    controllers.push(Arc::new(discovery::Keeper::new(store.clone(), clock.clone())));
     controllers.push(Arc::new(ecs::TokenKeeper::new(control.clone())));
     controllers.push(Arc::new(ecs::DefinitionKeeper::new(control.clone())));
     Ok(Services {
@@ -120,6 +124,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
             Box::new(model::secretsmanager::Api::new(secrets.clone(), secrets::handlers())),
             Box::new(model::logs::Api::new(observe::Observe, observe::handlers())),
             Box::new(model::cloudwatch::Api::new(observe::Observe, observe::cloudwatch_handlers())),
+            Box::new(model::servicediscovery::Api::new(discovery::Discovery { pace: *pace }, discovery::handlers())),
             Box::new(model::ssm::Api::new(secrets, secrets::ssm_handlers())),
         ],
         extras: vec![Box::new(ecr::LayerBucket::new(registry.clone())), Box::new(ecr::Registry::new(registry))],

@@ -65,6 +65,7 @@ pub(crate) fn env(paths: &Paths, listen: Option<SocketAddr>, as_json: bool) -> R
         ("AWS_SECRET_ACCESS_KEY", "test"),
         ("AWS_DEFAULT_REGION", "us-east-1"),
         ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("AWS_DISABLE_HOST_PREFIX_INJECTION", "true"),
     ];
     if as_json {
         let object: serde_json::Map<String, Value> =

@@ -32,6 +32,7 @@ impl Manner {
             "ecr" => Self::Ecr,
             "ecs" => Self::Ecs,
             "logs" => Self::List("InvalidParameterException"),
+            "servicediscovery" => Self::List("InvalidInput"),
             "iam" | "sts" | "elbv2" | "cloudwatch" => Self::List("ValidationError"),
             _ => Self::List("ValidationException"),
         }

@@ -361,6 +361,9 @@ fn expression(text: &str) -> String {
     let text = text
         .replace("(?!-)[A-Za-z0-9-]{0,62}[A-Za-z0-9]", "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
         .replace("(?!-)[A-Za-z0-9-]{1,62}[A-Za-z0-9]", "[A-Za-z0-9][A-Za-z0-9-]{0,61}[A-Za-z0-9]")
+        // In Cloud Map's, for "is no ARN" and "is not longer than"; its handlers look at that.
+        .replace("(?!arn:)", "")
+        .replace("(?=^.{1,127}$)", "")
         .replace("\\u10000-\\u10FFFF", "\\x{10000}-\\x{10FFFF}");
     let mut out = String::new();
     let mut rest = text.as_str();

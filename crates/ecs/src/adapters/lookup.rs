@@ -46,8 +46,10 @@ impl Reach {
                 None => self.ask(netns, eni.ip, server, host).await,
             };
             match answer {
-                Ok(Answer::Addresses(addresses)) => return Ok(addresses),
-                Ok(_) => return Err(Unresolved::NoSuchHost(texts::misled(host, server, texts::NO_SUCH_HOST))),
+                Ok(answer) => {
+                    let none = || Unresolved::NoSuchHost(texts::misled(host, server, texts::NO_SUCH_HOST));
+                    return answer.addresses().ok_or_else(none);
+                }
                 Err(text) => failure = text,
             }
         }

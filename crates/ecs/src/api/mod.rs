@@ -8,6 +8,7 @@ mod definitions;
 mod fargate;
 mod paging;
 mod register;
+mod registries;
 mod services;
 mod services_write;
 mod shapes;

@@ -3,7 +3,7 @@
 use super::capacity::{Capacity, capacity, strategy};
 use super::services::shape;
 use super::tasks::check_platform;
-use super::{cluster, runnable, shapes};
+use super::{cluster, registries, runnable, shapes};
 use crate::rows::{
     DefinitionRow, DeploymentRow, EventsRow, NetworkRow, ServiceRow, ServiceStatus, TASKS_BY_SERVICE, TargetRow,
 };
@@ -60,6 +60,8 @@ pub(super) fn create(
     check_definition(&definition)?;
     let network = ports::resolve_network(&ecs.ports, tx, &scope, input.network_configuration.as_ref())?;
     let targets = targets(ecs, tx, &scope, &definition, input.load_balancers.as_deref().unwrap_or_default())?;
+    let registries = input.service_registries.as_deref().unwrap_or_default();
+    let registries = registries::checked(ecs, tx, &scope, &definition, registries)?;
     let grace_seconds = grace(input.health_check_grace_period_seconds, &targets)?;
     let configuration = configuration(input.deployment_configuration.unwrap_or_default(), None)?;
     launch::check_runnable(&definition)?;
@@ -77,6 +79,7 @@ pub(super) fn create(
         deployment_configuration: Stored(configuration.shape),
         grace_seconds,
         targets: targets.clone(),
+        registries,
         enable_execute_command: input.enable_execute_command.unwrap_or(false),
         managed_tags: input.enable_ecs_managed_tags.unwrap_or(false),
         propagate_tags: input.propagate_tags.filter(|value| value != "NONE"),
@@ -106,9 +109,6 @@ fn refuse_unknown(input: &CreateServiceRequest) -> Result<(), ApiError> {
     }
     if input.deployment_controller.as_ref().is_some_and(|controller| controller.type_ != "ECS") {
         return refuse("deployment controllers other than ECS");
-    }
-    if input.service_registries.as_ref().is_some_and(|list| !list.is_empty()) {
-        return refuse("service discovery (serviceRegistries)");
     }
     if input.service_connect_configuration.as_ref().is_some_and(|configuration| configuration.enabled) {
         return refuse("Service Connect");
@@ -297,6 +297,7 @@ fn deploy(
         platform_version,
         network,
         targets,
+        registries: row.registries.clone(),
         created_at: now,
         updated_at: now,
     };
@@ -366,18 +367,24 @@ pub(super) fn update(
         Some(given) => targets(ecs, tx, &scope, &definition, given)?,
         None => before.targets.clone(),
     };
+    let registries = match input.service_registries.as_deref() {
+        Some(given) => registries::checked(ecs, tx, &scope, &definition, given)?,
+        None => before.registries.clone(),
+    };
     row.grace_seconds = grace(input.health_check_grace_period_seconds, &targets)?.or(row.grace_seconds);
     let exec = input.enable_execute_command.unwrap_or(row.enable_execute_command);
     let changed = definition.arn() != before.definition_arn
         || platform_version != before.platform_version
         || network != before.network
         || targets != before.targets
+        || registries != before.registries
         || exec != row.enable_execute_command;
     row.enable_execute_command = exec;
     if changed || input.force_new_deployment == Some(true) {
         check_definition(&definition)?;
         launch::check_runnable(&definition)?;
         row.targets.clone_from(&targets);
+        row.registries = registries;
         deploy(&mut row, &definition, platform_version, network, targets, now);
     } else if let Some(primary) = row.deployments.first_mut() {
         primary.updated_at = now;
@@ -396,9 +403,6 @@ fn refuse_unknown_update(input: &UpdateServiceRequest) -> Result<(), ApiError> {
     }
     if input.deployment_controller.as_ref().is_some_and(|controller| controller.type_ != "ECS") {
         return refuse("deployment controllers other than ECS");
-    }
-    if input.service_registries.as_ref().is_some_and(|list| !list.is_empty()) {
-        return refuse("service discovery (serviceRegistries)");
     }
     if input.service_connect_configuration.as_ref().is_some_and(|configuration| configuration.enabled) {
         return refuse("Service Connect");

@@ -269,7 +269,7 @@ pub(super) fn service(
         service_name: Some(row.name.clone()),
         cluster_arn: Some(names::cluster_arn(scope, &row.cluster)),
         load_balancers: Some(load_balancers(&row.targets)),
-        service_registries: Some(vec![]),
+        service_registries: Some(super::registries::shown(&row.registries)),
         status: Some(row.status.as_str().to_owned()),
         desired_count: Some(count(row.desired)),
         running_count: Some(counts.running),

@@ -109,6 +109,7 @@ pub(super) fn run(ecs: &Ecs, cx: &mut Context, input: RunTaskRequest) -> Result<
             network: &network,
             placement: network.places[index % network.places.len()].clone(),
             targets: vec![],
+            registries: vec![],
             enable_execute_command: input.enable_execute_command.unwrap_or(false),
             tags: tags.clone(),
             now,

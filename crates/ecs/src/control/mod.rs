@@ -2,6 +2,7 @@
 
 pub(crate) mod definitions;
 pub(crate) mod dependencies;
+pub(crate) mod discovery;
 pub(crate) mod health;
 pub(crate) mod logs;
 pub(crate) mod service;

@@ -370,6 +370,7 @@ impl Carrying<'_> {
             network: &deployment.network,
             placement: placement.clone(),
             targets: deployment.targets.clone(),
+            registries: deployment.registries.clone(),
             enable_execute_command: service.enable_execute_command,
             tags: tags(service, &definition),
             now: self.now,
@@ -408,6 +409,7 @@ impl Carrying<'_> {
         target.reason = texts::rollout_back_to(to);
         target.updated_at = now;
         self.row.targets.clone_from(&target.targets);
+        self.row.registries.clone_from(&target.registries);
         self.row.deployments.insert(0, target);
         self.row.impaired = false;
         self.messages.push(texts::rolling_back(&self.row.name, to));

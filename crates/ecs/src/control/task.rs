@@ -4,7 +4,7 @@
 //! row is the only memory: after a crash the present station is simply done again, and finds what it had made.
 
 use super::dependencies::{Members, Turn};
-use super::{Control, journal};
+use super::{Control, discovery, journal};
 use crate::ports::{EniRequest, Target, TargetState};
 use crate::rows::{
     ContainerRow, DefinitionRow, Health, ImagesRow, ServiceRow, ServiceStatus, ShippedRow, TASKS_BY_ENI, TaskRow,
@@ -218,6 +218,7 @@ impl TaskController {
             if let Some(service) = fresh.service_key() {
                 journal(tx, scope, &service, messages, now);
             }
+            discovery::register(&*self.control.ports.registries, tx, scope, &fresh, now);
             fresh.registered = true;
             fresh.last = TaskStatus::Running;
             fresh.started_at = Some(now);
@@ -380,7 +381,7 @@ impl TaskController {
     async fn deactivate(&self, scope: &Scope, row: &TaskRow, id: &TaskId) -> Result<Step, Failure> {
         let targets = &self.control.ports.targets;
         let now = self.control.now();
-        if row.registered && !row.targets.is_empty() {
+        if row.registered && !(row.targets.is_empty() && row.registries.is_empty()) {
             let ((), ticket) = self.control.write(|tx| {
                 let Some(fresh) = tx.get::<TaskRow>(scope, &row.id).filter(|fresh| fresh.registered) else { return };
                 let mut messages = Vec::new();
@@ -389,7 +390,10 @@ impl TaskController {
                     targets.deregister(tx, scope, &target.group, Target { ip: eni.ip, port: target.port }, now);
                     messages.extend(fresh.service.as_ref().map(|name| texts::deregistered(name, 1, &target.group)));
                 }
-                if let (Some(service), Some(name)) = (fresh.service_key(), &fresh.service) {
+                discovery::deregister(&*self.control.ports.registries, tx, scope, &fresh, now);
+                if let (Some(service), Some(name)) = (fresh.service_key(), &fresh.service)
+                    && !fresh.targets.is_empty()
+                {
                     let several = tx.get::<ServiceRow>(scope, &service).is_some_and(|row| row.deployments.len() > 1);
                     let deployment = fresh.started_by.as_deref().filter(|_| several);
                     messages.push(texts::draining(name, deployment, 1));

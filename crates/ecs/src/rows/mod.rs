@@ -15,12 +15,14 @@
 mod cluster;
 mod definition;
 mod images;
+mod registry;
 mod service;
 mod task;
 
 pub use cluster::ClusterRow;
 pub use definition::{DefinitionRow, FamilyRow};
 pub use images::{ImagesRow, pinned};
+pub use registry::RegistryRow;
 pub use service::{
     DeploymentRow, Event, EventsRow, SERVICES_BY_CLUSTER, SERVICES_BY_TARGET_GROUP, ServiceRow, ServiceStatus,
     TargetRow,

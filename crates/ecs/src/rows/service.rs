@@ -1,6 +1,6 @@
 //! Services, their deployments and their events.
 
-use super::{NetworkRow, Tag};
+use super::{NetworkRow, RegistryRow, Tag};
 use model::Stored;
 use model::ecs as shape;
 use rollout::{CircuitBreaker, StrategyItem};
@@ -73,6 +73,9 @@ pub struct ServiceRow {
     pub grace_seconds: Option<u32>,
     /// The load balancers of the service as a whole; a deployment has its own copy.
     pub targets: Vec<TargetRow>,
+    /// `serviceRegistries` of the service as a whole; a deployment has its own copy.
+    #[serde(default)]
+    pub registries: Vec<RegistryRow>,
     /// `enableExecuteCommand`.
     pub enable_execute_command: bool,
     /// `enableECSManagedTags`.
@@ -152,6 +155,9 @@ pub struct DeploymentRow {
     pub network: NetworkRow,
     /// The load balancers of its tasks.
     pub targets: Vec<TargetRow>,
+    /// Where its tasks are told of.
+    #[serde(default)]
+    pub registries: Vec<RegistryRow>,
     /// `createdAt`.
     pub created_at: Timestamp,
     /// `updatedAt`.

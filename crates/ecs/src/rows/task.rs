@@ -1,6 +1,6 @@
 //! Tasks, their containers, and what is kept beside them.
 
-use super::{ServiceRow, Tag, TargetRow};
+use super::{RegistryRow, ServiceRow, Tag, TargetRow};
 use model::Stored;
 use model::ecs as shape;
 use rollout::{DesiredStatus, Marks, Placement, StopCode, TaskStatus};
@@ -113,6 +113,9 @@ pub struct TaskRow {
     pub eni: Option<EniRow>,
     /// Its load balancer entries.
     pub targets: Vec<TargetRow>,
+    /// Where it is told of.
+    #[serde(default)]
+    pub registries: Vec<RegistryRow>,
     /// The entries are registered.
     pub registered: bool,
     /// Its containers, in the definition's order.

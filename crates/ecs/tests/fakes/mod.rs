@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use ecs::ports::{
-    Credentials, EniRequest, Images, LogEvent, Logs, Network, Ports, Pull, Pulled, Roles, Secrets, Session, Subnet,
-    Target, TargetGroup, TargetState, Targets,
+    Credentials, EniRequest, Images, Instance, LogEvent, Logs, Network, Ports, Pull, Pulled, Registries, Registry,
+    Roles, Secrets, Session, Subnet, Target, TargetGroup, TargetState, Targets,
 };
 use ecs::rows::{EniRow, LogTarget};
 use rollout::TargetHealth;
@@ -27,6 +27,8 @@ pub(crate) struct State {
     /// By namespace: interface and when it was asked for.
     pub enis: BTreeMap<String, (EniRow, Timestamp)>,
     pub targets: BTreeMap<(String, Ipv4Addr, u16), Entry>,
+    /// Tasks that service discovery was told of, and whether they are healthy.
+    pub told: BTreeMap<String, bool>,
     pub logs: BTreeMap<String, Vec<(u64, Vec<String>)>>,
     /// Every address whose application never gets healthy.
     pub sick: Vec<Ipv4Addr>,
@@ -39,6 +41,7 @@ pub(crate) struct Entry {
 }
 
 pub(crate) const GROUP: &str = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/web/0123456789abcdef";
+pub(crate) const REGISTRY: &str = "arn:aws:servicediscovery:us-east-1:123456789012:service/srv-0123456789abcdef";
 const HEALTHY_AFTER: Duration = Duration::from_secs(5);
 const DRAINED_AFTER: Duration = Duration::from_secs(3);
 
@@ -55,6 +58,7 @@ impl Outside {
         Ports {
             network: self.clone(),
             targets: self.clone(),
+            registries: self.clone(),
             images: self.clone(),
             secrets: self.clone(),
             logs: self.clone(),
@@ -124,6 +128,34 @@ impl Network for Outside {
 
     fn tables(&self) -> &'static [&'static str] {
         &[]
+    }
+}
+
+impl Registries for Outside {
+    fn registry(&self, _: &View, _: &Scope, arn: &str) -> Option<Registry> {
+        arn.contains(":service/srv-").then_some(Registry {
+            needs_port: arn.contains("port"),
+            needs_ipv6: false,
+            custom_health: true,
+        })
+    }
+
+    fn register(&self, _: &mut Tx, _: &Scope, _: &str, instance: Instance<'_>, _: Timestamp) {
+        self.state().told.insert(instance.task.to_owned(), instance.healthy);
+    }
+
+    fn is_healthy(&self, _: &View, _: &Scope, _: &str, task: &str) -> Option<bool> {
+        self.state().told.get(task).copied()
+    }
+
+    fn set_health(&self, _: &mut Tx, _: &Scope, _: &str, task: &str, healthy: bool) {
+        if let Some(told) = self.state().told.get_mut(task) {
+            *told = healthy;
+        }
+    }
+
+    fn deregister(&self, _: &mut Tx, _: &Scope, _: &str, task: &str, _: Timestamp) {
+        self.state().told.remove(task);
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) struct World(pub(crate) Store);
 
 impl World {
     pub(crate) fn new() -> Self {
-        let tables: Vec<TableDef> = [vpc::tables(), ecs::tables(), elb::tables()].concat();
+        let tables: Vec<TableDef> = [vpc::tables(), ecs::tables(), elb::tables(), discovery::tables()].concat();
         let world = Self(Store::in_memory(tables));
         let (acl, table) = (id(NetworkAclId::parse, "acl-", 1), id(RouteTableId::parse, "rtb-", 1));
         world.put(Vpc {

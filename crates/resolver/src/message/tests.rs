@@ -66,7 +66,7 @@ fn an_addresses_name_is_a_pointer() {
 
 #[test]
 fn what_is_not_there_is_told_apart_from_what_has_nothing() {
-    let asked = query("a.b", Rtype::AAAA, Some(1232));
+    let asked = query("a.b", Rtype::MX, Some(1232));
     let nothing = respond(&asked, Transport::Udp, |_, kind| {
         assert_eq!(kind, Kind::Other);
         Answer::NoData
@@ -157,4 +157,23 @@ proptest! {
             prop_assert!(read(&answer).2.len() <= usize::from(count));
         }
     }
+}
+
+#[test]
+fn records_of_a_private_zone_have_their_own_ttl_and_owner() {
+    let ip = Data::A(Ipv4Addr::new(10, 0, 0, 9));
+    let records = vec![
+        Record { owner: None, ttl: 10, data: Data::Cname("web.corp.local".to_owned()) },
+        Record { owner: Some("web.corp.local".to_owned()), ttl: 20, data: ip },
+        Record { owner: None, ttl: 30, data: Data::Srv { port: 80, target: "i.web.corp.local".to_owned() } },
+        Record { owner: None, ttl: 30, data: Data::Cname("no..name".to_owned()) },
+    ];
+    let bytes = respond(&query("a.local", Rtype::SRV, None), Transport::Udp, |_, kind| {
+        assert_eq!(kind, Kind::Srv);
+        Answer::Records(records)
+    });
+    let (code, _, records) = read(&bytes.unwrap());
+    assert_eq!(code, Rcode::NOERROR);
+    let expected = ["a.local 10 web.corp.local.", "web.corp.local 20 10.0.0.9", "a.local 30 1 1 80 i.web.corp.local"];
+    assert_eq!(records, expected, "what is no name is left out");
 }

@@ -22,7 +22,7 @@ struct World {
 impl World {
     /// A VPC 10.0.0.0/16 with a subnet in each of two zones.
     fn new() -> Self {
-        let store = Store::in_memory([vpc::tables(), elb::tables()].concat());
+        let store = Store::in_memory([vpc::tables(), elb::tables(), discovery::tables()].concat());
         let ground = Ground {
             instance: "0badcafe".to_owned(),
             pool: "198.18.0.0/20".parse().unwrap(),
@@ -361,4 +361,71 @@ fn without_dns_support_there_is_nobody_to_answer() {
     let view = world.store.view();
     assert!(!Zone::of(&view, &world.scope, world.vpc.as_str(), &world.ground).unwrap().answers());
     assert!(Zone::of(&view, &world.scope, "vpc-0", &world.ground).is_none());
+}
+
+#[test]
+fn private_zones_come_first_and_need_dns_names() {
+    use discovery::rows::{Health, Namespace, PrivateZone, Service};
+    use model::servicediscovery::{DnsConfig, DnsRecord};
+    let world = World::new();
+    let zone = PrivateZone { vpc: world.vpc.to_string(), hosted_zone: "Z1".to_owned(), soa_ttl: 15 };
+    let namespace = Namespace {
+        id: "ns-1".to_owned(),
+        name: "corp.local".to_owned(),
+        zone: Some(zone),
+        description: None,
+        created: Timestamp(0),
+        creator_request: None,
+        operation: String::new(),
+        tags: BTreeMap::new(),
+    };
+    let service = |id: &str, kind: &str| Service {
+        id: id.to_owned(),
+        namespace: "ns-1".to_owned(),
+        name: id.to_owned(),
+        description: None,
+        dns: Some(model::Stored(DnsConfig {
+            namespace_id: None,
+            routing_policy: Some("WEIGHTED".to_owned()),
+            dns_records: vec![DnsRecord { type_: kind.to_owned(), ttl: 10 }],
+        })),
+        custom_health: false,
+        attributes: BTreeMap::new(),
+        revision: 1,
+        created: Timestamp(0),
+        creator_request: None,
+        tags: BTreeMap::new(),
+    };
+    world.write(|tx| {
+        tx.put(&world.scope, namespace);
+        for (id, kind, key, value) in [
+            ("web", "A", "AWS_INSTANCE_IPV4", "10.0.0.9"),
+            ("alias", "CNAME", "AWS_INSTANCE_CNAME", "web.corp.local"),
+            ("host", "A", "AWS_ALIAS_DNS_NAME", "ip-10-0-0-7.ec2.internal"),
+        ] {
+            tx.put(&world.scope, service(id, kind));
+            let attributes = [(key.to_owned(), value.to_owned())].into();
+            discovery::intent::register(tx, &world.scope, id, ("i", attributes), Health::Healthy, Timestamp(0))
+                .unwrap();
+        }
+    });
+    let ip = |text: &str| Data::A(text.parse().unwrap());
+    let record = |owner: Option<&str>, ttl, data| Record { owner: owner.map(str::to_owned), ttl, data };
+    let of = |name: &str, kind| world.ask(name, kind);
+    assert_eq!(of("WEB.corp.local.", A), Answer::Records(vec![record(None, 10, ip("10.0.0.9"))]));
+    assert_eq!(of("web.corp.local", Kind::Aaaa), Answer::NoData);
+    assert_eq!(of("web.corp.local", Other), Answer::NoData);
+    assert_eq!(of("no.corp.local", A), Answer::NoSuchName);
+    let private = |name: &str| {
+        let view = world.store.view();
+        Zone::of(&view, &world.scope, world.vpc.as_str(), &world.ground).unwrap().is_private(name)
+    };
+    assert!(private("no.CORP.local.") && !private("example.com"), "nobody else is asked for what is in a zone");
+    let alias = record(None, 10, Data::Cname("web.corp.local".to_owned()));
+    let found = vec![alias.clone(), record(Some("web.corp.local"), 10, ip("10.0.0.9"))];
+    assert_eq!(of("alias.corp.local", A), Answer::Records(found));
+    assert_eq!(of("alias.corp.local", Kind::Cname), Answer::Records(vec![alias]));
+    assert_eq!(of("host.corp.local", A), Answer::Records(vec![record(None, TTL, ip("10.0.0.7"))]));
+    world.set(|vpc| vpc.dns_hostnames = false);
+    assert_eq!(of("web.corp.local", A), Answer::NoSuchName, "without DNS names there are no private zones");
 }
