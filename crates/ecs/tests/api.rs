@@ -133,6 +133,7 @@ fn says(code: &str, message: &str) -> (String, String) {
     (code.to_owned(), message.to_owned())
 }
 
+#[test]
 fn a_registry_is_checked_and_shown() {
     let server = Server::new();
     server.register(|_| {}).expect("the definition is valid");
