@@ -9,6 +9,7 @@ mod alb;
 mod api;
 mod aws;
 mod figures;
+mod fleet;
 mod network;
 mod peers;
 mod process;
@@ -23,8 +24,14 @@ use std::process::ExitCode;
 type Outcome<T = ()> = Result<T, String>;
 type Case = (&'static str, fn(&mut Figures) -> Outcome);
 
-const CASES: [Case; 5] =
-    [("start", start::run), ("api", api::run), ("task", task::run), ("alb", alb::run), ("network", network::run)];
+const CASES: [Case; 6] = [
+    ("start", start::run),
+    ("api", api::run),
+    ("task", task::run),
+    ("fleet", fleet::run),
+    ("alb", alb::run),
+    ("network", network::run),
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -44,7 +51,7 @@ fn main() -> ExitCode {
 fn measure(names: &[&str]) -> Outcome<Figures> {
     let all = matches!(names, [] | ["all"]);
     if let Some(unknown) = names.iter().find(|name| !all && !CASES.iter().any(|(case, _)| case == *name)) {
-        return Err(format!("there is no case {unknown}; there are all, start, api, task, alb and network"));
+        return Err(format!("there is no case {unknown}; there are all, start, api, task, fleet, alb and network"));
     }
     let wanted = || CASES.iter().filter(|(name, _)| all || names.contains(name));
     for (name, _) in wanted() {

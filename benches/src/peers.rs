@@ -8,10 +8,10 @@ use std::process::{Command, Stdio};
 const PROGRAMS: [(&str, &str, &[&str]); 8] = [
     ("wrk", "wrk", &["api", "alb"]),
     ("taskset", "util-linux", &["api", "alb"]),
-    ("nsenter", "util-linux", &["task"]),
-    ("unshare", "util-linux", &["task"]),
-    ("podman", "podman", &["task"]),
-    ("crun", "crun", &["task"]),
+    ("nsenter", "util-linux", &["task", "fleet"]),
+    ("unshare", "util-linux", &["task", "fleet"]),
+    ("podman", "podman", &["task", "fleet"]),
+    ("crun", "crun", &["task", "fleet"]),
     ("nginx", "nginx-light", &["alb"]),
     ("haproxy", "haproxy", &["alb"]),
 ];
@@ -30,7 +30,7 @@ pub(crate) fn check(case: &str) -> Outcome {
         }
     }
     match case {
-        "task" if !std::path::Path::new(BUSYBOX).exists() => {
+        "task" | "fleet" if !std::path::Path::new(BUSYBOX).exists() => {
             Err(format!("{case} needs {BUSYBOX}; install the Debian package busybox-static"))
         }
         "start" | "api" => moto().map(drop),

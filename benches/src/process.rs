@@ -115,8 +115,21 @@ pub(crate) struct Memory {
 
 /// What a process tree has resident.
 pub(crate) fn memory(root: u32) -> Memory {
+    memory_of(root, |_| true)
+}
+
+/// What those of a process tree have resident whose executable's path is wanted.
+pub(crate) fn memory_of(root: u32, wanted: impl Fn(&str) -> bool) -> Memory {
+    sum(tree(root).into_iter().filter(|pid| {
+        let executable = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+        wanted(&executable.to_string_lossy())
+    }))
+}
+
+/// What these processes have resident.
+pub(crate) fn sum(processes: impl IntoIterator<Item = u32>) -> Memory {
     let mut sum = Memory::default();
-    for pid in tree(root) {
+    for pid in processes {
         let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
         let field = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name))?;

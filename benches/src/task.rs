@@ -6,8 +6,8 @@
 //! in the other. podman logs to its file, once with its bridge network and once with `--network none`. Our CPU time is that
 //! of daemon, launcher, shim and container, the polling included; podman's is that of podman and crun without conmon.
 
-mod ours;
-mod podman;
+pub(crate) mod ours;
+pub(crate) mod podman;
 
 use crate::figures::{Aim, Better, Figures, OURS, Samples};
 use crate::{Outcome, world};
@@ -20,8 +20,8 @@ const PODMAN: &str = "podman";
 const PODMAN_NONE: &str = "podman --network none";
 
 /// What one start took.
-struct Took {
-    wall_ms: f64,
+pub(crate) struct Took {
+    pub(crate) wall_ms: f64,
     cpu_ms: f64,
 }
 

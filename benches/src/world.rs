@@ -40,6 +40,13 @@ pub(crate) fn ours(data: &Path, cores: Option<&str>) -> Outcome<Server> {
     start(command, |address| address.to_string(), data)
 }
 
+/// Windtunnel at this pace.
+pub(crate) fn ours_at(data: &Path, pace: &str) -> Outcome<Server> {
+    let mut command = command(binary()?, None);
+    command.arg("--data-dir").arg(data).args(["serve", "--pace", pace, "--listen"]);
+    start(command, |address| address.to_string(), data)
+}
+
 /// moto on nothing; `folder` is where its output goes.
 pub(crate) fn moto(folder: &Path, cores: Option<&str>) -> Outcome<Server> {
     let mut command = command(peers::moto()?, cores);

@@ -20,7 +20,7 @@ usage: cargo xtask models [generate]      write crates/model/src from models/*.j
        cargo xtask fuzz [--seconds N] [<target>…]    fuzz the targets (all of them), N (20) seconds each
        cargo xtask truth [--seeds N | --seed N]    compare verdicts on the packets of N (1000) random networks
        cargo xtask bench [all] [--json]   measure speed and size against named peers, as root
-       cargo xtask bench <case> …         only these: start, api, task, alb, network";
+       cargo xtask bench <case> …         only these: start, api, task, fleet, alb, network";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

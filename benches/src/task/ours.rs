@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
 const POLICY: &str = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy";
 
-pub(super) struct Tasks {
+pub(crate) struct Tasks {
     api: Api,
     daemon: u32,
     subnet: String,
@@ -22,7 +22,7 @@ pub(super) struct Tasks {
 
 impl Tasks {
     /// Makes all that tasks need, and pushes the image.
-    pub(super) fn new(server: &Server, podman: &Podman) -> Outcome<Self> {
+    pub(crate) fn new(server: &Server, podman: &Podman) -> Outcome<Self> {
         let api = server.api;
         let subnet = network(api)?;
         let role = api.query(IAM, "CreateRole", &[("RoleName", "bench"), ("AssumeRolePolicyDocument", TRUST)])?;
@@ -53,13 +53,18 @@ impl Tasks {
         Ok(Self { api, daemon: server.process.pid(), subnet })
     }
 
-    /// Runs a task until it is RUNNING, and stops it.
-    pub(super) fn start(&self, family: &str) -> Outcome<Took> {
+    /// The input of RunTask.
+    pub(crate) fn wish(&self, family: &str, count: usize) -> Value {
         let network = json!({ "subnets": [self.subnet], "assignPublicIp": "ENABLED" });
-        let wish = json!({
-            "cluster": "bench", "taskDefinition": family, "launchType": "FARGATE",
+        json!({
+            "cluster": "bench", "taskDefinition": family, "launchType": "FARGATE", "count": count,
             "networkConfiguration": { "awsvpcConfiguration": network },
-        });
+        })
+    }
+
+    /// Runs a task until it is RUNNING, and stops it.
+    pub(crate) fn start(&self, family: &str) -> Outcome<Took> {
+        let wish = self.wish(family, 1);
         let (cpu, begun) = (cpu_ms(self.daemon), Instant::now());
         let made = self.api.json(ECS, "RunTask", &wish)?;
         let task = text(&made, "/tasks/0/taskArn")?;
@@ -93,7 +98,7 @@ impl Tasks {
 fn network(api: Api) -> Outcome<String> {
     let vpc = api.query(EC2, "CreateVpc", &[("CidrBlock", "10.0.0.0/16")])?;
     let vpc = element(&vpc, "vpcId")?;
-    let subnet = api.query(EC2, "CreateSubnet", &[("VpcId", vpc), ("CidrBlock", "10.0.1.0/24")])?;
+    let subnet = api.query(EC2, "CreateSubnet", &[("VpcId", vpc), ("CidrBlock", "10.0.0.0/20")])?;
     let gateway = api.query(EC2, "CreateInternetGateway", &[])?;
     let gateway = element(&gateway, "internetGatewayId")?;
     api.query(EC2, "AttachInternetGateway", &[("VpcId", vpc), ("InternetGatewayId", gateway)])?;

@@ -1,7 +1,7 @@
 //! podman with storage of its own, in namespaces of its own, so that the host's containers and links are left alone.
 
 use super::{COMMAND, Took};
-use crate::process::{Running, waited_cpu_ms};
+use crate::process::{Running, sum, waited_cpu_ms};
 use crate::{Outcome, peers, stop};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -18,7 +18,7 @@ const CONFIGURATION: &str = "[containers]\ndefault_ulimits = [\"nofile=1024:1024
 const IMAGE: &str = "localhost/bench:1";
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(super) struct Podman {
+pub(crate) struct Podman {
     folder: PathBuf,
     namespaces: Running,
     /// Control groups that podman makes and leaves; those that are there already are not ours to remove.
@@ -27,7 +27,7 @@ pub(super) struct Podman {
 
 impl Podman {
     /// podman with the image imported.
-    pub(super) fn new(folder: &Path) -> Outcome<Self> {
+    pub(crate) fn new(folder: &Path) -> Outcome<Self> {
         let mut command = Command::new("unshare");
         command.args(["-m", "-n", "--propagation", "private", "sh", "-c", NAMESPACES]).stdout(Stdio::piped());
         let mut namespaces = Running::start(&mut command)?;
@@ -63,14 +63,14 @@ impl Podman {
     }
 
     /// Sends the image to a registry, as root of our account.
-    pub(super) fn push(&self, to: &str, credentials: &str) -> Outcome {
+    pub(crate) fn push(&self, to: &str, credentials: &str) -> Outcome {
         let mut command = self.command(false);
         command.args(["push", "--tls-verify=false", "--creds", credentials, IMAGE]).arg(format!("docker://{to}"));
         must(&mut command)
     }
 
     /// Runs a container until its process runs, and removes it.
-    pub(super) fn start(&self, network: &str) -> Outcome<Took> {
+    pub(crate) fn start(&self, network: &str) -> Outcome<Took> {
         stop::check()?;
         let out = self.folder.join("out");
         let ready = out.join("ready");
@@ -91,6 +91,57 @@ impl Podman {
         let cpu_ms = waited_cpu_ms() - cpu;
         must(self.command(true).args(["rm", "-f", "-t", "1", "-a"]))?;
         Ok(Took { wall_ms, cpu_ms })
+    }
+}
+
+impl Podman {
+    /// How many seconds it takes to replace so many containers one by one, as a script does: start the new one, then
+    /// remove the old one.
+    pub(crate) fn roll(&self, count: usize) -> Outcome<f64> {
+        let name = |generation: &str, number: usize| format!("{generation}-{number}");
+        for number in 0..count {
+            self.run_named(&name("old", number))?;
+        }
+        let begun = Instant::now();
+        for number in 0..count {
+            self.run_named(&name("new", number))?;
+            must(self.command(true).args(["rm", "-f", "-t", "1"]).arg(name("old", number)))?;
+        }
+        let took = begun.elapsed().as_secs_f64();
+        must(self.command(true).args(["rm", "-f", "-t", "0", "-a"]))?;
+        Ok(took)
+    }
+
+    /// What each of so many containers needs beside its application, in MiB: conmon.
+    pub(crate) fn overhead_mb(&self, count: usize) -> Outcome<f64> {
+        let names = (0..count).map(|number| format!("idle-{number}"));
+        names.into_iter().try_for_each(|name| self.run_named(&name))?;
+        let folder = self.folder.display().to_string();
+        let conmons = fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|process| {
+            let line = fs::read(process.path().join("cmdline")).ok()?;
+            let line = String::from_utf8_lossy(&line);
+            let ours = line.split('\0').next()?.ends_with("conmon") && line.contains(&folder);
+            if ours { process.file_name().to_str()?.parse::<u32>().ok() } else { None }
+        });
+        let used = sum(conmons.collect::<Vec<_>>()).pss_mb;
+        must(self.command(true).args(["rm", "-f", "-t", "0", "-a"]))?;
+        Ok(used / count as f64)
+    }
+
+    fn run_named(&self, name: &str) -> Outcome {
+        stop::check()?;
+        must(self.command(true).args([
+            "run",
+            "-d",
+            "--network",
+            "bridge",
+            "--name",
+            name,
+            IMAGE,
+            "/bin/sh",
+            "-c",
+            COMMAND,
+        ]))
     }
 }
 

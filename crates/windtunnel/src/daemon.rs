@@ -273,10 +273,9 @@ fn loopback_ports(
 fn carry_out(
     carrier: Option<Carrier>,
     paths: &Paths,
-    fabric: &Arc<Fabric>,
+    ground: &Ground,
     runtime: &Native,
     outside: Option<Outside>,
-    clock: &Arc<dyn Clock>,
 ) -> Option<JoinHandle<()>> {
     let Some(carrier) = carrier else {
         outbound::end(&paths.run);
@@ -287,8 +286,9 @@ fn carry_out(
         Some(outside) => outside.start(command_line),
         None => runtime.start_companion(&command_line),
     };
-    let keep = outbound::keep(carrier, fabric.clone(), paths.run.clone(), Box::new(start), clock.clone());
-    Some(tokio::spawn(keep))
+    let Ground { store, fabric, clock, .. } = ground;
+    let start = Box::new(start);
+    Some(tokio::spawn(outbound::keep(carrier, store.clone(), fabric.clone(), paths.run.clone(), start, clock.clone())))
 }
 
 impl Daemon {
@@ -360,7 +360,7 @@ impl Daemon {
             internet: carrier.as_ref().map(|carrier| carrier.name().to_owned()),
         };
         let names = carrier.as_ref().map(|_| MachineNames::new(outside.clone(), clock.clone()));
-        let outbound = carry_out(carrier, &paths, &fabric, &runtime, outside.clone(), &clock);
+        let outbound = carry_out(carrier, &paths, &ground, &runtime, outside.clone());
         controllers.push(Arc::new(loopback_ports(&paths, &program, &store, &runtime, outside, announce)));
         let verdicts = Verdicts::new(store.clone(), fabric.clone(), clock.clone(), ground.traced.clone());
         let admin =

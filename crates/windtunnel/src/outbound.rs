@@ -20,10 +20,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use store::Store;
 use types::Clock;
 
 /// How often to see whether the program still carries.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often to see whether it is needed by now.
+const NEEDED: Duration = Duration::from_millis(100);
 /// How long it may take until it does.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait at most after it failed again: the machine itself may get its network later.
@@ -140,8 +143,19 @@ fn installed(path: &OsStr, name: &str) -> Option<PathBuf> {
 /// Starts a command line that outlives this process.
 pub(crate) type Start = Box<dyn Fn(Vec<OsString>) -> io::Result<()> + Send + Sync>;
 
-/// Has `carrier` carry for as long as this is polled: starts it whenever there is none.
-pub(crate) async fn keep(carrier: Carrier, fabric: Arc<Fabric>, run: PathBuf, start: Start, clock: Arc<dyn Clock>) {
+/// Has `carrier` carry for as long as this is polled, from when a VPC has an internet gateway: starts it whenever there
+/// is none.
+pub(crate) async fn keep(
+    carrier: Carrier,
+    store: Store,
+    fabric: Arc<Fabric>,
+    run: PathBuf,
+    start: Start,
+    clock: Arc<dyn Clock>,
+) {
+    while store.view().count::<vpc::rows::InternetGateway>() == 0 {
+        clock.sleep(NEEDED).await;
+    }
     let log = run.join("outbound.log");
     let command_line = carrier.command_line(&fabric.netns_path(OUTBOUND), &log, nix::unistd::geteuid().is_root());
     let mut failures = 0;
