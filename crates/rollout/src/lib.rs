@@ -1,4 +1,5 @@
-//! The decisions of ECS: what a service should do next, what a Fargate task may ask for, and in which order a task lives.
+//! The decisions of ECS: what a service should do next, where a task goes, what a Fargate task may ask for, and in which
+//! order a task lives.
 //!
 //! Everything here is a synchronous function of its arguments: no I/O, no clock, no randomness. [`decide`] takes the
 //! observed [`ServiceState`] and the present instant and answers a [`Plan`]; who carries the plan out (the service
@@ -13,6 +14,7 @@ mod decide;
 pub mod fargate;
 pub mod health;
 pub mod lifecycle;
+pub mod placement;
 mod state;
 
 pub use breaker::{CircuitBreaker, Threshold};
