@@ -209,7 +209,7 @@ fn task_body(scope: &Scope, row: &TaskRow, definition: Option<&DefinitionRow>, w
     put("KnownStatus", json!(row.last.as_str()));
     put("Limits", json!({ "CPU": f64::from(row.cpu) / 1024.0, "Memory": row.memory }));
     put("AvailabilityZone", json!(row.placement.zone));
-    put("LaunchType", json!("FARGATE"));
+    put("LaunchType", json!(if row.host.is_some() { "EC2" } else { "FARGATE" }));
     if let Some(service) = &row.service {
         put("ServiceName", json!(service));
     }

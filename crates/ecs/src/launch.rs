@@ -1,7 +1,9 @@
 //! The birth of a task: from a definition, overrides and a place to a row in PROVISIONING. The task controller does the rest.
 
 use crate::control::health;
-use crate::rows::{ContainerRow, DefinitionRow, Health, NetworkRow, RegistryRow, Tag, TargetRow, TaskRow};
+use crate::rows::{
+    ContainerRow, DefinitionRow, EniRow, Health, HostRow, NetworkRow, RegistryRow, Tag, TargetRow, TaskRow,
+};
 use crate::{logging, texts};
 use model::Stored;
 use model::ecs::{ContainerDefinition, TaskOverride, Volume};
@@ -22,6 +24,9 @@ pub(crate) struct Birth<'a> {
     pub(crate) capacity_provider: Option<String>,
     pub(crate) network: &'a NetworkRow,
     pub(crate) placement: Placement,
+    /// The container instance that it goes to, and its interface where the task has none of its own.
+    pub(crate) host: Option<HostRow>,
+    pub(crate) eni: Option<EniRow>,
     pub(crate) targets: Vec<TargetRow>,
     pub(crate) registries: Vec<RegistryRow>,
     pub(crate) enable_execute_command: bool,
@@ -89,10 +94,11 @@ pub(crate) fn task(scope: &Scope, birth: Birth) -> TaskRow {
         ended_by_itself: false,
         marks: Marks::default(),
         placement: birth.placement,
+        host: birth.host,
         security_groups: birth.network.security_groups.clone(),
         assign_public_ip: birth.network.assign_public_ip,
         attachment_id: types::id::random_uuid(),
-        eni: None,
+        eni: birth.eni,
         targets: birth.targets,
         registries: birth.registries,
         registered: false,

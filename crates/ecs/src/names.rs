@@ -29,6 +29,11 @@ pub fn definition_arn(scope: &Scope, family: &str, revision: u32) -> String {
     Arn::new("ecs", scope, format!("task-definition/{family}:{revision}")).to_string()
 }
 
+/// `arn:aws:ecs:…:container-instance/<cluster>/<id>`.
+pub fn container_instance_arn(scope: &Scope, cluster: &str, id: &str) -> String {
+    Arn::new("ecs", scope, format!("container-instance/{cluster}/{id}")).to_string()
+}
+
 /// `arn:aws:ecs:…:capacity-provider/<name>`.
 pub fn provider_arn(scope: &Scope, name: &str) -> String {
     Arn::new("ecs", scope, format!("capacity-provider/{name}")).to_string()

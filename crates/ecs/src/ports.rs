@@ -3,8 +3,10 @@
 //! The daemon plugs in the adapters to the real services; simulation plugs in fakes. A port reads through the view or
 //! transaction that it is given, so that what ECS decides and what it decided upon are one snapshot.
 
+mod instances;
 mod registries;
 
+pub use instances::{Ec2Instance, Instances, Standing};
 pub use registries::{Instance, Registries, Registry};
 
 use crate::rows::{EniRow, LogTarget, NetworkRow};
@@ -20,6 +22,8 @@ use types::{Scope, Timestamp};
 pub struct Ports {
     /// Subnets and network interfaces.
     pub network: Arc<dyn Network>,
+    /// EC2 instances.
+    pub instances: Arc<dyn Instances>,
     /// Target groups.
     pub targets: Arc<dyn Targets>,
     /// Service discovery.
@@ -108,20 +112,20 @@ pub trait Targets: Send + Sync {
     /// The target group of this ARN.
     fn group(&self, view: &View, scope: &Scope, arn: &str) -> Option<TargetGroup>;
     /// Adds the target. Twice is once.
-    fn register(&self, tx: &mut Tx, scope: &Scope, group: &str, target: Target, now: Timestamp);
+    fn register(&self, tx: &mut Tx, scope: &Scope, group: &str, target: &Target, now: Timestamp);
     /// Begins to take it out. One that is not there is no error.
-    fn deregister(&self, tx: &mut Tx, scope: &Scope, group: &str, target: Target, now: Timestamp);
+    fn deregister(&self, tx: &mut Tx, scope: &Scope, group: &str, target: &Target, now: Timestamp);
     /// Where it stands.
-    fn state(&self, view: &View, scope: &Scope, group: &str, target: Target) -> TargetState;
+    fn state(&self, view: &View, scope: &Scope, group: &str, target: &Target) -> TargetState;
     /// The tables in which a target's change shows; the id of a changed row begins with the group's ARN or is one.
     fn tables(&self) -> &'static [&'static str];
 }
 
-/// An address in a target group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A target of a target group.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// The address.
-    pub ip: std::net::Ipv4Addr,
+    /// An address, or an instance.
+    pub id: String,
     /// The port.
     pub port: u16,
 }

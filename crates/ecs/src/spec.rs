@@ -63,13 +63,20 @@ pub(crate) fn task(
         id: TaskId::parse(&row.id)?,
         network: Network::Namespace(netns),
         shared_processes: definition.shape.pid_mode.as_deref() == Some("task"),
-        limits: Limits {
-            cpu: Some(CpuLimit { units: row.cpu, hard: true }),
-            memory_bytes: Some(u64::from(row.memory) << 20),
-            ..Limits::default()
-        },
+        limits: limits(row, definition),
         containers,
     })
+}
+
+/// A task has the size that it or its definition names; on an instance it may name none.
+fn limits(row: &TaskRow, definition: &DefinitionRow) -> Limits {
+    let named = |over: &Option<String>, own: &Option<String>| row.host.is_none() || over.is_some() || own.is_some();
+    let (overrides, shape) = (&row.overrides, &definition.shape);
+    Limits {
+        cpu: named(&overrides.cpu, &shape.cpu).then_some(CpuLimit { units: row.cpu, hard: true }),
+        memory_bytes: named(&overrides.memory, &shape.memory).then_some(u64::from(row.memory) << 20),
+        ..Limits::default()
+    }
 }
 
 fn container(
@@ -166,7 +173,7 @@ fn environment(
     let region = scope.region.to_string();
     let set = |name: &str, value: String| (name.to_owned(), value);
     let mut env = vec![
-        set("AWS_EXECUTION_ENV", "AWS_ECS_FARGATE".to_owned()),
+        set("AWS_EXECUTION_ENV", if row.host.is_some() { "AWS_ECS_EC2" } else { "AWS_ECS_FARGATE" }.to_owned()),
         set("AWS_DEFAULT_REGION", region.clone()),
         set("AWS_REGION", region),
         set("ECS_CONTAINER_METADATA_URI", format!("http://169.254.170.2/v3/{runtime_id}")),

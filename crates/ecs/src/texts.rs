@@ -3,6 +3,7 @@
 //! *doc*: Amazon ECS developer guide or API reference. *seen*: copied from answers of the real service in public reports.
 //! *own*: AWS's wording is not known to us.
 
+use rollout::placement::Lack;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use types::ApiError;
 
@@ -112,6 +113,121 @@ pub const SEVERAL_BASES: &str = "Only one capacity provider in a capacity provid
 pub const NO_WEIGHT: &str = "The capacity provider strategy must have at least one weight greater than 0.";
 /// seen
 pub const MIXED_STRATEGY: &str = "A capacity provider strategy cannot contain a mix of capacity providers using Auto Scaling groups and Fargate providers. Specify one or the other and try again.";
+/// seen
+pub const NETWORK_NOT_VALID: &str =
+    "Network Configuration is not valid for the given networkMode of this task definition.";
+/// seen
+pub const PUBLIC_IP_ON_INSTANCE: &str = "Assign public IP is not supported for this launch type.";
+/// seen
+pub const DISTINCT_WITH_EXPRESSION: &str = "distinctInstance expression should not be specified.";
+/// own
+pub const DAEMON_ON_FARGATE: &str = "The DAEMON scheduling strategy is not supported with FARGATE launch type.";
+/// own
+pub const DAEMON_WITH_STRATEGY: &str = "Placement strategies are not supported with the DAEMON scheduling strategy.";
+/// own
+pub const DAEMON_WITH_COUNT: &str = "The desired count cannot be set with the DAEMON scheduling strategy.";
+/// own
+pub const DAEMON_ON_PROVIDER: &str =
+    "A capacity provider strategy is not supported with the DAEMON scheduling strategy.";
+/// seen
+pub const INSTANCE_HAS_TASKS: &str = "Found running tasks on the instance.";
+/// own
+pub const INSTANCES_EMPTY: &str = "Container instances cannot be empty.";
+/// doc
+pub const DEREGISTRATION_FORCED: &str = "Container instance deregistration forced by user";
+
+/// seen
+pub const NO_INSTANCES_OF_PROVIDER: &str = "No Container Instances were found in your capacity provider.";
+/// own
+pub const PLATFORM_ON_INSTANCE: &str = "The platform version cannot be set for tasks on container instances.";
+/// own
+pub const IDENTITY_DOCUMENT: &str = "The instance identity document names no instance that runs here.";
+/// own; the rules are the API reference's
+pub const ATTRIBUTE_NAME: &str = "The attribute name must contain between 1 and 128 letters, numbers, hyphens, underscores, slashes, backslashes, or periods.";
+/// own; the rules are the API reference's
+pub const ATTRIBUTE_VALUE: &str = "The attribute value must contain between 1 and 128 letters, numbers, hyphens, underscores, periods, at signs, slashes, backslashes, colons, or spaces, and cannot start or end with a space.";
+/// own
+pub const ATTRIBUTE_RESERVED: &str =
+    "Attributes that begin with ecs. or com.amazonaws.ecs. are set by the container agent.";
+
+/// seen
+pub fn instance_not_found(reference: &str) -> String {
+    format!("Referenced container instance {reference} not found.")
+}
+
+/// seen
+pub fn constraint_unsupported(kind: &str) -> String {
+    format!("constraint.type '{kind}' is not supported.")
+}
+
+/// own
+pub fn strategy_invalid(kind: &str, field: &str) -> String {
+    format!("The placement strategy of type '{kind}' with field '{field}' is not valid.")
+}
+
+/// own: the code is the API reference's
+pub fn target_not_found() -> ApiError {
+    ApiError::new("TargetNotFoundException", "The specified target wasn't found.")
+}
+
+/// own: the code is the API reference's
+pub fn too_many_attributes() -> ApiError {
+    ApiError::new("AttributeLimitExceededException", "You can apply up to 10 custom attributes for each resource.")
+}
+
+/// own; the frame is that of task definitions' constraints
+pub fn expression_malformed(why: &impl std::fmt::Display) -> String {
+    format!("Invalid expression: {why}.")
+}
+
+/// doc
+pub fn host_ended(instance: &str, how: &str) -> String {
+    format!("Host EC2 (instance {instance}) {how}.")
+}
+
+/// doc: API failure reasons
+pub fn lack(lack: Lack) -> &'static str {
+    match lack {
+        Lack::Agent => "AGENT",
+        Lack::Attribute => "ATTRIBUTE",
+        Lack::MemberOf => "MemberOf placement constraint unsatisfied.",
+        Lack::Distinct => "DistinctInstance placement constraint unsatisfied.",
+        Lack::Interfaces => "RESOURCE:ENI",
+        Lack::Ports => "RESOURCE:PORTS",
+        Lack::Cpu => "RESOURCE:CPU",
+        Lack::Memory => "RESOURCE:MEMORY",
+    }
+}
+
+/// seen: `closest` is the instance that comes closest; without one there is none, of the provider's or at all
+pub fn unplaced(service: &str, closest: Option<(&str, Lack)>, of_provider: bool) -> String {
+    let why = match closest {
+        None if of_provider => "Reason: No Container Instances were found in your capacity provider.".to_owned(),
+        None => format!("Reason: {NO_INSTANCES}"),
+        Some((instance, lack)) => {
+            let what = match lack {
+                Lack::Attribute => "is missing an attribute required by your task".to_owned(),
+                Lack::Ports => "is already using a port required by your task".to_owned(),
+                Lack::Cpu => "has insufficient CPU units available".to_owned(),
+                Lack::Memory => "has insufficient memory available".to_owned(),
+                other => format!("encountered error \"{}\"", self::lack(other)),
+            };
+            format!("The closest matching (container-instance {instance}) {what}.")
+        }
+    };
+    format!(
+        "(service {service}) was unable to place a task because no container instance met all of its requirements. {why} For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
+    )
+}
+
+/// seen
+pub fn cluster_contains_instances() -> ApiError {
+    ApiError::new(
+        "ClusterContainsContainerInstancesException",
+        "The Cluster cannot be deleted while Container Instances are active or draining.",
+    )
+}
+
 /// doc
 pub const SPOT_INTERRUPTED: &str = "Your Spot Task was interrupted.";
 
@@ -132,6 +248,9 @@ pub const FARGATE_ROLE_FOR_ECR: &str =
 /// seen
 pub const HOST_PORTS_MUST_MATCH: &str =
     "When networkMode=awsvpc, the host ports and container ports in port mappings must match.";
+/// Modelled on the one of awsvpc.
+pub const HOST_MODE_PORTS_MUST_MATCH: &str =
+    "When networkMode=host, the host ports and container ports in port mappings must match.";
 /// seen
 pub const NO_CONTAINERS: &str = "Container list cannot be empty.";
 /// seen
@@ -275,9 +394,9 @@ pub fn capability_not_allowed(capability: &str) -> String {
 }
 
 /// seen
-pub fn target_type(group: &str, kind: &str) -> String {
+pub fn target_type(group: &str, kind: &str, mode: &str) -> String {
     format!(
-        "The provided target group {group} has target type {kind}, which is incompatible with the awsvpc network mode specified in the task definition."
+        "The provided target group {group} has target type {kind}, which is incompatible with the {mode} network mode specified in the task definition."
     )
 }
 

@@ -9,31 +9,42 @@ pub struct Handlers<S, C> {
     pub create_capacity_provider: fn(&S, &mut C, CreateCapacityProviderRequest) -> Result<CreateCapacityProviderResponse, types::ApiError>,
     pub create_cluster: fn(&S, &mut C, CreateClusterRequest) -> Result<CreateClusterResponse, types::ApiError>,
     pub create_service: fn(&S, &mut C, CreateServiceRequest) -> Result<CreateServiceResponse, types::ApiError>,
+    pub delete_attributes: fn(&S, &mut C, DeleteAttributesRequest) -> Result<DeleteAttributesResponse, types::ApiError>,
     pub delete_capacity_provider: fn(&S, &mut C, DeleteCapacityProviderRequest) -> Result<DeleteCapacityProviderResponse, types::ApiError>,
     pub delete_cluster: fn(&S, &mut C, DeleteClusterRequest) -> Result<DeleteClusterResponse, types::ApiError>,
     pub delete_service: fn(&S, &mut C, DeleteServiceRequest) -> Result<DeleteServiceResponse, types::ApiError>,
     pub delete_task_definitions: fn(&S, &mut C, DeleteTaskDefinitionsRequest) -> Result<DeleteTaskDefinitionsResponse, types::ApiError>,
+    pub deregister_container_instance: fn(&S, &mut C, DeregisterContainerInstanceRequest) -> Result<DeregisterContainerInstanceResponse, types::ApiError>,
     pub deregister_task_definition: fn(&S, &mut C, DeregisterTaskDefinitionRequest) -> Result<DeregisterTaskDefinitionResponse, types::ApiError>,
     pub describe_capacity_providers: fn(&S, &mut C, DescribeCapacityProvidersRequest) -> Result<DescribeCapacityProvidersResponse, types::ApiError>,
     pub describe_clusters: fn(&S, &mut C, DescribeClustersRequest) -> Result<DescribeClustersResponse, types::ApiError>,
+    pub describe_container_instances: fn(&S, &mut C, DescribeContainerInstancesRequest) -> Result<DescribeContainerInstancesResponse, types::ApiError>,
     pub describe_services: fn(&S, &mut C, DescribeServicesRequest) -> Result<DescribeServicesResponse, types::ApiError>,
     pub describe_task_definition: fn(&S, &mut C, DescribeTaskDefinitionRequest) -> Result<DescribeTaskDefinitionResponse, types::ApiError>,
     pub describe_tasks: fn(&S, &mut C, DescribeTasksRequest) -> Result<DescribeTasksResponse, types::ApiError>,
+    pub discover_poll_endpoint: fn(&S, &mut C, DiscoverPollEndpointRequest) -> Result<DiscoverPollEndpointResponse, types::ApiError>,
+    pub list_attributes: fn(&S, &mut C, ListAttributesRequest) -> Result<ListAttributesResponse, types::ApiError>,
     pub list_clusters: fn(&S, &mut C, ListClustersRequest) -> Result<ListClustersResponse, types::ApiError>,
+    pub list_container_instances: fn(&S, &mut C, ListContainerInstancesRequest) -> Result<ListContainerInstancesResponse, types::ApiError>,
     pub list_services: fn(&S, &mut C, ListServicesRequest) -> Result<ListServicesResponse, types::ApiError>,
     pub list_tags_for_resource: fn(&S, &mut C, ListTagsForResourceRequest) -> Result<ListTagsForResourceResponse, types::ApiError>,
     pub list_task_definition_families: fn(&S, &mut C, ListTaskDefinitionFamiliesRequest) -> Result<ListTaskDefinitionFamiliesResponse, types::ApiError>,
     pub list_task_definitions: fn(&S, &mut C, ListTaskDefinitionsRequest) -> Result<ListTaskDefinitionsResponse, types::ApiError>,
     pub list_tasks: fn(&S, &mut C, ListTasksRequest) -> Result<ListTasksResponse, types::ApiError>,
+    pub put_attributes: fn(&S, &mut C, PutAttributesRequest) -> Result<PutAttributesResponse, types::ApiError>,
     pub put_cluster_capacity_providers: fn(&S, &mut C, PutClusterCapacityProvidersRequest) -> Result<PutClusterCapacityProvidersResponse, types::ApiError>,
+    pub register_container_instance: fn(&S, &mut C, RegisterContainerInstanceRequest) -> Result<RegisterContainerInstanceResponse, types::ApiError>,
     pub register_task_definition: fn(&S, &mut C, RegisterTaskDefinitionRequest) -> Result<RegisterTaskDefinitionResponse, types::ApiError>,
     pub run_task: fn(&S, &mut C, RunTaskRequest) -> Result<RunTaskResponse, types::ApiError>,
+    pub start_task: fn(&S, &mut C, StartTaskRequest) -> Result<StartTaskResponse, types::ApiError>,
     pub stop_task: fn(&S, &mut C, StopTaskRequest) -> Result<StopTaskResponse, types::ApiError>,
     pub tag_resource: fn(&S, &mut C, TagResourceRequest) -> Result<TagResourceResponse, types::ApiError>,
     pub untag_resource: fn(&S, &mut C, UntagResourceRequest) -> Result<UntagResourceResponse, types::ApiError>,
     pub update_capacity_provider: fn(&S, &mut C, UpdateCapacityProviderRequest) -> Result<UpdateCapacityProviderResponse, types::ApiError>,
     pub update_cluster: fn(&S, &mut C, UpdateClusterRequest) -> Result<UpdateClusterResponse, types::ApiError>,
     pub update_cluster_settings: fn(&S, &mut C, UpdateClusterSettingsRequest) -> Result<UpdateClusterSettingsResponse, types::ApiError>,
+    pub update_container_agent: fn(&S, &mut C, UpdateContainerAgentRequest) -> Result<UpdateContainerAgentResponse, types::ApiError>,
+    pub update_container_instances_state: fn(&S, &mut C, UpdateContainerInstancesStateRequest) -> Result<UpdateContainerInstancesStateResponse, types::ApiError>,
     pub update_service: fn(&S, &mut C, UpdateServiceRequest) -> Result<UpdateServiceResponse, types::ApiError>,
 }
 
@@ -62,32 +73,43 @@ impl<S: Send + Sync, C> wire::Service<C> for Api<S, C> {
             0 => call(h.create_capacity_provider, s, c, input),
             1 => call(h.create_cluster, s, c, input),
             2 => call(h.create_service, s, c, input),
-            3 => call(h.delete_capacity_provider, s, c, input),
-            4 => call(h.delete_cluster, s, c, input),
-            5 => call(h.delete_service, s, c, input),
-            6 => call(h.delete_task_definitions, s, c, input),
-            7 => call(h.deregister_task_definition, s, c, input),
-            8 => call(h.describe_capacity_providers, s, c, input),
-            9 => call(h.describe_clusters, s, c, input),
-            10 => call(h.describe_services, s, c, input),
-            11 => call(h.describe_task_definition, s, c, input),
-            12 => call(h.describe_tasks, s, c, input),
-            13 => call(h.list_clusters, s, c, input),
-            14 => call(h.list_services, s, c, input),
-            15 => call(h.list_tags_for_resource, s, c, input),
-            16 => call(h.list_task_definition_families, s, c, input),
-            17 => call(h.list_task_definitions, s, c, input),
-            18 => call(h.list_tasks, s, c, input),
-            19 => call(h.put_cluster_capacity_providers, s, c, input),
-            20 => call(h.register_task_definition, s, c, input),
-            21 => call(h.run_task, s, c, input),
-            22 => call(h.stop_task, s, c, input),
-            23 => call(h.tag_resource, s, c, input),
-            24 => call(h.untag_resource, s, c, input),
-            25 => call(h.update_capacity_provider, s, c, input),
-            26 => call(h.update_cluster, s, c, input),
-            27 => call(h.update_cluster_settings, s, c, input),
-            28 => call(h.update_service, s, c, input),
+            3 => call(h.delete_attributes, s, c, input),
+            4 => call(h.delete_capacity_provider, s, c, input),
+            5 => call(h.delete_cluster, s, c, input),
+            6 => call(h.delete_service, s, c, input),
+            7 => call(h.delete_task_definitions, s, c, input),
+            8 => call(h.deregister_container_instance, s, c, input),
+            9 => call(h.deregister_task_definition, s, c, input),
+            10 => call(h.describe_capacity_providers, s, c, input),
+            11 => call(h.describe_clusters, s, c, input),
+            12 => call(h.describe_container_instances, s, c, input),
+            13 => call(h.describe_services, s, c, input),
+            14 => call(h.describe_task_definition, s, c, input),
+            15 => call(h.describe_tasks, s, c, input),
+            16 => call(h.discover_poll_endpoint, s, c, input),
+            17 => call(h.list_attributes, s, c, input),
+            18 => call(h.list_clusters, s, c, input),
+            19 => call(h.list_container_instances, s, c, input),
+            20 => call(h.list_services, s, c, input),
+            21 => call(h.list_tags_for_resource, s, c, input),
+            22 => call(h.list_task_definition_families, s, c, input),
+            23 => call(h.list_task_definitions, s, c, input),
+            24 => call(h.list_tasks, s, c, input),
+            25 => call(h.put_attributes, s, c, input),
+            26 => call(h.put_cluster_capacity_providers, s, c, input),
+            27 => call(h.register_container_instance, s, c, input),
+            28 => call(h.register_task_definition, s, c, input),
+            29 => call(h.run_task, s, c, input),
+            30 => call(h.start_task, s, c, input),
+            31 => call(h.stop_task, s, c, input),
+            32 => call(h.tag_resource, s, c, input),
+            33 => call(h.untag_resource, s, c, input),
+            34 => call(h.update_capacity_provider, s, c, input),
+            35 => call(h.update_cluster, s, c, input),
+            36 => call(h.update_cluster_settings, s, c, input),
+            37 => call(h.update_container_agent, s, c, input),
+            38 => call(h.update_container_instances_state, s, c, input),
+            39 => call(h.update_service, s, c, input),
             _ => Err(types::ApiError::not_implemented("this operation")),
         }
     }
@@ -110,35 +132,47 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "CreateCapacityProvider", input: &S_CreateCapacityProviderRequest, output: &S_CreateCapacityProviderResponse, wrapper: "" },
         wire::OperationInfo { name: "CreateCluster", input: &S_CreateClusterRequest, output: &S_CreateClusterResponse, wrapper: "" },
         wire::OperationInfo { name: "CreateService", input: &S_CreateServiceRequest, output: &S_CreateServiceResponse, wrapper: "" },
+        wire::OperationInfo { name: "DeleteAttributes", input: &S_DeleteAttributesRequest, output: &S_DeleteAttributesResponse, wrapper: "" },
         wire::OperationInfo { name: "DeleteCapacityProvider", input: &S_DeleteCapacityProviderRequest, output: &S_DeleteCapacityProviderResponse, wrapper: "" },
         wire::OperationInfo { name: "DeleteCluster", input: &S_DeleteClusterRequest, output: &S_DeleteClusterResponse, wrapper: "" },
         wire::OperationInfo { name: "DeleteService", input: &S_DeleteServiceRequest, output: &S_DeleteServiceResponse, wrapper: "" },
         wire::OperationInfo { name: "DeleteTaskDefinitions", input: &S_DeleteTaskDefinitionsRequest, output: &S_DeleteTaskDefinitionsResponse, wrapper: "" },
+        wire::OperationInfo { name: "DeregisterContainerInstance", input: &S_DeregisterContainerInstanceRequest, output: &S_DeregisterContainerInstanceResponse, wrapper: "" },
         wire::OperationInfo { name: "DeregisterTaskDefinition", input: &S_DeregisterTaskDefinitionRequest, output: &S_DeregisterTaskDefinitionResponse, wrapper: "" },
         wire::OperationInfo { name: "DescribeCapacityProviders", input: &S_DescribeCapacityProvidersRequest, output: &S_DescribeCapacityProvidersResponse, wrapper: "" },
         wire::OperationInfo { name: "DescribeClusters", input: &S_DescribeClustersRequest, output: &S_DescribeClustersResponse, wrapper: "" },
+        wire::OperationInfo { name: "DescribeContainerInstances", input: &S_DescribeContainerInstancesRequest, output: &S_DescribeContainerInstancesResponse, wrapper: "" },
         wire::OperationInfo { name: "DescribeServices", input: &S_DescribeServicesRequest, output: &S_DescribeServicesResponse, wrapper: "" },
         wire::OperationInfo { name: "DescribeTaskDefinition", input: &S_DescribeTaskDefinitionRequest, output: &S_DescribeTaskDefinitionResponse, wrapper: "" },
         wire::OperationInfo { name: "DescribeTasks", input: &S_DescribeTasksRequest, output: &S_DescribeTasksResponse, wrapper: "" },
+        wire::OperationInfo { name: "DiscoverPollEndpoint", input: &S_DiscoverPollEndpointRequest, output: &S_DiscoverPollEndpointResponse, wrapper: "" },
+        wire::OperationInfo { name: "ListAttributes", input: &S_ListAttributesRequest, output: &S_ListAttributesResponse, wrapper: "" },
         wire::OperationInfo { name: "ListClusters", input: &S_ListClustersRequest, output: &S_ListClustersResponse, wrapper: "" },
+        wire::OperationInfo { name: "ListContainerInstances", input: &S_ListContainerInstancesRequest, output: &S_ListContainerInstancesResponse, wrapper: "" },
         wire::OperationInfo { name: "ListServices", input: &S_ListServicesRequest, output: &S_ListServicesResponse, wrapper: "" },
         wire::OperationInfo { name: "ListTagsForResource", input: &S_ListTagsForResourceRequest, output: &S_ListTagsForResourceResponse, wrapper: "" },
         wire::OperationInfo { name: "ListTaskDefinitionFamilies", input: &S_ListTaskDefinitionFamiliesRequest, output: &S_ListTaskDefinitionFamiliesResponse, wrapper: "" },
         wire::OperationInfo { name: "ListTaskDefinitions", input: &S_ListTaskDefinitionsRequest, output: &S_ListTaskDefinitionsResponse, wrapper: "" },
         wire::OperationInfo { name: "ListTasks", input: &S_ListTasksRequest, output: &S_ListTasksResponse, wrapper: "" },
+        wire::OperationInfo { name: "PutAttributes", input: &S_PutAttributesRequest, output: &S_PutAttributesResponse, wrapper: "" },
         wire::OperationInfo { name: "PutClusterCapacityProviders", input: &S_PutClusterCapacityProvidersRequest, output: &S_PutClusterCapacityProvidersResponse, wrapper: "" },
+        wire::OperationInfo { name: "RegisterContainerInstance", input: &S_RegisterContainerInstanceRequest, output: &S_RegisterContainerInstanceResponse, wrapper: "" },
         wire::OperationInfo { name: "RegisterTaskDefinition", input: &S_RegisterTaskDefinitionRequest, output: &S_RegisterTaskDefinitionResponse, wrapper: "" },
         wire::OperationInfo { name: "RunTask", input: &S_RunTaskRequest, output: &S_RunTaskResponse, wrapper: "" },
+        wire::OperationInfo { name: "StartTask", input: &S_StartTaskRequest, output: &S_StartTaskResponse, wrapper: "" },
         wire::OperationInfo { name: "StopTask", input: &S_StopTaskRequest, output: &S_StopTaskResponse, wrapper: "" },
         wire::OperationInfo { name: "TagResource", input: &S_TagResourceRequest, output: &S_TagResourceResponse, wrapper: "" },
         wire::OperationInfo { name: "UntagResource", input: &S_UntagResourceRequest, output: &S_UntagResourceResponse, wrapper: "" },
         wire::OperationInfo { name: "UpdateCapacityProvider", input: &S_UpdateCapacityProviderRequest, output: &S_UpdateCapacityProviderResponse, wrapper: "" },
         wire::OperationInfo { name: "UpdateCluster", input: &S_UpdateClusterRequest, output: &S_UpdateClusterResponse, wrapper: "" },
         wire::OperationInfo { name: "UpdateClusterSettings", input: &S_UpdateClusterSettingsRequest, output: &S_UpdateClusterSettingsResponse, wrapper: "" },
+        wire::OperationInfo { name: "UpdateContainerAgent", input: &S_UpdateContainerAgentRequest, output: &S_UpdateContainerAgentResponse, wrapper: "" },
+        wire::OperationInfo { name: "UpdateContainerInstancesState", input: &S_UpdateContainerInstancesStateRequest, output: &S_UpdateContainerInstancesStateResponse, wrapper: "" },
         wire::OperationInfo { name: "UpdateService", input: &S_UpdateServiceRequest, output: &S_UpdateServiceResponse, wrapper: "" },
     ],
     errors: &[
         wire::ErrorInfo { name: "AccessDeniedException", code: "AccessDeniedException", message: "message", status: 400, fault: types::Fault::Sender },
+        wire::ErrorInfo { name: "AttributeLimitExceededException", code: "AttributeLimitExceededException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "BlockedException", code: "BlockedException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "ClientException", code: "ClientException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "ClusterContainsCapacityProviderException", code: "ClusterContainsCapacityProviderException", message: "message", status: 400, fault: types::Fault::Sender },
@@ -149,7 +183,9 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::ErrorInfo { name: "ConflictException", code: "ConflictException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "InvalidParameterException", code: "InvalidParameterException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "LimitExceededException", code: "LimitExceededException", message: "message", status: 400, fault: types::Fault::Sender },
+        wire::ErrorInfo { name: "MissingVersionException", code: "MissingVersionException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "NamespaceNotFoundException", code: "NamespaceNotFoundException", message: "message", status: 400, fault: types::Fault::Sender },
+        wire::ErrorInfo { name: "NoUpdateAvailableException", code: "NoUpdateAvailableException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "PlatformTaskDefinitionIncompatibilityException", code: "PlatformTaskDefinitionIncompatibilityException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "PlatformUnknownException", code: "PlatformUnknownException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "ResourceInUseException", code: "ResourceInUseException", message: "message", status: 400, fault: types::Fault::Sender },
@@ -157,6 +193,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::ErrorInfo { name: "ServerException", code: "ServerException", message: "message", status: 500, fault: types::Fault::Receiver },
         wire::ErrorInfo { name: "ServiceNotActiveException", code: "ServiceNotActiveException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "ServiceNotFoundException", code: "ServiceNotFoundException", message: "message", status: 400, fault: types::Fault::Sender },
+        wire::ErrorInfo { name: "TargetNotFoundException", code: "TargetNotFoundException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "UnsupportedFeatureException", code: "UnsupportedFeatureException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "UpdateInProgressException", code: "UpdateInProgressException", message: "message", status: 400, fault: types::Fault::Sender },
     ],
@@ -200,6 +237,16 @@ pub mod accelerator_type {
 pub mod access_type {
     pub const PUBLIC: &str = "PUBLIC";
     pub const PRIVATE: &str = "PRIVATE";
+}
+
+/// The values of `AgentUpdateStatus`.
+pub mod agent_update_status {
+    pub const PENDING: &str = "PENDING";
+    pub const STAGING: &str = "STAGING";
+    pub const STAGED: &str = "STAGED";
+    pub const UPDATING: &str = "UPDATING";
+    pub const UPDATED: &str = "UPDATED";
+    pub const FAILED: &str = "FAILED";
 }
 
 /// The values of `ApplicationProtocol`.
@@ -336,6 +383,21 @@ pub mod container_condition {
     pub const HEALTHY: &str = "HEALTHY";
 }
 
+/// The values of `ContainerInstanceField`.
+pub mod container_instance_field {
+    pub const TAGS: &str = "TAGS";
+    pub const CONTAINER_INSTANCE_HEALTH: &str = "CONTAINER_INSTANCE_HEALTH";
+}
+
+/// The values of `ContainerInstanceStatus`.
+pub mod container_instance_status {
+    pub const ACTIVE: &str = "ACTIVE";
+    pub const DRAINING: &str = "DRAINING";
+    pub const REGISTERING: &str = "REGISTERING";
+    pub const DEREGISTERING: &str = "DEREGISTERING";
+    pub const REGISTRATION_FAILED: &str = "REGISTRATION_FAILED";
+}
+
 /// The values of `CpuManufacturer`.
 pub mod cpu_manufacturer {
     pub const INTEL: &str = "intel";
@@ -444,6 +506,13 @@ pub mod gateway_connector_health_check_protocol {
     pub const HTTPS: &str = "HTTPS";
 }
 
+/// The values of `GpuSharingMode`.
+pub mod gpu_sharing_mode {
+    pub const IDLE: &str = "IDLE";
+    pub const NVIDIA_MPS: &str = "NVIDIA_MPS";
+    pub const DEDICATED: &str = "DEDICATED";
+}
+
 /// The values of `HealthStatus`.
 pub mod health_status {
     pub const HEALTHY: &str = "HEALTHY";
@@ -455,6 +524,22 @@ pub mod health_status {
 pub mod instance_generation {
     pub const CURRENT: &str = "current";
     pub const PREVIOUS: &str = "previous";
+}
+
+/// The values of `InstanceHealthCheckState`.
+pub mod instance_health_check_state {
+    pub const OK: &str = "OK";
+    pub const IMPAIRED: &str = "IMPAIRED";
+    pub const INSUFFICIENT_DATA: &str = "INSUFFICIENT_DATA";
+    pub const INITIALIZING: &str = "INITIALIZING";
+}
+
+/// The values of `InstanceHealthCheckType`.
+pub mod instance_health_check_type {
+    pub const CONTAINER_RUNTIME: &str = "CONTAINER_RUNTIME";
+    pub const ACCELERATED_COMPUTE: &str = "ACCELERATED_COMPUTE";
+    pub const DAEMON: &str = "DAEMON";
+    pub const AGENT_CONNECTIVITY: &str = "AGENT_CONNECTIVITY";
 }
 
 /// The values of `IpcMode`.
@@ -572,6 +657,12 @@ pub mod placement_strategy_type {
     pub const RANDOM: &str = "random";
     pub const SPREAD: &str = "spread";
     pub const BINPACK: &str = "binpack";
+}
+
+/// The values of `PlatformDeviceType`.
+pub mod platform_device_type {
+    pub const GPU: &str = "GPU";
+    pub const NEURON_DEVICE: &str = "NEURON_DEVICE";
 }
 
 /// The values of `PropagateMITags`.
@@ -872,6 +963,7 @@ impl std::fmt::Debug for AdvancedConfiguration {
     }
 }
 
+static S_AgentUpdateStatus: wire::Schema = wire::Schema::new("AgentUpdateStatus", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["PENDING", "STAGING", "STAGED", "UPDATING", "UPDATED", "FAILED"], sensitive: false });
 static S_AllowedInstanceType: wire::Schema = wire::Schema::new("AllowedInstanceType", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(30.0), pattern: Some(wire::schema::Pattern::new("[a-zA-Z0-9\\.\\*\\-]+", "[a-zA-Z0-9\\.\\*\\-]+")), values: &[], sensitive: false });
 static S_AllowedInstanceTypeSet: wire::Schema = wire::Schema::new("AllowedInstanceTypeSet", wire::schema::Kind::List(wire::schema::List { member: &S_AllowedInstanceType, item: "", flattened: false }), wire::schema::Traits { min: Some(0.0), max: Some(400.0), pattern: None, values: &[], sensitive: false });
 static S_ApplicationProtocol: wire::Schema = wire::Schema::new("ApplicationProtocol", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["http", "http2", "grpc"], sensitive: false });
@@ -1893,6 +1985,146 @@ impl std::fmt::Debug for ContainerDependency {
     }
 }
 
+static S_ContainerInstance: wire::Schema = wire::Schema::plain("ContainerInstance", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("containerInstanceArn", "containerInstanceArn", "containerInstanceArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("ec2InstanceId", "ec2InstanceId", "ec2InstanceId", false, &wire::schema::STRING),
+    wire::schema::Member::new("capacityProviderName", "capacityProviderName", "capacityProviderName", false, &wire::schema::STRING),
+    wire::schema::Member::new("version", "version", "version", false, &wire::schema::LONG),
+    wire::schema::Member::new("versionInfo", "versionInfo", "versionInfo", false, &S_VersionInfo),
+    wire::schema::Member::new("remainingResources", "remainingResources", "remainingResources", false, &S_Resources),
+    wire::schema::Member::new("registeredResources", "registeredResources", "registeredResources", false, &S_Resources),
+    wire::schema::Member::new("status", "status", "status", false, &wire::schema::STRING),
+    wire::schema::Member::new("statusReason", "statusReason", "statusReason", false, &wire::schema::STRING),
+    wire::schema::Member::new("agentConnected", "agentConnected", "agentConnected", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("runningTasksCount", "runningTasksCount", "runningTasksCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("pendingTasksCount", "pendingTasksCount", "pendingTasksCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("agentUpdateStatus", "agentUpdateStatus", "agentUpdateStatus", false, &S_AgentUpdateStatus),
+    wire::schema::Member::new("attributes", "attributes", "attributes", false, &S_Attributes),
+    wire::schema::Member::new("registeredAt", "registeredAt", "registeredAt", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("attachments", "attachments", "attachments", false, &S_Attachments),
+    wire::schema::Member::new("tags", "tags", "tags", false, &S_Tags),
+    wire::schema::Member::new("healthStatus", "healthStatus", "healthStatus", false, &S_ContainerInstanceHealthStatus),
+    wire::schema::Member::new("gpuDevices", "gpuDevices", "gpuDevices", false, &S_GpuDevices),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ContainerInstance {
+    pub container_instance_arn: Option<String>,
+    pub ec2_instance_id: Option<String>,
+    pub capacity_provider_name: Option<String>,
+    pub version: Option<i64>,
+    pub version_info: Option<VersionInfo>,
+    pub remaining_resources: Option<Vec<Resource>>,
+    pub registered_resources: Option<Vec<Resource>>,
+    pub status: Option<String>,
+    pub status_reason: Option<String>,
+    pub agent_connected: Option<bool>,
+    pub running_tasks_count: Option<i32>,
+    pub pending_tasks_count: Option<i32>,
+    pub agent_update_status: Option<String>,
+    pub attributes: Option<Vec<Attribute>>,
+    pub registered_at: Option<types::Timestamp>,
+    pub attachments: Option<Vec<Attachment>>,
+    pub tags: Option<Vec<Tag>>,
+    pub health_status: Option<ContainerInstanceHealthStatus>,
+    pub gpu_devices: Option<Vec<GpuDevice>>,
+}
+
+impl wire::Shape for ContainerInstance {
+    const SCHEMA: &'static wire::Schema = &S_ContainerInstance;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.container_instance_arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.ec2_instance_id = Some(wire::shape::Datum::from_value(value)),
+            2 => self.capacity_provider_name = Some(wire::shape::Datum::from_value(value)),
+            3 => self.version = Some(wire::shape::Datum::from_value(value)),
+            4 => self.version_info = Some(wire::shape::Datum::from_value(value)),
+            5 => self.remaining_resources = Some(wire::shape::Datum::from_value(value)),
+            6 => self.registered_resources = Some(wire::shape::Datum::from_value(value)),
+            7 => self.status = Some(wire::shape::Datum::from_value(value)),
+            8 => self.status_reason = Some(wire::shape::Datum::from_value(value)),
+            9 => self.agent_connected = Some(wire::shape::Datum::from_value(value)),
+            10 => self.running_tasks_count = Some(wire::shape::Datum::from_value(value)),
+            11 => self.pending_tasks_count = Some(wire::shape::Datum::from_value(value)),
+            12 => self.agent_update_status = Some(wire::shape::Datum::from_value(value)),
+            13 => self.attributes = Some(wire::shape::Datum::from_value(value)),
+            14 => self.registered_at = Some(wire::shape::Datum::from_value(value)),
+            15 => self.attachments = Some(wire::shape::Datum::from_value(value)),
+            16 => self.tags = Some(wire::shape::Datum::from_value(value)),
+            17 => self.health_status = Some(wire::shape::Datum::from_value(value)),
+            18 => self.gpu_devices = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ContainerInstance, 0, self.container_instance_arn.as_ref());
+        wire::shape::optional(writer, &S_ContainerInstance, 1, self.ec2_instance_id.as_ref());
+        wire::shape::optional(writer, &S_ContainerInstance, 2, self.capacity_provider_name.as_ref());
+        wire::shape::optional(writer, &S_ContainerInstance, 3, self.version.as_ref());
+        wire::shape::optional(writer, &S_ContainerInstance, 4, self.version_info.as_ref());
+        wire::shape::optional(writer, &S_ContainerInstance, 5, self.remaining_resources.as_ref());
+        wire::shape::optional(writer, &S_ContainerInstance, 6, self.registered_resources.as_ref());
+        wire::shape::optional(writer, &S_ContainerInstance, 7, self.status.as_ref());
+        wire::shape::optional(writer, &S_ContainerInstance, 8, self.status_reason.as_ref());
+        wire::shape::optional(writer, &S_ContainerInstance, 9, self.agent_connected.as_ref());
+        wire::shape::optional(writer, &S_ContainerInstance, 10, self.running_tasks_count.as_ref());
+        wire::shape::optional(writer, &S_ContainerInstance, 11, self.pending_tasks_count.as_ref());
+        wire::shape::optional(writer, &S_ContainerInstance, 12, self.agent_update_status.as_ref());
+        wire::shape::optional(writer, &S_ContainerInstance, 13, self.attributes.as_ref());
+        wire::shape::optional(writer, &S_ContainerInstance, 14, self.registered_at.as_ref());
+        wire::shape::optional(writer, &S_ContainerInstance, 15, self.attachments.as_ref());
+        wire::shape::optional(writer, &S_ContainerInstance, 16, self.tags.as_ref());
+        wire::shape::optional(writer, &S_ContainerInstance, 17, self.health_status.as_ref());
+        wire::shape::optional(writer, &S_ContainerInstance, 18, self.gpu_devices.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ContainerInstance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ContainerInstanceField: wire::Schema = wire::Schema::new("ContainerInstanceField", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["TAGS", "CONTAINER_INSTANCE_HEALTH"], sensitive: false });
+static S_ContainerInstanceFieldList: wire::Schema = wire::Schema::plain("ContainerInstanceFieldList", wire::schema::Kind::List(wire::schema::List { member: &S_ContainerInstanceField, item: "", flattened: false }));
+static S_ContainerInstanceHealthStatus: wire::Schema = wire::Schema::plain("ContainerInstanceHealthStatus", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("overallStatus", "overallStatus", "overallStatus", false, &S_InstanceHealthCheckState),
+    wire::schema::Member::new("details", "details", "details", false, &S_InstanceHealthCheckResultList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ContainerInstanceHealthStatus {
+    pub overall_status: Option<String>,
+    pub details: Option<Vec<InstanceHealthCheckResult>>,
+}
+
+impl wire::Shape for ContainerInstanceHealthStatus {
+    const SCHEMA: &'static wire::Schema = &S_ContainerInstanceHealthStatus;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.overall_status = Some(wire::shape::Datum::from_value(value)),
+            1 => self.details = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ContainerInstanceHealthStatus, 0, self.overall_status.as_ref());
+        wire::shape::optional(writer, &S_ContainerInstanceHealthStatus, 1, self.details.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ContainerInstanceHealthStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ContainerInstanceStatus: wire::Schema = wire::Schema::new("ContainerInstanceStatus", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ACTIVE", "DRAINING", "REGISTERING", "DEREGISTERING", "REGISTRATION_FAILED"], sensitive: false });
+static S_ContainerInstances: wire::Schema = wire::Schema::plain("ContainerInstances", wire::schema::Kind::List(wire::schema::List { member: &S_ContainerInstance, item: "", flattened: false }));
 static S_ContainerOverride: wire::Schema = wire::Schema::plain("ContainerOverride", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("name", "name", "name", false, &wire::schema::STRING),
     wire::schema::Member::new("command", "command", "command", false, &S_StringList),
@@ -2362,6 +2594,70 @@ impl wire::Shape for CreateServiceResponse {
 }
 
 impl std::fmt::Debug for CreateServiceResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteAttributesRequest: wire::Schema = wire::Schema::plain("DeleteAttributesRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
+    wire::schema::Member::new("attributes", "attributes", "attributes", true, &S_Attributes),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteAttributesRequest {
+    pub cluster: Option<String>,
+    pub attributes: Vec<Attribute>,
+}
+
+impl wire::Shape for DeleteAttributesRequest {
+    const SCHEMA: &'static wire::Schema = &S_DeleteAttributesRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cluster = Some(wire::shape::Datum::from_value(value)),
+            1 => self.attributes = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeleteAttributesRequest, 0, self.cluster.as_ref());
+        wire::shape::required(writer, &S_DeleteAttributesRequest, 1, &self.attributes);
+    }
+}
+
+impl std::fmt::Debug for DeleteAttributesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteAttributesResponse: wire::Schema = wire::Schema::plain("DeleteAttributesResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("attributes", "attributes", "attributes", false, &S_Attributes),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteAttributesResponse {
+    pub attributes: Option<Vec<Attribute>>,
+}
+
+impl wire::Shape for DeleteAttributesResponse {
+    const SCHEMA: &'static wire::Schema = &S_DeleteAttributesResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.attributes = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeleteAttributesResponse, 0, self.attributes.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DeleteAttributesResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -3071,6 +3367,74 @@ impl std::fmt::Debug for DeploymentLifecycleHookTimeoutConfiguration {
 static S_DeploymentRolloutState: wire::Schema = wire::Schema::new("DeploymentRolloutState", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["COMPLETED", "FAILED", "IN_PROGRESS"], sensitive: false });
 static S_DeploymentStrategy: wire::Schema = wire::Schema::new("DeploymentStrategy", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ROLLING", "BLUE_GREEN", "LINEAR", "CANARY"], sensitive: false });
 static S_Deployments: wire::Schema = wire::Schema::plain("Deployments", wire::schema::Kind::List(wire::schema::List { member: &S_Deployment, item: "", flattened: false }));
+static S_DeregisterContainerInstanceRequest: wire::Schema = wire::Schema::plain("DeregisterContainerInstanceRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
+    wire::schema::Member::new("containerInstance", "containerInstance", "containerInstance", true, &wire::schema::STRING),
+    wire::schema::Member::new("force", "force", "force", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeregisterContainerInstanceRequest {
+    pub cluster: Option<String>,
+    pub container_instance: String,
+    pub force: Option<bool>,
+}
+
+impl wire::Shape for DeregisterContainerInstanceRequest {
+    const SCHEMA: &'static wire::Schema = &S_DeregisterContainerInstanceRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cluster = Some(wire::shape::Datum::from_value(value)),
+            1 => self.container_instance = wire::shape::Datum::from_value(value),
+            2 => self.force = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeregisterContainerInstanceRequest, 0, self.cluster.as_ref());
+        wire::shape::required(writer, &S_DeregisterContainerInstanceRequest, 1, &self.container_instance);
+        wire::shape::optional(writer, &S_DeregisterContainerInstanceRequest, 2, self.force.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DeregisterContainerInstanceRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeregisterContainerInstanceResponse: wire::Schema = wire::Schema::plain("DeregisterContainerInstanceResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("containerInstance", "containerInstance", "containerInstance", false, &S_ContainerInstance),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeregisterContainerInstanceResponse {
+    pub container_instance: Option<ContainerInstance>,
+}
+
+impl wire::Shape for DeregisterContainerInstanceResponse {
+    const SCHEMA: &'static wire::Schema = &S_DeregisterContainerInstanceResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.container_instance = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeregisterContainerInstanceResponse, 0, self.container_instance.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DeregisterContainerInstanceResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_DeregisterTaskDefinitionRequest: wire::Schema = wire::Schema::plain("DeregisterTaskDefinitionRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("taskDefinition", "taskDefinition", "taskDefinition", true, &wire::schema::STRING),
 ]));
@@ -3278,6 +3642,78 @@ impl wire::Shape for DescribeClustersResponse {
 }
 
 impl std::fmt::Debug for DescribeClustersResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeContainerInstancesRequest: wire::Schema = wire::Schema::plain("DescribeContainerInstancesRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
+    wire::schema::Member::new("containerInstances", "containerInstances", "containerInstances", true, &S_StringList),
+    wire::schema::Member::new("include", "include", "include", false, &S_ContainerInstanceFieldList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeContainerInstancesRequest {
+    pub cluster: Option<String>,
+    pub container_instances: Vec<String>,
+    pub include: Option<Vec<String>>,
+}
+
+impl wire::Shape for DescribeContainerInstancesRequest {
+    const SCHEMA: &'static wire::Schema = &S_DescribeContainerInstancesRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cluster = Some(wire::shape::Datum::from_value(value)),
+            1 => self.container_instances = wire::shape::Datum::from_value(value),
+            2 => self.include = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeContainerInstancesRequest, 0, self.cluster.as_ref());
+        wire::shape::required(writer, &S_DescribeContainerInstancesRequest, 1, &self.container_instances);
+        wire::shape::optional(writer, &S_DescribeContainerInstancesRequest, 2, self.include.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeContainerInstancesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeContainerInstancesResponse: wire::Schema = wire::Schema::plain("DescribeContainerInstancesResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("containerInstances", "containerInstances", "containerInstances", false, &S_ContainerInstances),
+    wire::schema::Member::new("failures", "failures", "failures", false, &S_Failures),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeContainerInstancesResponse {
+    pub container_instances: Option<Vec<ContainerInstance>>,
+    pub failures: Option<Vec<Failure>>,
+}
+
+impl wire::Shape for DescribeContainerInstancesResponse {
+    const SCHEMA: &'static wire::Schema = &S_DescribeContainerInstancesResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.container_instances = Some(wire::shape::Datum::from_value(value)),
+            1 => self.failures = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeContainerInstancesResponse, 0, self.container_instances.as_ref());
+        wire::shape::optional(writer, &S_DescribeContainerInstancesResponse, 1, self.failures.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeContainerInstancesResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -3537,6 +3973,78 @@ impl std::fmt::Debug for Device {
 static S_DeviceCgroupPermission: wire::Schema = wire::Schema::new("DeviceCgroupPermission", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["read", "write", "mknod"], sensitive: false });
 static S_DeviceCgroupPermissions: wire::Schema = wire::Schema::plain("DeviceCgroupPermissions", wire::schema::Kind::List(wire::schema::List { member: &S_DeviceCgroupPermission, item: "", flattened: false }));
 static S_DevicesList: wire::Schema = wire::Schema::plain("DevicesList", wire::schema::Kind::List(wire::schema::List { member: &S_Device, item: "", flattened: false }));
+static S_DiscoverPollEndpointRequest: wire::Schema = wire::Schema::plain("DiscoverPollEndpointRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("containerInstance", "containerInstance", "containerInstance", false, &wire::schema::STRING),
+    wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DiscoverPollEndpointRequest {
+    pub container_instance: Option<String>,
+    pub cluster: Option<String>,
+}
+
+impl wire::Shape for DiscoverPollEndpointRequest {
+    const SCHEMA: &'static wire::Schema = &S_DiscoverPollEndpointRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.container_instance = Some(wire::shape::Datum::from_value(value)),
+            1 => self.cluster = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DiscoverPollEndpointRequest, 0, self.container_instance.as_ref());
+        wire::shape::optional(writer, &S_DiscoverPollEndpointRequest, 1, self.cluster.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DiscoverPollEndpointRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DiscoverPollEndpointResponse: wire::Schema = wire::Schema::plain("DiscoverPollEndpointResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("endpoint", "endpoint", "endpoint", false, &wire::schema::STRING),
+    wire::schema::Member::new("telemetryEndpoint", "telemetryEndpoint", "telemetryEndpoint", false, &wire::schema::STRING),
+    wire::schema::Member::new("serviceConnectEndpoint", "serviceConnectEndpoint", "serviceConnectEndpoint", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DiscoverPollEndpointResponse {
+    pub endpoint: Option<String>,
+    pub telemetry_endpoint: Option<String>,
+    pub service_connect_endpoint: Option<String>,
+}
+
+impl wire::Shape for DiscoverPollEndpointResponse {
+    const SCHEMA: &'static wire::Schema = &S_DiscoverPollEndpointResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.endpoint = Some(wire::shape::Datum::from_value(value)),
+            1 => self.telemetry_endpoint = Some(wire::shape::Datum::from_value(value)),
+            2 => self.service_connect_endpoint = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DiscoverPollEndpointResponse, 0, self.endpoint.as_ref());
+        wire::shape::optional(writer, &S_DiscoverPollEndpointResponse, 1, self.telemetry_endpoint.as_ref());
+        wire::shape::optional(writer, &S_DiscoverPollEndpointResponse, 2, self.service_connect_endpoint.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DiscoverPollEndpointResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_DockerLabelsMap: wire::Schema = wire::Schema::plain("DockerLabelsMap", wire::schema::Kind::Map(wire::schema::Map { key: &wire::schema::STRING, value: &wire::schema::STRING }));
 static S_DockerVolumeConfiguration: wire::Schema = wire::Schema::plain("DockerVolumeConfiguration", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("scope", "scope", "scope", false, &S_Scope),
@@ -4205,7 +4713,55 @@ impl std::fmt::Debug for GatewayConnectorHealthCheckMatcher {
 
 static S_GatewayConnectorHealthCheckProtocol: wire::Schema = wire::Schema::new("GatewayConnectorHealthCheckProtocol", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["HTTP", "HTTPS"], sensitive: false });
 static S_GatewayConnectorList: wire::Schema = wire::Schema::new("GatewayConnectorList", wire::schema::Kind::List(wire::schema::List { member: &S_GatewayConnector, item: "", flattened: false }), wire::schema::Traits { min: Some(0.0), max: Some(1.0), pattern: None, values: &[], sensitive: false });
+static S_GpuDevice: wire::Schema = wire::Schema::plain("GpuDevice", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("gpuId", "gpuId", "gpuId", false, &wire::schema::STRING),
+    wire::schema::Member::new("sharingMode", "sharingMode", "sharingMode", false, &S_GpuSharingMode),
+    wire::schema::Member::new("totalMemoryInMiB", "totalMemoryInMiB", "totalMemoryInMiB", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("remainingMemoryInMiB", "remainingMemoryInMiB", "remainingMemoryInMiB", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("containerCount", "containerCount", "containerCount", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GpuDevice {
+    pub gpu_id: Option<String>,
+    pub sharing_mode: Option<String>,
+    pub total_memory_in_mi_b: Option<i32>,
+    pub remaining_memory_in_mi_b: Option<i32>,
+    pub container_count: Option<i32>,
+}
+
+impl wire::Shape for GpuDevice {
+    const SCHEMA: &'static wire::Schema = &S_GpuDevice;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.gpu_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.sharing_mode = Some(wire::shape::Datum::from_value(value)),
+            2 => self.total_memory_in_mi_b = Some(wire::shape::Datum::from_value(value)),
+            3 => self.remaining_memory_in_mi_b = Some(wire::shape::Datum::from_value(value)),
+            4 => self.container_count = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_GpuDevice, 0, self.gpu_id.as_ref());
+        wire::shape::optional(writer, &S_GpuDevice, 1, self.sharing_mode.as_ref());
+        wire::shape::optional(writer, &S_GpuDevice, 2, self.total_memory_in_mi_b.as_ref());
+        wire::shape::optional(writer, &S_GpuDevice, 3, self.remaining_memory_in_mi_b.as_ref());
+        wire::shape::optional(writer, &S_GpuDevice, 4, self.container_count.as_ref());
+    }
+}
+
+impl std::fmt::Debug for GpuDevice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_GpuDevices: wire::Schema = wire::Schema::plain("GpuDevices", wire::schema::Kind::List(wire::schema::List { member: &S_GpuDevice, item: "", flattened: false }));
 static S_GpuIds: wire::Schema = wire::Schema::plain("GpuIds", wire::schema::Kind::List(wire::schema::List { member: &wire::schema::STRING, item: "", flattened: false }));
+static S_GpuSharingMode: wire::Schema = wire::Schema::new("GpuSharingMode", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["IDLE", "NVIDIA_MPS", "DEDICATED"], sensitive: false });
 static S_HealthCheck: wire::Schema = wire::Schema::plain("HealthCheck", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("command", "command", "command", true, &S_StringList),
     wire::schema::Member::new("interval", "interval", "interval", false, &wire::schema::INTEGER),
@@ -4421,6 +4977,55 @@ impl std::fmt::Debug for InfrastructureOptimization {
 
 static S_InstanceGeneration: wire::Schema = wire::Schema::new("InstanceGeneration", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["current", "previous"], sensitive: false });
 static S_InstanceGenerationSet: wire::Schema = wire::Schema::plain("InstanceGenerationSet", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceGeneration, item: "", flattened: false }));
+static S_InstanceHealthCheckResult: wire::Schema = wire::Schema::plain("InstanceHealthCheckResult", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("type", "type", "type", false, &S_InstanceHealthCheckType),
+    wire::schema::Member::new("status", "status", "status", false, &S_InstanceHealthCheckState),
+    wire::schema::Member::new("statusReason", "statusReason", "statusReason", false, &wire::schema::STRING),
+    wire::schema::Member::new("lastUpdated", "lastUpdated", "lastUpdated", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("lastStatusChange", "lastStatusChange", "lastStatusChange", false, &wire::schema::TIMESTAMP),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InstanceHealthCheckResult {
+    pub type_: Option<String>,
+    pub status: Option<String>,
+    pub status_reason: Option<String>,
+    pub last_updated: Option<types::Timestamp>,
+    pub last_status_change: Option<types::Timestamp>,
+}
+
+impl wire::Shape for InstanceHealthCheckResult {
+    const SCHEMA: &'static wire::Schema = &S_InstanceHealthCheckResult;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.type_ = Some(wire::shape::Datum::from_value(value)),
+            1 => self.status = Some(wire::shape::Datum::from_value(value)),
+            2 => self.status_reason = Some(wire::shape::Datum::from_value(value)),
+            3 => self.last_updated = Some(wire::shape::Datum::from_value(value)),
+            4 => self.last_status_change = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_InstanceHealthCheckResult, 0, self.type_.as_ref());
+        wire::shape::optional(writer, &S_InstanceHealthCheckResult, 1, self.status.as_ref());
+        wire::shape::optional(writer, &S_InstanceHealthCheckResult, 2, self.status_reason.as_ref());
+        wire::shape::optional(writer, &S_InstanceHealthCheckResult, 3, self.last_updated.as_ref());
+        wire::shape::optional(writer, &S_InstanceHealthCheckResult, 4, self.last_status_change.as_ref());
+    }
+}
+
+impl std::fmt::Debug for InstanceHealthCheckResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_InstanceHealthCheckResultList: wire::Schema = wire::Schema::plain("InstanceHealthCheckResultList", wire::schema::Kind::List(wire::schema::List { member: &S_InstanceHealthCheckResult, item: "", flattened: false }));
+static S_InstanceHealthCheckState: wire::Schema = wire::Schema::new("InstanceHealthCheckState", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["OK", "IMPAIRED", "INSUFFICIENT_DATA", "INITIALIZING"], sensitive: false });
+static S_InstanceHealthCheckType: wire::Schema = wire::Schema::new("InstanceHealthCheckType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["CONTAINER_RUNTIME", "ACCELERATED_COMPUTE", "DAEMON", "AGENT_CONNECTIVITY"], sensitive: false });
 static S_InstanceLaunchTemplate: wire::Schema = wire::Schema::plain("InstanceLaunchTemplate", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("ec2InstanceProfileArn", "ec2InstanceProfileArn", "ec2InstanceProfileArn", true, &wire::schema::STRING),
     wire::schema::Member::new("networkConfiguration", "networkConfiguration", "networkConfiguration", true, &S_ManagedInstancesNetworkConfiguration),
@@ -4831,6 +5436,90 @@ impl std::fmt::Debug for LinuxParameters {
     }
 }
 
+static S_ListAttributesRequest: wire::Schema = wire::Schema::plain("ListAttributesRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
+    wire::schema::Member::new("targetType", "targetType", "targetType", true, &S_TargetType),
+    wire::schema::Member::new("attributeName", "attributeName", "attributeName", false, &wire::schema::STRING),
+    wire::schema::Member::new("attributeValue", "attributeValue", "attributeValue", false, &wire::schema::STRING),
+    wire::schema::Member::new("nextToken", "nextToken", "nextToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("maxResults", "maxResults", "maxResults", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ListAttributesRequest {
+    pub cluster: Option<String>,
+    pub target_type: String,
+    pub attribute_name: Option<String>,
+    pub attribute_value: Option<String>,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+}
+
+impl wire::Shape for ListAttributesRequest {
+    const SCHEMA: &'static wire::Schema = &S_ListAttributesRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cluster = Some(wire::shape::Datum::from_value(value)),
+            1 => self.target_type = wire::shape::Datum::from_value(value),
+            2 => self.attribute_name = Some(wire::shape::Datum::from_value(value)),
+            3 => self.attribute_value = Some(wire::shape::Datum::from_value(value)),
+            4 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            5 => self.max_results = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ListAttributesRequest, 0, self.cluster.as_ref());
+        wire::shape::required(writer, &S_ListAttributesRequest, 1, &self.target_type);
+        wire::shape::optional(writer, &S_ListAttributesRequest, 2, self.attribute_name.as_ref());
+        wire::shape::optional(writer, &S_ListAttributesRequest, 3, self.attribute_value.as_ref());
+        wire::shape::optional(writer, &S_ListAttributesRequest, 4, self.next_token.as_ref());
+        wire::shape::optional(writer, &S_ListAttributesRequest, 5, self.max_results.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ListAttributesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ListAttributesResponse: wire::Schema = wire::Schema::plain("ListAttributesResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("attributes", "attributes", "attributes", false, &S_Attributes),
+    wire::schema::Member::new("nextToken", "nextToken", "nextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ListAttributesResponse {
+    pub attributes: Option<Vec<Attribute>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for ListAttributesResponse {
+    const SCHEMA: &'static wire::Schema = &S_ListAttributesResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.attributes = Some(wire::shape::Datum::from_value(value)),
+            1 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ListAttributesResponse, 0, self.attributes.as_ref());
+        wire::shape::optional(writer, &S_ListAttributesResponse, 1, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ListAttributesResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_ListClustersRequest: wire::Schema = wire::Schema::plain("ListClustersRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("nextToken", "nextToken", "nextToken", false, &wire::schema::STRING),
     wire::schema::Member::new("maxResults", "maxResults", "maxResults", false, &wire::schema::INTEGER),
@@ -4894,6 +5583,86 @@ impl wire::Shape for ListClustersResponse {
 }
 
 impl std::fmt::Debug for ListClustersResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ListContainerInstancesRequest: wire::Schema = wire::Schema::plain("ListContainerInstancesRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
+    wire::schema::Member::new("filter", "filter", "filter", false, &wire::schema::STRING),
+    wire::schema::Member::new("nextToken", "nextToken", "nextToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("maxResults", "maxResults", "maxResults", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("status", "status", "status", false, &S_ContainerInstanceStatus),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ListContainerInstancesRequest {
+    pub cluster: Option<String>,
+    pub filter: Option<String>,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+    pub status: Option<String>,
+}
+
+impl wire::Shape for ListContainerInstancesRequest {
+    const SCHEMA: &'static wire::Schema = &S_ListContainerInstancesRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cluster = Some(wire::shape::Datum::from_value(value)),
+            1 => self.filter = Some(wire::shape::Datum::from_value(value)),
+            2 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            3 => self.max_results = Some(wire::shape::Datum::from_value(value)),
+            4 => self.status = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ListContainerInstancesRequest, 0, self.cluster.as_ref());
+        wire::shape::optional(writer, &S_ListContainerInstancesRequest, 1, self.filter.as_ref());
+        wire::shape::optional(writer, &S_ListContainerInstancesRequest, 2, self.next_token.as_ref());
+        wire::shape::optional(writer, &S_ListContainerInstancesRequest, 3, self.max_results.as_ref());
+        wire::shape::optional(writer, &S_ListContainerInstancesRequest, 4, self.status.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ListContainerInstancesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ListContainerInstancesResponse: wire::Schema = wire::Schema::plain("ListContainerInstancesResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("containerInstanceArns", "containerInstanceArns", "containerInstanceArns", false, &S_StringList),
+    wire::schema::Member::new("nextToken", "nextToken", "nextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ListContainerInstancesResponse {
+    pub container_instance_arns: Option<Vec<String>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for ListContainerInstancesResponse {
+    const SCHEMA: &'static wire::Schema = &S_ListContainerInstancesResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.container_instance_arns = Some(wire::shape::Datum::from_value(value)),
+            1 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ListContainerInstancesResponse, 0, self.container_instance_arns.as_ref());
+        wire::shape::optional(writer, &S_ListContainerInstancesResponse, 1, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ListContainerInstancesResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -6135,6 +6904,42 @@ impl std::fmt::Debug for PlacementStrategy {
 }
 
 static S_PlacementStrategyType: wire::Schema = wire::Schema::new("PlacementStrategyType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["random", "spread", "binpack"], sensitive: false });
+static S_PlatformDevice: wire::Schema = wire::Schema::plain("PlatformDevice", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("id", "id", "id", true, &wire::schema::STRING),
+    wire::schema::Member::new("type", "type", "type", true, &S_PlatformDeviceType),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PlatformDevice {
+    pub id: String,
+    pub type_: String,
+}
+
+impl wire::Shape for PlatformDevice {
+    const SCHEMA: &'static wire::Schema = &S_PlatformDevice;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.id = wire::shape::Datum::from_value(value),
+            1 => self.type_ = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_PlatformDevice, 0, &self.id);
+        wire::shape::required(writer, &S_PlatformDevice, 1, &self.type_);
+    }
+}
+
+impl std::fmt::Debug for PlatformDevice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_PlatformDeviceType: wire::Schema = wire::Schema::new("PlatformDeviceType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["GPU", "NEURON_DEVICE"], sensitive: false });
+static S_PlatformDevices: wire::Schema = wire::Schema::plain("PlatformDevices", wire::schema::Kind::List(wire::schema::List { member: &S_PlatformDevice, item: "", flattened: false }));
 static S_PortMapping: wire::Schema = wire::Schema::plain("PortMapping", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("containerPort", "containerPort", "containerPort", false, &wire::schema::INTEGER),
     wire::schema::Member::new("hostPort", "hostPort", "hostPort", false, &wire::schema::INTEGER),
@@ -6229,6 +7034,70 @@ impl std::fmt::Debug for ProxyConfiguration {
 
 static S_ProxyConfigurationProperties: wire::Schema = wire::Schema::plain("ProxyConfigurationProperties", wire::schema::Kind::List(wire::schema::List { member: &S_KeyValuePair, item: "", flattened: false }));
 static S_ProxyConfigurationType: wire::Schema = wire::Schema::new("ProxyConfigurationType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["APPMESH"], sensitive: false });
+static S_PutAttributesRequest: wire::Schema = wire::Schema::plain("PutAttributesRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
+    wire::schema::Member::new("attributes", "attributes", "attributes", true, &S_Attributes),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PutAttributesRequest {
+    pub cluster: Option<String>,
+    pub attributes: Vec<Attribute>,
+}
+
+impl wire::Shape for PutAttributesRequest {
+    const SCHEMA: &'static wire::Schema = &S_PutAttributesRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cluster = Some(wire::shape::Datum::from_value(value)),
+            1 => self.attributes = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_PutAttributesRequest, 0, self.cluster.as_ref());
+        wire::shape::required(writer, &S_PutAttributesRequest, 1, &self.attributes);
+    }
+}
+
+impl std::fmt::Debug for PutAttributesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_PutAttributesResponse: wire::Schema = wire::Schema::plain("PutAttributesResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("attributes", "attributes", "attributes", false, &S_Attributes),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PutAttributesResponse {
+    pub attributes: Option<Vec<Attribute>>,
+}
+
+impl wire::Shape for PutAttributesResponse {
+    const SCHEMA: &'static wire::Schema = &S_PutAttributesResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.attributes = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_PutAttributesResponse, 0, self.attributes.as_ref());
+    }
+}
+
+impl std::fmt::Debug for PutAttributesResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_PutClusterCapacityProvidersRequest: wire::Schema = wire::Schema::plain("PutClusterCapacityProvidersRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("cluster", "cluster", "cluster", true, &wire::schema::STRING),
     wire::schema::Member::new("capacityProviders", "capacityProviders", "capacityProviders", true, &S_StringList),
@@ -6292,6 +7161,98 @@ impl wire::Shape for PutClusterCapacityProvidersResponse {
 }
 
 impl std::fmt::Debug for PutClusterCapacityProvidersResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_RegisterContainerInstanceRequest: wire::Schema = wire::Schema::plain("RegisterContainerInstanceRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
+    wire::schema::Member::new("instanceIdentityDocument", "instanceIdentityDocument", "instanceIdentityDocument", false, &wire::schema::STRING),
+    wire::schema::Member::new("instanceIdentityDocumentSignature", "instanceIdentityDocumentSignature", "instanceIdentityDocumentSignature", false, &wire::schema::STRING),
+    wire::schema::Member::new("totalResources", "totalResources", "totalResources", false, &S_Resources),
+    wire::schema::Member::new("versionInfo", "versionInfo", "versionInfo", false, &S_VersionInfo),
+    wire::schema::Member::new("containerInstanceArn", "containerInstanceArn", "containerInstanceArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("attributes", "attributes", "attributes", false, &S_Attributes),
+    wire::schema::Member::new("platformDevices", "platformDevices", "platformDevices", false, &S_PlatformDevices),
+    wire::schema::Member::new("tags", "tags", "tags", false, &S_Tags),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RegisterContainerInstanceRequest {
+    pub cluster: Option<String>,
+    pub instance_identity_document: Option<String>,
+    pub instance_identity_document_signature: Option<String>,
+    pub total_resources: Option<Vec<Resource>>,
+    pub version_info: Option<VersionInfo>,
+    pub container_instance_arn: Option<String>,
+    pub attributes: Option<Vec<Attribute>>,
+    pub platform_devices: Option<Vec<PlatformDevice>>,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl wire::Shape for RegisterContainerInstanceRequest {
+    const SCHEMA: &'static wire::Schema = &S_RegisterContainerInstanceRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cluster = Some(wire::shape::Datum::from_value(value)),
+            1 => self.instance_identity_document = Some(wire::shape::Datum::from_value(value)),
+            2 => self.instance_identity_document_signature = Some(wire::shape::Datum::from_value(value)),
+            3 => self.total_resources = Some(wire::shape::Datum::from_value(value)),
+            4 => self.version_info = Some(wire::shape::Datum::from_value(value)),
+            5 => self.container_instance_arn = Some(wire::shape::Datum::from_value(value)),
+            6 => self.attributes = Some(wire::shape::Datum::from_value(value)),
+            7 => self.platform_devices = Some(wire::shape::Datum::from_value(value)),
+            8 => self.tags = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_RegisterContainerInstanceRequest, 0, self.cluster.as_ref());
+        wire::shape::optional(writer, &S_RegisterContainerInstanceRequest, 1, self.instance_identity_document.as_ref());
+        wire::shape::optional(writer, &S_RegisterContainerInstanceRequest, 2, self.instance_identity_document_signature.as_ref());
+        wire::shape::optional(writer, &S_RegisterContainerInstanceRequest, 3, self.total_resources.as_ref());
+        wire::shape::optional(writer, &S_RegisterContainerInstanceRequest, 4, self.version_info.as_ref());
+        wire::shape::optional(writer, &S_RegisterContainerInstanceRequest, 5, self.container_instance_arn.as_ref());
+        wire::shape::optional(writer, &S_RegisterContainerInstanceRequest, 6, self.attributes.as_ref());
+        wire::shape::optional(writer, &S_RegisterContainerInstanceRequest, 7, self.platform_devices.as_ref());
+        wire::shape::optional(writer, &S_RegisterContainerInstanceRequest, 8, self.tags.as_ref());
+    }
+}
+
+impl std::fmt::Debug for RegisterContainerInstanceRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_RegisterContainerInstanceResponse: wire::Schema = wire::Schema::plain("RegisterContainerInstanceResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("containerInstance", "containerInstance", "containerInstance", false, &S_ContainerInstance),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RegisterContainerInstanceResponse {
+    pub container_instance: Option<ContainerInstance>,
+}
+
+impl wire::Shape for RegisterContainerInstanceResponse {
+    const SCHEMA: &'static wire::Schema = &S_RegisterContainerInstanceResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.container_instance = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_RegisterContainerInstanceResponse, 0, self.container_instance.as_ref());
+    }
+}
+
+impl std::fmt::Debug for RegisterContainerInstanceResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -6464,6 +7425,56 @@ impl std::fmt::Debug for RepositoryCredentials {
 }
 
 static S_RequiresAttributes: wire::Schema = wire::Schema::plain("RequiresAttributes", wire::schema::Kind::List(wire::schema::List { member: &S_Attribute, item: "", flattened: false }));
+static S_Resource: wire::Schema = wire::Schema::plain("Resource", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("name", "name", "name", false, &wire::schema::STRING),
+    wire::schema::Member::new("type", "type", "type", false, &wire::schema::STRING),
+    wire::schema::Member::new("doubleValue", "doubleValue", "doubleValue", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("longValue", "longValue", "longValue", false, &wire::schema::LONG),
+    wire::schema::Member::new("integerValue", "integerValue", "integerValue", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("stringSetValue", "stringSetValue", "stringSetValue", false, &S_StringList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct Resource {
+    pub name: Option<String>,
+    pub type_: Option<String>,
+    pub double_value: Option<f64>,
+    pub long_value: Option<i64>,
+    pub integer_value: Option<i32>,
+    pub string_set_value: Option<Vec<String>>,
+}
+
+impl wire::Shape for Resource {
+    const SCHEMA: &'static wire::Schema = &S_Resource;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.name = Some(wire::shape::Datum::from_value(value)),
+            1 => self.type_ = Some(wire::shape::Datum::from_value(value)),
+            2 => self.double_value = Some(wire::shape::Datum::from_value(value)),
+            3 => self.long_value = Some(wire::shape::Datum::from_value(value)),
+            4 => self.integer_value = Some(wire::shape::Datum::from_value(value)),
+            5 => self.string_set_value = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_Resource, 0, self.name.as_ref());
+        wire::shape::optional(writer, &S_Resource, 1, self.type_.as_ref());
+        wire::shape::optional(writer, &S_Resource, 2, self.double_value.as_ref());
+        wire::shape::optional(writer, &S_Resource, 3, self.long_value.as_ref());
+        wire::shape::optional(writer, &S_Resource, 4, self.integer_value.as_ref());
+        wire::shape::optional(writer, &S_Resource, 5, self.string_set_value.as_ref());
+    }
+}
+
+impl std::fmt::Debug for Resource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_ResourceManagementType: wire::Schema = wire::Schema::new("ResourceManagementType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["CUSTOMER", "ECS"], sensitive: false });
 static S_ResourceRequirement: wire::Schema = wire::Schema::plain("ResourceRequirement", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("value", "value", "value", false, &wire::schema::STRING),
@@ -6505,6 +7516,7 @@ impl std::fmt::Debug for ResourceRequirement {
 
 static S_ResourceRequirements: wire::Schema = wire::Schema::plain("ResourceRequirements", wire::schema::Kind::List(wire::schema::List { member: &S_ResourceRequirement, item: "", flattened: false }));
 static S_ResourceType: wire::Schema = wire::Schema::new("ResourceType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["GPU", "InferenceAccelerator", "NeuronDevice"], sensitive: false });
+static S_Resources: wire::Schema = wire::Schema::plain("Resources", wire::schema::Kind::List(wire::schema::List { member: &S_Resource, item: "", flattened: false }));
 static S_RunTaskRequest: wire::Schema = wire::Schema::plain("RunTaskRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("capacityProviderStrategy", "capacityProviderStrategy", "capacityProviderStrategy", false, &S_CapacityProviderStrategy),
     wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
@@ -7626,6 +8638,118 @@ impl std::fmt::Debug for SharingStrategy {
 
 static S_SortOrder: wire::Schema = wire::Schema::new("SortOrder", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ASC", "DESC"], sensitive: false });
 static S_StabilityStatus: wire::Schema = wire::Schema::new("StabilityStatus", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["STEADY_STATE", "STABILIZING"], sensitive: false });
+static S_StartTaskRequest: wire::Schema = wire::Schema::plain("StartTaskRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
+    wire::schema::Member::new("containerInstances", "containerInstances", "containerInstances", true, &S_StringList),
+    wire::schema::Member::new("enableECSManagedTags", "enableECSManagedTags", "enableECSManagedTags", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("enableExecuteCommand", "enableExecuteCommand", "enableExecuteCommand", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("group", "group", "group", false, &wire::schema::STRING),
+    wire::schema::Member::new("networkConfiguration", "networkConfiguration", "networkConfiguration", false, &S_NetworkConfiguration),
+    wire::schema::Member::new("overrides", "overrides", "overrides", false, &S_TaskOverride),
+    wire::schema::Member::new("propagateTags", "propagateTags", "propagateTags", false, &S_PropagateTags),
+    wire::schema::Member::new("referenceId", "referenceId", "referenceId", false, &wire::schema::STRING),
+    wire::schema::Member::new("startedBy", "startedBy", "startedBy", false, &wire::schema::STRING),
+    wire::schema::Member::new("tags", "tags", "tags", false, &S_Tags),
+    wire::schema::Member::new("taskDefinition", "taskDefinition", "taskDefinition", true, &wire::schema::STRING),
+    wire::schema::Member::new("volumeConfigurations", "volumeConfigurations", "volumeConfigurations", false, &S_TaskVolumeConfigurations),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct StartTaskRequest {
+    pub cluster: Option<String>,
+    pub container_instances: Vec<String>,
+    pub enable_ecs_managed_tags: Option<bool>,
+    pub enable_execute_command: Option<bool>,
+    pub group: Option<String>,
+    pub network_configuration: Option<NetworkConfiguration>,
+    pub overrides: Option<TaskOverride>,
+    pub propagate_tags: Option<String>,
+    pub reference_id: Option<String>,
+    pub started_by: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+    pub task_definition: String,
+    pub volume_configurations: Option<Vec<TaskVolumeConfiguration>>,
+}
+
+impl wire::Shape for StartTaskRequest {
+    const SCHEMA: &'static wire::Schema = &S_StartTaskRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cluster = Some(wire::shape::Datum::from_value(value)),
+            1 => self.container_instances = wire::shape::Datum::from_value(value),
+            2 => self.enable_ecs_managed_tags = Some(wire::shape::Datum::from_value(value)),
+            3 => self.enable_execute_command = Some(wire::shape::Datum::from_value(value)),
+            4 => self.group = Some(wire::shape::Datum::from_value(value)),
+            5 => self.network_configuration = Some(wire::shape::Datum::from_value(value)),
+            6 => self.overrides = Some(wire::shape::Datum::from_value(value)),
+            7 => self.propagate_tags = Some(wire::shape::Datum::from_value(value)),
+            8 => self.reference_id = Some(wire::shape::Datum::from_value(value)),
+            9 => self.started_by = Some(wire::shape::Datum::from_value(value)),
+            10 => self.tags = Some(wire::shape::Datum::from_value(value)),
+            11 => self.task_definition = wire::shape::Datum::from_value(value),
+            12 => self.volume_configurations = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_StartTaskRequest, 0, self.cluster.as_ref());
+        wire::shape::required(writer, &S_StartTaskRequest, 1, &self.container_instances);
+        wire::shape::optional(writer, &S_StartTaskRequest, 2, self.enable_ecs_managed_tags.as_ref());
+        wire::shape::optional(writer, &S_StartTaskRequest, 3, self.enable_execute_command.as_ref());
+        wire::shape::optional(writer, &S_StartTaskRequest, 4, self.group.as_ref());
+        wire::shape::optional(writer, &S_StartTaskRequest, 5, self.network_configuration.as_ref());
+        wire::shape::optional(writer, &S_StartTaskRequest, 6, self.overrides.as_ref());
+        wire::shape::optional(writer, &S_StartTaskRequest, 7, self.propagate_tags.as_ref());
+        wire::shape::optional(writer, &S_StartTaskRequest, 8, self.reference_id.as_ref());
+        wire::shape::optional(writer, &S_StartTaskRequest, 9, self.started_by.as_ref());
+        wire::shape::optional(writer, &S_StartTaskRequest, 10, self.tags.as_ref());
+        wire::shape::required(writer, &S_StartTaskRequest, 11, &self.task_definition);
+        wire::shape::optional(writer, &S_StartTaskRequest, 12, self.volume_configurations.as_ref());
+    }
+}
+
+impl std::fmt::Debug for StartTaskRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_StartTaskResponse: wire::Schema = wire::Schema::plain("StartTaskResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("tasks", "tasks", "tasks", false, &S_Tasks),
+    wire::schema::Member::new("failures", "failures", "failures", false, &S_Failures),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct StartTaskResponse {
+    pub tasks: Option<Vec<Task>>,
+    pub failures: Option<Vec<Failure>>,
+}
+
+impl wire::Shape for StartTaskResponse {
+    const SCHEMA: &'static wire::Schema = &S_StartTaskResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.tasks = Some(wire::shape::Datum::from_value(value)),
+            1 => self.failures = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_StartTaskResponse, 0, self.tasks.as_ref());
+        wire::shape::optional(writer, &S_StartTaskResponse, 1, self.failures.as_ref());
+    }
+}
+
+impl std::fmt::Debug for StartTaskResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_Statistics: wire::Schema = wire::Schema::plain("Statistics", wire::schema::Kind::List(wire::schema::List { member: &S_KeyValuePair, item: "", flattened: false }));
 static S_StopTaskRequest: wire::Schema = wire::Schema::plain("StopTaskRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
@@ -9057,6 +10181,142 @@ impl std::fmt::Debug for UpdateClusterSettingsResponse {
     }
 }
 
+static S_UpdateContainerAgentRequest: wire::Schema = wire::Schema::plain("UpdateContainerAgentRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
+    wire::schema::Member::new("containerInstance", "containerInstance", "containerInstance", true, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateContainerAgentRequest {
+    pub cluster: Option<String>,
+    pub container_instance: String,
+}
+
+impl wire::Shape for UpdateContainerAgentRequest {
+    const SCHEMA: &'static wire::Schema = &S_UpdateContainerAgentRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cluster = Some(wire::shape::Datum::from_value(value)),
+            1 => self.container_instance = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_UpdateContainerAgentRequest, 0, self.cluster.as_ref());
+        wire::shape::required(writer, &S_UpdateContainerAgentRequest, 1, &self.container_instance);
+    }
+}
+
+impl std::fmt::Debug for UpdateContainerAgentRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_UpdateContainerAgentResponse: wire::Schema = wire::Schema::plain("UpdateContainerAgentResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("containerInstance", "containerInstance", "containerInstance", false, &S_ContainerInstance),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateContainerAgentResponse {
+    pub container_instance: Option<ContainerInstance>,
+}
+
+impl wire::Shape for UpdateContainerAgentResponse {
+    const SCHEMA: &'static wire::Schema = &S_UpdateContainerAgentResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.container_instance = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_UpdateContainerAgentResponse, 0, self.container_instance.as_ref());
+    }
+}
+
+impl std::fmt::Debug for UpdateContainerAgentResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_UpdateContainerInstancesStateRequest: wire::Schema = wire::Schema::plain("UpdateContainerInstancesStateRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
+    wire::schema::Member::new("containerInstances", "containerInstances", "containerInstances", true, &S_StringList),
+    wire::schema::Member::new("status", "status", "status", true, &S_ContainerInstanceStatus),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateContainerInstancesStateRequest {
+    pub cluster: Option<String>,
+    pub container_instances: Vec<String>,
+    pub status: String,
+}
+
+impl wire::Shape for UpdateContainerInstancesStateRequest {
+    const SCHEMA: &'static wire::Schema = &S_UpdateContainerInstancesStateRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cluster = Some(wire::shape::Datum::from_value(value)),
+            1 => self.container_instances = wire::shape::Datum::from_value(value),
+            2 => self.status = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_UpdateContainerInstancesStateRequest, 0, self.cluster.as_ref());
+        wire::shape::required(writer, &S_UpdateContainerInstancesStateRequest, 1, &self.container_instances);
+        wire::shape::required(writer, &S_UpdateContainerInstancesStateRequest, 2, &self.status);
+    }
+}
+
+impl std::fmt::Debug for UpdateContainerInstancesStateRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_UpdateContainerInstancesStateResponse: wire::Schema = wire::Schema::plain("UpdateContainerInstancesStateResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("containerInstances", "containerInstances", "containerInstances", false, &S_ContainerInstances),
+    wire::schema::Member::new("failures", "failures", "failures", false, &S_Failures),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateContainerInstancesStateResponse {
+    pub container_instances: Option<Vec<ContainerInstance>>,
+    pub failures: Option<Vec<Failure>>,
+}
+
+impl wire::Shape for UpdateContainerInstancesStateResponse {
+    const SCHEMA: &'static wire::Schema = &S_UpdateContainerInstancesStateResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.container_instances = Some(wire::shape::Datum::from_value(value)),
+            1 => self.failures = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_UpdateContainerInstancesStateResponse, 0, self.container_instances.as_ref());
+        wire::shape::optional(writer, &S_UpdateContainerInstancesStateResponse, 1, self.failures.as_ref());
+    }
+}
+
+impl std::fmt::Debug for UpdateContainerInstancesStateResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_UpdateManagedInstancesProviderConfiguration: wire::Schema = wire::Schema::plain("UpdateManagedInstancesProviderConfiguration", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("infrastructureRoleArn", "infrastructureRoleArn", "infrastructureRoleArn", true, &wire::schema::STRING),
     wire::schema::Member::new("instanceLaunchTemplate", "instanceLaunchTemplate", "instanceLaunchTemplate", true, &S_InstanceLaunchTemplateUpdate),
@@ -9290,6 +10550,44 @@ impl std::fmt::Debug for VCpuCountRangeRequest {
 }
 
 static S_VersionConsistency: wire::Schema = wire::Schema::new("VersionConsistency", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["enabled", "disabled"], sensitive: false });
+static S_VersionInfo: wire::Schema = wire::Schema::plain("VersionInfo", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("agentVersion", "agentVersion", "agentVersion", false, &wire::schema::STRING),
+    wire::schema::Member::new("agentHash", "agentHash", "agentHash", false, &wire::schema::STRING),
+    wire::schema::Member::new("dockerVersion", "dockerVersion", "dockerVersion", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct VersionInfo {
+    pub agent_version: Option<String>,
+    pub agent_hash: Option<String>,
+    pub docker_version: Option<String>,
+}
+
+impl wire::Shape for VersionInfo {
+    const SCHEMA: &'static wire::Schema = &S_VersionInfo;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.agent_version = Some(wire::shape::Datum::from_value(value)),
+            1 => self.agent_hash = Some(wire::shape::Datum::from_value(value)),
+            2 => self.docker_version = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_VersionInfo, 0, self.agent_version.as_ref());
+        wire::shape::optional(writer, &S_VersionInfo, 1, self.agent_hash.as_ref());
+        wire::shape::optional(writer, &S_VersionInfo, 2, self.docker_version.as_ref());
+    }
+}
+
+impl std::fmt::Debug for VersionInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_Volume: wire::Schema = wire::Schema::plain("Volume", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("name", "name", "name", false, &wire::schema::STRING),
     wire::schema::Member::new("host", "host", "host", false, &S_HostVolumeProperties),

@@ -4,7 +4,7 @@
 //! is reached: packets went and came back; only silence and a missing route count as out of reach.
 
 use super::lookup::Unresolved;
-use crate::rows::{EniRow, TaskRow};
+use crate::rows::{EniRow, INSTANCES_BY_NAMESPACE, TaskRow};
 use crate::texts;
 use fabric::Fabric;
 use gateway::{Door, Origin};
@@ -126,10 +126,14 @@ impl Reach {
         Some(Origin { peer: SocketAddr::from((eni.ip, 0)), door: query::door(scope, &endpoint) })
     }
 
-    /// The interface of the task that lives in a namespace.
+    /// The interface of the task or of the instance that lives in a namespace.
     pub(super) fn eni(&self, scope: &Scope, netns: &str) -> Option<EniRow> {
-        let task = netns.strip_prefix("task-").and_then(|id| self.view().get::<TaskRow>(scope, id))?;
-        task.eni.clone()
+        let view = self.view();
+        let Some(task) = netns.strip_prefix("task-") else {
+            let instance = view.by_index(&INSTANCES_BY_NAMESPACE, scope, netns).next()?;
+            return Some(instance.eni.clone());
+        };
+        view.get::<TaskRow>(scope, task)?.eni.clone()
     }
 
     /// Waits until somebody listens at the address of credentials and metadata. The listener follows the VPC's router,

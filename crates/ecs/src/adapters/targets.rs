@@ -17,16 +17,16 @@ impl Targets for RealTargets {
         })
     }
 
-    fn register(&self, tx: &mut Tx, scope: &Scope, group: &str, target: Target, now: Timestamp) {
-        elb::intent::register_target(tx, scope, group, &target.ip.to_string(), target.port, now);
+    fn register(&self, tx: &mut Tx, scope: &Scope, group: &str, target: &Target, now: Timestamp) {
+        elb::intent::register_target(tx, scope, group, &target.id, target.port, now);
     }
 
-    fn deregister(&self, tx: &mut Tx, scope: &Scope, group: &str, target: Target, now: Timestamp) {
-        elb::intent::deregister_target(tx, scope, group, &target.ip.to_string(), target.port, now);
+    fn deregister(&self, tx: &mut Tx, scope: &Scope, group: &str, target: &Target, now: Timestamp) {
+        elb::intent::deregister_target(tx, scope, group, &target.id, target.port, now);
     }
 
-    fn state(&self, view: &View, scope: &Scope, group: &str, target: Target) -> TargetState {
-        let health = elb::query::target_health(view, scope, group, &target.ip.to_string(), target.port);
+    fn state(&self, view: &View, scope: &Scope, group: &str, target: &Target) -> TargetState {
+        let health = elb::query::target_health(view, scope, group, &target.id, target.port);
         match health.state {
             State::Healthy => TargetState::Registered(rollout::TargetHealth::Healthy),
             State::Unhealthy => {

@@ -1,5 +1,6 @@
 //! What a request says of capacity: a launch type, a capacity provider strategy, or nothing.
 
+use crate::placing::on_instances;
 use crate::rows::ClusterRow;
 use crate::texts;
 use model::ecs::CapacityProviderStrategyItem;
@@ -17,6 +18,17 @@ pub(super) enum Capacity {
     Fargate,
     Strategy(Vec<StrategyItem>),
     Ec2,
+}
+
+impl Capacity {
+    /// Whether tasks run on container instances.
+    pub(super) fn is_on_instances(&self) -> bool {
+        match self {
+            Self::Fargate => false,
+            Self::Ec2 => true,
+            Self::Strategy(strategy) => on_instances(None, strategy),
+        }
+    }
 }
 
 /// What a request says of capacity; without a word the cluster's default strategy, without one EC2, as on AWS.

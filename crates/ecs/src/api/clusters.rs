@@ -1,7 +1,10 @@
 //! Clusters: CreateCluster, DescribeClusters, ListClusters, DeleteCluster.
 
 use super::{capacity, includes, paging, shapes};
-use crate::rows::{ClusterRow, SERVICES_BY_CLUSTER, ServiceStatus, TASKS_BY_CLUSTER};
+use crate::placing::is_on_instances;
+use crate::rows::{
+    ClusterRow, INSTANCES_BY_CLUSTER, InstanceStatus, SERVICES_BY_CLUSTER, ServiceStatus, TASKS_BY_CLUSTER, TaskRow,
+};
 use crate::{Ecs, names, texts};
 use gateway::Context;
 use model::ecs::{
@@ -98,6 +101,9 @@ pub(super) fn delete(
     if tx.by_index(&TASKS_BY_CLUSTER, &scope, &name).any(|task| task.last != TaskStatus::Stopped) {
         return Err(texts::cluster_contains_tasks());
     }
+    if tx.by_index(&INSTANCES_BY_CLUSTER, &scope, &name).any(|row| row.status != InstanceStatus::Inactive) {
+        return Err(texts::cluster_contains_instances());
+    }
     let row = if row.active {
         tx.put(&scope, ClusterRow { active: false, deleted_at: Some(now), ..ClusterRow::clone(&row) })
     } else {
@@ -134,26 +140,27 @@ pub(super) fn missing(arn: String) -> Failure {
 pub(super) fn shape(view: &View, scope: &Scope, row: &ClusterRow, include: &[String]) -> Cluster {
     let include = Some(include.to_vec());
     let with = |what: &str| includes(include.as_ref(), what);
-    let (mut running, mut pending) = (0, 0);
-    for task in view.by_index(&TASKS_BY_CLUSTER, scope, &row.name) {
-        if task.last == TaskStatus::Running {
-            running += 1;
-        } else if task.last.is_pending() && task.desired == rollout::DesiredStatus::Running {
-            pending += 1;
-        }
-    }
-    let services = view.by_index(&SERVICES_BY_CLUSTER, scope, &row.name);
-    let active_services = services.filter(|service| service.status != ServiceStatus::Inactive).count() as i32;
+    let tasks = || view.by_index(&TASKS_BY_CLUSTER, scope, &row.name).map(AsRef::as_ref);
+    let on_instances = shapes::Counts::of(tasks().filter(|task: &&TaskRow| task.host.is_some()));
+    let on_fargate = shapes::Counts::of(tasks().filter(|task: &&TaskRow| task.host.is_none()));
+    let services: Vec<_> = view.by_index(&SERVICES_BY_CLUSTER, scope, &row.name).collect();
+    let count = |status: ServiceStatus, on_instances: bool| {
+        let counted = services.iter().filter(|service| service.status == status);
+        i32::try_from(counted.filter(|service| is_on_instances(service) == on_instances).count()).unwrap_or(i32::MAX)
+    };
+    let instances = view.by_index(&INSTANCES_BY_CLUSTER, scope, &row.name);
+    let instances = instances.filter(|instance| instance.status != InstanceStatus::Inactive).count();
+    let active_services = services.iter().filter(|service| service.status != ServiceStatus::Inactive).count();
     let pair = |name: &str, value: i32| KeyValuePair { name: Some(name.to_owned()), value: Some(value.to_string()) };
     let statistics = vec![
-        pair("runningEC2TasksCount", 0),
-        pair("runningFargateTasksCount", running),
-        pair("pendingEC2TasksCount", 0),
-        pair("pendingFargateTasksCount", pending),
-        pair("activeEC2ServiceCount", 0),
-        pair("activeFargateServiceCount", active_services),
-        pair("drainingEC2ServiceCount", 0),
-        pair("drainingFargateServiceCount", 0),
+        pair("runningEC2TasksCount", on_instances.running),
+        pair("runningFargateTasksCount", on_fargate.running),
+        pair("pendingEC2TasksCount", on_instances.pending),
+        pair("pendingFargateTasksCount", on_fargate.pending),
+        pair("activeEC2ServiceCount", count(ServiceStatus::Active, true)),
+        pair("activeFargateServiceCount", count(ServiceStatus::Active, false)),
+        pair("drainingEC2ServiceCount", count(ServiceStatus::Draining, true)),
+        pair("drainingFargateServiceCount", count(ServiceStatus::Draining, false)),
     ];
     let setting =
         |(name, value): &(String, String)| ClusterSetting { name: Some(name.clone()), value: Some(value.clone()) };
@@ -161,10 +168,10 @@ pub(super) fn shape(view: &View, scope: &Scope, row: &ClusterRow, include: &[Str
         cluster_arn: Some(names::cluster_arn(scope, &row.name)),
         cluster_name: Some(row.name.clone()),
         status: Some(if row.active { "ACTIVE" } else { "INACTIVE" }.to_owned()),
-        registered_container_instances_count: Some(0),
-        running_tasks_count: Some(running),
-        pending_tasks_count: Some(pending),
-        active_services_count: Some(active_services),
+        registered_container_instances_count: i32::try_from(instances).ok(),
+        running_tasks_count: Some(on_instances.running + on_fargate.running),
+        pending_tasks_count: Some(on_instances.pending + on_fargate.pending),
+        active_services_count: i32::try_from(active_services).ok(),
         statistics: Some(if with("STATISTICS") { statistics } else { vec![] }),
         tags: Some(if with("TAGS") { shapes::tags(&row.tags) } else { vec![] }),
         settings: Some(if with("SETTINGS") { row.settings.iter().map(setting).collect() } else { vec![] }),

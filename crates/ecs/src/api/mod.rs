@@ -1,12 +1,16 @@
 //! The handlers: requests become intent in the store, rows become answers.
 
+mod attributes;
 mod capacity;
 mod capacity_providers;
 mod cluster_updates;
 mod clusters;
 mod definitions;
 mod fargate;
+mod instances;
+mod on_instances;
 mod paging;
+mod placement;
 mod register;
 mod registries;
 mod services;
@@ -37,6 +41,17 @@ pub fn handlers() -> Handlers<Ecs, Context> {
         describe_capacity_providers: capacity_providers::describe,
         update_capacity_provider: capacity_providers::update,
         delete_capacity_provider: capacity_providers::delete,
+        register_container_instance: instances::register,
+        deregister_container_instance: instances::deregister,
+        describe_container_instances: instances::describe,
+        list_container_instances: instances::list,
+        update_container_instances_state: instances::update_state,
+        update_container_agent: instances::update_agent,
+        discover_poll_endpoint: instances::poll_endpoint,
+        put_attributes: attributes::put,
+        delete_attributes: attributes::delete,
+        list_attributes: attributes::list,
+        start_task: on_instances::start,
         describe_clusters: clusters::describe,
         list_clusters: clusters::list,
         register_task_definition: register::register,

@@ -1,6 +1,6 @@
 //! RegisterTaskDefinition: AWS's checks, in AWS's words, and the defaults that it fills in.
 
-use super::{fargate, shapes, volumes};
+use super::{fargate, placement, shapes, volumes};
 use crate::control::{dependencies, health};
 use crate::rows::{DefinitionRow, FamilyRow};
 use crate::{Ecs, logging, names, texts};
@@ -45,6 +45,9 @@ pub(super) fn register(
         return Err(texts::client(texts::STORAGE_SIZE));
     }
 
+    for constraint in input.placement_constraints.iter().flatten() {
+        placement::of_definition(constraint)?;
+    }
     let length = serde_json::to_vec(&Stored(input.clone())).map_or(0, |bytes| bytes.len());
     if length > MAX_DEFINITION {
         return Err(texts::client(texts::definition_too_long(length)));
@@ -124,6 +127,7 @@ fn check_size(input: &mut RegisterTaskDefinitionRequest, fargate_wanted: bool) -
 fn check_containers(input: &mut RegisterTaskDefinitionRequest, awsvpc: bool) -> Result<(), ApiError> {
     let task_cpu = input.cpu.as_deref().and_then(|cpu| cpu.parse::<i64>().ok());
     let task_memory = input.memory.as_deref().and_then(|memory| memory.parse::<i64>().ok());
+    let host_mode = input.network_mode.as_deref() == Some("host");
     let containers = &mut input.container_definitions;
     if containers.is_empty() {
         return Err(texts::client(texts::NO_CONTAINERS));
@@ -146,7 +150,7 @@ fn check_containers(input: &mut RegisterTaskDefinitionRequest, awsvpc: bool) -> 
         }
         check_memory(container, &name, task_memory)?;
         fill_defaults(container);
-        check_ports(container, awsvpc)?;
+        check_ports(container, awsvpc, host_mode)?;
         if awsvpc {
             check_awsvpc(container)?;
         }
@@ -209,7 +213,7 @@ fn fill_defaults(container: &mut ContainerDefinition) {
     }
 }
 
-fn check_ports(container: &mut ContainerDefinition, awsvpc: bool) -> Result<(), ApiError> {
+fn check_ports(container: &mut ContainerDefinition, awsvpc: bool, host_mode: bool) -> Result<(), ApiError> {
     for mapping in container.port_mappings.iter_mut().flatten() {
         mapping.protocol.get_or_insert_with(|| "tcp".to_owned());
         if let Some(range) = &mapping.container_port_range {
@@ -229,6 +233,12 @@ fn check_ports(container: &mut ContainerDefinition, awsvpc: bool) -> Result<(), 
                 None | Some(0) => mapping.host_port = Some(port),
                 Some(host) if host == port => {}
                 Some(_) => return Err(texts::client(texts::HOST_PORTS_MUST_MATCH)),
+            }
+        } else if host_mode {
+            match mapping.host_port {
+                None | Some(0) => mapping.host_port = Some(port),
+                Some(host) if host == port => {}
+                Some(_) => return Err(texts::client(texts::HOST_MODE_PORTS_MUST_MATCH)),
             }
         } else {
             mapping.host_port.get_or_insert(0);

@@ -58,7 +58,7 @@ pub(super) fn list(_: &Ecs, cx: &mut Context, input: ListServicesRequest) -> Res
     let wanted = rows.filter(|row| {
         row.status != ServiceStatus::Inactive
             && input.launch_type.as_deref().is_none_or(|launch| row.launch_type.as_deref() == Some(launch))
-            && input.scheduling_strategy.as_deref().is_none_or(|strategy| strategy == "REPLICA")
+            && input.scheduling_strategy.as_deref().is_none_or(|it| (it == "DAEMON") == row.placement.daemon)
     });
     let items = wanted.map(|row| (row.name.clone(), names::service_arn(&scope, &row.cluster, &row.name)));
     let (arns, next_token) = paging::page(items, input.next_token.as_deref(), input.max_results, 10)?;

@@ -3,18 +3,21 @@
 use super::capacity::{Capacity, capacity, strategy};
 use super::services::shape;
 use super::tasks::check_platform;
-use super::{cluster, registries, runnable, shapes};
+use super::{cluster, placement, registries, runnable, shapes};
+use crate::placing::{self, is_on_instances};
 use crate::rows::{
-    DefinitionRow, DeploymentRow, EventsRow, NetworkRow, ServiceRow, ServiceStatus, TASKS_BY_SERVICE, TargetRow,
+    DefinitionRow, DeploymentRow, EventsRow, NetworkMode, NetworkRow, PlacementRow, ServiceRow, ServiceStatus,
+    TASKS_BY_SERVICE, TargetRow,
 };
 use crate::{Ecs, launch, names, ports, texts};
 use gateway::Context;
 use model::Stored;
 use model::ecs::{
     CreateServiceRequest, CreateServiceResponse, DeleteServiceRequest, DeleteServiceResponse, DeploymentCircuitBreaker,
-    DeploymentConfiguration, LoadBalancer, TaskOverride, UpdateServiceRequest, UpdateServiceResponse,
+    DeploymentConfiguration, LoadBalancer, NetworkConfiguration, TaskOverride, UpdateServiceRequest,
+    UpdateServiceResponse,
 };
-use rollout::{CircuitBreaker, DeploymentStatus, TaskStatus, Threshold};
+use rollout::{CircuitBreaker, DeploymentStatus, StrategyItem, TaskStatus, Threshold};
 use store::View;
 use types::{ApiError, Scope, Timestamp};
 
@@ -43,6 +46,10 @@ pub(super) fn create(
         }));
     }
     refuse_unknown(&input)?;
+    let daemon = input.scheduling_strategy.as_deref() == Some("DAEMON");
+    if daemon && input.desired_count.is_some() {
+        return Err(texts::invalid(texts::DAEMON_WITH_COUNT));
+    }
     let desired = input.desired_count.unwrap_or(0);
     let desired = u32::try_from(desired).map_err(|_| texts::invalid("desiredCount should not be negative."))?;
     let definition = input.task_definition.as_deref().unwrap_or_default();
@@ -51,20 +58,34 @@ pub(super) fn create(
     }
     let definition = runnable(tx, &scope, definition)?;
     let capacity = capacity(&cluster, input.launch_type.as_deref(), input.capacity_provider_strategy.as_deref())?;
+    let on_instances = capacity.is_on_instances();
     let (launch_type, strategy) = match capacity {
         Capacity::Fargate => (Some("FARGATE".to_owned()), vec![]),
         Capacity::Strategy(strategy) => (None, strategy),
-        Capacity::Ec2 => return Err(ApiError::not_implemented("services of the EC2 launch type")),
+        Capacity::Ec2 => (Some("EC2".to_owned()), vec![]),
     };
-    let platform_version = check_platform(input.platform_version.as_deref())?;
-    check_definition(&definition)?;
-    let network = ports::resolve_network(&ecs.ports, tx, &scope, input.network_configuration.as_ref())?;
+    let placement = PlacementRow {
+        constraints: placement::constraints(input.placement_constraints.as_deref().unwrap_or_default())?,
+        strategies: placement::strategies(input.placement_strategy.as_deref().unwrap_or_default())?,
+        daemon,
+        complaint: None,
+    };
+    check_placement(&placement, on_instances, &strategy)?;
+    let platform_version = platform(input.platform_version.as_deref(), on_instances)?;
+    check_definition(&definition, on_instances)?;
+    let configured = input.network_configuration.as_ref();
+    let network = network(ecs, tx, &scope, &definition, configured, on_instances)?;
     let targets = targets(ecs, tx, &scope, &definition, input.load_balancers.as_deref().unwrap_or_default())?;
     let registries = input.service_registries.as_deref().unwrap_or_default();
     let registries = registries::checked(ecs, tx, &scope, &definition, registries)?;
     let grace_seconds = grace(input.health_check_grace_period_seconds, &targets)?;
-    let configuration = configuration(input.deployment_configuration.unwrap_or_default(), None)?;
-    launch::check_runnable(&definition)?;
+    let of_daemons = DeploymentConfiguration {
+        minimum_healthy_percent: Some(0),
+        maximum_percent: Some(100),
+        ..DeploymentConfiguration::default()
+    };
+    let given = input.deployment_configuration.unwrap_or_default();
+    let configuration = configuration(given, daemon.then_some(&of_daemons))?;
 
     let mut row = ServiceRow {
         cluster: cluster.name.clone(),
@@ -73,6 +94,7 @@ pub(super) fn create(
         desired,
         launch_type,
         strategy,
+        placement,
         minimum_healthy_percent: configuration.minimum,
         maximum_percent: configuration.maximum,
         circuit_breaker: configuration.breaker,
@@ -104,9 +126,6 @@ pub(super) fn create(
 /// Refuses by name what is not here yet.
 fn refuse_unknown(input: &CreateServiceRequest) -> Result<(), ApiError> {
     let refuse = |what: &str| Err(ApiError::not_implemented(what));
-    if input.scheduling_strategy.as_deref() == Some("DAEMON") {
-        return Err(texts::invalid("The DAEMON scheduling strategy is not supported with FARGATE launch type."));
-    }
     if input.deployment_controller.as_ref().is_some_and(|controller| controller.type_ != "ECS") {
         return refuse("deployment controllers other than ECS");
     }
@@ -122,22 +141,62 @@ fn refuse_unknown(input: &CreateServiceRequest) -> Result<(), ApiError> {
     if input.gateway_connectors.as_ref().is_some_and(|list| !list.is_empty()) {
         return refuse("gatewayConnectors");
     }
-    if input.placement_constraints.as_ref().is_some_and(|list| !list.is_empty()) {
-        return Err(texts::invalid(texts::NO_PLACEMENT_CONSTRAINTS));
-    }
-    if input.placement_strategy.as_ref().is_some_and(|list| !list.is_empty()) {
-        return Err(texts::invalid(texts::NO_PLACEMENT_STRATEGY));
-    }
     Ok(())
 }
 
-fn check_definition(definition: &DefinitionRow) -> Result<(), ApiError> {
+/// Refuses what only instances have, and what daemons have not.
+fn check_placement(placement: &PlacementRow, on_instances: bool, strategy: &[StrategyItem]) -> Result<(), ApiError> {
+    let refused = [
+        (placement.daemon && !on_instances, texts::DAEMON_ON_FARGATE),
+        (placement.daemon && !strategy.is_empty(), texts::DAEMON_ON_PROVIDER),
+        (placement.daemon && !placement.strategies.is_empty(), texts::DAEMON_WITH_STRATEGY),
+        (!placement.constraints.is_empty() && !on_instances, texts::NO_PLACEMENT_CONSTRAINTS),
+        (!placement.strategies.is_empty() && !on_instances, texts::NO_PLACEMENT_STRATEGY),
+    ];
+    match refused.into_iter().find(|(refused, _)| *refused) {
+        Some((_, text)) => Err(texts::invalid(text)),
+        None => Ok(()),
+    }
+}
+
+fn platform(version: Option<&str>, on_instances: bool) -> Result<String, ApiError> {
+    match version {
+        Some(version) if on_instances && !version.is_empty() => Err(texts::invalid(texts::PLATFORM_ON_INSTANCE)),
+        version => check_platform(version),
+    }
+}
+
+fn network(
+    ecs: &Ecs,
+    view: &View,
+    scope: &Scope,
+    definition: &DefinitionRow,
+    given: Option<&NetworkConfiguration>,
+    on_instances: bool,
+) -> Result<NetworkRow, ApiError> {
+    if on_instances {
+        placing::network(&ecs.ports, view, scope, definition, given)
+    } else {
+        ports::resolve_network(&ecs.ports, view, scope, given)
+    }
+}
+
+fn has_interface(definition: &DefinitionRow) -> bool {
+    placing::mode(definition) == Some(NetworkMode::Awsvpc)
+}
+
+/// Refuses a definition that cannot run where the service's tasks do.
+fn check_definition(definition: &DefinitionRow, on_instances: bool) -> Result<(), ApiError> {
+    if on_instances {
+        return placing::check_runnable(definition);
+    }
     let fargate =
         definition.shape.compatibilities.as_ref().is_some_and(|list| list.iter().any(|item| item == "FARGATE"));
     if !fargate {
         return Err(texts::invalid("Task definition does not support launch_type FARGATE."));
     }
-    launch::size(definition, &TaskOverride::default()).map(|_| ())
+    launch::size(definition, &TaskOverride::default())?;
+    launch::check_runnable(definition)
 }
 
 /// The load balancer entries, checked against the definition and the target groups.
@@ -170,8 +229,10 @@ fn targets(
         }
         let found = ecs.ports.targets.group(view, scope, &group);
         let found = found.ok_or_else(|| texts::invalid(texts::TARGET_GROUP_UNKNOWN))?;
-        if found.target_type != "ip" {
-            return Err(texts::invalid(texts::target_type(&group, &found.target_type)));
+        let wanted = if has_interface(definition) { "ip" } else { "instance" };
+        if found.target_type != wanted {
+            let mode = definition.shape.network_mode.as_deref().unwrap_or("bridge");
+            return Err(texts::invalid(texts::target_type(&group, &found.target_type, mode)));
         }
         if !found.has_load_balancer {
             return Err(texts::invalid(texts::no_load_balancer(&group)));
@@ -320,6 +381,9 @@ pub(super) fn update(
         return Err(texts::service_not_active());
     }
     refuse_unknown_update(&input)?;
+    if input.desired_count.is_some() && row.placement.daemon {
+        return Err(texts::invalid(texts::DAEMON_WITH_COUNT));
+    }
     if let Some(desired) = input.desired_count {
         row.desired = u32::try_from(desired).map_err(|_| texts::invalid("desiredCount should not be negative."))?;
     }
@@ -342,10 +406,22 @@ pub(super) fn update(
 
     if let Some(given) = input.capacity_provider_strategy.as_deref() {
         // It holds for tasks to come; those that run stay where they are, unless a new deployment is forced.
+        let before = is_on_instances(&row);
         row.strategy = strategy(given, &cluster.capacity_providers)?;
-        let launch_type = row.launch_type.take().or_else(|| Some("FARGATE".to_owned()));
-        row.launch_type = launch_type.filter(|_| row.strategy.is_empty());
+        let launch_type = row.launch_type.take().unwrap_or_else(|| if before { "EC2" } else { "FARGATE" }.to_owned());
+        row.launch_type = Some(launch_type).filter(|_| row.strategy.is_empty());
+        if is_on_instances(&row) != before {
+            return Err(ApiError::not_implemented("moving a service between Fargate and container instances"));
+        }
     }
+    if let Some(given) = &input.placement_constraints {
+        row.placement.constraints = placement::constraints(given)?;
+    }
+    if let Some(given) = &input.placement_strategy {
+        row.placement.strategies = placement::strategies(given)?;
+    }
+    let on_instances = is_on_instances(&row);
+    check_placement(&row.placement, on_instances, &row.strategy)?;
 
     let before = row.primary().cloned().ok_or_else(ApiError::internal)?;
     let definition = match input.task_definition.as_deref() {
@@ -355,11 +431,15 @@ pub(super) fn update(
             .ok_or_else(|| texts::client(texts::DEFINITION_NOT_FOUND))?,
     };
     let platform_version = match input.platform_version.as_deref() {
-        Some(version) => check_platform(Some(version))?,
+        Some(version) => platform(Some(version), on_instances)?,
         None => before.platform_version.clone(),
     };
     let network = match &input.network_configuration {
-        Some(configuration) => ports::resolve_network(&ecs.ports, tx, &scope, Some(configuration))?,
+        Some(configuration) => network(ecs, tx, &scope, &definition, Some(configuration), on_instances)?,
+        // With another definition what there is may be too much, or too little.
+        None if on_instances && has_interface(&definition) == before.network.places.is_empty() => {
+            network(ecs, tx, &scope, &definition, None, on_instances)?
+        }
         None => before.network.clone(),
     };
     let load_balancers = input.load_balancers.as_deref();
@@ -381,8 +461,7 @@ pub(super) fn update(
         || exec != row.enable_execute_command;
     row.enable_execute_command = exec;
     if changed || input.force_new_deployment == Some(true) {
-        check_definition(&definition)?;
-        launch::check_runnable(&definition)?;
+        check_definition(&definition, on_instances)?;
         row.targets.clone_from(&targets);
         row.registries = registries;
         deploy(&mut row, &definition, platform_version, network, targets, now);
@@ -395,12 +474,6 @@ pub(super) fn update(
 
 fn refuse_unknown_update(input: &UpdateServiceRequest) -> Result<(), ApiError> {
     let refuse = |what: &str| Err(ApiError::not_implemented(what));
-    if input.placement_constraints.as_ref().is_some_and(|list| !list.is_empty()) {
-        return Err(texts::invalid(texts::NO_PLACEMENT_CONSTRAINTS));
-    }
-    if input.placement_strategy.as_ref().is_some_and(|list| !list.is_empty()) {
-        return Err(texts::invalid(texts::NO_PLACEMENT_STRATEGY));
-    }
     if input.deployment_controller.as_ref().is_some_and(|controller| controller.type_ != "ECS") {
         return refuse("deployment controllers other than ECS");
     }

@@ -1,11 +1,15 @@
 //! Rows as AWS's shapes.
 
-use crate::rows::{ContainerRow, DeploymentRow, Health, NetworkRow, ServiceRow, Tag as TagRow, TargetRow, TaskRow};
+use super::placement;
+use crate::placing::is_on_instances;
+use crate::rows::{
+    BindingRow, ContainerRow, DeploymentRow, Health, NetworkRow, ServiceRow, Tag as TagRow, TargetRow, TaskRow,
+};
 use crate::{names, texts};
 use model::ecs::{
     Attachment, Attribute, AwsVpcConfiguration, CapacityProviderStrategyItem, Container, Deployment,
-    DeploymentController, EphemeralStorage, KeyValuePair, LoadBalancer, NetworkConfiguration, NetworkInterface,
-    Service, ServiceEvent, Tag, Task, TaskEphemeralStorage,
+    DeploymentController, EphemeralStorage, KeyValuePair, LoadBalancer, NetworkBinding, NetworkConfiguration,
+    NetworkInterface, Service, ServiceEvent, Tag, Task, TaskEphemeralStorage,
 };
 use rollout::{DesiredStatus, StrategyItem, TaskStatus};
 use types::{ApiError, Scope};
@@ -62,6 +66,11 @@ fn network(row: &NetworkRow) -> NetworkConfiguration {
     NetworkConfiguration { awsvpc_configuration: Some(vpc) }
 }
 
+/// Tasks without interfaces of their own have none.
+fn shown_network(row: &NetworkRow) -> Option<NetworkConfiguration> {
+    (!row.places.is_empty()).then(|| network(row))
+}
+
 fn load_balancers(rows: &[TargetRow]) -> Vec<LoadBalancer> {
     let entry = |row: &TargetRow| LoadBalancer {
         target_group_arn: Some(row.group.clone()),
@@ -74,11 +83,12 @@ fn load_balancers(rows: &[TargetRow]) -> Vec<LoadBalancer> {
 
 /// A task.
 pub(super) fn task(scope: &Scope, row: &TaskRow, with_tags: bool) -> Task {
+    let on_fargate = row.host.is_none();
     let connectivity = row
         .connectivity_at
         .map(|_| if row.last >= TaskStatus::Deprovisioning { "DISCONNECTED" } else { "CONNECTED" }.to_owned());
     Task {
-        attachments: Some(vec![attachment(row)]),
+        attachments: Some(if row.has_own_interface() { vec![attachment(row)] } else { vec![] }),
         attributes: Some(vec![Attribute {
             name: "ecs.cpu-architecture".to_owned(),
             value: Some("x86_64".to_owned()),
@@ -87,6 +97,10 @@ pub(super) fn task(scope: &Scope, row: &TaskRow, with_tags: bool) -> Task {
         availability_zone: Some(row.placement.zone.clone()),
         capacity_provider_name: row.capacity_provider.clone(),
         cluster_arn: Some(names::cluster_arn(scope, &row.cluster)),
+        container_instance_arn: row
+            .host
+            .as_ref()
+            .map(|host| names::container_instance_arn(scope, &row.cluster, &host.instance)),
         connectivity,
         connectivity_at: row.connectivity_at,
         containers: Some(row.containers.iter().map(|container| self::container(scope, row, container)).collect()),
@@ -98,11 +112,11 @@ pub(super) fn task(scope: &Scope, row: &TaskRow, with_tags: bool) -> Task {
         group: Some(row.group.clone()),
         health_status: Some(health(row).as_str().to_owned()),
         last_status: Some(row.last.to_string()),
-        launch_type: Some(row.launch_type.clone().unwrap_or_else(|| "FARGATE".to_owned())),
+        launch_type: Some(launch_type(row).to_owned()),
         memory: Some(row.memory.to_string()),
         overrides: Some(overrides(row)),
-        platform_version: Some(PLATFORM_VERSION.to_owned()),
-        platform_family: Some("Linux".to_owned()),
+        platform_version: on_fargate.then(|| PLATFORM_VERSION.to_owned()),
+        platform_family: on_fargate.then(|| "Linux".to_owned()),
         pull_started_at: row.pull_started_at,
         pull_stopped_at: row.pull_stopped_at,
         started_at: row.started_at,
@@ -116,10 +130,17 @@ pub(super) fn task(scope: &Scope, row: &TaskRow, with_tags: bool) -> Task {
         task_definition_arn: Some(row.definition_arn.clone()),
         version: Some(row.version),
         inference_accelerators: Some(vec![]),
-        ephemeral_storage: Some(EphemeralStorage { size_in_gi_b: row.storage_gib }),
-        fargate_ephemeral_storage: Some(TaskEphemeralStorage { size_in_gi_b: Some(row.storage_gib), kms_key_id: None }),
+        ephemeral_storage: on_fargate.then_some(EphemeralStorage { size_in_gi_b: row.storage_gib }),
+        fargate_ephemeral_storage: on_fargate
+            .then_some(TaskEphemeralStorage { size_in_gi_b: Some(row.storage_gib), kms_key_id: None }),
         ..Task::default()
     }
+}
+
+/// `launchType`, which a task has with a capacity provider, too.
+pub(super) fn launch_type(row: &TaskRow) -> &str {
+    let of_capacity = if row.host.is_some() { "EC2" } else { "FARGATE" };
+    row.launch_type.as_deref().unwrap_or(of_capacity)
 }
 
 /// All essential checked containers together.
@@ -192,8 +213,8 @@ fn container(scope: &Scope, task: &TaskRow, row: &ContainerRow) -> Container {
         last_status: Some(row.last.to_string()),
         exit_code: row.exit_code,
         reason: row.reason.clone(),
-        network_bindings: row.started_at.map(|_| vec![]),
-        network_interfaces: Some(task.eni.iter().map(interface).collect()),
+        network_bindings: row.started_at.map(|_| bindings(task, &row.name)),
+        network_interfaces: Some(task.eni.iter().filter(|_| task.has_own_interface()).map(interface).collect()),
         health_status: Some(row.health.as_str().to_owned()),
         cpu: Some(row.cpu.to_string()),
         memory: row.memory.map(|mib| mib.to_string()),
@@ -202,11 +223,24 @@ fn container(scope: &Scope, task: &TaskRow, row: &ContainerRow) -> Container {
     }
 }
 
+/// Where a container's ports are on its instance.
+fn bindings(task: &TaskRow, container: &str) -> Vec<NetworkBinding> {
+    let rows = task.host.iter().flat_map(|host| &host.bindings).filter(|binding| binding.container == container);
+    let shown = |row: &BindingRow| NetworkBinding {
+        bind_ip: Some("0.0.0.0".to_owned()),
+        container_port: Some(i32::from(row.container_port)),
+        host_port: Some(i32::from(row.host_port)),
+        protocol: Some(row.protocol.as_str().to_owned()),
+        ..NetworkBinding::default()
+    };
+    rows.map(shown).collect()
+}
+
 /// How many tasks are where.
 #[derive(Default)]
 pub(super) struct Counts {
-    running: i32,
-    pending: i32,
+    pub(super) running: i32,
+    pub(super) pending: i32,
 }
 
 impl Counts {
@@ -231,6 +265,7 @@ fn deployment(service: &ServiceRow, row: &DeploymentRow, tasks: &[&TaskRow]) -> 
     let id = Some(row.state.id.as_str());
     let counts = Counts::of(tasks.iter().copied().filter(|task| task.started_by.as_deref() == id));
     let primary = row.state.status == rollout::DeploymentStatus::Primary;
+    let on_fargate = !is_on_instances(service);
     Deployment {
         id: Some(row.state.id.clone()),
         status: Some(row.state.status.to_string()),
@@ -243,9 +278,9 @@ fn deployment(service: &ServiceRow, row: &DeploymentRow, tasks: &[&TaskRow]) -> 
         updated_at: Some(row.updated_at),
         capacity_provider_strategy: (!service.strategy.is_empty()).then(|| strategy(&service.strategy)),
         launch_type: service.launch_type.clone(),
-        platform_version: Some(PLATFORM_VERSION.to_owned()),
-        platform_family: Some("Linux".to_owned()),
-        network_configuration: Some(network(&row.network)),
+        platform_version: on_fargate.then(|| PLATFORM_VERSION.to_owned()),
+        platform_family: on_fargate.then(|| "Linux".to_owned()),
+        network_configuration: shown_network(&row.network),
         rollout_state: Some(row.state.rollout.to_string()),
         rollout_state_reason: Some(row.reason.clone()),
         ..Deployment::default()
@@ -264,6 +299,7 @@ pub(super) fn service(
     let primary = row.primary();
     let deployments = row.deployments.iter().map(|deployment| self::deployment(row, deployment, tasks)).collect();
     let inactive = row.status == crate::rows::ServiceStatus::Inactive;
+    let on_fargate = !is_on_instances(row);
     Service {
         service_arn: Some(names::service_arn(scope, &row.cluster, &row.name)),
         service_name: Some(row.name.clone()),
@@ -276,8 +312,8 @@ pub(super) fn service(
         pending_count: Some(counts.pending),
         launch_type: row.launch_type.clone(),
         capacity_provider_strategy: (!row.strategy.is_empty()).then(|| strategy(&row.strategy)),
-        platform_version: primary.map(|deployment| deployment.platform_version.clone()),
-        platform_family: Some("Linux".to_owned()),
+        platform_version: primary.filter(|_| on_fargate).map(|deployment| deployment.platform_version.clone()),
+        platform_family: on_fargate.then(|| "Linux".to_owned()),
         task_definition: primary.map(|deployment| deployment.definition_arn.clone()),
         deployment_configuration: Some(row.deployment_configuration.0.clone()),
         deployments: Some(if inactive { vec![] } else { deployments }),
@@ -287,11 +323,11 @@ pub(super) fn service(
         )),
         events: Some(events),
         created_at: Some(row.created_at),
-        placement_constraints: Some(vec![]),
-        placement_strategy: Some(vec![]),
-        network_configuration: primary.map(|deployment| network(&deployment.network)),
+        placement_constraints: Some(placement::shown_constraints(&row.placement)),
+        placement_strategy: Some(placement::shown_strategies(&row.placement)),
+        network_configuration: primary.and_then(|deployment| shown_network(&deployment.network)),
         health_check_grace_period_seconds: row.grace_seconds.map(count).or((!row.targets.is_empty()).then_some(0)),
-        scheduling_strategy: Some("REPLICA".to_owned()),
+        scheduling_strategy: Some(if row.placement.daemon { "DAEMON" } else { "REPLICA" }.to_owned()),
         deployment_controller: Some(DeploymentController { type_: "ECS".to_owned() }),
         tags: Some(if with_tags { tags(&row.tags) } else { vec![] }),
         created_by: Some(row.created_by.clone()),

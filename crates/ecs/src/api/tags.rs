@@ -1,7 +1,9 @@
-//! Tags of clusters, services, tasks and task definitions.
+//! Tags of clusters, container instances, services, tasks and task definitions.
 
 use super::shapes;
-use crate::rows::{ClusterRow, DefinitionRow, ServiceRow, ServiceStatus, Tag, TaskRow};
+use crate::rows::{
+    ClusterRow, ContainerInstanceRow, DefinitionRow, InstanceStatus, ServiceRow, ServiceStatus, Tag, TaskRow,
+};
 use crate::{Ecs, names, texts};
 use gateway::Context;
 use model::ecs::{
@@ -18,6 +20,7 @@ enum Tagged {
     Service(String),
     Task(String),
     Definition(String),
+    Instance(String),
 }
 
 fn find(scope: &Scope, text: &str) -> Result<Tagged, ApiError> {
@@ -32,6 +35,7 @@ fn find(scope: &Scope, text: &str) -> Result<Tagged, ApiError> {
         ["cluster", name] => Ok(Tagged::Cluster(name.to_owned())),
         ["service", cluster, name] => Ok(Tagged::Service(ServiceRow::key(cluster, name))),
         ["task", _, id] => Ok(Tagged::Task(id.to_owned())),
+        ["container-instance", _, id] => Ok(Tagged::Instance(id.to_owned())),
         ["task-definition", name] => match names::definition(scope, name)? {
             (family, Some(revision)) => Ok(Tagged::Definition(DefinitionRow::key(&family, revision))),
             _ => Err(invalid()),
@@ -56,6 +60,10 @@ fn tags_of(view: &View, scope: &Scope, what: &Tagged) -> Result<Vec<Tag>, ApiErr
         }
         Tagged::Task(id) => view.get::<TaskRow>(scope, id).ok_or_else(absent)?.tags.clone(),
         Tagged::Definition(id) => view.get::<DefinitionRow>(scope, id).ok_or_else(absent)?.tags.clone(),
+        Tagged::Instance(id) => {
+            let row = view.get::<ContainerInstanceRow>(scope, id).filter(|row| row.status != InstanceStatus::Inactive);
+            row.ok_or_else(absent)?.tags.clone()
+        }
     })
 }
 
@@ -65,6 +73,7 @@ fn put(tx: &mut Tx, scope: &Scope, what: &Tagged, tags: Vec<Tag>) {
         Tagged::Service(id) => drop(tx.update::<ServiceRow>(scope, id, |row| row.tags = tags)),
         Tagged::Task(id) => drop(tx.update::<TaskRow>(scope, id, |row| row.tags = tags)),
         Tagged::Definition(id) => drop(tx.update::<DefinitionRow>(scope, id, |row| row.tags = tags)),
+        Tagged::Instance(id) => drop(tx.update::<ContainerInstanceRow>(scope, id, |row| row.tags = tags)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::capacity::{Capacity, capacity};
 use super::clusters::missing;
-use super::{cluster, includes, paging, runnable, shapes};
+use super::{cluster, includes, on_instances, paging, runnable, shapes};
 use crate::launch::{self, Birth};
 use crate::rows::{DefinitionRow, ServiceRow, TASKS_BY_CLUSTER, TASKS_BY_SERVICE, Tag, TaskRow, TokenRow};
 use crate::{Ecs, names, ports, texts};
@@ -44,7 +44,8 @@ pub(super) fn run(ecs: &Ecs, cx: &mut Context, input: RunTaskRequest) -> Result<
     let request = digest(&input)?;
     let tx = cx.tx();
     let cluster = cluster(tx, &scope, input.cluster.as_deref())?;
-    let token = input.client_token.filter(|token| !token.is_empty()).map(|token| format!("{}/{token}", cluster.name));
+    let token =
+        input.client_token.clone().filter(|token| !token.is_empty()).map(|token| format!("{}/{token}", cluster.name));
     let known = token.as_ref().and_then(|token| tx.get::<TokenRow>(&scope, token));
     if let Some(known) = known.filter(|known| known.holds(tx, &scope, now)) {
         if known.request != request {
@@ -59,8 +60,15 @@ pub(super) fn run(ecs: &Ecs, cx: &mut Context, input: RunTaskRequest) -> Result<
     }
     let definition = runnable(tx, &scope, &input.task_definition)?;
     let capacity = capacity(&cluster, input.launch_type.as_deref(), input.capacity_provider_strategy.as_deref())?;
-    if matches!(capacity, Capacity::Ec2) {
-        return Err(texts::invalid(texts::NO_INSTANCES));
+    if capacity.is_on_instances() {
+        let what = (&*cluster, definition, &capacity);
+        let (rows, failures) = on_instances::run(ecs, tx, &scope, what, &input, (tags, now))?;
+        if let Some(token) = token {
+            let tasks = rows.iter().map(|row| row.id.clone()).collect();
+            tx.put(&scope, TokenRow { token, request, tasks, at: now });
+        }
+        let tasks = rows.iter().map(|row| shapes::task(&scope, row, true)).collect();
+        return Ok(RunTaskResponse { tasks: Some(tasks), failures: Some(failures) });
     }
     let fargate =
         definition.shape.compatibilities.as_ref().is_some_and(|list| list.iter().any(|item| item == "FARGATE"));
@@ -108,6 +116,8 @@ pub(super) fn run(ecs: &Ecs, cx: &mut Context, input: RunTaskRequest) -> Result<
             capacity_provider: provider,
             network: &network,
             placement: network.places[index % network.places.len()].clone(),
+            host: None,
+            eni: None,
             targets: vec![],
             registries: vec![],
             enable_execute_command: input.enable_execute_command.unwrap_or(false),
@@ -132,15 +142,7 @@ fn digest(input: &RunTaskRequest) -> Result<String, ApiError> {
 
 /// Refuses what Fargate does not take, and what is not here yet, as services do.
 fn refuse_unsupported(input: &RunTaskRequest) -> Result<(), ApiError> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'/');
-    if let Some(by) = &input.started_by {
-        if by.len() > 128 {
-            return Err(texts::invalid(texts::STARTED_BY_TOO_LONG));
-        }
-        if !by.bytes().all(plain) {
-            return Err(texts::invalid(texts::STARTED_BY_INVALID));
-        }
-    }
+    check_started_by(input.started_by.as_deref())?;
     if input.volume_configurations.as_ref().is_some_and(|list| !list.is_empty()) {
         return Err(ApiError::not_implemented("volumeConfigurations (Amazon EBS)"));
     }
@@ -165,6 +167,15 @@ fn refuse_unsupported(input: &RunTaskRequest) -> Result<(), ApiError> {
     Ok(())
 }
 
+pub(super) fn check_started_by(given: Option<&str>) -> Result<(), ApiError> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'/');
+    match given {
+        Some(by) if by.len() > 128 => Err(texts::invalid(texts::STARTED_BY_TOO_LONG)),
+        Some(by) if !by.bytes().all(plain) => Err(texts::invalid(texts::STARTED_BY_INVALID)),
+        _ => Ok(()),
+    }
+}
+
 /// Adds those of `from` whose key is not there yet.
 pub(crate) fn inherit(tags: &mut Vec<Tag>, from: &[Tag]) {
     for tag in from {
@@ -174,7 +185,7 @@ pub(crate) fn inherit(tags: &mut Vec<Tag>, from: &[Tag]) {
     }
 }
 
-fn check_overrides(definition: &DefinitionRow, overrides: &TaskOverride) -> Result<(), ApiError> {
+pub(super) fn check_overrides(definition: &DefinitionRow, overrides: &TaskOverride) -> Result<(), ApiError> {
     let length = serde_json::to_vec(&Stored(overrides.clone())).map_or(0, |bytes| bytes.len());
     if length > MAX_OVERRIDES {
         return Err(texts::invalid(texts::OVERRIDES_TOO_LONG));
@@ -247,6 +258,9 @@ pub(super) fn list(_: &Ecs, cx: &mut Context, input: ListTasksRequest) -> Result
     let scope = cx.scope.clone();
     let view = cx.view();
     let cluster = cluster(view, &scope, input.cluster.as_deref())?;
+    let instance = input.container_instance.as_deref().filter(|text| !text.is_empty());
+    let instance =
+        instance.map(|text| names::in_cluster(&scope, text, "container-instance", &cluster.name)).transpose()?;
     let rows: Vec<&Arc<TaskRow>> = match input.service_name.as_deref().filter(|name| !name.is_empty()) {
         Some(reference) => {
             let name = names::in_cluster(&scope, reference, "service", &cluster.name)?;
@@ -269,8 +283,8 @@ pub(super) fn list(_: &Ecs, cx: &mut Context, input: ListTasksRequest) -> Result
             && row.last <= TaskStatus::Stopped
             && input.family.as_ref().is_none_or(|family| row.family == *family)
             && input.started_by.as_ref().is_none_or(|by| row.started_by.as_ref() == Some(by))
-            && input.launch_type.as_deref().is_none_or(|launch| launch == "FARGATE")
-            && input.container_instance.is_none()
+            && input.launch_type.as_deref().is_none_or(|launch| launch == shapes::launch_type(row))
+            && instance.as_ref().is_none_or(|id| row.host.as_ref().is_some_and(|host| host.instance == *id))
             && input.daemon_name.is_none()
     });
     let items = wanted.map(|row| (row.id.clone(), names::task_arn(&scope, &row.cluster, &row.id)));

@@ -117,9 +117,10 @@ impl Controller for LogShipper {
             };
             let state = row.containers.iter().find(|state| state.name == container);
             let Some(log) = state.and_then(|state| state.log.as_ref()) else { return Ok(Next::Done) };
-            let netns = row.netns();
+            let netns = row.agent_netns();
             let assume = |role| self.control.ports.roles.assume(&view, &key.scope, role, &row.id).ok();
-            let session = row.execution_role.as_deref().and_then(assume);
+            let of_instance = || row.host.as_ref().and_then(|host| host.session(&key.scope));
+            let session = row.execution_role.as_deref().and_then(assume).or_else(of_instance);
             let shipped = view.get::<ShippedRow>(&key.scope, &key.id);
             if shipped.as_ref().is_some_and(|shipped| shipped.ended) {
                 return Ok(Next::Done);

@@ -3,12 +3,13 @@
 //! Plan and effect see the same transaction, so nothing can come between them; tasks are only rows here, the task
 //! controller makes them real.
 
-use super::{Control, journal};
+use super::{Control, journal, on_instances};
 use crate::launch::{self, Birth};
-use crate::ports::{Target, TargetState};
+use crate::placing::is_on_instances;
+use crate::ports::TargetState;
 use crate::rows::{
-    DefinitionRow, DeploymentRow, EventsRow, Health, SERVICES_BY_TARGET_GROUP, ServiceRow, ServiceStatus,
-    TASKS_BY_SERVICE, Tag, TaskRow,
+    ContainerInstanceRow, DefinitionRow, DeploymentRow, EventsRow, Health, SERVICES_BY_TARGET_GROUP, ServiceRow,
+    ServiceStatus, TASKS_BY_SERVICE, Tag, TaskRow,
 };
 use crate::{api, texts};
 use async_trait::async_trait;
@@ -39,7 +40,7 @@ pub struct ServiceController {
 impl ServiceController {
     /// The controller. Made once for each process: its list of tables lives as long as that.
     pub fn new(control: Control) -> Self {
-        let mut tables = vec![ServiceRow::TABLE, TaskRow::TABLE];
+        let mut tables = vec![ServiceRow::TABLE, TaskRow::TABLE, ContainerInstanceRow::TABLE];
         tables.extend(control.ports.targets.tables());
         Self { control, tables: Box::leak(tables.into_boxed_slice()) }
     }
@@ -55,7 +56,7 @@ impl ServiceController {
             maximum_percent: row.maximum_percent,
             grace_period: self.control.pace.scale(Duration::from_secs(u64::from(row.grace_seconds.unwrap_or(0)))),
             circuit_breaker: row.circuit_breaker,
-            places: row.primary().map(|primary| primary.network.places.clone()).unwrap_or_default(),
+            places: places(row),
             deployments: row.deployments.iter().map(|deployment| deployment.state.clone()).collect(),
             last_completed: row.last_completed.clone(),
             tasks: open.map(|task| self.task(view, scope, task)).collect(),
@@ -68,16 +69,15 @@ impl ServiceController {
     fn task(&self, view: &View, scope: &Scope, row: &TaskRow) -> rollout::Task {
         let checked = row.containers.iter().any(|container| container.checked && container.essential);
         let targets = row.targets.iter().map(|target| {
-            let Some(eni) = row.eni.as_ref().filter(|_| row.registered) else { return TargetHealth::Initial };
-            let address = Target { ip: eni.ip, port: target.port };
-            match self.control.ports.targets.state(view, scope, &target.group, address) {
+            let Some(registered) = row.target(target).filter(|_| row.registered) else { return TargetHealth::Initial };
+            match self.control.ports.targets.state(view, scope, &target.group, &registered) {
                 TargetState::Registered(health) => health,
                 TargetState::Draining | TargetState::Gone => TargetHealth::Initial,
             }
         });
         rollout::Task {
             id: row.id.clone(),
-            deployment: row.started_by.clone().unwrap_or_default(),
+            deployment: on_instances::deployment(view, scope, row),
             placement: row.placement.clone(),
             last: row.last,
             desired: row.desired,
@@ -129,7 +129,8 @@ impl ServiceController {
 
     /// Until when there is nothing to do.
     fn rest(&self, row: &ServiceRow, plan: &Plan, now: Timestamp) -> Next {
-        let tick = (!row.targets.is_empty()).then(|| now.plus(self.control.pace.scale(TICK)));
+        let looks = !row.targets.is_empty() || row.placement.complaint.is_some();
+        let tick = looks.then(|| now.plus(self.control.pace.scale(TICK)));
         let next = tick.into_iter().chain(plan.wake_at).min();
         next.map_or(Next::Done, |at| Next::After(at.since(now)))
     }
@@ -187,8 +188,14 @@ impl Controller for ServiceController {
         if change.table == ServiceRow::TABLE {
             return vec![Key::new(scope, change.id.to_string())];
         }
+        if change.table == ContainerInstanceRow::TABLE {
+            return on_instances::of_instance(view, change);
+        }
         if change.table == TaskRow::TABLE {
             let row = view.get::<TaskRow>(scope, &change.id).or_else(|| change.before::<TaskRow>());
+            if let Some(row) = row.as_ref().filter(|row| row.host.is_some() && row.last == TaskStatus::Stopped) {
+                return on_instances::of_freed(view, scope, row);
+            }
             return row.and_then(|row| row.service_key()).map(|key| Key::new(scope, key)).into_iter().collect();
         }
         // A target changed: its row's id is the group's ARN, or begins with it.
@@ -210,6 +217,10 @@ impl Controller for ServiceController {
                 ticket.await?;
             }
             return Ok(next);
+        }
+        if let Some(ticket) = on_instances::count_daemons(&self.control, &view, &key.scope, &row) {
+            ticket.await?;
+            return Ok(Next::After(Duration::ZERO));
         }
         // Most wakes find nothing to do: those take no turn of the writer.
         let (_, plan) = self.plan(&view, &key.scope, &row, now);
@@ -355,7 +366,25 @@ impl Carrying<'_> {
             return;
         };
         let overrides = TaskOverride::default();
-        let Ok(size) = launch::size(&definition, &overrides) else { return };
+        let provider = capacity_provider(tx, self.scope, &self.row, &deployment.state.id);
+        let (size, placement, host, eni) = if is_on_instances(&self.row) {
+            let about = (&deployment, &*definition, provider.as_deref());
+            let Some((size, place)) = on_instances::place(tx, self.scope, &self.row, about, self.now) else { return };
+            match place {
+                Ok(place) => {
+                    self.row.placement.complaint = None;
+                    (size, place.placement, Some(place.host), place.eni)
+                }
+                Err(unplaced) => {
+                    let text = texts::unplaced(&self.row.name, unplaced.closest(), provider.is_some());
+                    self.complain(text);
+                    return;
+                }
+            }
+        } else {
+            let Ok(size) = launch::size(&definition, &overrides) else { return };
+            (size, placement.clone(), None, None)
+        };
         let service = &self.row;
         let birth = Birth {
             cluster: &service.cluster,
@@ -366,9 +395,11 @@ impl Carrying<'_> {
             group: format!("service:{}", service.name),
             started_by: Some(deployment.state.id.clone()),
             launch_type: service.launch_type.clone(),
-            capacity_provider: capacity_provider(tx, self.scope, service, &deployment.state.id),
+            capacity_provider: provider,
             network: &deployment.network,
-            placement: placement.clone(),
+            placement,
+            host,
+            eni,
             targets: deployment.targets.clone(),
             registries: deployment.registries.clone(),
             enable_execute_command: service.enable_execute_command,
@@ -377,6 +408,16 @@ impl Carrying<'_> {
         };
         let task = tx.put(self.scope, launch::task(self.scope, birth));
         self.started.push(task.id.clone());
+    }
+
+    /// Says why a task could not be placed, and again only where the cause is another or six hours have passed.
+    fn complain(&mut self, text: String) {
+        let said = self.row.placement.complaint.as_ref();
+        if said.is_some_and(|(said, at)| *said == text && self.now.since(*at) < self.timing.repeat) {
+            return;
+        }
+        self.row.placement.complaint = Some((text.clone(), self.now));
+        self.messages.push(text);
     }
 
     fn stop(&mut self, tx: &mut Tx, task: &str, reason: StopReason) {
@@ -433,6 +474,14 @@ impl Carrying<'_> {
             tx.put(self.scope, self.row);
         }
     }
+}
+
+/// Where the service's tasks may go. On instances that is decided when a task is placed.
+fn places(row: &ServiceRow) -> Vec<Placement> {
+    if is_on_instances(row) {
+        return vec![Placement { subnet: String::new(), zone: String::new() }];
+    }
+    row.primary().map(|primary| primary.network.places.clone()).unwrap_or_default()
 }
 
 /// The capacity provider that a new task of the deployment goes to, where the service has a strategy.

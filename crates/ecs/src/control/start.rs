@@ -51,7 +51,7 @@ impl TaskController {
             Ok(session) => session,
             Err(reason) => return self.fail(scope, row, reason, None).await,
         };
-        let netns = row.netns();
+        let acting = row.agent_netns();
         let mut resolved = BTreeMap::new();
         let mut pulled: BTreeMap<String, Pulled> = BTreeMap::new();
         let mut digests = BTreeMap::new();
@@ -59,14 +59,14 @@ impl TaskController {
             let name = container.name.clone().unwrap_or_default();
             let mut secrets = Vec::new();
             for secret in container.secrets.iter().flatten() {
-                match self.control.ports.secrets.value(scope, &secret.value_from, session.as_ref(), &netns).await {
+                match self.control.ports.secrets.value(scope, &secret.value_from, session.as_ref(), &acting).await {
                     Ok(value) => secrets.push((secret.name.clone(), value)),
                     Err(why) => {
                         return self.fail(scope, row, format!("ResourceInitializationError: {why}"), None).await;
                     }
                 }
             }
-            let agent = Agent { scope, session: session.as_ref(), netns: &netns, ip: eni.ip };
+            let agent = Agent { scope, session: session.as_ref(), netns: &acting, ip: eni.ip };
             let found = match self.image(&agent, row, container, &mut pulled).await {
                 Ok(found) => found,
                 Err(Missing::Store(why)) => return Err(why),
@@ -82,7 +82,7 @@ impl TaskController {
         }
         for container in &row.containers {
             if let Some(log) = &container.log
-                && let Err(why) = self.control.ports.logs.create_stream(scope, log, session.as_ref(), &netns).await
+                && let Err(why) = self.control.ports.logs.create_stream(scope, log, session.as_ref(), &acting).await
             {
                 return self.fail(scope, row, format!("ResourceInitializationError: {why}"), None).await;
             }
@@ -99,6 +99,7 @@ impl TaskController {
         if wanted.is_none_or(|fresh| fresh.desired == DesiredStatus::Stopped) {
             return Ok(Step::Again);
         }
+        let netns = row.netns();
         self.control.ports.network.await_metadata(&netns).await;
         let netns = self.control.ports.network.netns_path(&netns);
         let Some(spec) = spec::task(scope, row, &definition, netns, resolved, self.control.pace) else {
@@ -182,7 +183,7 @@ impl TaskController {
         Ok(found)
     }
 
-    /// A session of the execution role, named by the task's id as the real agent's is.
+    /// A session of the execution role, named by the task's id as the real agent's is; without one that of the instance.
     fn session(&self, scope: &Scope, row: &TaskRow) -> Result<Option<Session>, String> {
         let roles = &self.control.ports.roles;
         let view = self.control.store.view();
@@ -193,6 +194,9 @@ impl TaskController {
                 ));
             }
         }
-        row.execution_role.as_ref().map(|role| roles.assume(&view, scope, role, &row.id)).transpose()
+        if let Some(role) = &row.execution_role {
+            return roles.assume(&view, scope, role, &row.id).map(Some);
+        }
+        Ok(row.host.as_ref().and_then(|host| host.session(scope)))
     }
 }

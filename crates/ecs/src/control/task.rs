@@ -5,7 +5,7 @@
 
 use super::dependencies::{Members, Turn};
 use super::{Control, discovery, journal};
-use crate::ports::{EniRequest, Target, TargetState};
+use crate::ports::{EniRequest, TargetState};
 use crate::rows::{
     ContainerRow, DefinitionRow, Health, ImagesRow, ServiceRow, ServiceStatus, ShippedRow, TASKS_BY_ENI, TaskRow,
 };
@@ -157,6 +157,11 @@ impl TaskController {
     async fn provision(&self, scope: &Scope, row: &TaskRow) -> Result<Step, Failure> {
         let network = &self.control.ports.network;
         let now = self.control.now();
+        if !row.has_own_interface() {
+            // Its instance's stands already.
+            self.to(scope, row, TaskStatus::Pending, |fresh, now| fresh.connectivity_at = Some(now)).await?;
+            return Ok(Step::Again);
+        }
         let Some(eni) = &row.eni else {
             let description = Arn::new("ecs", scope, format!("attachment/{}", row.attachment_id)).to_string();
             let (made, ticket) = self.control.write(|tx| {
@@ -208,12 +213,10 @@ impl TaskController {
             }
             let mut fresh = TaskRow::clone(&fresh);
             let mut messages = Vec::new();
-            if let Some(eni) = &fresh.eni {
-                for target in &fresh.targets {
-                    let address = Target { ip: eni.ip, port: target.port };
-                    self.control.ports.targets.register(tx, scope, &target.group, address, now);
-                    messages.extend(fresh.service.as_ref().map(|name| texts::registered(name, 1, &target.group)));
-                }
+            for entry in &fresh.targets {
+                let Some(target) = fresh.target(entry) else { continue };
+                self.control.ports.targets.register(tx, scope, &entry.group, &target, now);
+                messages.extend(fresh.service.as_ref().map(|name| texts::registered(name, 1, &entry.group)));
             }
             if let Some(service) = fresh.service_key() {
                 journal(tx, scope, &service, messages, now);
@@ -385,10 +388,10 @@ impl TaskController {
             let ((), ticket) = self.control.write(|tx| {
                 let Some(fresh) = tx.get::<TaskRow>(scope, &row.id).filter(|fresh| fresh.registered) else { return };
                 let mut messages = Vec::new();
-                for target in &fresh.targets {
-                    let Some(eni) = &fresh.eni else { continue };
-                    targets.deregister(tx, scope, &target.group, Target { ip: eni.ip, port: target.port }, now);
-                    messages.extend(fresh.service.as_ref().map(|name| texts::deregistered(name, 1, &target.group)));
+                for entry in &fresh.targets {
+                    let Some(target) = fresh.target(entry) else { continue };
+                    targets.deregister(tx, scope, &entry.group, &target, now);
+                    messages.extend(fresh.service.as_ref().map(|name| texts::deregistered(name, 1, &entry.group)));
                 }
                 discovery::deregister(&*self.control.ports.registries, tx, scope, &fresh, now);
                 if let (Some(service), Some(name)) = (fresh.service_key(), &fresh.service)
@@ -405,14 +408,15 @@ impl TaskController {
             return Ok(Step::Again);
         }
         let view = self.control.store.view();
-        let draining = row.eni.as_ref().is_some_and(|eni| {
-            row.targets.iter().any(|target| {
-                let address = Target { ip: eni.ip, port: target.port };
-                targets.state(&view, scope, &target.group, address) != TargetState::Gone
-            })
+        let draining = row.targets.iter().any(|entry| {
+            let target = row.target(entry);
+            target.is_some_and(|target| targets.state(&view, scope, &entry.group, &target) != TargetState::Gone)
         });
-        // Spot capacity is taken back without waiting for connections, and nobody waits for those of a task that is dead.
-        let taken = row.stop.as_ref().is_some_and(|stop| stop.code == StopCode::SpotInterruption);
+        // Capacity is taken back without waiting for connections, and nobody waits for those of a task that is dead.
+        let taken = row
+            .stop
+            .as_ref()
+            .is_some_and(|stop| matches!(stop.code, StopCode::SpotInterruption | StopCode::TerminationNotice));
         let dead = !draining || taken || self.control.runtime.status(id).await.is_ok_and(|status| status.is_over());
         if !dead {
             return Ok(Step::Rest(Next::After(POLL)));
@@ -439,8 +443,11 @@ impl TaskController {
                 None => status.containers.iter().map(|container| container.name.clone()).collect(),
             };
             may.retain(|name| self.told().insert(key(name)));
+            // Of an instance that is gone nothing runs any more.
+            let lost = row.stop.as_ref().is_some_and(|stop| stop.code == StopCode::TerminationNotice);
+            let grace = (lost && row.host.is_some()).then_some(Duration::ZERO);
             for name in &may {
-                self.control.runtime.stop_container(id, name, None).await?;
+                self.control.runtime.stop_container(id, name, grace).await?;
             }
             return Ok(if may.is_empty() { Step::Rest(Next::After(POLL)) } else { Step::Again });
         }
@@ -473,7 +480,7 @@ impl TaskController {
         self.control.runtime.remove(id).await?;
         let ((), ticket) = self.control.write(|tx| {
             let Some(fresh) = tx.get::<TaskRow>(scope, &row.id) else { return };
-            if let Some(eni) = &fresh.eni {
+            if let Some(eni) = fresh.eni.as_ref().filter(|_| fresh.has_own_interface()) {
                 self.control.ports.network.delete(tx, scope, &eni.id);
             }
             tx.update::<TaskRow>(scope, &row.id, |fresh| {

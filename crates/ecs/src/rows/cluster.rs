@@ -34,6 +34,25 @@ pub struct ClusterRow {
     pub deleted_at: Option<Timestamp>,
 }
 
+impl ClusterRow {
+    /// A cluster of which nothing is said but its name.
+    pub fn new(name: &str, now: Timestamp) -> Self {
+        Self {
+            name: name.to_owned(),
+            active: true,
+            // Container Insights is off unless the account says otherwise.
+            settings: vec![("containerInsights".to_owned(), "disabled".to_owned())],
+            configuration: None,
+            capacity_providers: vec![],
+            default_strategy: vec![],
+            service_connect_namespace: None,
+            tags: vec![],
+            created_at: now,
+            deleted_at: None,
+        }
+    }
+}
+
 impl Row for ClusterRow {
     const TABLE: &'static str = "ecs-clusters";
 

@@ -11,11 +11,13 @@
 //! | [`ServiceRow`], [`EventsRow`], [`ImagesRow`] | `cluster/service` |
 //! | [`TaskRow`] | 32 hexadecimal digits |
 //! | [`ShippedRow`] | `task/container` |
+//! | [`ContainerInstanceRow`] | 32 hexadecimal digits |
 
 mod cluster;
 mod definition;
 mod images;
 mod registry;
+mod instance;
 mod service;
 mod task;
 
@@ -23,13 +25,17 @@ pub use cluster::ClusterRow;
 pub use definition::{DefinitionRow, FamilyRow};
 pub use images::{ImagesRow, pinned};
 pub use registry::RegistryRow;
+pub use instance::{
+    BindingRow, ContainerInstanceRow, HostRow, INSTANCES_BY_CLUSTER, INSTANCES_BY_EC2, INSTANCES_BY_NAMESPACE,
+    InstanceStatus, NetworkMode, PlacementRow,
+};
 pub use service::{
     DeploymentRow, Event, EventsRow, SERVICES_BY_CLUSTER, SERVICES_BY_TARGET_GROUP, ServiceRow, ServiceStatus,
     TargetRow,
 };
 pub use task::{
     ContainerRow, EniRow, Health, LogTarget, ShippedRow, Stop, TASKS_BY_CLUSTER, TASKS_BY_CREDENTIALS, TASKS_BY_ENI,
-    TASKS_BY_SERVICE, TOKEN_LASTS, TaskRow, TokenRow,
+    TASKS_BY_INSTANCE, TASKS_BY_SERVICE, TOKEN_LASTS, TaskRow, TokenRow,
 };
 
 use rollout::Placement;
@@ -48,6 +54,7 @@ pub fn tables() -> Vec<TableDef> {
         TableDef::of::<ShippedRow>(),
         TableDef::of::<TokenRow>(),
         TableDef::of::<ImagesRow>(),
+        TableDef::of::<ContainerInstanceRow>(),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! Services, their deployments and their events.
 
-use super::{NetworkRow, RegistryRow, Tag};
+use super::{NetworkRow, PlacementRow, RegistryRow, Tag};
 use model::Stored;
 use model::ecs as shape;
 use rollout::{CircuitBreaker, StrategyItem};
@@ -57,10 +57,13 @@ pub struct ServiceRow {
     pub status: ServiceStatus,
     /// `desiredCount`.
     pub desired: u32,
-    /// `FARGATE`, unless a capacity provider strategy stands in its place.
+    /// `FARGATE` or `EC2`, unless a capacity provider strategy stands in its place.
     pub launch_type: Option<String>,
     /// `capacityProviderStrategy`.
     pub strategy: Vec<StrategyItem>,
+    /// What it asks for on instances.
+    #[serde(default)]
+    pub placement: PlacementRow,
     /// `minimumHealthyPercent`.
     pub minimum_healthy_percent: u32,
     /// `maximumPercent`.

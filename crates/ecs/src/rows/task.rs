@@ -1,6 +1,7 @@
 //! Tasks, their containers, and what is kept beside them.
 
-use super::{RegistryRow, ServiceRow, Tag, TargetRow};
+use super::{HostRow, NetworkMode, RegistryRow, ServiceRow, Tag, TargetRow};
+use crate::ports::Target;
 use model::Stored;
 use model::ecs as shape;
 use rollout::{DesiredStatus, Marks, Placement, StopCode, TaskStatus};
@@ -73,7 +74,7 @@ pub struct TaskRow {
     pub group: String,
     /// `startedBy`; for a service's task the deployment's id.
     pub started_by: Option<String>,
-    /// `FARGATE`, unless a capacity provider stands in its place.
+    /// `FARGATE` or `EC2`, unless a capacity provider stands in its place.
     pub launch_type: Option<String>,
     /// `capacityProviderName`.
     pub capacity_provider: Option<String>,
@@ -103,13 +104,16 @@ pub struct TaskRow {
     pub marks: Marks,
     /// Where it is.
     pub placement: Placement,
+    /// The container instance that it is on; none on Fargate.
+    #[serde(default)]
+    pub host: Option<HostRow>,
     /// Its security groups.
     pub security_groups: Vec<String>,
     /// It gets a public address.
     pub assign_public_ip: bool,
     /// The id of the network interface's attachment, a UUID.
     pub attachment_id: String,
-    /// Its network interface, once there is one.
+    /// Its network interface, once there is one; that of its instance where it shares the instance's network.
     pub eni: Option<EniRow>,
     /// Its load balancer entries.
     pub targets: Vec<TargetRow>,
@@ -150,9 +154,33 @@ impl TaskRow {
         self.service.as_ref().map(|name| ServiceRow::key(&self.cluster, name))
     }
 
-    /// The network namespace of the task: named by its id.
+    /// The network namespace that its containers are in: its own, named by its id, or its instance's.
     pub fn netns(&self) -> String {
-        format!("task-{}", self.id)
+        match &self.host {
+            Some(host) if host.mode == NetworkMode::Host => host.namespace.clone(),
+            _ => format!("task-{}", self.id),
+        }
+    }
+
+    /// The network namespace that the agent acts from: on Fargate the task's, else its instance's.
+    pub fn agent_netns(&self) -> String {
+        self.host.as_ref().map_or_else(|| self.netns(), |host| host.namespace.clone())
+    }
+
+    /// Whether it has a network interface of its own.
+    pub fn has_own_interface(&self) -> bool {
+        self.host.as_ref().is_none_or(|host| host.mode == NetworkMode::Awsvpc)
+    }
+
+    /// What is registered for an entry of its load balancers: its address, or its instance and the port there.
+    pub fn target(&self, entry: &TargetRow) -> Option<Target> {
+        let Some(host) = self.host.as_ref().filter(|_| !self.has_own_interface()) else {
+            return self.eni.as_ref().map(|eni| Target { id: eni.ip.to_string(), port: entry.port });
+        };
+        let bound =
+            |binding: &&super::BindingRow| binding.container == entry.container && binding.container_port == entry.port;
+        let binding = host.bindings.iter().find(bound)?;
+        Some(Target { id: host.ec2.clone(), port: binding.host_port })
     }
 
     /// Tells it to stop. A task that is stopping already keeps its first reason.
@@ -173,6 +201,9 @@ pub const TASKS_BY_SERVICE: Index<TaskRow> = Index::new("service", |row| row.ser
 pub const TASKS_BY_CLUSTER: Index<TaskRow> = Index::new("cluster", |row| vec![row.cluster.clone()]);
 /// The task of a network interface.
 pub const TASKS_BY_ENI: Index<TaskRow> = Index::new("eni", |row| row.eni.iter().map(|eni| eni.id.clone()).collect());
+/// The tasks of a container instance.
+pub const TASKS_BY_INSTANCE: Index<TaskRow> =
+    Index::new("instance", |row| row.host.iter().map(|host| host.instance.clone()).collect());
 /// The task of a credentials id.
 pub const TASKS_BY_CREDENTIALS: Index<TaskRow> = Index::new("credentials", |row| vec![row.credentials_id.clone()]);
 
@@ -184,7 +215,7 @@ impl Row for TaskRow {
     }
 
     fn indexes() -> &'static [Index<Self>] {
-        &[TASKS_BY_SERVICE, TASKS_BY_CLUSTER, TASKS_BY_ENI, TASKS_BY_CREDENTIALS]
+        &[TASKS_BY_SERVICE, TASKS_BY_CLUSTER, TASKS_BY_ENI, TASKS_BY_INSTANCE, TASKS_BY_CREDENTIALS]
     }
 }
 

@@ -26,12 +26,12 @@ pub(crate) struct Outside {
 pub(crate) struct State {
     /// By namespace: interface and when it was asked for.
     pub enis: BTreeMap<String, (EniRow, Timestamp)>,
-    pub targets: BTreeMap<(String, Ipv4Addr, u16), Entry>,
+    pub targets: BTreeMap<(String, String, u16), Entry>,
     /// Tasks that service discovery was told of, and whether they are healthy.
     pub told: BTreeMap<String, bool>,
     pub logs: BTreeMap<String, Vec<(u64, Vec<String>)>>,
     /// Every address whose application never gets healthy.
-    pub sick: Vec<Ipv4Addr>,
+    pub sick: Vec<String>,
     next: u32,
 }
 
@@ -165,27 +165,29 @@ impl Targets for Outside {
         arn.contains("targetgroup/").then_some(TargetGroup { target_type, has_load_balancer: true })
     }
 
-    fn register(&self, _: &mut Tx, _: &Scope, group: &str, target: Target, now: Timestamp) {
-        self.state().targets.insert((group.to_owned(), target.ip, target.port), Entry { since: now, draining: None });
+    fn register(&self, _: &mut Tx, _: &Scope, group: &str, target: &Target, now: Timestamp) {
+        self.state()
+            .targets
+            .insert((group.to_owned(), target.id.clone(), target.port), Entry { since: now, draining: None });
     }
 
-    fn deregister(&self, _: &mut Tx, _: &Scope, group: &str, target: Target, now: Timestamp) {
-        if let Some(entry) = self.state().targets.get_mut(&(group.to_owned(), target.ip, target.port)) {
+    fn deregister(&self, _: &mut Tx, _: &Scope, group: &str, target: &Target, now: Timestamp) {
+        if let Some(entry) = self.state().targets.get_mut(&(group.to_owned(), target.id.clone(), target.port)) {
             entry.draining.get_or_insert(now);
         }
     }
 
-    fn state(&self, _: &View, _: &Scope, group: &str, target: Target) -> TargetState {
+    fn state(&self, _: &View, _: &Scope, group: &str, target: &Target) -> TargetState {
         let now = self.clock.now();
         let state = Outside::state(self);
-        let Some(entry) = state.targets.get(&(group.to_owned(), target.ip, target.port)) else {
+        let Some(entry) = state.targets.get(&(group.to_owned(), target.id.clone(), target.port)) else {
             return TargetState::Gone;
         };
         match entry.draining {
             Some(at) if now.since(at) >= DRAINED_AFTER => TargetState::Gone,
             Some(_) => TargetState::Draining,
             None if now.since(entry.since) < HEALTHY_AFTER => TargetState::Registered(TargetHealth::Initial),
-            None if state.sick.contains(&target.ip) => {
+            None if state.sick.contains(&target.id) => {
                 TargetState::Registered(TargetHealth::Unhealthy("Request timed out".to_owned()))
             }
             None => TargetState::Registered(TargetHealth::Healthy),
