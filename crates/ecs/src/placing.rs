@@ -366,37 +366,20 @@ pub(crate) fn network(
 /// Refuses by name what a definition asks of an instance and this version cannot give, so that nothing is silently left
 /// out.
 pub(crate) fn check_runnable(definition: &DefinitionRow) -> Result<(), ApiError> {
-    let shape = &definition.shape;
     let refuse = |what: &str| Err(ApiError::not_implemented(format_args!("{what} on container instances")));
     let Some(mode) = mode(definition) else { return refuse("the network mode none") };
     if mode == NetworkMode::Bridge {
         return refuse("the network mode bridge");
     }
-    if shape.pid_mode.is_some() {
-        return refuse("pidMode");
-    }
-    if shape.ipc_mode.is_some() {
-        return refuse("ipcMode");
-    }
-    for volume in shape.volumes.iter().flatten() {
-        if volume.host.as_ref().is_some_and(|host| host.source_path.as_ref().is_some_and(|path| !path.is_empty())) {
-            return refuse("volumes with a sourcePath");
-        }
-    }
     for container in definition.containers() {
-        let linux = container.linux_parameters.as_ref();
-        let some = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
+        let linux = container.linux_parameters.as_ref().and_then(|linux| linux.capabilities.as_ref());
+        let added = linux.and_then(|capabilities| capabilities.add.as_ref());
+        let ranges = container.port_mappings.iter().flatten().any(|mapping| mapping.container_port_range.is_some());
         let asked = [
-            (container.privileged == Some(true), "privileged containers"),
-            (some(&container.links), "links"),
-            (container.disable_networking == Some(true), "disableNetworking"),
-            (linux.is_some_and(|linux| linux.devices.as_ref().is_some_and(|list| !list.is_empty())), "devices"),
-            (linux.is_some_and(|linux| linux.max_swap.is_some() || linux.swappiness.is_some()), "swap"),
-            (
-                mode != NetworkMode::Awsvpc
-                    && container.port_mappings.iter().flatten().any(|m| m.container_port_range.is_some()),
-                "containerPortRange",
-            ),
+            // One more capability would open the machine.
+            (added.into_iter().flatten().any(|name| name != "SYS_PTRACE"), "capabilities but SYS_PTRACE"),
+            (container.links.as_ref().is_some_and(|list| !list.is_empty()), "links"),
+            (ranges && mode != NetworkMode::Awsvpc, "containerPortRange"),
         ];
         if let Some((_, what)) = asked.into_iter().find(|(asked, _)| *asked) {
             return refuse(what);

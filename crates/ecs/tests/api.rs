@@ -619,8 +619,14 @@ fn a_service_must_fit_its_definition_and_its_target_group() {
             "Error retrieving security group information for [sg-9]: The security group 'sg-9' does not exist (ErrorCode: InvalidGroup.NotFound)"
         )
     );
-    let (code, message) = create(|input| input.launch_type = Some("EC2".to_owned()));
-    assert!(code == "NotImplemented" && message.contains("EC2 launch type"), "refused by name: {message}");
+    assert_eq!(
+        create(|input| {
+            let vpc = input.network_configuration.as_mut().and_then(|it| it.awsvpc_configuration.as_mut());
+            vpc.expect("it has one").assign_public_ip = Some("ENABLED".to_owned());
+            input.launch_type = Some("EC2".to_owned());
+        }),
+        invalid("Assign public IP is not supported for this launch type.")
+    );
 
     let service = server.create(|_| {}).expect("it fits");
     assert_eq!(service.platform_version.as_deref(), Some("LATEST"));

@@ -5,9 +5,14 @@ mod fakes;
 
 use controller::{Limits, Runner};
 use ecs::endpoint::Endpoint;
+use ecs::ports::Standing;
+use ecs::rows::{ContainerInstanceRow, InstanceStatus};
 use ecs::rows::{EventsRow, ServiceRow, TaskRow, TokenRow};
-use ecs::{Control, DiscoveryHealth, Ecs, HealthChecker, LogShipper, ServiceController, TaskController, TokenKeeper};
-use fakes::{GROUP, Outside, REGISTRY};
+use ecs::{
+    Control, DiscoveryHealth, Ecs, HealthChecker, InstanceController, LogShipper, ServiceController, TaskController,
+    TokenKeeper,
+};
+use fakes::{GROUP, Outside, REGISTRY, instance};
 use gateway::{Context, Principal, PrincipalKind};
 use model::ecs as shape;
 use rollout::{DesiredStatus, TaskStatus};
@@ -58,6 +63,7 @@ impl World {
         let controllers: Vec<Arc<dyn controller::Controller>> = vec![
             Arc::new(ServiceController::new(control.clone())),
             Arc::new(TaskController::new(control.clone())),
+            Arc::new(InstanceController::new(control.clone())),
             Arc::new(LogShipper::new(control.clone())),
             Arc::new(HealthChecker::new(control.clone())),
             Arc::new(TokenKeeper::new(control.clone())),
@@ -292,6 +298,300 @@ async fn spot_capacity_that_is_taken_back_is_replaced() {
     let deployments = world.describe().deployments.expect("they are shown");
     assert_eq!(deployments[0].failed_tasks, Some(0), "an interruption is nobody's failure");
     world.assert_no_leak().await;
+}
+
+impl World {
+    /// Has the instances boot, and their agents look for a cluster.
+    async fn launch(&self, zones: &[&str]) {
+        for (number, zone) in (1..).zip(zones) {
+            let one = instance(number, zone);
+            self.outside.state().instances.insert(one.id.clone(), Standing::Ready(Box::new(one)));
+        }
+        self.look_at_instances().await;
+    }
+
+    /// The instances' tables are not in this store, so nothing tells of their changes.
+    async fn look_at_instances(&self) {
+        for id in self.outside.state().instances.keys() {
+            let key = controller::Key::new(&self.scope, id.as_str());
+            self.runner.as_ref().expect("it runs").wake("ecs-instances", key);
+        }
+        self.settle().await;
+    }
+
+    /// Registers `web` in host mode, of half a CPU, with this port.
+    fn register_for_instances(&self, port: i32) {
+        let container = shape::ContainerDefinition {
+            name: Some("web".to_owned()),
+            image: Some("app:1".to_owned()),
+            cpu: Some(512),
+            memory: Some(512),
+            port_mappings: Some(vec![shape::PortMapping { container_port: Some(port), ..Default::default() }]),
+            ..Default::default()
+        };
+        let input = shape::RegisterTaskDefinitionRequest {
+            family: "web".to_owned(),
+            network_mode: Some("host".to_owned()),
+            container_definitions: vec![container],
+            ..Default::default()
+        };
+        self.call(self.handlers.register_task_definition, input).expect("the definition is valid");
+        self.sim.script("app:1", SimScript { on_stop: Some((Duration::ZERO, 0)), ..SimScript::default() });
+    }
+
+    fn create_on_instances(&self, change: impl FnOnce(&mut shape::CreateServiceRequest)) {
+        let mut input = shape::CreateServiceRequest {
+            cluster: Some("c".to_owned()),
+            service_name: "web".to_owned(),
+            task_definition: Some("web".to_owned()),
+            launch_type: Some("EC2".to_owned()),
+            ..Default::default()
+        };
+        change(&mut input);
+        self.call(self.handlers.create_service, input).expect("it can be made");
+    }
+
+    fn instances(&self) -> Vec<Arc<ContainerInstanceRow>> {
+        let mut rows: Vec<_> = self.store.view().scan::<ContainerInstanceRow>(&self.scope).cloned().collect();
+        rows.sort_by(|one, other| one.ec2.cmp(&other.ec2));
+        rows
+    }
+
+    /// How many running tasks each EC2 instance has, in order of their ids.
+    fn spread(&self) -> Vec<usize> {
+        let running = self.running();
+        let on = |row: &Arc<ContainerInstanceRow>| {
+            running.iter().filter(|task| task.host.as_ref().is_some_and(|host| host.instance == row.id)).count()
+        };
+        self.instances().iter().map(on).collect()
+    }
+
+    fn drain(&self, id: &str) {
+        let input = shape::UpdateContainerInstancesStateRequest {
+            cluster: Some("c".to_owned()),
+            container_instances: vec![id.to_owned()],
+            status: "DRAINING".to_owned(),
+        };
+        let answer = self.call(self.handlers.update_container_instances_state, input).expect("it can be drained");
+        assert_eq!(answer.failures, Some(vec![]));
+    }
+}
+
+#[tokio::test]
+async fn a_service_on_instances_is_spread_drained_and_replaced() {
+    let world = World::new();
+    world.cluster();
+    world.launch(&["a", "b"]).await;
+    assert_eq!(world.instances().iter().map(|row| row.memory).collect::<Vec<_>>(), [3904, 3904]);
+    world.register_for_instances(8080);
+    let group = GROUP.replace("web", "instance");
+    world.create_on_instances(|input| {
+        input.desired_count = Some(3);
+        input.load_balancers = Some(vec![shape::LoadBalancer {
+            target_group_arn: Some(group.clone()),
+            container_name: Some("web".to_owned()),
+            container_port: Some(8080),
+            ..Default::default()
+        }]);
+    });
+    world.pass(30).await;
+    assert_eq!(world.spread(), [1, 1], "the port is taken on both");
+    let complaints = || {
+        let events = world.events();
+        events.into_iter().filter(|text| text.contains("already using a port required by your task")).count()
+    };
+    assert_eq!(complaints(), 1, "it is said once: {:?}", world.events());
+    let target = (group, "i-00000000000000001".to_owned(), 8080);
+    assert!(world.outside.state().targets.contains_key(&target), "the target is the instance");
+    world.update(|input| input.desired_count = Some(2));
+    world.pass(60).await;
+    assert!(world.events().last().is_some_and(|text| text.ends_with("has reached a steady state.")));
+
+    // A third instance makes room for what leaves the first.
+    world.launch(&["a", "b", "a"]).await;
+    let draining = world.instances()[0].id.clone();
+    world.drain(&draining);
+    world.pass(2).await;
+    assert_eq!(world.running().len(), 3, "with 100 percent healthy the replacement comes first");
+    world.pass(60).await;
+    assert_eq!(world.spread(), [0, 1, 1], "nothing is left on the one that drains");
+    let input = shape::DeregisterContainerInstanceRequest {
+        cluster: Some("c".to_owned()),
+        container_instance: draining.clone(),
+        force: None,
+    };
+    world.call(world.handlers.deregister_container_instance, input).expect("nothing runs there");
+    world.look_at_instances().await;
+    assert_eq!(world.instances()[0].status, InstanceStatus::Inactive, "its agent does not come back by itself");
+
+    // The second is terminated under its task.
+    let lost = world.running().into_iter().find(|row| row.placement.zone == "us-east-1b").expect("one is there");
+    world.outside.state().instances.insert("i-00000000000000002".to_owned(), Standing::Gone);
+    world.look_at_instances().await;
+    world.pass(5).await;
+    let lost = world.tasks().into_iter().find(|row| row.id == lost.id).expect("it can be described");
+    assert_eq!(lost.last, TaskStatus::Stopped);
+    let reason = lost.stop.clone().map(|stop| stop.reason);
+    assert_eq!(reason.as_deref(), Some("Host EC2 (instance i-00000000000000002) terminated."));
+    assert_eq!(world.instances()[1].status, InstanceStatus::Inactive);
+    assert_eq!(world.describe().running_count, Some(1), "the only instance left has the port taken");
+
+    world.launch(&["a", "b", "a", "b"]).await;
+    world.pass(60).await;
+    assert_eq!(world.running().len(), 2, "a new instance takes what waits: {:?}", world.events());
+    assert_eq!(world.describe().deployments.expect("shown")[0].failed_tasks, Some(0));
+    let containers = {
+        use runtime::Runtime as _;
+        world.sim.list().await.expect("the simulated runtime lists").len()
+    };
+    assert_eq!(containers, 2, "what was lost is gone");
+}
+
+#[tokio::test]
+async fn a_daemon_is_on_every_instance_that_takes_tasks() {
+    let world = World::new();
+    world.cluster();
+    world.launch(&["a", "b"]).await;
+    world.register_for_instances(8080);
+    world.create_on_instances(|input| {
+        input.scheduling_strategy = Some("DAEMON".to_owned());
+        input.placement_constraints = Some(vec![shape::PlacementConstraint {
+            type_: Some("memberOf".to_owned()),
+            expression: Some("attribute:stack == prod".to_owned()),
+        }]);
+    });
+    world.pass(60).await;
+    assert_eq!((world.spread(), world.describe().desired_count), (vec![1, 1], Some(2)));
+    world.launch(&["a", "b", "a"]).await;
+    world.pass(10).await;
+    assert_eq!(world.spread(), [1, 1, 1], "a new instance gets one");
+    world.update(|input| input.force_new_deployment = Some(true));
+    world.pass(120).await;
+    assert_eq!(world.spread(), [1, 1, 1], "the port is free when the new one comes: {:?}", world.events());
+    assert_eq!(world.describe().deployments.map(|list| list.len()), Some(1));
+    world.drain(&world.instances()[2].id);
+    world.pass(60).await;
+    assert_eq!((world.spread(), world.describe().desired_count), (vec![1, 1, 0], Some(2)));
+}
+
+#[tokio::test]
+async fn what_cannot_be_placed_is_told_instance_by_instance() {
+    let world = World::new();
+    world.cluster();
+    world.register_for_instances(8080);
+    let run = |change: &dyn Fn(&mut shape::RunTaskRequest)| {
+        let mut input = shape::RunTaskRequest {
+            cluster: Some("c".to_owned()),
+            task_definition: "web".to_owned(),
+            launch_type: Some("EC2".to_owned()),
+            ..Default::default()
+        };
+        change(&mut input);
+        world.call(world.handlers.run_task, input)
+    };
+    let refused = run(&|_| {}).expect_err("there are no instances");
+    assert_eq!(refused.message, "No Container Instances were found in your cluster.");
+    world.launch(&["a", "b"]).await;
+    let answer = run(&|input| input.count = Some(3)).expect("two fit");
+    let reasons = |failures: Option<Vec<shape::Failure>>| {
+        failures.unwrap_or_default().into_iter().filter_map(|failure| failure.reason).collect::<Vec<_>>()
+    };
+    let tasks = answer.tasks.expect("they are shown");
+    assert_eq!((tasks.len(), reasons(answer.failures)), (2, vec!["RESOURCE:PORTS".to_owned(); 2]));
+    assert_eq!(tasks[0].launch_type.as_deref(), Some("EC2"));
+    assert!(tasks[0].container_instance_arn.as_ref().is_some_and(|arn| arn.contains(":container-instance/c/")));
+    world.pass(2).await;
+    let stop = shape::StopTaskRequest {
+        cluster: Some("c".to_owned()),
+        task: tasks[1].task_arn.clone().expect("it has one"),
+        reason: None,
+    };
+    world.call(world.handlers.stop_task, stop).expect("it stops");
+    world.pass(2).await;
+    let constrained = |expression: &str| {
+        let constraint =
+            shape::PlacementConstraint { type_: Some("memberOf".to_owned()), expression: Some(expression.to_owned()) };
+        run(&|input| input.placement_constraints = Some(vec![constraint.clone()]))
+    };
+    let answer = constrained("attribute:stack == dev").expect("it is answered");
+    let unsatisfied = "MemberOf placement constraint unsatisfied.".to_owned();
+    assert_eq!(reasons(answer.failures), [unsatisfied.clone(), unsatisfied]);
+    assert_eq!(constrained("stack == dev").expect_err("it is no expression").code, "InvalidParameterException");
+
+    // What is started by name goes where it is said, or is told why not.
+    let ids: Vec<String> = world.instances().iter().map(|row| row.id.clone()).collect();
+    let input = shape::StartTaskRequest {
+        cluster: Some("c".to_owned()),
+        container_instances: vec![ids[0].clone(), ids[1].clone(), "0".repeat(32)],
+        task_definition: "web".to_owned(),
+        ..Default::default()
+    };
+    let answer = world.call(world.handlers.start_task, input).expect("it is answered");
+    assert_eq!(answer.tasks.map(|tasks| tasks.len()), Some(1));
+    assert_eq!(reasons(answer.failures), ["RESOURCE:PORTS", "MISSING"].map(str::to_owned));
+
+    // The instances themselves: attributes, filters, what remains.
+    let attribute = |name: &str, value: Option<&str>| shape::Attribute {
+        name: name.to_owned(),
+        value: value.map(str::to_owned),
+        target_type: Some("container-instance".to_owned()),
+        target_id: Some(ids[0].clone()),
+    };
+    let put = |attribute: shape::Attribute| {
+        let input = shape::PutAttributesRequest { cluster: Some("c".to_owned()), attributes: vec![attribute] };
+        world.call(world.handlers.put_attributes, input)
+    };
+    put(attribute("colour", Some("blue"))).expect("it can be put");
+    assert!(put(attribute("ecs.instance-type", Some("x"))).is_err(), "that is the agent's");
+    assert!(put(attribute("a b", None)).is_err() && put(attribute("a", Some(" x"))).is_err());
+    let list = |filter: &str| {
+        let input = shape::ListContainerInstancesRequest {
+            cluster: Some("c".to_owned()),
+            filter: Some(filter.to_owned()),
+            ..Default::default()
+        };
+        world
+            .call(world.handlers.list_container_instances, input)
+            .map(|answer| answer.container_instance_arns.unwrap_or_default().len())
+    };
+    assert_eq!(list("attribute:colour == blue"), Ok(1));
+    assert_eq!(list("task:group == family:web and runningTasksCount > 0"), Ok(2));
+    assert_eq!(list("agentVersion < 1.0.0"), Ok(0));
+    assert_eq!(list("colour == blue").expect_err("it is no expression").code, "InvalidParameterException");
+    let input = shape::ListAttributesRequest {
+        cluster: Some("c".to_owned()),
+        target_type: "container-instance".to_owned(),
+        attribute_name: Some("colour".to_owned()),
+        ..Default::default()
+    };
+    let listed = world.call(world.handlers.list_attributes, input).expect("they can be listed");
+    assert_eq!(listed.attributes.map(|list| list.len()), Some(1));
+    let input = shape::DescribeContainerInstancesRequest {
+        cluster: Some("c".to_owned()),
+        container_instances: vec![ids[0].clone()],
+        include: None,
+    };
+    let shown = world.call(world.handlers.describe_container_instances, input).expect("it is there");
+    let shown = shown.container_instances.expect("it is shown").remove(0);
+    let remaining: Vec<Option<i32>> =
+        shown.remaining_resources.expect("shown").iter().map(|resource| resource.integer_value).collect();
+    assert_eq!(remaining[..2], [Some(1536), Some(3392)]);
+    let input = shape::DeleteClusterRequest { cluster: "c".to_owned() };
+    let refused = world.call(world.handlers.delete_cluster, input).expect_err("it has tasks and instances");
+    assert_eq!(refused.code, "ClusterContainsTasksException");
+    let force = |force| shape::DeregisterContainerInstanceRequest {
+        cluster: Some("c".to_owned()),
+        container_instance: ids[0].clone(),
+        force,
+    };
+    assert_eq!(
+        world.call(world.handlers.deregister_container_instance, force(None)).expect_err("it is busy").message,
+        "Found running tasks on the instance."
+    );
+    world.call(world.handlers.deregister_container_instance, force(Some(true))).expect("it is forced");
+    world.pass(5).await;
+    let gone: Vec<_> = world.tasks().into_iter().filter_map(|row| row.stop.clone()).map(|stop| stop.reason).collect();
+    assert!(gone.contains(&"Container instance deregistration forced by user".to_owned()), "{gone:?}");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use types::Region;
 /// Whose images they are.
 pub const OWNER: &str = "591542846629";
 
-const AGENT: &str = "1.102.1";
+pub(crate) const AGENT: &str = "1.102.1";
 const RELEASE: &str = "20260115";
 
 /// An image.

@@ -4,7 +4,7 @@ use crate::rows::{
     Address, DhcpOptions, Instance, InstanceState, InterfaceState, ManagedPrefixList, NetworkInterface, PeeredGroup,
     PeeringState, RouteTable, SecurityGroup, Subnet, Tags, Vpc, VpcEndpoint, VpcPeeringConnection,
 };
-use crate::{instance_types, instances, names, user_data};
+use crate::{images, instance_types, instances, names, user_data};
 use gateway::Door;
 use gateway::door::{Endpoint, EndpointPolicy, PolicySource};
 use std::collections::BTreeMap;
@@ -31,6 +31,9 @@ pub const INTERFACE_SERVICES: [&str; 14] = [
     "ssm",
     "sts",
 ];
+
+/// The version of the ECS agent in the machine images.
+pub const AGENT_VERSION: &str = images::AGENT;
 
 /// The services that have gateway endpoints.
 pub const GATEWAY_SERVICES: [&str; 2] = ["dynamodb", "s3"];

@@ -4,7 +4,9 @@
 
 use blob::{BlobStore, Digest};
 use controller::Controller;
-use ecs::adapters::{Reach, RealImages, RealLogs, RealNetwork, RealRegistries, RealRoles, RealSecrets, RealTargets};
+use ecs::adapters::{
+    Reach, RealImages, RealInstances, RealLogs, RealNetwork, RealRegistries, RealRoles, RealSecrets, RealTargets,
+};
 use fabric::Fabric;
 use gateway::{Context, Extra};
 use runtime::Runtime;
@@ -72,6 +74,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     let reach = Reach::new(fabric.clone(), store.clone(), clock.clone(), *pace);
     let ports = ecs::Ports {
         network: Arc::new(RealNetwork::new(fabric.clone(), reach.clone())),
+        instances: Arc::new(RealInstances),
         targets: Arc::new(RealTargets),
         registries: Arc::new(RealRegistries),
         images: Arc::new(RealImages::new(registry.clone(), reach.clone())),
@@ -106,6 +109,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     controllers.push(Arc::new(observe::alarms::Evaluator::new(store.clone(), clock.clone(), *pace)));
     controllers.push(Arc::new(ecs::ServiceController::new(control.clone())));
     controllers.push(Arc::new(ecs::TaskController::new(control.clone())));
+    controllers.push(Arc::new(ecs::InstanceController::new(control.clone())));
     controllers.push(Arc::new(ecs::LogShipper::new(control.clone())));
     controllers.push(Arc::new(ecs::HealthChecker::new(control.clone())));
     controllers.push(Arc::new(ecs::DiscoveryHealth::new(control.clone())));

@@ -2,6 +2,7 @@
 
 mod fetch;
 mod images;
+mod instances;
 mod link_local;
 mod logs;
 mod lookup;
@@ -13,6 +14,7 @@ mod secrets;
 mod targets;
 
 pub use images::RealImages;
+pub use instances::RealInstances;
 pub use link_local::LinkLocal;
 pub use logs::RealLogs;
 pub use network::RealNetwork;

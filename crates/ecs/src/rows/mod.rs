@@ -16,19 +16,19 @@
 mod cluster;
 mod definition;
 mod images;
-mod registry;
 mod instance;
+mod registry;
 mod service;
 mod task;
 
 pub use cluster::ClusterRow;
 pub use definition::{DefinitionRow, FamilyRow};
 pub use images::{ImagesRow, pinned};
-pub use registry::RegistryRow;
 pub use instance::{
     BindingRow, ContainerInstanceRow, HostRow, INSTANCES_BY_CLUSTER, INSTANCES_BY_EC2, INSTANCES_BY_NAMESPACE,
     InstanceStatus, NetworkMode, PlacementRow,
 };
+pub use registry::RegistryRow;
 pub use service::{
     DeploymentRow, Event, EventsRow, SERVICES_BY_CLUSTER, SERVICES_BY_TARGET_GROUP, ServiceRow, ServiceStatus,
     TargetRow,

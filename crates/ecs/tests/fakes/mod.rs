@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use ecs::ports::{
-    Credentials, EniRequest, Images, Instance, LogEvent, Logs, Network, Ports, Pull, Pulled, Registries, Registry,
-    Roles, Secrets, Session, Subnet, Target, TargetGroup, TargetState, Targets,
+    Credentials, Ec2Instance, EniRequest, Images, Instance, Instances, LogEvent, Logs, Network, Ports, Pull, Pulled,
+    Registries, Registry, Roles, Secrets, Session, Standing, Subnet, Target, TargetGroup, TargetState, Targets,
 };
 use ecs::rows::{EniRow, LogTarget};
 use rollout::TargetHealth;
@@ -32,6 +32,8 @@ pub(crate) struct State {
     pub logs: BTreeMap<String, Vec<(u64, Vec<String>)>>,
     /// Every address whose application never gets healthy.
     pub sick: Vec<String>,
+    /// EC2 instances by id.
+    pub instances: BTreeMap<String, Standing>,
     next: u32,
 }
 
@@ -57,6 +59,7 @@ impl Outside {
     pub(crate) fn ports(self: &Arc<Self>) -> Ports {
         Ports {
             network: self.clone(),
+            instances: self.clone(),
             targets: self.clone(),
             registries: self.clone(),
             images: self.clone(),
@@ -156,6 +159,56 @@ impl Registries for Outside {
 
     fn deregister(&self, _: &mut Tx, _: &Scope, _: &str, task: &str, _: Timestamp) {
         self.state().told.remove(task);
+    }
+}
+
+/// An instance of two CPUs in zone `zone`, whose agent goes to cluster `c`.
+pub(crate) fn instance(number: u32, zone: &str) -> Ec2Instance {
+    let id = format!("i-{number:017x}");
+    Ec2Instance {
+        kind: "t3.medium".to_owned(),
+        image: "ami-1".to_owned(),
+        agent_version: "1.102.1".to_owned(),
+        zone: format!("us-east-1{zone}"),
+        subnet: format!("subnet-{zone}"),
+        cpu: 2048,
+        memory: 4096,
+        interfaces: 2,
+        namespace: id.clone(),
+        eni: EniRow {
+            id: format!("eni-{number:017x}"),
+            ip: Ipv4Addr::from(0x0a00_0b00 + number),
+            ipv6: None,
+            mac: "02:00:00:00:01:01".to_owned(),
+            private_dns: None,
+            vpc: "vpc-1".to_owned(),
+            subnet_cidr: "10.0.11.0/24".to_owned(),
+            subnet_ipv6_cidr: None,
+            dns_servers: vec![Ipv4Addr::new(10, 0, 0, 2)],
+            dns_search: vec!["ec2.internal".to_owned()],
+        },
+        role: Some("arn:aws:iam::123456789012:role/instance".to_owned()),
+        config: BTreeMap::from([
+            ("ECS_CLUSTER".to_owned(), "c".to_owned()),
+            ("ECS_INSTANCE_ATTRIBUTES".to_owned(), r#"{"stack":"prod"}"#.to_owned()),
+        ]),
+        group: None,
+        booted: Timestamp(1),
+        id,
+    }
+}
+
+impl Instances for Outside {
+    fn standing(&self, _: &View, _: &Scope, id: &str) -> Standing {
+        Outside::state(self).instances.get(id).cloned().unwrap_or(Standing::Gone)
+    }
+
+    fn all(&self, _: &View) -> Vec<(Scope, String)> {
+        Outside::state(self).instances.keys().map(|id| (Scope::default(), id.clone())).collect()
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        &[]
     }
 }
 
