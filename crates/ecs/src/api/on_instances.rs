@@ -54,6 +54,7 @@ impl Asked {
             host: Some(place.host),
             eni: place.eni,
             targets: vec![],
+            registries: vec![],
             enable_execute_command: self.enable_execute_command,
             tags: self.tags.clone(),
             now,
