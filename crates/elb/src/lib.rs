@@ -14,7 +14,8 @@ pub mod rows;
 mod texts;
 
 pub use control::{
-    Channel, Connector, Control, Keeper, Link, LoadBalancers, LoopbackPorts, ProxyProcess, Start, Told, controller,
+    Channel, Connector, Control, Keeper, Link, LoadBalancers, LoopbackPorts, Meter, ProxyProcess, Start, Told,
+    controller,
 };
 
 use gateway::Context;

@@ -6,6 +6,8 @@
 //!
 //! [`alarms`] are evaluated minute by minute, as crate `tracking` decides.
 //!
+//! [`publish`](mod@publish) is how other services' metrics come in without the API.
+//!
 //! What it is not: it does not collect anything itself, and knows no tasks.
 
 mod aggregate;
@@ -14,6 +16,7 @@ mod api;
 mod append;
 pub mod controller;
 mod pattern;
+pub mod publish;
 pub mod query;
 mod record;
 pub mod rows;

@@ -5,7 +5,7 @@
 use crate::clock;
 use crate::netns::Namespace;
 use routing::config::{Attributes, Listener, Node, Protocol, Target, TargetGroup, TargetState};
-use routing::status::{LoadBalancerCounters, TargetGroupCounters};
+use routing::status::{LoadBalancerCounters, TIME_BUCKETS, TargetGroupCounters, bucket_of_time};
 use routing::{HealthState, ListenerTable};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -152,12 +152,24 @@ pub(crate) struct BalancerCount {
 }
 
 /// One thread's part of a target group's counters.
-#[derive(Default)]
 pub(crate) struct GroupCount {
     pub(crate) requests: AtomicU64,
     codes: [AtomicU64; 6],
     pub(crate) connection_errors: AtomicU64,
     pub(crate) response_time_us: AtomicU64,
+    times: Box<[AtomicU64]>,
+}
+
+impl Default for GroupCount {
+    fn default() -> Self {
+        Self {
+            requests: AtomicU64::default(),
+            codes: Default::default(),
+            connection_errors: AtomicU64::default(),
+            response_time_us: AtomicU64::default(),
+            times: (0..TIME_BUCKETS).map(|_| AtomicU64::default()).collect(),
+        }
+    }
 }
 
 /// Adds to a counter that only its own thread writes.
@@ -195,6 +207,9 @@ impl GroupCount {
             add(counter, 1);
         }
         add(&self.response_time_us, time_us);
+        if let Some(counter) = self.times.get(usize::from(bucket_of_time(time_us))) {
+            add(counter, 1);
+        }
     }
 
     /// The sum over all threads.
@@ -207,6 +222,10 @@ impl GroupCount {
             target_codes: [code(1), code(2), code(3), code(4), code(5)],
             connection_errors: sum(&|one: &Self| one.connection_errors.load(Ordering::Relaxed)),
             response_time_us: sum(&|one: &Self| one.response_time_us.load(Ordering::Relaxed)),
+            response_times: (0..TIME_BUCKETS)
+                .map(|bucket| (bucket as u16, sum(&|one: &Self| one.times[bucket].load(Ordering::Relaxed))))
+                .filter(|(_, count)| *count > 0)
+                .collect(),
         }
     }
 }

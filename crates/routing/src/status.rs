@@ -93,6 +93,38 @@ pub struct TargetGroupCounters {
     pub connection_errors: u64,
     /// The sum of `TargetResponseTime` in microseconds, over `requests` that a target answered.
     pub response_time_us: u64,
+    /// How many answers took how long: buckets ([`bucket_of_time`]) and counts, those with none left out.
+    #[serde(default)]
+    pub response_times: Vec<(u16, u64)>,
+}
+
+/// Buckets to an octave: a bucket is an eighth of its times wide at most.
+const PER_OCTAVE: u32 = 8;
+/// As many buckets as there are; the last one takes all that is longer, from nine hours on.
+pub const TIME_BUCKETS: usize = 272;
+
+/// The bucket of a time in microseconds.
+pub fn bucket_of_time(us: u64) -> u16 {
+    let bucket = match us.checked_ilog2() {
+        // Short ones have a bucket each.
+        None | Some(0..3) => us,
+        Some(octave) => {
+            let within = (us >> (octave - 3)) & u64::from(PER_OCTAVE - 1);
+            u64::from(PER_OCTAVE) + u64::from((octave - 3) * PER_OCTAVE) + within
+        }
+    };
+    u16::try_from(bucket.min(TIME_BUCKETS as u64 - 1)).unwrap_or(u16::MAX)
+}
+
+/// The middle of a bucket's times, in microseconds.
+pub fn time_of_bucket(bucket: u16) -> u64 {
+    let bucket = u32::from(bucket).min(TIME_BUCKETS as u32 - 1);
+    if bucket < PER_OCTAVE {
+        return u64::from(bucket);
+    }
+    let (octave, within) = ((bucket - PER_OCTAVE) / PER_OCTAVE, (bucket - PER_OCTAVE) % PER_OCTAVE);
+    let (least, width) = (u64::from(PER_OCTAVE + within) << octave, 1u64 << octave);
+    least + width / 2
 }
 
 /// What the daemon sends.
@@ -102,4 +134,20 @@ pub enum Command {
     Apply(crate::ProxyConfig),
     /// Close everything and exit.
     Shutdown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_tells_its_times_to_a_sixteenth() {
+        for us in (0..2000).chain((0..34).flat_map(|octave| [1u64 << octave, (1u64 << octave) * 3 / 2 + 7])) {
+            let told = time_of_bucket(bucket_of_time(us));
+            assert!(told.abs_diff(us) * 16 <= us, "{us} is told as {told}");
+            assert!(bucket_of_time(us) <= bucket_of_time(us + 1), "{us}");
+        }
+        assert_eq!(usize::from(bucket_of_time(u64::MAX)), TIME_BUCKETS - 1);
+        assert!(time_of_bucket(u16::MAX) < u64::MAX);
+    }
 }

@@ -90,7 +90,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
         ports: ports.clone(),
     };
     let certificates = acm::Acm { vault: vault.clone() };
-    let (load_balancers, link) = elb::controller(elb::Control {
+    let (load_balancers, elb_meter, link) = elb::controller(elb::Control {
         store: store.clone(),
         clock: clock.clone(),
         pace: *pace,
@@ -105,6 +105,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     controllers.push(Arc::new(vpc::client_tokens::TokenKeeper::new(store.clone(), clock.clone())));
     controllers.extend(ecr::controller::controllers(&registry));
     controllers.push(load_balancers);
+    controllers.push(elb_meter);
     controllers.push(Arc::new(observe::controller::Keeper::new(store.clone(), clock.clone())));
     controllers.push(Arc::new(observe::alarms::Evaluator::new(store.clone(), clock.clone(), *pace)));
     controllers.push(Arc::new(ecs::ServiceController::new(control.clone())));
@@ -116,6 +117,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     controllers.push(Arc::new(discovery::Keeper::new(store.clone(), clock.clone())));
     controllers.push(Arc::new(ecs::TokenKeeper::new(control.clone())));
     controllers.push(Arc::new(ecs::DefinitionKeeper::new(control.clone())));
+    controllers.push(Arc::new(ecs::Meter::new(control.clone())));
     Ok(Services {
         api: vec![
             Box::new(model::acm::Api::new(certificates, acm::handlers())),

@@ -7,6 +7,7 @@ pub(crate) mod health;
 pub(crate) mod instances;
 pub(crate) mod logs;
 mod on_instances;
+pub(crate) mod meter;
 pub(crate) mod service;
 mod start;
 pub(crate) mod task;

@@ -1,5 +1,6 @@
 //! The connection to the proxy, kept as long as there is something to serve.
 
+use super::meter::Totals;
 use super::{Channel, Connector, Control};
 use crate::rows::{LoadBalancer, LoadBalancerState, Target, TargetState};
 use routing::{ProxyConfig, Status};
@@ -19,11 +20,16 @@ const BATCH: usize = 256;
 pub struct Link {
     control: Control,
     newest: watch::Receiver<Arc<ProxyConfig>>,
+    counted: watch::Sender<Option<Arc<Totals>>>,
 }
 
 impl Link {
-    pub(super) fn new(control: Control, newest: watch::Receiver<Arc<ProxyConfig>>) -> Self {
-        Self { control, newest }
+    pub(super) fn new(
+        control: Control,
+        newest: watch::Receiver<Arc<ProxyConfig>>,
+        counted: watch::Sender<Option<Arc<Totals>>>,
+    ) -> Self {
+        Self { control, newest, counted }
     }
 
     /// Keeps the connection until the controller is dropped. A proxy that is lost is started again.
@@ -88,12 +94,30 @@ impl Link {
         let ticket = {
             let mut tx = self.control.store.begin();
             for status in statuses {
+                self.hand_over(&status);
                 note(&mut tx, &newest, status);
             }
             tx.commit()
         };
         if let Err(error) = ticket.await {
             tracing::error!(%error, "cannot keep what the load balancers' proxy reports");
+        }
+    }
+
+    /// Hands what the proxy has counted to the meter.
+    fn hand_over(&self, status: &Status) {
+        match status {
+            // One that serves nothing yet has counted nothing.
+            Status::Hello { generation: 0, .. } => {
+                self.counted.send_replace(Some(Arc::new(Totals { fresh: true, ..Totals::default() })));
+            }
+            Status::Counters { load_balancers, target_groups } => self.counted.send_modify(|counted| {
+                let fresh = counted.as_ref().is_some_and(|before| before.fresh);
+                let load_balancers = load_balancers.iter().map(|row| (row.arn.clone(), row.clone())).collect();
+                let target_groups = target_groups.iter().map(|row| (row.arn.clone(), row.clone())).collect();
+                *counted = Some(Arc::new(Totals { fresh, load_balancers, target_groups }));
+            }),
+            _ => {}
         }
     }
 }

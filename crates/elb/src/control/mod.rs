@@ -3,18 +3,20 @@
 //! [`LoadBalancers`] compiles all rows into one `ProxyConfig` whenever something changes, and ends what has drained. [`Link`]
 //! keeps a connection to the proxy process: it sends the newest configuration, also to a proxy that was started anew,
 //! and writes what the proxy reports into the rows. Neither knows how the proxy is started or spoken to:
-//! that is a [`Connector`]'s work, [`ProxyProcess`] being the real one. [`LoopbackPorts`] gives each listener a port on the user's machine.
+//! that is a [`Connector`]'s work, [`ProxyProcess`] being the real one. [`Meter`] publishes what the proxy counts. [`LoopbackPorts`] gives each listener a port on the user's machine.
 
 mod compile;
 mod connect;
 mod link;
 mod loopback;
+mod meter;
 #[cfg(test)]
 mod tests;
 
 pub use connect::{Channel, Connector, ProxyProcess, Start};
 pub use link::Link;
 pub use loopback::{Keeper, LoopbackPorts, Told};
+pub use meter::Meter;
 
 use crate::query;
 use crate::rows::{Listener, LoadBalancer, Rule, Target, TargetGroup, TargetState};
@@ -44,10 +46,13 @@ pub struct Control {
     pub namespaces: PathBuf,
 }
 
-/// The controller, and the link to the proxy, which somebody must [`Link::run`].
-pub fn controller(control: Control) -> (Arc<LoadBalancers>, Link) {
+/// The controller, the meter of what the proxy counts, and the link to the proxy, which somebody must [`Link::run`].
+pub fn controller(control: Control) -> (Arc<LoadBalancers>, Arc<Meter>, Link) {
     let (newest, seen) = watch::channel(Arc::new(ProxyConfig::default()));
-    (Arc::new(LoadBalancers { control: control.clone(), newest }), Link::new(control, seen))
+    let (counted, totals) = watch::channel(None);
+    let meter = Meter::new(control.store.clone(), control.clock.clone(), control.pace, totals);
+    let balancers = LoadBalancers { control: control.clone(), newest };
+    (Arc::new(balancers), Arc::new(meter), Link::new(control, seen, counted))
 }
 
 /// The controller of all load balancers of the instance. It has one key: there is one proxy, with one configuration.

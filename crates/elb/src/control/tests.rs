@@ -51,7 +51,7 @@ impl World {
         let tables: Vec<TableDef> = [crate::tables(), vpc::tables(), acm::tables()].concat();
         let store = Store::in_memory(tables);
         let clock = SimClock::new(Timestamp(1_000_000));
-        let (controller, link) = controller(Control {
+        let (controller, _, link) = controller(Control {
             store: store.clone(),
             clock: Arc::new(clock.clone()),
             pace: Pace::REAL,
