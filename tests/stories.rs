@@ -26,6 +26,7 @@ mod stories {
     mod names;
     mod negative_space;
     mod permissions;
+    mod scaling;
     mod security_groups;
     mod service_discovery;
     mod survival;

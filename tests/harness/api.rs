@@ -120,6 +120,7 @@ impl Api {
             "secretsmanager" => ("secretsmanager", "application/x-amz-json-1.1"),
             "servicediscovery" => ("Route53AutoNaming_v20170314", "application/x-amz-json-1.1"),
             "ssm" => ("AmazonSSM", "application/x-amz-json-1.1"),
+            "application-autoscaling" => ("AnyScaleFrontendService", "application/x-amz-json-1.1"),
             other => panic!("the harness does not know how {other} speaks JSON"),
         };
         let target = format!("{prefix}.{operation}");

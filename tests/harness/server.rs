@@ -59,6 +59,14 @@ impl Server {
         server
     }
 
+    /// A server that answers, and waits so many times less than AWS.
+    pub(crate) fn start_at_pace(pace: &str) -> Self {
+        let mut server = Self::prepare();
+        server.begin(&["serve", "--pace", pace]);
+        server.await_line("windtunnel serve", "windtunnel ready endpoint=", seconds(20));
+        server
+    }
+
     /// A server that answers, and waits a tenth of what AWS waits.
     pub(crate) fn start_brisk() -> Self {
         let mut server = Self::prepare();

@@ -251,6 +251,80 @@ resource "aws_security_group" "web" {
   }
 }
 resource "aws_ecs_cluster" "main" { name = "story" }
+resource "aws_ecs_task_definition" "app" {
+  family                   = "story"
+  network_mode             = "awsvpc"
+  requires_compatibilities = ["FARGATE"]
+  cpu                      = 256
+  memory                   = 512
+  container_definitions    = jsonencode([{ name = "app", image = "story", essential = true }])
+}
+resource "aws_ecs_service" "app" {
+  name            = "app"
+  cluster         = aws_ecs_cluster.main.id
+  task_definition = aws_ecs_task_definition.app.arn
+  desired_count   = 0
+  launch_type     = "FARGATE"
+  network_configuration { subnets = [aws_subnet.one.id] }
+}
+resource "aws_appautoscaling_target" "app" {
+  service_namespace  = "ecs"
+  scalable_dimension = "ecs:service:DesiredCount"
+  resource_id        = "service/${aws_ecs_cluster.main.name}/${aws_ecs_service.app.name}"
+  min_capacity       = 0
+  max_capacity       = 4
+}
+resource "aws_appautoscaling_policy" "cpu" {
+  name               = "cpu"
+  policy_type        = "TargetTrackingScaling"
+  service_namespace  = aws_appautoscaling_target.app.service_namespace
+  scalable_dimension = aws_appautoscaling_target.app.scalable_dimension
+  resource_id        = aws_appautoscaling_target.app.resource_id
+  target_tracking_scaling_policy_configuration {
+    target_value = 70
+    predefined_metric_specification { predefined_metric_type = "ECSServiceAverageCPUUtilization" }
+  }
+}
+resource "aws_appautoscaling_policy" "steps" {
+  name               = "steps"
+  policy_type        = "StepScaling"
+  service_namespace  = aws_appautoscaling_target.app.service_namespace
+  scalable_dimension = aws_appautoscaling_target.app.scalable_dimension
+  resource_id        = aws_appautoscaling_target.app.resource_id
+  step_scaling_policy_configuration {
+    adjustment_type = "ChangeInCapacity"
+    cooldown        = 60
+    step_adjustment {
+      metric_interval_lower_bound = 0
+      scaling_adjustment          = 1
+    }
+  }
+}
+resource "aws_appautoscaling_scheduled_action" "morning" {
+  name               = "morning"
+  service_namespace  = aws_appautoscaling_target.app.service_namespace
+  scalable_dimension = aws_appautoscaling_target.app.scalable_dimension
+  resource_id        = aws_appautoscaling_target.app.resource_id
+  schedule           = "cron(0 8 ? * MON-FRI *)"
+  timezone           = "Europe/Berlin"
+  scalable_target_action {
+    min_capacity = 1
+    max_capacity = 4
+  }
+}
+resource "aws_cloudwatch_metric_alarm" "busy" {
+  alarm_name          = "busy"
+  namespace           = "AWS/ECS"
+  metric_name         = "CPUUtilization"
+  statistic           = "Average"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 80
+  period              = 60
+  evaluation_periods  = 2
+  alarm_actions       = [aws_appautoscaling_policy.steps.arn]
+  dimensions          = { ClusterName = aws_ecs_cluster.main.name, ServiceName = aws_ecs_service.app.name }
+  tags                = { Name = "busy" }
+}
 resource "aws_ecr_repository" "app" {
   name         = "story"
   force_delete = true

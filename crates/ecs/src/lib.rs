@@ -20,6 +20,7 @@ pub mod names;
 mod placing;
 pub mod ports;
 pub mod rows;
+pub mod scaled;
 mod spec;
 pub mod spot;
 pub mod texts;

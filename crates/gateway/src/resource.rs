@@ -26,7 +26,7 @@ struct Habits {
     rest: &'static [&'static [Form]],
 }
 
-const HABITS: [Habits; 11] = [
+const HABITS: [Habits; 12] = [
     Habits {
         prefix: "ecs",
         without: &["List", "DescribeTaskDefinition", "DeregisterTaskDefinition"],
@@ -124,6 +124,12 @@ const HABITS: [Habits; 11] = [
             ("CreateTargetGroup", &["targetgroup/{Name}/*"]),
         ],
         rest: &[&["{ResourceArns}"], &["{LoadBalancerArn}"], &["{ListenerArn}"], &["{RuleArn}"], &["{TargetGroupArn}"]],
+    },
+    Habits {
+        prefix: "application-autoscaling",
+        without: &["Describe"],
+        own: &[],
+        rest: &[&["{ResourceARN}"], &["scalable-target/*"]],
     },
     Habits {
         prefix: "cloudwatch",

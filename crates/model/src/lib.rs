@@ -28,6 +28,8 @@ pub mod servicediscovery;
 #[rustfmt::skip]
 pub mod acm;
 #[rustfmt::skip]
+pub mod application_autoscaling;
+#[rustfmt::skip]
 pub mod cloudwatch;
 
 pub use wire::{Stored, Unit};
@@ -45,5 +47,6 @@ pub static SERVICES: &[&wire::ServiceInfo] = &[
     &ssm::SERVICE,
     &servicediscovery::SERVICE,
     &acm::SERVICE,
+    &application_autoscaling::SERVICE,
     &cloudwatch::SERVICE,
 ];

@@ -15,6 +15,7 @@ pub mod alarms;
 mod api;
 mod append;
 pub mod controller;
+pub mod intent;
 mod pattern;
 pub mod publish;
 pub mod query;

@@ -56,6 +56,7 @@ pub(crate) fn tables() -> Vec<TableDef> {
         discovery::tables(),
         ecs::tables(),
         observe::tables(),
+        scaling::tables(),
     ]
     .concat()
 }
@@ -108,6 +109,8 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     controllers.push(elb_meter);
     controllers.push(Arc::new(observe::controller::Keeper::new(store.clone(), clock.clone())));
     controllers.push(Arc::new(observe::alarms::Evaluator::new(store.clone(), clock.clone(), *pace)));
+    let scaled: Arc<dyn scaling::ports::Services> = Arc::new(scaling::adapters::EcsServices);
+    controllers.push(Arc::new(scaling::Scaler::new(store.clone(), clock.clone(), *pace, scaled.clone())));
     controllers.push(Arc::new(ecs::ServiceController::new(control.clone())));
     controllers.push(Arc::new(ecs::TaskController::new(control.clone())));
     controllers.push(Arc::new(ecs::InstanceController::new(control.clone())));
@@ -131,6 +134,10 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
             Box::new(model::logs::Api::new(observe::Observe, observe::handlers())),
             Box::new(model::cloudwatch::Api::new(observe::Observe, observe::cloudwatch_handlers())),
             Box::new(model::servicediscovery::Api::new(discovery::Discovery { pace: *pace }, discovery::handlers())),
+            Box::new(model::application_autoscaling::Api::new(
+                scaling::Scaling { services: scaled },
+                scaling::handlers(),
+            )),
             Box::new(model::ssm::Api::new(secrets, secrets::ssm_handlers())),
         ],
         extras: vec![Box::new(ecr::LayerBucket::new(registry.clone())), Box::new(ecr::Registry::new(registry))],

@@ -11,13 +11,20 @@ pub(super) struct List {
 
 /// A service that we implement.
 pub(super) struct Service {
-    /// botocore's name, and that of our module.
+    /// botocore's name, and but for its dashes that of our module.
     pub(super) name: String,
     /// Its names in a credential scope.
     pub(super) signing: Vec<String>,
     /// The prefix of its IAM actions.
     pub(super) iam: String,
     pub(super) operations: Vec<String>,
+}
+
+impl Service {
+    /// The name of our module.
+    pub(super) fn module(&self) -> String {
+        self.name.replace('-', "_")
+    }
 }
 
 /// Reads the list: `botocore VERSION`, then for each service `[name] signing=a,b iam=c` and an operation a line.

@@ -11,6 +11,7 @@ mod sync;
 mod wheel;
 
 use facts::Facts;
+use list::Service;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -87,9 +88,9 @@ fn sources() -> Outcome<Vec<(PathBuf, String)>> {
         if let Some(missing) = missing {
             return Err(format!("models/{}.json lacks {missing}: run `cargo xtask models sync`", service.name));
         }
-        sources.push((folder.join(format!("{}.rs", service.name)), generate::service(service, &facts)?));
+        sources.push((folder.join(format!("{}.rs", service.module())), generate::service(service, &facts)?));
     }
-    let names: Vec<&str> = wanted.services.iter().map(|service| service.name.as_str()).collect();
+    let names: Vec<String> = wanted.services.iter().map(Service::module).collect();
     sources.push((folder.join("lib.rs"), generate::library(&names)));
     Ok(sources)
 }

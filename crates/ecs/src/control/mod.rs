@@ -6,8 +6,8 @@ pub(crate) mod discovery;
 pub(crate) mod health;
 pub(crate) mod instances;
 pub(crate) mod logs;
-mod on_instances;
 pub(crate) mod meter;
+mod on_instances;
 pub(crate) mod service;
 mod start;
 pub(crate) mod task;
@@ -52,7 +52,7 @@ impl Control {
 }
 
 /// Adds events to a service, the last message being the newest.
-fn journal(tx: &mut Tx, scope: &Scope, service: &str, messages: Vec<String>, now: Timestamp) {
+pub(crate) fn journal(tx: &mut Tx, scope: &Scope, service: &str, messages: Vec<String>, now: Timestamp) {
     if messages.is_empty() {
         return;
     }

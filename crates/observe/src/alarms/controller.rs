@@ -17,7 +17,7 @@ use std::time::Duration;
 use store::{Change, Op, Row, Store, View};
 use tracking::Minute;
 use tracking::alarm::{Measured, Slot, State, Verdict, evaluate};
-use types::{Clock, Pace, Timestamp};
+use types::{Clock, Pace, Scope, Timestamp};
 
 /// Which part of a minute is left for data points to come in.
 const LAG: i64 = 6;
@@ -37,37 +37,6 @@ impl Evaluator {
         Self { store, clock, minute: Minute::at(pace) }
     }
 
-    /// How often an alarm is looked at: every minute, or every period where that is shorter.
-    fn step(&self, alarm: &Alarm) -> i64 {
-        self.minute.period(alarm.watched.period.min(60))
-    }
-
-    /// The periods that end at `end` and before.
-    fn slots(&self, key: &Key, alarm: &Alarm, end: Timestamp) -> Result<Vec<Slot>, Failure> {
-        let period = self.minute.period(alarm.watched.period);
-        let count = i64::try_from(alarm.rule.range())?;
-        let from = Timestamp(end.0 - count * period);
-        let statistic = Statistic::parse(&alarm.watched.statistic);
-        let metric = self.store.view().get::<Metric>(&key.scope, &alarm.watched.metric_key());
-        let windows: BTreeMap<Timestamp, Window> = match metric {
-            Some(metric) => {
-                let grid = Grid { origin: end, step: period };
-                let unit = alarm.watched.unit.as_deref();
-                series::windows(&self.store.streams()?, &metric.records, (from, end), grid, unit)?
-            }
-            None => BTreeMap::new(),
-        };
-        let slot = |index: i64| {
-            let at = Timestamp(from.0 + index * period);
-            let measured = windows.get(&at).and_then(|window| {
-                let value = window.value(statistic?)?;
-                Some(Measured { value, samples: window.value(Statistic::SampleCount)? })
-            });
-            Slot { at, point: measured }
-        };
-        Ok((0..count).map(slot).collect())
-    }
-
     /// Writes another state down, and what the alarm does at it.
     async fn change(&self, key: &Key, before: &Alarm, after: Alarm) -> Result<(), Failure> {
         let mut items = vec![Item::state(before, &after)];
@@ -84,6 +53,43 @@ impl Evaluator {
         ticket.await?;
         Ok(())
     }
+}
+
+/// How often an alarm is looked at: every minute, or every period where that is shorter.
+fn step(minute: Minute, alarm: &Alarm) -> i64 {
+    minute.period(alarm.watched.period.min(60))
+}
+
+/// The periods that an alarm looks at now, oldest first.
+pub fn look(
+    store: &Store,
+    scope: &Scope,
+    minute: Minute,
+    alarm: &Alarm,
+    now: Timestamp,
+) -> Result<Vec<Slot>, store::Error> {
+    let end = newest_end(step(minute, alarm), now);
+    let period = minute.period(alarm.watched.period);
+    let count = i64::try_from(alarm.rule.range()).unwrap_or(0);
+    let from = Timestamp(end.0 - count * period);
+    let statistic = Statistic::parse(&alarm.watched.statistic);
+    let metric = store.view().get::<Metric>(scope, &alarm.watched.metric_key());
+    let windows: BTreeMap<Timestamp, Window> = match metric {
+        Some(metric) => {
+            let grid = Grid { origin: end, step: period };
+            series::windows(&store.streams()?, &metric.records, (from, end), grid, alarm.watched.unit.as_deref())?
+        }
+        None => BTreeMap::new(),
+    };
+    let slot = |index: i64| {
+        let at = Timestamp(from.0 + index * period);
+        let measured = windows.get(&at).and_then(|window| {
+            let value = window.value(statistic?)?;
+            Some(Measured { value, samples: window.value(Statistic::SampleCount)? })
+        });
+        Slot { at, point: measured }
+    };
+    Ok((0..count).map(slot).collect())
 }
 
 /// The newest end of a period whose data points have come.
@@ -128,12 +134,12 @@ impl Controller for Evaluator {
     async fn reconcile(&self, key: &Key) -> Result<Next, Failure> {
         let Some(alarm) = self.store.view().get::<Alarm>(&key.scope, &key.id) else { return Ok(Next::Done) };
         let now = self.clock.now();
-        let step = self.step(&alarm);
+        let step = step(self.minute, &alarm);
         let end = newest_end(step, now);
         // When these periods were first complete.
         let due = end.0 + step / LAG;
         if due > alarm.updated.max(alarm.configured).0 {
-            let slots = self.slots(key, &alarm, end)?;
+            let slots = look(&self.store, &key.scope, self.minute, &alarm, now)?;
             if let Verdict::Is(finding) = evaluate(&alarm.rule, &slots)
                 && finding.state != alarm.state
             {

@@ -6,5 +6,5 @@ pub mod history;
 pub mod row;
 pub(crate) mod texts;
 
-pub use controller::Evaluator;
+pub use controller::{Evaluator, look};
 pub use row::Alarm;
