@@ -292,6 +292,27 @@ fn every_failure_has_its_code_and_its_words() {
         (answer.code.as_str(), answer.message.as_str()),
         ("ClientException", "No Fargate configuration exists for given values.")
     );
+    let group = api.elb(
+        "CreateTargetGroup",
+        &[
+            ("Name", "by-instance"),
+            ("Protocol", "HTTP"),
+            ("Port", "80"),
+            ("VpcId", &vpc.id),
+            ("TargetType", "instance"),
+        ],
+    );
+    let group = group.get("TargetGroupArn");
+    let balanced = json!({
+        "cluster": CLUSTER, "serviceName": "balanced", "taskDefinition": lives, "desiredCount": 1, "launchType": "FARGATE",
+        "networkConfiguration": tasks::placed(&vpc, &[]),
+        "loadBalancers": [{ "targetGroupArn": group, "containerName": "app", "containerPort": 3000 }],
+    });
+    let answer = refused("CreateService", balanced);
+    let incompatible = format!(
+        "The provided target group {group} has target type instance, which is incompatible with the awsvpc network mode specified in the task definition."
+    );
+    assert_eq!((answer.code.as_str(), answer.message), ("InvalidParameterException", incompatible));
     let long = json!({ "cluster": CLUSTER, "task": tasks::id_of(&unhealthy), "reason": "x".repeat(256) });
     assert_eq!(refused("StopTask", long).code, "InvalidParameterException");
     server.leave();

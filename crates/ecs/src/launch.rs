@@ -4,7 +4,7 @@ use crate::control::health;
 use crate::rows::{
     ContainerRow, DefinitionRow, EniRow, Health, HostRow, NetworkRow, RegistryRow, Tag, TargetRow, TaskRow,
 };
-use crate::{logging, texts};
+use crate::{logging, names, texts};
 use model::Stored;
 use model::ecs::{ContainerDefinition, TaskOverride, Volume};
 use rollout::fargate::{self, Size};
@@ -48,12 +48,12 @@ pub(crate) fn task(scope: &Scope, birth: Birth) -> TaskRow {
     let containers = birth.definition.containers().iter().map(|container| {
         let given = birth.overrides.container_overrides.iter().flatten();
         let over = given.into_iter().find(|over| over.name == container.name);
+        let runtime_id = format!("{id}-{}", types::id::random_digits(10));
         ContainerRow {
             name: container.name.clone().unwrap_or_default(),
             uuid: types::id::random_uuid(),
             image: container.image.clone().unwrap_or_default(),
             digest: None,
-            runtime_id: format!("{id}-{}", types::id::random_digits(10)),
             last: TaskStatus::Pending,
             exit_code: None,
             reason: None,
@@ -64,11 +64,15 @@ pub(crate) fn task(scope: &Scope, birth: Birth) -> TaskRow {
             cpu: over.and_then(|over| over.cpu).or(container.cpu).unwrap_or(0),
             memory: over.and_then(|over| over.memory).or(container.memory),
             memory_reservation: over.and_then(|over| over.memory_reservation).or(container.memory_reservation),
-            log: logging::target(scope, container, &id),
+            log: logging::target(scope, container, &id, &runtime_id),
+            runtime_id,
             started_at: None,
             finished_at: None,
         }
     });
+    let role = |over: &Option<String>, own: &Option<String>| {
+        over.as_ref().or(own.as_ref()).map(|role| names::role_arn(scope, role)).filter(|role| !role.is_empty())
+    };
     let storage = birth.overrides.ephemeral_storage.as_ref().or(shape.ephemeral_storage.as_ref());
     TaskRow {
         containers: containers.collect(),
@@ -84,8 +88,8 @@ pub(crate) fn task(scope: &Scope, birth: Birth) -> TaskRow {
         cpu: birth.size.cpu,
         memory: birth.size.memory,
         storage_gib: storage.map_or(20, |storage| storage.size_in_gi_b),
-        execution_role: birth.overrides.execution_role_arn.clone().or_else(|| shape.execution_role_arn.clone()),
-        task_role: birth.overrides.task_role_arn.clone().or_else(|| shape.task_role_arn.clone()),
+        execution_role: role(&birth.overrides.execution_role_arn, &shape.execution_role_arn),
+        task_role: role(&birth.overrides.task_role_arn, &shape.task_role_arn),
         overrides: Stored(birth.overrides),
         last: TaskStatus::Provisioning,
         desired: DesiredStatus::Running,
@@ -130,6 +134,9 @@ pub(crate) fn check_runnable(definition: &DefinitionRow) -> Result<(), ApiError>
             return refuse("tasks of another CPU architecture than this machine's");
         }
     }
+    if shape.trusted_execution_configuration.is_some() {
+        return refuse("trustedExecutionConfiguration (Amazon ECS Managed Instances)");
+    }
     if shape.proxy_configuration.is_some() {
         return refuse("proxyConfiguration (App Mesh)");
     }
@@ -139,7 +146,7 @@ pub(crate) fn check_runnable(definition: &DefinitionRow) -> Result<(), ApiError>
     if let Some(mode) = shape.pid_mode.as_deref().filter(|mode| *mode != "task") {
         return refuse(&format!("pidMode {mode}"));
     }
-    if let Some(mode) = shape.ipc_mode.as_deref().filter(|mode| *mode != "none") {
+    if let Some(mode) = shape.ipc_mode.as_deref().filter(|mode| !["none", "task"].contains(mode)) {
         return refuse(&format!("ipcMode {mode}"));
     }
     for container in definition.containers() {

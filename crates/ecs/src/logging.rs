@@ -30,14 +30,19 @@ fn option<'a>(log: &'a LogConfiguration, name: &str) -> Option<&'a str> {
     log.options.as_ref().and_then(|options| options.get(name)).map(String::as_str)
 }
 
-/// The stream `prefix/container/task` of the awslogs driver.
-pub(crate) fn target(scope: &Scope, container: &ContainerDefinition, task: &str) -> Option<LogTarget> {
+/// The stream `prefix/container/task` of the awslogs driver; without a prefix it is the container's id.
+pub(crate) fn target(
+    scope: &Scope,
+    container: &ContainerDefinition,
+    task: &str,
+    runtime_id: &str,
+) -> Option<LogTarget> {
     let log = container.log_configuration.as_ref().filter(|log| log.log_driver == "awslogs")?;
     let option = |name: &str| option(log, name).map(str::to_owned);
     let name = container.name.as_deref().unwrap_or_default();
     let stream = match option("awslogs-stream-prefix") {
         Some(prefix) => format!("{prefix}/{name}/{task}"),
-        None => task.to_owned(),
+        None => runtime_id.to_owned(),
     };
     let pattern = option("awslogs-multiline-pattern");
     Some(LogTarget {

@@ -34,6 +34,14 @@ pub fn container_instance_arn(scope: &Scope, cluster: &str, id: &str) -> String 
     Arn::new("ecs", scope, format!("container-instance/{cluster}/{id}")).to_string()
 }
 
+/// The ARN of a role that is named by its ARN or, as ECS allows, by its name alone.
+pub fn role_arn(scope: &Scope, reference: &str) -> String {
+    if reference.is_empty() || reference.starts_with("arn:") {
+        return reference.to_owned();
+    }
+    format!("arn:aws:iam::{}:role/{reference}", scope.account)
+}
+
 /// `arn:aws:ecs:…:capacity-provider/<name>`.
 pub fn provider_arn(scope: &Scope, name: &str) -> String {
     Arn::new("ecs", scope, format!("capacity-provider/{name}")).to_string()
@@ -147,6 +155,8 @@ mod tests {
         assert_eq!(cluster_name(&scope, None).unwrap(), "default");
         assert_eq!(cluster_name(&scope, Some(&cluster_arn(&scope, "c"))).unwrap(), "c");
         assert!(cluster_name(&scope, Some("arn:aws:ecs:us-east-1:123456789012:service/c/s")).is_err());
+        assert_eq!(role_arn(&scope, "app"), "arn:aws:iam::123456789012:role/app");
+        assert_eq!(role_arn(&scope, "arn:aws:iam::1:role/app"), "arn:aws:iam::1:role/app");
         assert_eq!(in_cluster(&scope, &service_arn(&scope, "c", "s"), "service", "c").unwrap(), "s");
         assert!(in_cluster(&scope, &service_arn(&scope, "c", "s"), "service", "other").is_err());
         assert_eq!(definition(&scope, &definition_arn(&scope, "f", 3)).unwrap(), ("f".to_owned(), Some(3)));

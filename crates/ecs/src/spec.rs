@@ -62,6 +62,7 @@ pub(crate) fn task(
     Some(TaskSpec {
         id: TaskId::parse(&row.id)?,
         network: Network::Namespace(netns),
+        shared_ipc: definition.shape.ipc_mode.as_deref() == Some("task"),
         shared_processes: definition.shape.pid_mode.as_deref() == Some("task"),
         limits: limits(row, definition),
         containers,

@@ -81,6 +81,11 @@ impl Paths {
         self.data_task(task).join("declared").join(format!("{container}-{number}"))
     }
 
+    /// Where a task's shared memory is mounted in namespaces of its own.
+    pub(crate) fn shared_memory(&self, task: &TaskId) -> PathBuf {
+        self.data_task(task).join("shm")
+    }
+
     pub(crate) fn kept(&self, store: &str) -> PathBuf {
         self.data.join("kept").join(store)
     }

@@ -80,7 +80,7 @@ fn prepare(order_file: File) -> io::Result<(Supervisor, UnixListener)> {
     let listener = UnixListener::bind(order.paths.control(id))?;
     listener.set_nonblocking(true)?;
     let sessions = Sessions::listen(&order.paths.sessions(id))?;
-    let holder = if order.spec.shared_processes { Some(Holder::new()?) } else { None };
+    let holder = Holder::new(&order)?;
     let supervisor = Supervisor::new(order_file, &order, sessions, holder)?;
     supervisor.save()?;
     if order.spec.network == Network::Isolated {

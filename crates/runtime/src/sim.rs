@@ -401,6 +401,7 @@ mod tests {
             id: TaskId::generate(),
             network: Network::Isolated,
             shared_processes: false,
+            shared_ipc: false,
             limits: Limits::default(),
             containers: vec![ContainerSpec::new("app", image)],
         }

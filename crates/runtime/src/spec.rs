@@ -67,6 +67,8 @@ pub struct TaskSpec {
     pub network: Network,
     /// The containers share one process namespace, and see and signal each other.
     pub shared_processes: bool,
+    /// The containers share one IPC namespace: semaphores, queues, and memory, by `/dev/shm` as well.
+    pub shared_ipc: bool,
     /// What all containers together may use.
     pub limits: Limits,
     /// The containers, in the order in which to start them; their names differ.

@@ -149,3 +149,32 @@ async fn volumes_have_the_images_files_and_outlive_the_task_where_they_should() 
     assert!(matches!(refused, StartError::NoVolume { .. }), "{refused}");
     host.assert_gone(&id);
 }
+
+#[tokio::test]
+async fn containers_that_share_ipc_share_memory_too() {
+    let Some(host) = Host::new() else { return };
+    let native = host.open().await;
+    for processes in [false, true] {
+        let mut first = shell("echo here >/dev/shm/word; sleep 1000");
+        first.name = "first".into();
+        let mut second = shell(
+            "until cat /dev/shm/word 2>/dev/null; do sleep 0.05; done; ls -l /proc/self/ns/ipc | grep -o 'ipc:.*'",
+        );
+        second.name = "second".into();
+        let mut spec = task(vec![first, second]);
+        (spec.shared_ipc, spec.shared_processes) = (true, processes);
+        let id = spec.id.clone();
+        native.start(spec).await.unwrap();
+        let over = |status: &runtime::TaskStatus| status.container("second").unwrap().state.is_over();
+        wait_for(&native, &id, over).await;
+        let lines = output(&native, &id, "second").await;
+        let ask = runtime::ExecSpec {
+            argv: ["/bin/sh", "-c", "ls -l /proc/self/ns/ipc | grep -o 'ipc:.*'"].map(str::to_owned).into(),
+            timeout: Duration::from_secs(5),
+        };
+        let other = native.exec(&id, "first", ask).await.unwrap();
+        assert_eq!(lines, ["here", String::from_utf8_lossy(&other.output).trim()], "one memory and one namespace");
+        native.remove(&id).await.unwrap();
+        host.assert_gone(&id);
+    }
+}

@@ -13,11 +13,7 @@ use ecr::{Ecr, LayerAddress};
 use gateway::Origin;
 use iam::query::{RoleDenied, role_may};
 use runtime::ImageSnapshot;
-use std::time::Duration;
 use types::Scope;
-
-/// Between two tries to find an image.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// Images of our own registry.
 pub struct RealImages {
@@ -58,7 +54,7 @@ impl RealImages {
                 return Err(reason);
             }
             retries += 1;
-            self.reach.clock().sleep(self.reach.pace.scale(RETRY)).await;
+            self.reach.pause().await;
         }
     }
 

@@ -5,6 +5,7 @@ use crate::ports::{LogEvent, Logs, Session};
 use crate::rows::LogTarget;
 use crate::texts;
 use async_trait::async_trait;
+use gateway::Origin;
 use store::Store;
 use types::Scope;
 use types::arn::Arn;
@@ -40,30 +41,21 @@ impl Logs for RealLogs {
         session: Option<&Session>,
         netns: &str,
     ) -> Result<(), String> {
-        let refused = |why: &str| texts::log_stream_refused(&types::id::random_uuid(), why);
         let home = home(scope, log);
         let host = format!("logs.{}.amazonaws.com", home.region);
         let origin = self.reach.connect(scope, netns, &host).await;
         let origin = origin.map_err(|_| texts::LOGS_OUT_OF_REACH.to_owned())?;
         let Some(session) = session else {
-            return Err(refused("AccessDeniedException: the task has no execution role"));
+            let why = "AccessDeniedException: the task has no execution role";
+            return Err(texts::log_stream_refused(&types::id::random_uuid(), why));
         };
-        let now = self.reach.clock().now();
-        let group = group_arn(&home, log);
-        let stream = format!("{group}:log-stream:{}", log.stream);
-        let wanted = [("logs:CreateLogStream", stream), ("logs:CreateLogGroup", format!("{group}:*"))];
-        for (action, resource) in wanted.iter().take(if log.create_group { 2 } else { 1 }) {
-            let view = self.reach.view();
-            iam::query::role_may(&view, &session.role_arn, &session.name, action, &[resource], (now, Some(&origin)))
-                .map_err(|denied| refused(&format!("AccessDeniedException: {denied}")))?;
+        let mut made = self.make(&home, log, session, &origin).await;
+        if made.is_err() {
+            // As often as the reason says.
+            self.reach.pause().await;
+            made = self.make(&home, log, session, &origin).await;
         }
-        let (made, ticket) = {
-            let mut tx = self.store.begin();
-            let made = observe::create_stream(&mut tx, &home, &log.group, &log.stream, log.create_group, now);
-            (made, tx.commit())
-        };
-        ticket.await.map_err(|error| error.to_string())?;
-        made.map_err(|error| refused(&error.to_string()))
+        made
     }
 
     async fn append(
@@ -90,5 +82,28 @@ impl Logs for RealLogs {
         let place = (log.group.as_str(), log.stream.as_str());
         let appended = observe::append(&self.store, &home, place, Some(position), events, now).await;
         appended.map_err(|error| error.to_string())
+    }
+}
+
+impl RealLogs {
+    /// What the service answers the session that comes from there.
+    async fn make(&self, home: &Scope, log: &LogTarget, session: &Session, origin: &Origin) -> Result<(), String> {
+        let refused = |why: &str| texts::log_stream_refused(&types::id::random_uuid(), why);
+        let now = self.reach.clock().now();
+        let group = group_arn(home, log);
+        let stream = format!("{group}:log-stream:{}", log.stream);
+        let wanted = [("logs:CreateLogStream", stream), ("logs:CreateLogGroup", format!("{group}:*"))];
+        for (action, resource) in wanted.iter().take(if log.create_group { 2 } else { 1 }) {
+            let view = self.reach.view();
+            iam::query::role_may(&view, &session.role_arn, &session.name, action, &[resource], (now, Some(origin)))
+                .map_err(|denied| refused(&format!("AccessDeniedException: {denied}")))?;
+        }
+        let (made, ticket) = {
+            let mut tx = self.store.begin();
+            let made = observe::create_stream(&mut tx, home, &log.group, &log.stream, log.create_group, now);
+            (made, tx.commit())
+        };
+        ticket.await.map_err(|error| error.to_string())?;
+        made.map_err(|error| refused(&error.to_string()))
     }
 }

@@ -20,6 +20,8 @@ use vpc::query;
 
 /// The SDK's attempts.
 const ATTEMPTS: usize = 3;
+/// What the agent waits before it asks a service again that refused it.
+const RETRY: Duration = Duration::from_secs(1);
 /// How long one attempt waits, to be told an address and to connect.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// How often, and after which pause, it is looked whether somebody listens who is about to: for five seconds at most.
@@ -51,6 +53,11 @@ impl Reach {
     /// The clock.
     pub(super) fn clock(&self) -> &dyn Clock {
         self.clock.as_ref()
+    }
+
+    /// Waits before a service is asked again.
+    pub(super) async fn pause(&self) {
+        self.clock.sleep(self.pace.scale(RETRY)).await;
     }
 
     /// Connects from the task's namespace to the host of that name, and says where that comes in. The error is as Go's

@@ -52,6 +52,9 @@ pub(super) fn register(
     if length > MAX_DEFINITION {
         return Err(texts::client(texts::definition_too_long(length)));
     }
+    for role in [&mut input.task_role_arn, &mut input.execution_role_arn].into_iter().flatten() {
+        *role = names::role_arn(&cx.scope, role);
+    }
     let requires_attributes = attributes(&input, awsvpc);
     let compatibilities = compatibilities(&input, awsvpc, size);
     let (scope, now) = (cx.scope.clone(), cx.now);

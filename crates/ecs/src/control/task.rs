@@ -263,13 +263,17 @@ impl TaskController {
             Err(why) => return Err(why.into()),
         };
         let mut turns = self.turns(scope, row, &status);
-        while turns.iter().any(|(_, turn)| *turn == Turn::Now) {
-            for (name, _) in turns.iter().filter(|(_, turn)| *turn == Turn::Now) {
+        // A start may be all that the next one waits for.
+        for _ in 0..status.containers.len() {
+            let now: Vec<_> = turns.iter().filter(|(_, turn)| *turn == Turn::Now).collect();
+            if now.is_empty() {
+                break;
+            }
+            for (name, _) in now {
                 // One that cannot start shows in the state read next.
                 let _ = self.control.runtime.start_container(id, name).await;
             }
             status = self.control.runtime.status(id).await?;
-            // A start may be all that the next one waits for. Each round starts somebody, so it comes to an end.
             turns = self.turns(scope, row, &status);
         }
         if self.refuse(scope, row, id, &turns).await? {

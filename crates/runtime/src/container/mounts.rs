@@ -69,6 +69,9 @@ pub(super) fn enter(order: &Order, index: usize) -> Step {
         .map_err(|e| format!("making the mounts private: {e}"))?;
     let detached = detach_sources(order, index)?;
     let devices: Vec<_> = DEVICES.iter().map(|d| bind(Path::new("/dev").join(d), NOSUID | NOEXEC)).collect();
+    let shared =
+        order.spec.shared_ipc.then(|| bind(order.paths.shared_memory(&order.spec.id), NOSUID | NODEV | NOEXEC));
+    let shared = shared.transpose().map_err(|e| format!("finding the shared memory: {e}"))?;
     // The kernel lets a user namespace have these only as long as it sees the host's.
     let proc = kernel_files("proc", NOSUID | NODEV | NOEXEC)?;
     let sys = kernel_files("sysfs", NOSUID | NODEV | NOEXEC | RDONLY)?;
@@ -78,7 +81,7 @@ pub(super) fn enter(order: &Order, index: usize) -> Step {
     std::env::set_current_dir("/").map_err(|e| format!("chdir /: {e}"))?;
 
     put_files(&proc, "proc", "/proc")?;
-    dev(container, devices)?;
+    dev(container, devices, shared.as_ref())?;
     put_files(&sys, "sysfs", "/sys")?;
     cgroups(order);
     sysctls(order, container)?;
@@ -253,7 +256,7 @@ fn directory_for(kind: &str, target: &str) -> Step {
     }
 }
 
-fn dev(container: &ContainerSpec, devices: Vec<io::Result<OwnedFd>>) -> Step {
+fn dev(container: &ContainerSpec, devices: Vec<io::Result<OwnedFd>>, shared: Option<&OwnedFd>) -> Step {
     let failed = |what: &str, e: io::Error| format!("error creating device nodes: {what}: {e}");
     let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     file_system("tmpfs", "/dev", MsFlags::MS_NOSUID | MsFlags::MS_NODEV, "mode=755,size=65536k")?;
@@ -265,7 +268,10 @@ fn dev(container: &ContainerSpec, devices: Vec<io::Result<OwnedFd>>) -> Step {
     // Where the group tty has no number in the user namespace, the file system goes without.
     file_system("devpts", "/dev/pts", pts, "newinstance,ptmxmode=0666,mode=0620,gid=5")
         .or_else(|_| file_system("devpts", "/dev/pts", pts, "newinstance,ptmxmode=0666,mode=0620"))?;
-    file_system("tmpfs", "/dev/shm", quiet, &format!("mode=1777,size={}", container.shm_bytes))?;
+    match shared {
+        Some(memory) => put_files(memory, "tmpfs", "/dev/shm")?,
+        None => file_system("tmpfs", "/dev/shm", quiet, &format!("mode=1777,size={}", container.shm_bytes))?,
+    }
     // Absent from some kernels, and rarely used.
     let _ = file_system("mqueue", "/dev/mqueue", quiet, "");
     let links = [

@@ -3,6 +3,7 @@
 use super::{Order, mounts, program, terminal};
 use crate::cgroup::Group;
 use crate::ids::Ids;
+use crate::shim::Holder;
 use crate::spec::{ContainerSpec, Network, Resource};
 use crate::sys::{self, Cloned};
 use crate::{capability, seccomp, user};
@@ -45,11 +46,15 @@ fn failure(reason: &str) -> String {
 }
 
 /// Starts the container's first process. Returns once its program runs; an error is fit for the task's owner.
-pub(crate) fn launch(order: &Order, index: usize, processes: Option<&File>) -> Result<Launched, String> {
-    let own = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC;
-    let birth = match processes {
+pub(crate) fn launch(order: &Order, index: usize, shared: Option<&Holder>) -> Result<Launched, String> {
+    let ipc = shared.and_then(|holder| holder.ipc.as_ref());
+    let mut own = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS;
+    own.set(CloneFlags::CLONE_NEWIPC, ipc.is_none());
+    // Where something is shared the rest is taken once the child is there.
+    let birth = match shared.map(|holder| holder.processes.as_ref()) {
         None => Birth::With(own | CloneFlags::CLONE_NEWPID),
-        Some(shared) => Birth::Into(shared),
+        Some(None) => Birth::With(CloneFlags::CLONE_NEWPID),
+        Some(Some(processes)) => Birth::Into(processes),
     };
     let network = match &order.spec.network {
         Network::Namespace(path) => {
@@ -63,7 +68,11 @@ pub(crate) fn launch(order: &Order, index: usize, processes: Option<&File>) -> R
     let input = if container.stdin && !container.terminal { Some(pipe()?) } else { None };
     let console = if container.terminal { Some(terminal::channel().map_err(|e| failure(&e))?) } else { None };
     let started = in_child(birth, |stdout, stderr| {
-        if processes.is_some() {
+        if let Some((ipc, mounts)) = ipc {
+            setns(ipc, CloneFlags::CLONE_NEWIPC).map_err(|e| format!("joining the IPC namespace: {e}"))?;
+            setns(mounts, CloneFlags::CLONE_NEWNS).map_err(|e| format!("joining the shared memory: {e}"))?;
+        }
+        if shared.is_some() {
             unshare(own).map_err(|e| format!("unsharing namespaces: {e}"))?;
         }
         join_cgroup(order, container)?;

@@ -38,7 +38,7 @@ pub(super) struct Supervisor {
     id: TaskId,
     paths: Paths,
     cgroups: Cgroups,
-    /// Of the process namespace that the containers share, if they do.
+    /// Of the namespaces that the containers share, if they do.
     holder: Option<Holder>,
     containers: Vec<Container>,
     execs: Vec<Exec>,
@@ -276,7 +276,7 @@ impl Supervisor {
         let ooms = self.cgroups.oom_kills(Group::Container(self.id.as_str(), &name));
         let logs = self.paths.logs(&self.id, &name);
         let log = LogWriter::open(logs, self.containers[index].buffer).map_err(|e| format!("opening the log: {e}"))?;
-        let launched = launch(&order, index, self.holder.as_ref().map(|holder| &holder.namespace))?;
+        let launched = launch(&order, index, self.holder.as_ref())?;
         let container = &mut self.containers[index];
         container.pid = Some(launched.pid);
         container.stdin = launched.stdin;
@@ -335,7 +335,7 @@ impl Supervisor {
             if let Some(index) = self.containers.iter().position(|c| c.pid == Some(pid)) {
                 let group = Group::Container(self.id.as_str(), &self.containers[index].name);
                 let ooms = self.cgroups.oom_kills(group);
-                if self.holder.is_some() {
+                if self.holder.as_ref().is_some_and(|holder| holder.processes.is_some()) {
                     // The kernel ends a container's others with its first process only in a namespace of its own.
                     self.cgroups.kill(group);
                 }

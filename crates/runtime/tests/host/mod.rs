@@ -214,6 +214,7 @@ pub(crate) fn task(containers: Vec<ContainerSpec>) -> TaskSpec {
         id: TaskId::generate(),
         network: Network::Isolated,
         shared_processes: false,
+        shared_ipc: false,
         limits: Limits::default(),
         containers,
     }
