@@ -353,6 +353,12 @@ pub fn volumes_from_missing(container: &str) -> String {
 }
 
 /// own
+pub const TMPFS_SIZE: &str = "The size of a tmpfs must be at least 1 MiB.";
+/// own
+pub const LINUX_SIZE: &str = "sharedMemorySize and maxSwap cannot be negative.";
+/// own
+pub const SWAPPINESS: &str = "swappiness must be between 0 and 100.";
+/// own
 pub const IGNORED_EXIT_CODES_TOO_MANY: &str = "ignoredExitCodes can have at most 50 items.";
 /// own
 pub const RESTART_ATTEMPT_PERIOD: &str = "restartAttemptPeriod must be between 60 and 1800 seconds.";

@@ -857,3 +857,96 @@ fn restarts_and_dependencies_have_their_bounds() {
     assert_eq!(refused(depends("HEALTHY", true, None)), says("ClientException", unchecked));
     assert_eq!(refused(depends("HEALTHY", true, Some(&["NONE"]))), says("ClientException", unchecked));
 }
+
+#[test]
+fn sizes_that_mean_something_else_to_the_kernel_are_refused() {
+    let server = Server::new();
+    let with = |change: &dyn Fn(&mut shape::LinuxParameters)| {
+        let mut linux = shape::LinuxParameters::default();
+        change(&mut linux);
+        server.register(|input| {
+            (input.requires_compatibilities, input.network_mode) = (None, Some("bridge".to_owned()));
+            first(input).linux_parameters = Some(linux);
+        })
+    };
+    let tmpfs = |size| {
+        let tmpfs = shape::Tmpfs { container_path: "/t".to_owned(), size, mount_options: None };
+        with(&move |linux| linux.tmpfs = Some(vec![tmpfs.clone()]))
+    };
+    tmpfs(1).expect("one MiB is a size");
+    for wrong in [0, -1] {
+        assert_eq!(refused(tmpfs(wrong)), says("ClientException", "The size of a tmpfs must be at least 1 MiB."));
+    }
+    with(&|linux| (linux.max_swap, linux.swappiness) = (Some(0), Some(100))).expect("no swap, readily");
+    let sizes = "sharedMemorySize and maxSwap cannot be negative.";
+    assert_eq!(refused(with(&|linux| linux.max_swap = Some(-1))), says("ClientException", sizes));
+    assert_eq!(refused(with(&|linux| linux.shared_memory_size = Some(-1))), says("ClientException", sizes));
+    let swappiness = "swappiness must be between 0 and 100.";
+    assert_eq!(refused(with(&|linux| linux.swappiness = Some(101))), says("ClientException", swappiness));
+}
+
+#[test]
+fn volumes_are_of_one_kind_and_mounted_by_those_who_are_there() {
+    let server = Server::new();
+    let efs = |change: &dyn Fn(&mut shape::EFSVolumeConfiguration)| {
+        let mut efs = shape::EFSVolumeConfiguration { file_system_id: "fs-0123".to_owned(), ..Default::default() };
+        change(&mut efs);
+        shape::Volume { name: Some("data".to_owned()), efs_volume_configuration: Some(efs), ..Default::default() }
+    };
+    let register = |volume: shape::Volume| server.register(|input| input.volumes = Some(vec![volume]));
+    let made = register(efs(&|_| {})).expect("a file system is enough");
+    let shown = made.volumes.expect("it is shown")[0].efs_volume_configuration.clone().expect("as EFS");
+    assert_eq!(shown.root_directory.as_deref(), Some("/"), "the default is shown");
+    let authorization = |point: Option<&str>, iam: Option<&str>| {
+        Some(shape::EFSAuthorizationConfig { access_point_id: point.map(str::to_owned), iam: iam.map(str::to_owned) })
+    };
+    let encrypted = Some("ENABLED".to_owned());
+    let pointed = efs(&|it| {
+        it.authorization_config = authorization(Some("fsap-1"), None);
+        (it.transit_encryption, it.root_directory) = (encrypted.clone(), Some("/x".to_owned()));
+    });
+    let root = "When using an EFS access point, the root directory must either be set to \"/\" or be omitted.";
+    assert_eq!(refused(register(pointed)), says("ClientException", root));
+    let plain = efs(&|it| it.authorization_config = authorization(None, Some("ENABLED")));
+    let encryption = "Transit encryption must be enabled when an EFS access point or IAM authorization is used.";
+    assert_eq!(refused(register(plain)), says("ClientException", encryption));
+    assert_eq!(
+        refused(register(efs(&|it| it.file_system_id = "../x".to_owned()))),
+        says("ClientException", "Invalid EFS file system ID '../x'.")
+    );
+    let two = shape::Volume {
+        docker_volume_configuration: Some(shape::DockerVolumeConfiguration::default()),
+        ..efs(&|_| {})
+    };
+    let one = "When the volume parameter is specified, only one volume configuration type should be used.";
+    assert_eq!(refused(register(two)), says("ClientException", one));
+    let from = |other: &str| {
+        let from = shape::VolumeFrom { source_container: Some(other.to_owned()), read_only: None };
+        server.register(|input| first(input).volumes_from = Some(vec![from]))
+    };
+    for other in ["nobody", "web"] {
+        let unknown = format!("Unknown container '{other}' in volumesFrom.");
+        assert_eq!(refused(from(other)), says("ClientException", &unknown));
+    }
+}
+
+#[test]
+fn the_log_driver_has_its_own_options_alone() {
+    let server = Server::new();
+    let with = |change: &dyn Fn(&mut std::collections::BTreeMap<String, String>)| {
+        server.register(|input| {
+            let log = first(input).log_configuration.as_mut().expect("it has a log");
+            change(log.options.get_or_insert_default());
+        })
+    };
+    let foreign = with(&|options| {
+        options.insert("awslogs-endpoint".to_owned(), "x".to_owned());
+    });
+    let disallowed = "Log driver awslogs disallows options: awslogs-endpoint";
+    assert_eq!(refused(foreign), says("ClientException", disallowed));
+    let required = "Log driver awslogs requires options: awslogs-region, awslogs-group";
+    assert_eq!(refused(with(&std::collections::BTreeMap::clear)), says("ClientException", required));
+    let prefix = with(&|options| drop(options.remove("awslogs-stream-prefix")));
+    let required = "Log driver awslogs requires options: awslogs-stream-prefix";
+    assert_eq!(refused(prefix), says("ClientException", required));
+}

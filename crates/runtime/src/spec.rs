@@ -106,6 +106,9 @@ impl TaskSpec {
             if let Some(tmpfs) = container.tmpfs.iter().find(|t| !t.target.starts_with('/')) {
                 return fail(format!("the tmpfs path {:?} of {name} is not absolute", tmpfs.target));
             }
+            if let Some(tmpfs) = container.tmpfs.iter().find(|t| t.bytes == 0) {
+                return fail(format!("the tmpfs {:?} of {name} has no size, which would be no limit", tmpfs.target));
+            }
             for mount in &container.mounts {
                 if let MountSource::TaskVolume(volume) = &mount.source
                     && (volume.is_empty() || volume.len() > 255 || !volume.bytes().all(fine))

@@ -34,8 +34,8 @@ pub(super) fn register(
     if fargate_wanted && !awsvpc {
         return Err(texts::client(texts::FARGATE_NETWORK_MODE));
     }
-    check_containers(&mut input, awsvpc)?;
     volumes::check(&mut input)?;
+    check_containers(&mut input, awsvpc)?;
     if fargate_wanted {
         fargate::check(&input)?;
     }
@@ -161,6 +161,7 @@ fn check_containers(input: &mut RegisterTaskDefinitionRequest, awsvpc: bool) -> 
         check_restart(container)?;
         check_log(container)?;
         check_ulimits(container)?;
+        check_linux(container)?;
         if !names_seen.insert(name.clone()) {
             return Err(texts::client(format!("Container names should be unique. Duplicate name: {name}.")));
         }
@@ -286,6 +287,21 @@ fn check_health(container: &ContainerDefinition) -> Result<(), ApiError> {
         if value.is_some_and(|value| !range.contains(&value)) {
             return Err(texts::client(texts::health_check_setting(setting, *range.start(), *range.end())));
         }
+    }
+    Ok(())
+}
+
+/// Sizes that would mean something else to the kernel: of a memory file system, none is no limit.
+fn check_linux(container: &ContainerDefinition) -> Result<(), ApiError> {
+    let Some(linux) = &container.linux_parameters else { return Ok(()) };
+    if linux.tmpfs.iter().flatten().any(|tmpfs| tmpfs.size < 1) {
+        return Err(texts::client(texts::TMPFS_SIZE));
+    }
+    if linux.shared_memory_size.is_some_and(|mib| mib < 0) || linux.max_swap.is_some_and(|mib| mib < 0) {
+        return Err(texts::client(texts::LINUX_SIZE));
+    }
+    if linux.swappiness.is_some_and(|value| !(0..=100).contains(&value)) {
+        return Err(texts::client(texts::SWAPPINESS));
     }
     Ok(())
 }

@@ -198,6 +198,9 @@ pub(super) fn check_overrides(definition: &DefinitionRow, overrides: &TaskOverri
         if over.environment_files.as_ref().is_some_and(|files| !files.is_empty()) {
             return Err(ApiError::not_implemented("environmentFiles (Amazon S3)"));
         }
+        if over.resource_requirements.as_ref().is_some_and(|list| !list.is_empty()) {
+            return Err(ApiError::not_implemented("resourceRequirements (GPUs and accelerators)"));
+        }
     }
     Ok(())
 }
