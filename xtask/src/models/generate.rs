@@ -364,6 +364,8 @@ fn expression(text: &str) -> String {
         // In Cloud Map's, for "is no ARN" and "is not longer than"; its handlers look at that.
         .replace("(?!arn:)", "")
         .replace("(?=^.{1,127}$)", "")
+        // All characters beyond 16 bits, as Java writes them in pairs of halves.
+        .replace("\\uD800\\uDC00-\\uDBFF\\uDFFF", "\\x{10000}-\\x{10FFFF}")
         .replace("\\u10000-\\u10FFFF", "\\x{10000}-\\x{10FFFF}");
     let mut out = String::new();
     let mut rest = text.as_str();
