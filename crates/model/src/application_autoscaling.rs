@@ -989,7 +989,7 @@ impl std::fmt::Debug for NotScaledReason {
 }
 
 static S_NotScaledReasons: wire::Schema = wire::Schema::plain("NotScaledReasons", wire::schema::Kind::List(wire::schema::List { member: &S_NotScaledReason, item: "", flattened: false }));
-static S_PolicyName: wire::Schema = wire::Schema::new("PolicyName", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(256.0), pattern: Some(wire::schema::Pattern::new("\\p{Print}+", "\\p{Print}+")), values: &[], sensitive: false });
+static S_PolicyName: wire::Schema = wire::Schema::new("PolicyName", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(256.0), pattern: Some(wire::schema::Pattern::new("\\p{Print}+", "[\\x{0020}-\\x{007e}]+")), values: &[], sensitive: false });
 static S_PolicyType: wire::Schema = wire::Schema::new("PolicyType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["StepScaling", "TargetTrackingScaling", "PredictiveScaling"], sensitive: false });
 static S_PredefinedMetricSpecification: wire::Schema = wire::Schema::plain("PredefinedMetricSpecification", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("PredefinedMetricType", "PredefinedMetricType", "PredefinedMetricType", true, &S_MetricType),
@@ -2014,7 +2014,7 @@ impl std::fmt::Debug for ScheduledAction {
     }
 }
 
-static S_ScheduledActionName: wire::Schema = wire::Schema::new("ScheduledActionName", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(256.0), pattern: Some(wire::schema::Pattern::new("(?!((^[ ]+.*)|(.*([\\u0000-\\u001f]|[\\u007f-\\u009f]|[:/|])+.*)|(.*[ ]+$))).+", "(?!((^[ ]+.*)|(.*([\\x{0000}-\\x{001f}]|[\\x{007f}-\\x{009f}]|[:/|])+.*)|(.*[ ]+$))).+")), values: &[], sensitive: false });
+static S_ScheduledActionName: wire::Schema = wire::Schema::new("ScheduledActionName", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(256.0), pattern: Some(wire::schema::Pattern::new("(?!((^[ ]+.*)|(.*([\\u0000-\\u001f]|[\\u007f-\\u009f]|[:/|])+.*)|(.*[ ]+$))).+", "[^ \\x{0000}-\\x{001f}\\x{007f}-\\x{009f}:/|](?:[^\\x{0000}-\\x{001f}\\x{007f}-\\x{009f}:/|]*[^ \\x{0000}-\\x{001f}\\x{007f}-\\x{009f}:/|])?")), values: &[], sensitive: false });
 static S_ScheduledActions: wire::Schema = wire::Schema::plain("ScheduledActions", wire::schema::Kind::List(wire::schema::List { member: &S_ScheduledAction, item: "", flattened: false }));
 static S_ServiceNamespace: wire::Schema = wire::Schema::new("ServiceNamespace", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ecs", "elasticmapreduce", "ec2", "appstream", "dynamodb", "rds", "sagemaker", "custom-resource", "comprehend", "lambda", "cassandra", "kafka", "elasticache", "neptune", "workspaces"], sensitive: false });
 static S_StepAdjustment: wire::Schema = wire::Schema::plain("StepAdjustment", wire::schema::Kind::Structure(&[

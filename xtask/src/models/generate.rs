@@ -364,6 +364,12 @@ fn expression(text: &str) -> String {
         // In Cloud Map's, for "is no ARN" and "is not longer than"; its handlers look at that.
         .replace("(?!arn:)", "")
         .replace("(?=^.{1,127}$)", "")
+        // In Application Auto Scaling's, for "neither begins nor ends with a space, and has none of these".
+        .replace(
+            "(?!((^[ ]+.*)|(.*([\\u0000-\\u001f]|[\\u007f-\\u009f]|[:/|])+.*)|(.*[ ]+$))).+",
+            "[^ \\u0000-\\u001f\\u007f-\\u009f:/|](?:[^\\u0000-\\u001f\\u007f-\\u009f:/|]*[^ \\u0000-\\u001f\\u007f-\\u009f:/|])?",
+        )
+        .replace("\\p{Print}", "[\\u0020-\\u007e]")
         // All characters beyond 16 bits, as Java writes them in pairs of halves.
         .replace("\\uD800\\uDC00-\\uDBFF\\uDFFF", "\\x{10000}-\\x{10FFFF}")
         .replace("\\u10000-\\u10FFFF", "\\x{10000}-\\x{10FFFF}");
