@@ -3,7 +3,7 @@
 use super::describe::{self, Kind, Selection, maybe, one};
 use super::{Ec2, begin, instance, refuse, tags};
 use crate::instances;
-use crate::rows::{Address, InstanceState, NatGateway, NatGatewayState, NetworkInterface};
+use crate::rows::{Address, InstanceState, InternetGateway, NatGateway, NatGatewayState, NetworkInterface};
 use crate::texts;
 use gateway::Context;
 use model::ec2;
@@ -151,6 +151,12 @@ pub(crate) fn associate(
         (None, None) => return Err(texts::missing("NetworkInterfaceId")),
     };
     let interface = tx.get::<NetworkInterface>(&scope, &id).ok_or_else(|| texts::interface_not_found(&id))?;
+    if tx.by_index(&InternetGateway::BY_VPC, &scope, interface.vpc.as_str()).next().is_none() {
+        return Err(ApiError::new(
+            "Gateway.NotAttached",
+            format!("Network {} is not attached to any internet gateway", interface.vpc),
+        ));
+    }
     let private: Ipv4Addr = match &input.private_ip_address {
         Some(text) => text
             .parse()

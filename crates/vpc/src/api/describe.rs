@@ -131,6 +131,10 @@ pub(crate) fn page<T>(
     token: Option<&str>,
     key: impl Fn(&T) -> String,
 ) -> Result<(Vec<T>, Option<String>), ApiError> {
+    // A page of nothing would look like the last one.
+    if let Some(few) = max_results.filter(|most| *most < 1) {
+        return Err(texts::invalid_value(few, "maxResults", "Expecting a value greater than 0."));
+    }
     if let Some(token) = token.filter(|token| !token.is_empty()) {
         let after = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let after = after.ok_or_else(|| texts::invalid_token(token))?;
@@ -191,6 +195,9 @@ mod tests {
             }
         }
         assert_eq!(seen, all);
-        assert!(page(all, Some(3), Some("not a token!"), Clone::clone).is_err());
+        assert!(page(all.clone(), Some(3), Some("not a token!"), Clone::clone).is_err());
+        for few in [0, -5, i32::MIN] {
+            assert!(page(all.clone(), Some(few), None, Clone::clone).is_err(), "{few}");
+        }
     }
 }

@@ -79,6 +79,9 @@ fn wanted(scope: &Scope, input: &ec2::CreateFlowLogsRequest) -> Result<FlowLog, 
     refuse(destination != CLOUD_WATCH_LOGS, &format!("delivery of flow logs to {destination}"))?;
     refuse(input.destination_options.is_some(), "destination options of flow logs")?;
     let traffic = input.traffic_type.clone().ok_or_else(|| texts::missing("TrafficType"))?;
+    if !matches!(traffic.as_str(), "ACCEPT" | "REJECT" | "ALL") {
+        return Err(texts::invalid_value(traffic, "TrafficType", "Expecting ACCEPT, REJECT or ALL."));
+    }
     let log_group = log_group(scope, input.log_group_name.clone(), input.log_destination.as_deref())?;
     let role_arn = input.deliver_logs_permission_arn.clone().filter(|arn| !arn.is_empty());
     let role_arn = role_arn

@@ -161,6 +161,11 @@ fn entry(
     if !(1..LAST).contains(&number) {
         return Err(texts::invalid_value(number, "ruleNumber", "Must be between 1 and 32766."));
     }
+    let allow = match action {
+        "allow" => true,
+        "deny" => false,
+        other => return Err(texts::invalid_value(other, "ruleAction", "Expecting allow or deny.")),
+    };
     let protocol = match protocol.to_ascii_lowercase().as_str() {
         "tcp" => "6".to_owned(),
         "udp" => "17".to_owned(),
@@ -192,6 +197,12 @@ fn entry(
             let (kind, code) = icmp
                 .and_then(|icmp| Some((icmp.type_?, icmp.code?)))
                 .ok_or_else(|| texts::missing("icmpTypeCode.code"))?;
+            // -1 is all of them.
+            for (value, parameter) in [(kind, "icmpTypeCode.type"), (code, "icmpTypeCode.code")] {
+                if !(-1..=255).contains(&value) {
+                    return Err(texts::invalid_value(value, parameter, "Must be between -1 and 255."));
+                }
+            }
             AclTraffic::Icmp(kind, code)
         }
         _ => AclTraffic::All,
@@ -204,7 +215,7 @@ fn entry(
             return Err(texts::invalid_combination("Only one of cidrBlock and ipv6CidrBlock may be specified"));
         }
     };
-    Ok(AclEntry { number, egress, allow: action == "allow", protocol, traffic, cidr })
+    Ok(AclEntry { number, egress, allow, protocol, traffic, cidr })
 }
 
 macro_rules! entry_of {

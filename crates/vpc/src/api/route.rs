@@ -340,6 +340,18 @@ fn already_exists(destination: impl std::fmt::Display) -> ApiError {
     ApiError::new("RouteAlreadyExists", format!("The route identified by {destination} already exists."))
 }
 
+/// An endpoint's routes come and go with it, and with its list of tables. The text is not verified against AWS.
+fn check_not_endpoints(table: &RouteTable, destination: &Result<IpNet, String>, verb: &str) -> Result<(), ApiError> {
+    let mut standing = table.routes.iter().filter(|route| route.destination == *destination);
+    match (standing.any(|route| matches!(route.target, Target::Endpoint(_))), destination) {
+        (true, Err(list)) => Err(ApiError::new(
+            "InvalidParameterValue",
+            format!("cannot {verb} VPC endpoint route {list} in route table {}", table.id),
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn no_route(destination: &Result<IpNet, String>, table: &str) -> ApiError {
     let (kind, named) = match destination {
         Ok(IpNet::V4(block)) => ("destination-cidr-block", block.to_string()),
@@ -361,6 +373,7 @@ pub(crate) fn replace(_: &Ec2, cx: &mut Context, input: ec2::ReplaceRouteRequest
     if !table.routes.iter().any(|route| route.destination == destination) {
         return Err(no_route(&destination, id));
     }
+    check_not_endpoints(&table, &destination, "replace")?;
     tx.update::<RouteTable>(&scope, id, |table| {
         table
             .routes
@@ -389,6 +402,7 @@ pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteRouteRequest) 
     if !table.routes.iter().any(|route| route.destination == destination) {
         return Err(no_route(&destination, id));
     }
+    check_not_endpoints(&table, &destination, "remove")?;
     tx.update::<RouteTable>(&scope, id, |table| table.routes.retain(|route| route.destination != destination));
     Ok(Unit)
 }

@@ -87,9 +87,12 @@ fn peering_status(view: &View, scope: &Scope, peer: &PeeredGroup) -> Option<Stri
     query::peering(view, scope, peer.connection.as_str()).map(|row| row.state.code().to_owned())
 }
 
-/// Ports are absent where the protocol is all.
+/// Ports are absent where the protocol is all, or has none.
 fn shown_ports(rule: &Rule) -> (Option<i32>, Option<i32>) {
-    if rule.protocol == "-1" { (None, None) } else { (Some(rule.from_port), Some(rule.to_port)) }
+    match rule.protocol.as_str() {
+        "tcp" | "udp" | "icmp" | "icmpv6" => (Some(rule.from_port), Some(rule.to_port)),
+        _ => (None, None),
+    }
 }
 
 fn show(view: &View, scope: &Scope, group: &SecurityGroup, rule: &Rule) -> ec2::SecurityGroupRule {

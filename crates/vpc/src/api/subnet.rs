@@ -251,6 +251,21 @@ pub(crate) fn modify_attribute(
         "local network interfaces",
     )?;
     begin(cx, None)?;
+    let named = [
+        input.assign_ipv6_address_on_creation.is_some(),
+        input.map_public_ip_on_launch.is_some(),
+        input.map_customer_owned_ip_on_launch.is_some(),
+        input.enable_dns64.is_some(),
+        input.private_dns_hostname_type_on_launch.is_some(),
+        input.enable_resource_name_dns_a_record_on_launch.is_some(),
+        input.enable_resource_name_dns_aaaa_record_on_launch.is_some(),
+        input.disable_lni_at_device_index.is_some(),
+    ];
+    match named.iter().filter(|named| **named).count() {
+        0 => return Err(texts::missing("attribute")),
+        1 => {}
+        _ => return Err(texts::invalid_combination("You can only modify one attribute of a subnet at a time.")),
+    }
     if let Some(kind) = &input.private_dns_hostname_type_on_launch
         && !matches!(kind.as_str(), "ip-name" | "resource-name")
     {

@@ -186,6 +186,10 @@ pub(crate) fn create(
     }
     let tenancy = input.instance_tenancy.as_deref().unwrap_or("default");
     refuse(tenancy == "dedicated", "dedicated tenancy")?;
+    // AWS's model knows `host` as well, and its documents say that no VPC may have it.
+    if tenancy != "default" {
+        return Err(texts::invalid_value(tenancy, "instanceTenancy", "Expecting default or dedicated."));
+    }
     let tags = tags::at_creation(input.tag_specifications, "vpc")?;
     begin(cx, input.dry_run)?;
     let scope = cx.scope.clone();

@@ -46,6 +46,14 @@ fn a_flow_log_is_made_for_each_resource_and_shown_with_aws_defaults() {
 }
 
 #[test]
+fn traffic_is_of_a_type_that_there_is() {
+    let world = World::new();
+    let vpc = world.vpc("10.0.0.0/16");
+    let input = ec2::CreateFlowLogsRequest { traffic_type: Some("foo".to_owned()), ..request("VPC", &[&vpc]) };
+    assert_eq!(world.refused(world.handlers.create_flow_logs, input), "InvalidParameterValue");
+}
+
+#[test]
 fn what_is_not_there_is_unsuccessful_and_the_rest_is_made() {
     let world = World::new();
     let vpc = world.vpc("10.0.0.0/16");

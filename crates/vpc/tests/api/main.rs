@@ -10,6 +10,7 @@ mod interfaces;
 mod ipv6;
 mod peerings;
 mod prefix_lists;
+mod refusals;
 mod restarts;
 mod security_groups;
 mod vpcs;
