@@ -56,7 +56,7 @@ fn an_address_needs_an_internet_gateway() {
         network_interface_id: Some(interface.clone()),
         ..Default::default()
     };
-    let error = world.call(world.handlers.associate_address, associate()).err().expect("it is refused");
+    let error = world.call(world.handlers.associate_address, associate()).expect_err("it is refused");
     assert_eq!(error.code, "Gateway.NotAttached");
     assert_eq!(error.message, format!("Network {vpc} is not attached to any internet gateway"));
     let gateway = world.ok(world.handlers.create_internet_gateway, ec2::CreateInternetGatewayRequest::default());
