@@ -48,9 +48,18 @@ async fn to_the_end(mut session: Session) -> (String, String, Option<i32>) {
 
 /// Processes of the container whose command line has `mark` in it, as the host sees them.
 fn processes(mark: &str) -> usize {
+    lines().filter(|line| line.contains(mark)).count()
+}
+
+/// Processes with this command line and no other: a shell that has yet to become it is none.
+fn exactly(line: &str) -> usize {
+    lines().filter(|other| other.trim_end() == line).count()
+}
+
+fn lines() -> impl Iterator<Item = String> {
     let all = std::fs::read_dir("/proc").unwrap().flatten();
-    let line = |entry: &std::fs::DirEntry| std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-    all.filter(|entry| String::from_utf8_lossy(&line(entry)).replace('\0', " ").contains(mark)).count()
+    let line = |entry: std::fs::DirEntry| std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+    all.map(move |entry| String::from_utf8_lossy(&line(entry)).replace('\0', " "))
 }
 
 async fn eventually(what: &str, mut look: impl FnMut() -> bool) {
@@ -151,13 +160,13 @@ async fn a_session_ends_with_whoever_holds_it_and_with_its_container() {
         let script = format!("(trap '' HUP; exec sleep 1{mark}) & sleep 2{mark} & trap '' HUP; echo up; sleep 3{mark}");
         let mut session = open(&native, &id, &script, terminal).await;
         until(&mut session, "up").await;
-        eventually("all three run", || processes(&format!("sleep 1{mark}")) == 1).await;
+        eventually("all three run", || (1..=3).all(|n| exactly(&format!("sleep {n}{mark}")) == 1)).await;
         drop(session);
         eventually("the session is gone", || {
             processes(&format!("sleep 2{mark}")) + processes(&format!("echo up; sleep 3{mark}")) == 0
         })
         .await;
-        assert_eq!(processes(&format!("sleep 1{mark}")), 1, "what ignores a hang-up was ended");
+        assert_eq!(exactly(&format!("sleep 1{mark}")), 1, "what ignores a hang-up was ended");
     }
     // One whose daemon dies: all of its connections close.
     let mut session = open(&native, &id, "trap '' HUP; echo up; sleep 7003", Some(SIZE)).await;
