@@ -132,6 +132,7 @@ impl Endpoint {
             Some((scope, row))
         });
         let Some((scope, row)) = found else { return absent() };
+        let row = self.counted(&row).await;
         let Some(container) = row.containers.iter().find(|container| container.runtime_id == id) else {
             return absent();
         };
@@ -158,6 +159,20 @@ impl Endpoint {
         samples.retain(|_, sample| now.at.since(sample.at) < FORGET_SAMPLES);
         let before = samples.insert(container.runtime_id.clone(), now.clone());
         stats::body(&container.runtime_id, &now, before.as_ref())
+    }
+
+    /// The row with the restarts that the runtime counts: a container that was started again may ask before the row is
+    /// written, and on AWS the agent has counted before it starts.
+    async fn counted(&self, row: &TaskRow) -> TaskRow {
+        let mut row = row.clone();
+        let Some(id) = TaskId::parse(&row.id) else { return row };
+        if let Ok(status) = self.control.runtime.status(&id).await {
+            for container in &mut row.containers {
+                container.restarts =
+                    status.container(&container.name).map_or(container.restarts, |found| found.restarts);
+            }
+        }
+        row
     }
 
     async fn usage(&self, row: &TaskRow) -> Vec<ContainerUsage> {

@@ -140,7 +140,7 @@ impl Supervisor {
             }
             while let Ok(Some(_)) = self.signals.read_signal() {}
             self.copy_output();
-            let ended = self.reap();
+            let ended = self.reap(&mut told, &mut daemons);
             self.expire();
             for container in &mut self.containers {
                 if std::mem::take(&mut container.news) {
@@ -323,7 +323,7 @@ impl Supervisor {
     }
 
     /// Takes note of what has ended.
-    fn reap(&mut self) -> Vec<Report> {
+    fn reap(&mut self, told: &mut ShimState, daemons: &mut [Connection]) -> Vec<Report> {
         let mut reports = Vec::new();
         loop {
             let (pid, code, signal) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
@@ -339,9 +339,14 @@ impl Supervisor {
                     // The kernel ends a container's others with its first process only in a namespace of its own.
                     self.cgroups.kill(group);
                 }
-                self.containers[index].ended(code, signal, ooms);
-                if self.containers[index].starts_again(code) {
+                let again = self.containers[index].starts_again(code);
+                if again {
+                    // Told before it begins, since it may ask for the number at once.
                     self.containers[index].restarts += 1;
+                    self.publish(told, daemons);
+                }
+                self.containers[index].ended(code, signal, ooms);
+                if again {
                     self.start(index);
                 }
             }
