@@ -14,6 +14,7 @@ mod stories {
     mod clients;
     mod credentials;
     mod demo;
+    mod deployments;
     mod endpoints;
     mod explain;
     mod failures;

@@ -97,6 +97,7 @@ pub(crate) fn task(scope: &Scope, birth: Birth) -> TaskRow {
         stop: None,
         ended_by_itself: false,
         marks: Marks::default(),
+        protected_until: None,
         placement: birth.placement,
         host: birth.host,
         security_groups: birth.network.security_groups.clone(),

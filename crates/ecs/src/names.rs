@@ -19,6 +19,47 @@ pub fn task_arn(scope: &Scope, cluster: &str, id: &str) -> String {
     Arn::new("ecs", scope, format!("task/{cluster}/{id}")).to_string()
 }
 
+/// `arn:aws:ecs:…:service-deployment/<cluster>/<service>/<id>`.
+pub fn service_deployment_arn(scope: &Scope, cluster: &str, service: &str, id: &str) -> String {
+    Arn::new("ecs", scope, format!("service-deployment/{cluster}/{service}/{id}")).to_string()
+}
+
+/// `arn:aws:ecs:…:service-revision/<cluster>/<service>/<digits>`.
+pub fn service_revision_arn(scope: &Scope, cluster: &str, service: &str, digits: &str) -> String {
+    Arn::new("ecs", scope, format!("service-revision/{cluster}/{service}/{digits}")).to_string()
+}
+
+/// `arn:aws:ecs:…:task-set/<cluster>/<service>/ecs-svc/<digits>`.
+pub fn task_set_arn(scope: &Scope, cluster: &str, service: &str, id: &str) -> String {
+    Arn::new("ecs", scope, format!("task-set/{cluster}/{service}/{id}")).to_string()
+}
+
+/// The part behind `kind/` of an ARN of that kind: `cluster/service/id`. `kind` is `service-deployment` or `service-revision`.
+pub fn of_service(scope: &Scope, reference: &str, kind: &str) -> Result<String, ApiError> {
+    let arn: Arn =
+        reference.parse().map_err(|_| texts::invalid("Invalid identifier: Unexpected number of separators"))?;
+    check_home(scope, &arn)?;
+    let rest = arn.resource.strip_prefix(kind).and_then(|rest| rest.strip_prefix('/'));
+    match rest.filter(|rest| rest.split('/').filter(|part| !part.is_empty()).count() == 3) {
+        Some(rest) => Ok(rest.to_owned()),
+        None => {
+            Err(texts::invalid(format!("Invalid identifier: Expected {kind} but got {}", first_part(&arn.resource))))
+        }
+    }
+}
+
+/// The id of the task set that `reference` means in the service.
+pub fn task_set(scope: &Scope, reference: &str, cluster: &str, service: &str) -> Result<String, ApiError> {
+    if !reference.starts_with("arn:") {
+        return Ok(reference.to_owned());
+    }
+    let arn: Arn =
+        reference.parse().map_err(|_| texts::invalid("Invalid identifier: Unexpected number of separators"))?;
+    check_home(scope, &arn)?;
+    let id = arn.resource.strip_prefix(&format!("task-set/{cluster}/{service}/"));
+    id.map(str::to_owned).ok_or_else(texts::task_set_not_found)
+}
+
 /// `arn:aws:ecs:…:container/<cluster>/<task>/<uuid>`.
 pub fn container_arn(scope: &Scope, cluster: &str, task: &str, uuid: &str) -> String {
     Arn::new("ecs", scope, format!("container/{cluster}/{task}/{uuid}")).to_string()

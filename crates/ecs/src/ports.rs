@@ -36,6 +36,8 @@ pub struct Ports {
     pub logs: Arc<dyn Logs>,
     /// Roles.
     pub roles: Arc<dyn Roles>,
+    /// Alarms, where there are any.
+    pub alarms: Option<Arc<dyn Alarms>>,
 }
 
 /// A subnet, as far as ECS cares.
@@ -117,6 +119,10 @@ pub trait Targets: Send + Sync {
     fn deregister(&self, tx: &mut Tx, scope: &Scope, group: &str, target: &Target, now: Timestamp);
     /// Where it stands.
     fn state(&self, view: &View, scope: &Scope, group: &str, target: &Target) -> TargetState;
+    /// The groups that a listener rule forwards to, with their weights. `None`: there is no such rule.
+    fn forwards(&self, view: &View, scope: &Scope, rule: &str) -> Option<Vec<(String, u32)>>;
+    /// Has the rule forward to these groups with these weights.
+    fn forward(&self, tx: &mut Tx, scope: &Scope, rule: &str, weights: &[(&str, u32)]);
     /// The tables in which a target's change shows; the id of a changed row begins with the group's ARN or is one.
     fn tables(&self) -> &'static [&'static str];
 }
@@ -128,6 +134,23 @@ pub struct Target {
     pub id: String,
     /// The port.
     pub port: u16,
+}
+
+/// An alarm, as far as a deployment cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Alarm {
+    /// It is in ALARM.
+    pub alarming: bool,
+    /// How long what it looks at takes: its period as often as it evaluates.
+    pub window: std::time::Duration,
+}
+
+/// CloudWatch alarms.
+pub trait Alarms: Send + Sync {
+    /// The alarm of this name, if there is one.
+    fn alarm(&self, view: &View, scope: &Scope, name: &str) -> Option<Alarm>;
+    /// The tables in which an alarm's state shows; the id of a changed row is the alarm's name.
+    fn tables(&self) -> &'static [&'static str];
 }
 
 /// A role's session, as the agent uses it.
@@ -158,6 +181,8 @@ pub struct Credentials {
 pub trait Roles: Send + Sync {
     /// A session of the role for `ecs-tasks.amazonaws.com`. The error is STS's text.
     fn assume(&self, view: &View, scope: &Scope, role_arn: &str, session: &str) -> Result<Session, String>;
+    /// Whether the role lets `ecs.amazonaws.com` change the listener rule for a deployment.
+    fn may_shift(&self, view: &View, scope: &Scope, role_arn: &str, rule: &str) -> bool;
     /// Credentials of such a session, written to the store.
     fn credentials(&self, tx: &mut Tx, scope: &Scope, session: &Session, now: Timestamp)
     -> Result<Credentials, String>;

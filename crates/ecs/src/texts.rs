@@ -3,6 +3,7 @@
 //! *doc*: Amazon ECS developer guide or API reference. *seen*: copied from answers of the real service in public reports.
 //! *own*: AWS's wording is not known to us.
 
+use rollout::FailCause;
 use rollout::placement::Lack;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use types::ApiError;
@@ -124,6 +125,9 @@ pub const DISTINCT_WITH_EXPRESSION: &str = "distinctInstance expression should n
 pub const DAEMON_ON_FARGATE: &str = "The DAEMON scheduling strategy is not supported with FARGATE launch type.";
 /// own
 pub const DAEMON_WITH_STRATEGY: &str = "Placement strategies are not supported with the DAEMON scheduling strategy.";
+/// own
+pub const DAEMON_SHIFTS: &str =
+    "The DAEMON scheduling strategy is only supported with the ROLLING deployment strategy.";
 /// own
 pub const DAEMON_WITH_COUNT: &str = "The desired count cannot be set with the DAEMON scheduling strategy.";
 /// own
@@ -545,6 +549,45 @@ pub fn unable_to_place(service: &str, reason: &str) -> String {
     format!("(service {service}) was unable to place a task. Reason: {reason}{dot}")
 }
 
+/// doc: of a strategy that shifts traffic; the reason is a service deployment's
+pub fn failed_for(service: &str, deployment: &str, reason: &str) -> String {
+    format!("(service {service}) (deployment {deployment}) deployment failed: {reason}")
+}
+
+/// own
+pub const ALARM_DETECTED: &str = "alarm detected.";
+
+/// seen
+pub fn protected(service: &str, deployment: &str, tasks: usize) -> String {
+    format!(
+        "(service {service}) was unable to reach steady state because (taskSet {deployment}) was unable to scale in due to (reason {tasks} tasks under protection)"
+    )
+}
+
+/// seen
+pub fn uneven(service: &str, zones: &[(String, usize)]) -> String {
+    format!("(service {service}) is not AZ balanced with {}. AZ Rebalancing in progress.", in_zones(zones))
+}
+
+/// seen
+pub fn even(service: &str, zones: &[(String, usize)]) -> String {
+    format!("(service {service}) is AZ balanced with {}.", in_zones(zones))
+}
+
+fn in_zones(zones: &[(String, usize)]) -> String {
+    zones.iter().map(|(zone, tasks)| format!("{tasks} tasks in {zone}")).collect::<Vec<_>>().join(", ")
+}
+
+/// seen
+pub fn started_to_even(service: &str, zone: &str, task: &str) -> String {
+    format!("(service {service}) has started 1 tasks in {zone} to AZ Rebalance: (task {task}).")
+}
+
+/// doc
+pub fn stopped_to_even(service: &str, zone: &str, task: &str) -> String {
+    format!("(service {service}) has stopped 1 running tasks in {zone} due to AZ rebalancing: (task {task}).")
+}
+
 /// seen
 pub fn impaired(service: &str) -> String {
     format!(
@@ -575,6 +618,145 @@ pub const ROLLOUT_FAILED: &str = "ECS deployment circuit breaker: tasks failed t
 pub fn rollout_back_to(deployment: &str) -> String {
     format!("ECS deployment circuit breaker: rolling back to deploymentId {deployment}.")
 }
+
+/// The breaker's is seen, the others are own.
+pub fn rollout_failed(cause: &FailCause) -> String {
+    match cause {
+        FailCause::CircuitBreaker => ROLLOUT_FAILED.to_owned(),
+        FailCause::Alarms(_) => "ECS deployment alarms: alarm detected.".to_owned(),
+        other => failure(other, false),
+    }
+}
+
+// --- statusReason of a service deployment ---
+
+/// Why a service deployment failed. Seen: the circuit breaker's, and how that of the network begins; doc: a pause that timed
+/// out; own: the others.
+pub fn failure(cause: &FailCause, rollback: bool) -> String {
+    let begin = if rollback { "Service deployment rolled back because" } else { "Service deployment failed because" };
+    match cause {
+        FailCause::CircuitBreaker => format!("{begin} the circuit breaker threshold was exceeded."),
+        FailCause::Alarms(names) => format!("{begin} of alarms in ALARM state: {}.", names.join(", ")),
+        FailCause::HookTimedOut(stage) => format!("{begin} {stage} pause hook timed out."),
+        FailCause::HookRejected(stage) => format!("{begin} {stage} pause hook was answered with ROLLBACK."),
+        FailCause::Network(why) => format!("{begin} of invalid networking configuration. {why}"),
+        FailCause::Stopped(_) => format!("{begin} it was stopped by StopServiceDeployment."),
+    }
+}
+
+/// seen
+pub const NO_ROLLBACK_CANDIDATE: &str = "No rollback candidate was found to run the rollback.";
+/// own
+pub const SUPERSEDED: &str = "Service deployment was replaced by a newer one.";
+/// seen
+pub const RULES_NOT_FOUND: &str = "One or more rules not found";
+
+/// doc
+pub fn infrastructure_role(role: &str) -> String {
+    format!(
+        "ECS was unable to manage the ELB resources due to missing permissions on ECS Infrastructure Role '{role}'."
+    )
+}
+
+/// doc
+pub fn several_serve(rule: &str, groups: usize) -> String {
+    format!(
+        "productionListenerRule {rule} should have exactly one target group serving traffic but found {groups} target groups which are serving traffic"
+    )
+}
+
+/// doc
+pub fn unexpected_group(found: &str, group: &str, alternate: &str) -> String {
+    format!(
+        "Production listener rule is forwarding traffic to unexpected target group {found}. Expected traffic to be forwarded to either targetGroupArn: {group} or alternateTargetGroupArn: {alternate}"
+    )
+}
+
+/// doc
+pub fn group_unled(group: &str) -> String {
+    format!("Target group {group} is not associated with either productionListenerRule or testListenerRule.")
+}
+
+// --- service deployments, hooks and load balancers with two target groups ---
+
+/// doc
+pub fn service_deployment_not_found() -> ApiError {
+    ApiError::new("ServiceDeploymentNotFoundException", "The service deployment does not exist.")
+}
+
+/// Modelled on the one for continuing.
+pub fn stop_in_terminal_state() -> ApiError {
+    ApiError::new(
+        "ConflictException",
+        "Stopping a service deployment is not allowed for service deployment in terminal states.",
+    )
+}
+
+/// own
+pub fn stop_in_clean_up() -> ApiError {
+    ApiError::new("ConflictException", "The service deployment is in CLEAN_UP and can not be rolled back.")
+}
+
+/// doc
+pub const CONTINUE_IN_TERMINAL_STATE: &str =
+    "Continuing a service deployment is not allowed for service deployment in terminal states.";
+/// doc
+pub const HOOK_ID_FORMAT: &str = "Invalid hookId: hookId must follow the format: ecs-{hookType}-{id}";
+/// doc
+pub const HOOK_ID_UNKNOWN: &str =
+    "Provided hookId is either completed, unavailable, or not associated with the given Resource ARN";
+/// doc
+pub const PAUSE_STAGE: &str = "Invalid lifecycle stage provided for Pause Hook";
+/// doc
+pub const SOME_ADVANCED: &str =
+    "Either all or none of the provided loadBalancers must have advancedConfiguration defined";
+/// doc
+pub const ADVANCED_NEEDED: &str =
+    "advancedConfiguration field is required for all loadBalancers when using a non-ROLLING deployment strategy";
+/// doc
+pub const ADVANCED_CLASSIC: &str = "advancedConfiguration field is not allowed with ELBv1 loadBalancers";
+/// doc
+pub const TEST_RULE_NEEDED: &str = "For Application LoadBalancer, testListenerRule is required when productionListenerRule is not associated with both targetGroup and alternateTargetGroup";
+/// own
+pub const HOOKS_OF_ROLLING: &str = "lifecycleHooks are not supported with the ROLLING deployment strategy.";
+
+/// doc
+pub fn rule_arn(member: &str, arn: &str) -> String {
+    format!("{member} has an invalid ARN format. Must be RuleArn for ALB or ListenerArn for NLB. Got: {arn}")
+}
+
+/// doc
+pub fn rule_twice(rule: &str) -> String {
+    format!("The following rules cannot be used as both production and test listener rules: {rule}")
+}
+
+/// doc
+pub fn group_twice(group: &str) -> String {
+    format!("Duplicate targetGroupArn found: {group}")
+}
+
+/// own
+pub fn only_with(member: &str, strategy: &str) -> String {
+    format!("{member} is only valid with the {strategy} deployment strategy.")
+}
+
+/// own
+pub fn out_of_range(member: &str, range: &str) -> String {
+    format!("{member} should be {range}.")
+}
+
+/// Modelled on what is seen of CODE_DEPLOY.
+pub fn external_lacks(member: &str) -> String {
+    format!("Unable to set {member} on services with an EXTERNAL deployment controller. Use task sets.")
+}
+
+/// doc
+pub fn task_set_not_found() -> ApiError {
+    ApiError::new("TaskSetNotFoundException", "The specified task set was not found.")
+}
+
+/// own
+pub const NOT_EXTERNAL: &str = "Task sets are only supported with the EXTERNAL deployment controller.";
 
 // --- stoppedReason ---
 
@@ -863,6 +1045,15 @@ mod tests {
         assert_eq!(
             draining("web", Some("ecs-svc/1"), 2),
             "(service web, taskSet ecs-svc/1) has begun draining connections on 2 tasks."
+        );
+        let zones = [("us-east-1a".to_owned(), 3), ("us-east-1b".to_owned(), 1)];
+        assert_eq!(
+            uneven("web", &zones),
+            "(service web) is not AZ balanced with 3 tasks in us-east-1a, 1 tasks in us-east-1b. AZ Rebalancing in progress."
+        );
+        assert_eq!(
+            failure(&FailCause::CircuitBreaker, true),
+            "Service deployment rolled back because the circuit breaker threshold was exceeded."
         );
         assert_eq!(completed("web", "ecs-svc/1"), "(service web) (deployment ecs-svc/1) deployment completed.");
         assert_eq!(

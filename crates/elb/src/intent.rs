@@ -1,7 +1,9 @@
-//! What other services may ask of target groups. The controller makes the proxy obey after the commit.
+//! What other services may ask of target groups and rules. The controller makes the proxy obey after the commit.
 
 use crate::query;
-use crate::rows::{Target, TargetGroup, TargetState};
+use crate::rows::{Listener, Rule, Target, TargetGroup, TargetState};
+use model::Stored;
+use model::elbv2::{Action, TargetGroupTuple};
 use routing::TargetHealth;
 use std::net::Ipv4Addr;
 use store::Tx;
@@ -41,6 +43,30 @@ pub fn deregister_target(tx: &mut Tx, scope: &Scope, group: &str, target: &str, 
         });
     } else {
         tx.delete::<Target>(scope, &key);
+    }
+}
+
+/// Has a rule, a default one or another, forward to these groups with these weights. Stickiness stays as it is. Nothing
+/// happens if there is no such rule.
+pub fn forward(tx: &mut Tx, scope: &Scope, rule: &str, weights: &[(&str, u32)]) {
+    let change = |actions: &mut Vec<Stored<Action>>| {
+        for action in actions.iter_mut().filter(|action| action.type_ == "forward") {
+            let config = action.0.forward_config.get_or_insert_default();
+            let tuple = |(group, weight): &(&str, u32)| TargetGroupTuple {
+                target_group_arn: Some((*group).to_owned()),
+                weight: Some(i32::try_from(*weight).unwrap_or(i32::MAX)),
+            };
+            config.target_groups = Some(weights.iter().map(tuple).collect());
+            action.0.target_group_arn = None;
+        }
+    };
+    if tx.contains::<Rule>(scope, rule) {
+        tx.update::<Rule>(scope, rule, |row| change(&mut row.actions));
+        return;
+    }
+    let listener = tx.by_index(&Listener::BY_DEFAULT_RULE, scope, rule).next().map(|row| row.arn.clone());
+    if let Some(listener) = listener {
+        tx.update::<Listener>(scope, &listener, |row| change(&mut row.default_actions));
     }
 }
 

@@ -35,6 +35,18 @@ pub fn is_attached(view: &View, scope: &Scope, group: &str) -> bool {
         || view.by_index(&Rule::BY_TARGET_GROUP, scope, group).next().is_some()
 }
 
+/// The groups that a rule, a default one or another, forwards to, with their weights. `None`: there is no such rule.
+pub fn forwards(view: &View, scope: &Scope, rule: &str) -> Option<Vec<(String, u32)>> {
+    let actions = match view.get::<Rule>(scope, rule) {
+        Some(row) => row.actions.clone(),
+        None => view.by_index(&Listener::BY_DEFAULT_RULE, scope, rule).next()?.default_actions.clone(),
+    };
+    let tuples = actions.iter().filter_map(|action| action.forward_config.as_ref());
+    let tuples = tuples.flat_map(|forward| forward.target_groups.iter().flatten());
+    let weight = |given: Option<i32>| given.and_then(|weight| u32::try_from(weight).ok()).unwrap_or(1);
+    Some(tuples.filter_map(|tuple| Some((tuple.target_group_arn.clone()?, weight(tuple.weight)))).collect())
+}
+
 /// The targets of a group, in order of their ids.
 pub fn targets<'a>(view: &'a View, scope: &Scope, group: &'a str) -> impl Iterator<Item = &'a Arc<Target>> {
     let first = format!("{group}#");

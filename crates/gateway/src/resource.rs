@@ -53,6 +53,11 @@ const HABITS: [Habits; 12] = [
             ("RegisterTaskDefinition", &["task-definition/{family}:*"]),
             ("DeleteTaskDefinitions", &["task-definition/{taskDefinitions}"]),
             ("RunTask", &["task-definition/{taskDefinition}"]),
+            ("ListServiceDeployments", &["service/{cluster=default}/{service}"]),
+            ("DescribeServiceDeployments", &["{serviceDeploymentArns}"]),
+            ("DescribeServiceRevisions", &["{serviceRevisionArns}"]),
+            ("StopServiceDeployment", &["{serviceDeploymentArn}"]),
+            ("ContinueServiceDeployment", &["{serviceDeploymentArn}"]),
         ],
         rest: &[
             &["{resourceArn}"],

@@ -6,26 +6,34 @@
 
 /// A handler an operation.
 pub struct Handlers<S, C> {
+    pub continue_service_deployment: fn(&S, &mut C, ContinueServiceDeploymentRequest) -> Result<ContinueServiceDeploymentResponse, types::ApiError>,
     pub create_capacity_provider: fn(&S, &mut C, CreateCapacityProviderRequest) -> Result<CreateCapacityProviderResponse, types::ApiError>,
     pub create_cluster: fn(&S, &mut C, CreateClusterRequest) -> Result<CreateClusterResponse, types::ApiError>,
     pub create_service: fn(&S, &mut C, CreateServiceRequest) -> Result<CreateServiceResponse, types::ApiError>,
+    pub create_task_set: fn(&S, &mut C, CreateTaskSetRequest) -> Result<CreateTaskSetResponse, types::ApiError>,
     pub delete_attributes: fn(&S, &mut C, DeleteAttributesRequest) -> Result<DeleteAttributesResponse, types::ApiError>,
     pub delete_capacity_provider: fn(&S, &mut C, DeleteCapacityProviderRequest) -> Result<DeleteCapacityProviderResponse, types::ApiError>,
     pub delete_cluster: fn(&S, &mut C, DeleteClusterRequest) -> Result<DeleteClusterResponse, types::ApiError>,
     pub delete_service: fn(&S, &mut C, DeleteServiceRequest) -> Result<DeleteServiceResponse, types::ApiError>,
     pub delete_task_definitions: fn(&S, &mut C, DeleteTaskDefinitionsRequest) -> Result<DeleteTaskDefinitionsResponse, types::ApiError>,
+    pub delete_task_set: fn(&S, &mut C, DeleteTaskSetRequest) -> Result<DeleteTaskSetResponse, types::ApiError>,
     pub deregister_container_instance: fn(&S, &mut C, DeregisterContainerInstanceRequest) -> Result<DeregisterContainerInstanceResponse, types::ApiError>,
     pub deregister_task_definition: fn(&S, &mut C, DeregisterTaskDefinitionRequest) -> Result<DeregisterTaskDefinitionResponse, types::ApiError>,
     pub describe_capacity_providers: fn(&S, &mut C, DescribeCapacityProvidersRequest) -> Result<DescribeCapacityProvidersResponse, types::ApiError>,
     pub describe_clusters: fn(&S, &mut C, DescribeClustersRequest) -> Result<DescribeClustersResponse, types::ApiError>,
     pub describe_container_instances: fn(&S, &mut C, DescribeContainerInstancesRequest) -> Result<DescribeContainerInstancesResponse, types::ApiError>,
+    pub describe_service_deployments: fn(&S, &mut C, DescribeServiceDeploymentsRequest) -> Result<DescribeServiceDeploymentsResponse, types::ApiError>,
+    pub describe_service_revisions: fn(&S, &mut C, DescribeServiceRevisionsRequest) -> Result<DescribeServiceRevisionsResponse, types::ApiError>,
     pub describe_services: fn(&S, &mut C, DescribeServicesRequest) -> Result<DescribeServicesResponse, types::ApiError>,
     pub describe_task_definition: fn(&S, &mut C, DescribeTaskDefinitionRequest) -> Result<DescribeTaskDefinitionResponse, types::ApiError>,
+    pub describe_task_sets: fn(&S, &mut C, DescribeTaskSetsRequest) -> Result<DescribeTaskSetsResponse, types::ApiError>,
     pub describe_tasks: fn(&S, &mut C, DescribeTasksRequest) -> Result<DescribeTasksResponse, types::ApiError>,
     pub discover_poll_endpoint: fn(&S, &mut C, DiscoverPollEndpointRequest) -> Result<DiscoverPollEndpointResponse, types::ApiError>,
+    pub get_task_protection: fn(&S, &mut C, GetTaskProtectionRequest) -> Result<GetTaskProtectionResponse, types::ApiError>,
     pub list_attributes: fn(&S, &mut C, ListAttributesRequest) -> Result<ListAttributesResponse, types::ApiError>,
     pub list_clusters: fn(&S, &mut C, ListClustersRequest) -> Result<ListClustersResponse, types::ApiError>,
     pub list_container_instances: fn(&S, &mut C, ListContainerInstancesRequest) -> Result<ListContainerInstancesResponse, types::ApiError>,
+    pub list_service_deployments: fn(&S, &mut C, ListServiceDeploymentsRequest) -> Result<ListServiceDeploymentsResponse, types::ApiError>,
     pub list_services: fn(&S, &mut C, ListServicesRequest) -> Result<ListServicesResponse, types::ApiError>,
     pub list_tags_for_resource: fn(&S, &mut C, ListTagsForResourceRequest) -> Result<ListTagsForResourceResponse, types::ApiError>,
     pub list_task_definition_families: fn(&S, &mut C, ListTaskDefinitionFamiliesRequest) -> Result<ListTaskDefinitionFamiliesResponse, types::ApiError>,
@@ -37,6 +45,7 @@ pub struct Handlers<S, C> {
     pub register_task_definition: fn(&S, &mut C, RegisterTaskDefinitionRequest) -> Result<RegisterTaskDefinitionResponse, types::ApiError>,
     pub run_task: fn(&S, &mut C, RunTaskRequest) -> Result<RunTaskResponse, types::ApiError>,
     pub start_task: fn(&S, &mut C, StartTaskRequest) -> Result<StartTaskResponse, types::ApiError>,
+    pub stop_service_deployment: fn(&S, &mut C, StopServiceDeploymentRequest) -> Result<StopServiceDeploymentResponse, types::ApiError>,
     pub stop_task: fn(&S, &mut C, StopTaskRequest) -> Result<StopTaskResponse, types::ApiError>,
     pub tag_resource: fn(&S, &mut C, TagResourceRequest) -> Result<TagResourceResponse, types::ApiError>,
     pub untag_resource: fn(&S, &mut C, UntagResourceRequest) -> Result<UntagResourceResponse, types::ApiError>,
@@ -46,6 +55,9 @@ pub struct Handlers<S, C> {
     pub update_container_agent: fn(&S, &mut C, UpdateContainerAgentRequest) -> Result<UpdateContainerAgentResponse, types::ApiError>,
     pub update_container_instances_state: fn(&S, &mut C, UpdateContainerInstancesStateRequest) -> Result<UpdateContainerInstancesStateResponse, types::ApiError>,
     pub update_service: fn(&S, &mut C, UpdateServiceRequest) -> Result<UpdateServiceResponse, types::ApiError>,
+    pub update_service_primary_task_set: fn(&S, &mut C, UpdateServicePrimaryTaskSetRequest) -> Result<UpdateServicePrimaryTaskSetResponse, types::ApiError>,
+    pub update_task_protection: fn(&S, &mut C, UpdateTaskProtectionRequest) -> Result<UpdateTaskProtectionResponse, types::ApiError>,
+    pub update_task_set: fn(&S, &mut C, UpdateTaskSetRequest) -> Result<UpdateTaskSetResponse, types::ApiError>,
 }
 
 /// The service with its handlers.
@@ -70,46 +82,58 @@ impl<S: Send + Sync, C> wire::Service<C> for Api<S, C> {
         use wire::service::call;
         let (s, h, c) = (&self.state, &self.handlers, context);
         match operation {
-            0 => call(h.create_capacity_provider, s, c, input),
-            1 => call(h.create_cluster, s, c, input),
-            2 => call(h.create_service, s, c, input),
-            3 => call(h.delete_attributes, s, c, input),
-            4 => call(h.delete_capacity_provider, s, c, input),
-            5 => call(h.delete_cluster, s, c, input),
-            6 => call(h.delete_service, s, c, input),
-            7 => call(h.delete_task_definitions, s, c, input),
-            8 => call(h.deregister_container_instance, s, c, input),
-            9 => call(h.deregister_task_definition, s, c, input),
-            10 => call(h.describe_capacity_providers, s, c, input),
-            11 => call(h.describe_clusters, s, c, input),
-            12 => call(h.describe_container_instances, s, c, input),
-            13 => call(h.describe_services, s, c, input),
-            14 => call(h.describe_task_definition, s, c, input),
-            15 => call(h.describe_tasks, s, c, input),
-            16 => call(h.discover_poll_endpoint, s, c, input),
-            17 => call(h.list_attributes, s, c, input),
-            18 => call(h.list_clusters, s, c, input),
-            19 => call(h.list_container_instances, s, c, input),
-            20 => call(h.list_services, s, c, input),
-            21 => call(h.list_tags_for_resource, s, c, input),
-            22 => call(h.list_task_definition_families, s, c, input),
-            23 => call(h.list_task_definitions, s, c, input),
-            24 => call(h.list_tasks, s, c, input),
-            25 => call(h.put_attributes, s, c, input),
-            26 => call(h.put_cluster_capacity_providers, s, c, input),
-            27 => call(h.register_container_instance, s, c, input),
-            28 => call(h.register_task_definition, s, c, input),
-            29 => call(h.run_task, s, c, input),
-            30 => call(h.start_task, s, c, input),
-            31 => call(h.stop_task, s, c, input),
-            32 => call(h.tag_resource, s, c, input),
-            33 => call(h.untag_resource, s, c, input),
-            34 => call(h.update_capacity_provider, s, c, input),
-            35 => call(h.update_cluster, s, c, input),
-            36 => call(h.update_cluster_settings, s, c, input),
-            37 => call(h.update_container_agent, s, c, input),
-            38 => call(h.update_container_instances_state, s, c, input),
-            39 => call(h.update_service, s, c, input),
+            0 => call(h.continue_service_deployment, s, c, input),
+            1 => call(h.create_capacity_provider, s, c, input),
+            2 => call(h.create_cluster, s, c, input),
+            3 => call(h.create_service, s, c, input),
+            4 => call(h.create_task_set, s, c, input),
+            5 => call(h.delete_attributes, s, c, input),
+            6 => call(h.delete_capacity_provider, s, c, input),
+            7 => call(h.delete_cluster, s, c, input),
+            8 => call(h.delete_service, s, c, input),
+            9 => call(h.delete_task_definitions, s, c, input),
+            10 => call(h.delete_task_set, s, c, input),
+            11 => call(h.deregister_container_instance, s, c, input),
+            12 => call(h.deregister_task_definition, s, c, input),
+            13 => call(h.describe_capacity_providers, s, c, input),
+            14 => call(h.describe_clusters, s, c, input),
+            15 => call(h.describe_container_instances, s, c, input),
+            16 => call(h.describe_service_deployments, s, c, input),
+            17 => call(h.describe_service_revisions, s, c, input),
+            18 => call(h.describe_services, s, c, input),
+            19 => call(h.describe_task_definition, s, c, input),
+            20 => call(h.describe_task_sets, s, c, input),
+            21 => call(h.describe_tasks, s, c, input),
+            22 => call(h.discover_poll_endpoint, s, c, input),
+            23 => call(h.get_task_protection, s, c, input),
+            24 => call(h.list_attributes, s, c, input),
+            25 => call(h.list_clusters, s, c, input),
+            26 => call(h.list_container_instances, s, c, input),
+            27 => call(h.list_service_deployments, s, c, input),
+            28 => call(h.list_services, s, c, input),
+            29 => call(h.list_tags_for_resource, s, c, input),
+            30 => call(h.list_task_definition_families, s, c, input),
+            31 => call(h.list_task_definitions, s, c, input),
+            32 => call(h.list_tasks, s, c, input),
+            33 => call(h.put_attributes, s, c, input),
+            34 => call(h.put_cluster_capacity_providers, s, c, input),
+            35 => call(h.register_container_instance, s, c, input),
+            36 => call(h.register_task_definition, s, c, input),
+            37 => call(h.run_task, s, c, input),
+            38 => call(h.start_task, s, c, input),
+            39 => call(h.stop_service_deployment, s, c, input),
+            40 => call(h.stop_task, s, c, input),
+            41 => call(h.tag_resource, s, c, input),
+            42 => call(h.untag_resource, s, c, input),
+            43 => call(h.update_capacity_provider, s, c, input),
+            44 => call(h.update_cluster, s, c, input),
+            45 => call(h.update_cluster_settings, s, c, input),
+            46 => call(h.update_container_agent, s, c, input),
+            47 => call(h.update_container_instances_state, s, c, input),
+            48 => call(h.update_service, s, c, input),
+            49 => call(h.update_service_primary_task_set, s, c, input),
+            50 => call(h.update_task_protection, s, c, input),
+            51 => call(h.update_task_set, s, c, input),
             _ => Err(types::ApiError::not_implemented("this operation")),
         }
     }
@@ -129,26 +153,34 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
     query_compatible: false,
     all: &["AssociateGatewayWithCluster", "ContinueServiceDeployment", "CreateCapacityProvider", "CreateCluster", "CreateDaemon", "CreateExpressGatewayService", "CreateGateway", "CreateService", "CreateTaskSet", "DeleteAccountSetting", "DeleteAttributes", "DeleteCapacityProvider", "DeleteCluster", "DeleteDaemon", "DeleteDaemonTaskDefinition", "DeleteExpressGatewayService", "DeleteGateway", "DeleteService", "DeleteTaskDefinitions", "DeleteTaskSet", "DeregisterContainerInstance", "DeregisterTaskDefinition", "DescribeCapacityProviders", "DescribeClusters", "DescribeContainerInstances", "DescribeDaemon", "DescribeDaemonDeployments", "DescribeDaemonRevisions", "DescribeDaemonTaskDefinition", "DescribeExpressGatewayService", "DescribeGateway", "DescribeGatewayResources", "DescribeGatewayRoute", "DescribeServiceDeployments", "DescribeServiceRevisions", "DescribeServices", "DescribeTaskDefinition", "DescribeTaskSets", "DescribeTasks", "DisassociateGatewayFromCluster", "DiscoverPollEndpoint", "ExecuteCommand", "GetTaskProtection", "ListAccountSettings", "ListAttributes", "ListClusters", "ListContainerInstances", "ListDaemonDeployments", "ListDaemonTaskDefinitions", "ListDaemons", "ListGatewayClusterAssociations", "ListGatewayRoutes", "ListGateways", "ListServiceDeployments", "ListServices", "ListServicesByNamespace", "ListTagsForResource", "ListTaskDefinitionFamilies", "ListTaskDefinitions", "ListTasks", "PutAccountSetting", "PutAccountSettingDefault", "PutAttributes", "PutClusterCapacityProviders", "RegisterContainerInstance", "RegisterDaemonTaskDefinition", "RegisterTaskDefinition", "RunTask", "StartTask", "StopServiceDeployment", "StopTask", "SubmitAttachmentStateChanges", "SubmitContainerStateChange", "SubmitTaskStateChange", "TagResource", "UntagResource", "UpdateCapacityProvider", "UpdateCluster", "UpdateClusterSettings", "UpdateContainerAgent", "UpdateContainerInstancesState", "UpdateDaemon", "UpdateExpressGatewayService", "UpdateGateway", "UpdateService", "UpdateServicePrimaryTaskSet", "UpdateTaskProtection", "UpdateTaskSet"],
     operations: &[
+        wire::OperationInfo { name: "ContinueServiceDeployment", input: &S_ContinueServiceDeploymentRequest, output: &S_ContinueServiceDeploymentResponse, wrapper: "" },
         wire::OperationInfo { name: "CreateCapacityProvider", input: &S_CreateCapacityProviderRequest, output: &S_CreateCapacityProviderResponse, wrapper: "" },
         wire::OperationInfo { name: "CreateCluster", input: &S_CreateClusterRequest, output: &S_CreateClusterResponse, wrapper: "" },
         wire::OperationInfo { name: "CreateService", input: &S_CreateServiceRequest, output: &S_CreateServiceResponse, wrapper: "" },
+        wire::OperationInfo { name: "CreateTaskSet", input: &S_CreateTaskSetRequest, output: &S_CreateTaskSetResponse, wrapper: "" },
         wire::OperationInfo { name: "DeleteAttributes", input: &S_DeleteAttributesRequest, output: &S_DeleteAttributesResponse, wrapper: "" },
         wire::OperationInfo { name: "DeleteCapacityProvider", input: &S_DeleteCapacityProviderRequest, output: &S_DeleteCapacityProviderResponse, wrapper: "" },
         wire::OperationInfo { name: "DeleteCluster", input: &S_DeleteClusterRequest, output: &S_DeleteClusterResponse, wrapper: "" },
         wire::OperationInfo { name: "DeleteService", input: &S_DeleteServiceRequest, output: &S_DeleteServiceResponse, wrapper: "" },
         wire::OperationInfo { name: "DeleteTaskDefinitions", input: &S_DeleteTaskDefinitionsRequest, output: &S_DeleteTaskDefinitionsResponse, wrapper: "" },
+        wire::OperationInfo { name: "DeleteTaskSet", input: &S_DeleteTaskSetRequest, output: &S_DeleteTaskSetResponse, wrapper: "" },
         wire::OperationInfo { name: "DeregisterContainerInstance", input: &S_DeregisterContainerInstanceRequest, output: &S_DeregisterContainerInstanceResponse, wrapper: "" },
         wire::OperationInfo { name: "DeregisterTaskDefinition", input: &S_DeregisterTaskDefinitionRequest, output: &S_DeregisterTaskDefinitionResponse, wrapper: "" },
         wire::OperationInfo { name: "DescribeCapacityProviders", input: &S_DescribeCapacityProvidersRequest, output: &S_DescribeCapacityProvidersResponse, wrapper: "" },
         wire::OperationInfo { name: "DescribeClusters", input: &S_DescribeClustersRequest, output: &S_DescribeClustersResponse, wrapper: "" },
         wire::OperationInfo { name: "DescribeContainerInstances", input: &S_DescribeContainerInstancesRequest, output: &S_DescribeContainerInstancesResponse, wrapper: "" },
+        wire::OperationInfo { name: "DescribeServiceDeployments", input: &S_DescribeServiceDeploymentsRequest, output: &S_DescribeServiceDeploymentsResponse, wrapper: "" },
+        wire::OperationInfo { name: "DescribeServiceRevisions", input: &S_DescribeServiceRevisionsRequest, output: &S_DescribeServiceRevisionsResponse, wrapper: "" },
         wire::OperationInfo { name: "DescribeServices", input: &S_DescribeServicesRequest, output: &S_DescribeServicesResponse, wrapper: "" },
         wire::OperationInfo { name: "DescribeTaskDefinition", input: &S_DescribeTaskDefinitionRequest, output: &S_DescribeTaskDefinitionResponse, wrapper: "" },
+        wire::OperationInfo { name: "DescribeTaskSets", input: &S_DescribeTaskSetsRequest, output: &S_DescribeTaskSetsResponse, wrapper: "" },
         wire::OperationInfo { name: "DescribeTasks", input: &S_DescribeTasksRequest, output: &S_DescribeTasksResponse, wrapper: "" },
         wire::OperationInfo { name: "DiscoverPollEndpoint", input: &S_DiscoverPollEndpointRequest, output: &S_DiscoverPollEndpointResponse, wrapper: "" },
+        wire::OperationInfo { name: "GetTaskProtection", input: &S_GetTaskProtectionRequest, output: &S_GetTaskProtectionResponse, wrapper: "" },
         wire::OperationInfo { name: "ListAttributes", input: &S_ListAttributesRequest, output: &S_ListAttributesResponse, wrapper: "" },
         wire::OperationInfo { name: "ListClusters", input: &S_ListClustersRequest, output: &S_ListClustersResponse, wrapper: "" },
         wire::OperationInfo { name: "ListContainerInstances", input: &S_ListContainerInstancesRequest, output: &S_ListContainerInstancesResponse, wrapper: "" },
+        wire::OperationInfo { name: "ListServiceDeployments", input: &S_ListServiceDeploymentsRequest, output: &S_ListServiceDeploymentsResponse, wrapper: "" },
         wire::OperationInfo { name: "ListServices", input: &S_ListServicesRequest, output: &S_ListServicesResponse, wrapper: "" },
         wire::OperationInfo { name: "ListTagsForResource", input: &S_ListTagsForResourceRequest, output: &S_ListTagsForResourceResponse, wrapper: "" },
         wire::OperationInfo { name: "ListTaskDefinitionFamilies", input: &S_ListTaskDefinitionFamiliesRequest, output: &S_ListTaskDefinitionFamiliesResponse, wrapper: "" },
@@ -160,6 +192,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "RegisterTaskDefinition", input: &S_RegisterTaskDefinitionRequest, output: &S_RegisterTaskDefinitionResponse, wrapper: "" },
         wire::OperationInfo { name: "RunTask", input: &S_RunTaskRequest, output: &S_RunTaskResponse, wrapper: "" },
         wire::OperationInfo { name: "StartTask", input: &S_StartTaskRequest, output: &S_StartTaskResponse, wrapper: "" },
+        wire::OperationInfo { name: "StopServiceDeployment", input: &S_StopServiceDeploymentRequest, output: &S_StopServiceDeploymentResponse, wrapper: "" },
         wire::OperationInfo { name: "StopTask", input: &S_StopTaskRequest, output: &S_StopTaskResponse, wrapper: "" },
         wire::OperationInfo { name: "TagResource", input: &S_TagResourceRequest, output: &S_TagResourceResponse, wrapper: "" },
         wire::OperationInfo { name: "UntagResource", input: &S_UntagResourceRequest, output: &S_UntagResourceResponse, wrapper: "" },
@@ -169,6 +202,9 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "UpdateContainerAgent", input: &S_UpdateContainerAgentRequest, output: &S_UpdateContainerAgentResponse, wrapper: "" },
         wire::OperationInfo { name: "UpdateContainerInstancesState", input: &S_UpdateContainerInstancesStateRequest, output: &S_UpdateContainerInstancesStateResponse, wrapper: "" },
         wire::OperationInfo { name: "UpdateService", input: &S_UpdateServiceRequest, output: &S_UpdateServiceResponse, wrapper: "" },
+        wire::OperationInfo { name: "UpdateServicePrimaryTaskSet", input: &S_UpdateServicePrimaryTaskSetRequest, output: &S_UpdateServicePrimaryTaskSetResponse, wrapper: "" },
+        wire::OperationInfo { name: "UpdateTaskProtection", input: &S_UpdateTaskProtectionRequest, output: &S_UpdateTaskProtectionResponse, wrapper: "" },
+        wire::OperationInfo { name: "UpdateTaskSet", input: &S_UpdateTaskSetRequest, output: &S_UpdateTaskSetResponse, wrapper: "" },
     ],
     errors: &[
         wire::ErrorInfo { name: "AccessDeniedException", code: "AccessDeniedException", message: "message", status: 400, fault: types::Fault::Sender },
@@ -191,9 +227,11 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::ErrorInfo { name: "ResourceInUseException", code: "ResourceInUseException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "ResourceNotFoundException", code: "ResourceNotFoundException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "ServerException", code: "ServerException", message: "message", status: 500, fault: types::Fault::Receiver },
+        wire::ErrorInfo { name: "ServiceDeploymentNotFoundException", code: "ServiceDeploymentNotFoundException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "ServiceNotActiveException", code: "ServiceNotActiveException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "ServiceNotFoundException", code: "ServiceNotFoundException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "TargetNotFoundException", code: "TargetNotFoundException", message: "message", status: 400, fault: types::Fault::Sender },
+        wire::ErrorInfo { name: "TaskSetNotFoundException", code: "TaskSetNotFoundException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "UnsupportedFeatureException", code: "UnsupportedFeatureException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "UpdateInProgressException", code: "UpdateInProgressException", message: "message", status: 400, fault: types::Fault::Sender },
     ],
@@ -430,6 +468,15 @@ pub mod deployment_lifecycle_hook_stage {
     pub const POST_PRODUCTION_TRAFFIC_SHIFT: &str = "POST_PRODUCTION_TRAFFIC_SHIFT";
 }
 
+/// The values of `DeploymentLifecycleHookStatus`.
+pub mod deployment_lifecycle_hook_status {
+    pub const AWAITING_ACTION: &str = "AWAITING_ACTION";
+    pub const IN_PROGRESS: &str = "IN_PROGRESS";
+    pub const SUCCEEDED: &str = "SUCCEEDED";
+    pub const FAILED: &str = "FAILED";
+    pub const TIMED_OUT: &str = "TIMED_OUT";
+}
+
 /// The values of `DeploymentLifecycleHookTargetType`.
 pub mod deployment_lifecycle_hook_target_type {
     pub const AWS_LAMBDA: &str = "AWS_LAMBDA";
@@ -504,6 +551,17 @@ pub mod firelens_configuration_type {
 pub mod gateway_connector_health_check_protocol {
     pub const HTTP: &str = "HTTP";
     pub const HTTPS: &str = "HTTPS";
+}
+
+/// The values of `GatewayRouteStatus`.
+pub mod gateway_route_status {
+    pub const ACTIVE: &str = "ACTIVE";
+    pub const CREATE_IN_PROGRESS: &str = "CREATE_IN_PROGRESS";
+    pub const CREATE_FAILED: &str = "CREATE_FAILED";
+    pub const UPDATE_IN_PROGRESS: &str = "UPDATE_IN_PROGRESS";
+    pub const UPDATE_FAILED: &str = "UPDATE_FAILED";
+    pub const DELETE_IN_PROGRESS: &str = "DELETE_IN_PROGRESS";
+    pub const DELETE_FAILED: &str = "DELETE_FAILED";
 }
 
 /// The values of `GpuSharingMode`.
@@ -604,6 +662,15 @@ pub mod managed_draining {
 pub mod managed_instances_monitoring_options {
     pub const BASIC: &str = "BASIC";
     pub const DETAILED: &str = "DETAILED";
+}
+
+/// The values of `ManagedResourceStatus`.
+pub mod managed_resource_status {
+    pub const PROVISIONING: &str = "PROVISIONING";
+    pub const ACTIVE: &str = "ACTIVE";
+    pub const DEPROVISIONING: &str = "DEPROVISIONING";
+    pub const DELETED: &str = "DELETED";
+    pub const FAILED: &str = "FAILED";
 }
 
 /// The values of `ManagedScalingStatus`.
@@ -731,6 +798,41 @@ pub mod service_connect_include_query_parameters {
     pub const ENABLED: &str = "ENABLED";
 }
 
+/// The values of `ServiceDeploymentLifecycleStage`.
+pub mod service_deployment_lifecycle_stage {
+    pub const RECONCILE_SERVICE: &str = "RECONCILE_SERVICE";
+    pub const PRE_SCALE_UP: &str = "PRE_SCALE_UP";
+    pub const SCALE_UP: &str = "SCALE_UP";
+    pub const POST_SCALE_UP: &str = "POST_SCALE_UP";
+    pub const TEST_TRAFFIC_SHIFT: &str = "TEST_TRAFFIC_SHIFT";
+    pub const POST_TEST_TRAFFIC_SHIFT: &str = "POST_TEST_TRAFFIC_SHIFT";
+    pub const PRODUCTION_TRAFFIC_SHIFT: &str = "PRODUCTION_TRAFFIC_SHIFT";
+    pub const POST_PRODUCTION_TRAFFIC_SHIFT: &str = "POST_PRODUCTION_TRAFFIC_SHIFT";
+    pub const BAKE_TIME: &str = "BAKE_TIME";
+    pub const CLEAN_UP: &str = "CLEAN_UP";
+}
+
+/// The values of `ServiceDeploymentRollbackMonitorsStatus`.
+pub mod service_deployment_rollback_monitors_status {
+    pub const TRIGGERED: &str = "TRIGGERED";
+    pub const MONITORING: &str = "MONITORING";
+    pub const MONITORING_COMPLETE: &str = "MONITORING_COMPLETE";
+    pub const DISABLED: &str = "DISABLED";
+}
+
+/// The values of `ServiceDeploymentStatus`.
+pub mod service_deployment_status {
+    pub const PENDING: &str = "PENDING";
+    pub const SUCCESSFUL: &str = "SUCCESSFUL";
+    pub const STOPPED: &str = "STOPPED";
+    pub const STOP_REQUESTED: &str = "STOP_REQUESTED";
+    pub const IN_PROGRESS: &str = "IN_PROGRESS";
+    pub const ROLLBACK_REQUESTED: &str = "ROLLBACK_REQUESTED";
+    pub const ROLLBACK_IN_PROGRESS: &str = "ROLLBACK_IN_PROGRESS";
+    pub const ROLLBACK_SUCCESSFUL: &str = "ROLLBACK_SUCCESSFUL";
+    pub const ROLLBACK_FAILED: &str = "ROLLBACK_FAILED";
+}
+
 /// The values of `ServiceField`.
 pub mod service_field {
     pub const TAGS: &str = "TAGS";
@@ -752,6 +854,12 @@ pub mod sort_order {
 pub mod stability_status {
     pub const STEADY_STATE: &str = "STEADY_STATE";
     pub const STABILIZING: &str = "STABILIZING";
+}
+
+/// The values of `StopServiceDeploymentStopType`.
+pub mod stop_service_deployment_stop_type {
+    pub const ABORT: &str = "ABORT";
+    pub const ROLLBACK: &str = "ROLLBACK";
 }
 
 /// The values of `TargetType`.
@@ -794,6 +902,11 @@ pub mod task_filesystem_type {
     pub const EXT4: &str = "ext4";
     pub const XFS: &str = "xfs";
     pub const NTFS: &str = "ntfs";
+}
+
+/// The values of `TaskSetField`.
+pub mod task_set_field {
+    pub const TAGS: &str = "TAGS";
 }
 
 /// The values of `TaskStopCode`.
@@ -1985,6 +2098,45 @@ impl std::fmt::Debug for ContainerDependency {
     }
 }
 
+static S_ContainerImage: wire::Schema = wire::Schema::plain("ContainerImage", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("containerName", "containerName", "containerName", false, &wire::schema::STRING),
+    wire::schema::Member::new("imageDigest", "imageDigest", "imageDigest", false, &wire::schema::STRING),
+    wire::schema::Member::new("image", "image", "image", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ContainerImage {
+    pub container_name: Option<String>,
+    pub image_digest: Option<String>,
+    pub image: Option<String>,
+}
+
+impl wire::Shape for ContainerImage {
+    const SCHEMA: &'static wire::Schema = &S_ContainerImage;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.container_name = Some(wire::shape::Datum::from_value(value)),
+            1 => self.image_digest = Some(wire::shape::Datum::from_value(value)),
+            2 => self.image = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ContainerImage, 0, self.container_name.as_ref());
+        wire::shape::optional(writer, &S_ContainerImage, 1, self.image_digest.as_ref());
+        wire::shape::optional(writer, &S_ContainerImage, 2, self.image.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ContainerImage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ContainerImages: wire::Schema = wire::Schema::plain("ContainerImages", wire::schema::Kind::List(wire::schema::List { member: &S_ContainerImage, item: "", flattened: false }));
 static S_ContainerInstance: wire::Schema = wire::Schema::plain("ContainerInstance", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("containerInstanceArn", "containerInstanceArn", "containerInstanceArn", false, &wire::schema::STRING),
     wire::schema::Member::new("ec2InstanceId", "ec2InstanceId", "ec2InstanceId", false, &wire::schema::STRING),
@@ -2223,6 +2375,74 @@ impl std::fmt::Debug for ContainerRestartPolicy {
 }
 
 static S_Containers: wire::Schema = wire::Schema::plain("Containers", wire::schema::Kind::List(wire::schema::List { member: &S_Container, item: "", flattened: false }));
+static S_ContinueServiceDeploymentRequest: wire::Schema = wire::Schema::plain("ContinueServiceDeploymentRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("serviceDeploymentArn", "serviceDeploymentArn", "serviceDeploymentArn", true, &wire::schema::STRING),
+    wire::schema::Member::new("hookId", "hookId", "hookId", true, &wire::schema::STRING),
+    wire::schema::Member::new("action", "action", "action", false, &S_DeploymentLifecycleHookAction),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ContinueServiceDeploymentRequest {
+    pub service_deployment_arn: String,
+    pub hook_id: String,
+    pub action: Option<String>,
+}
+
+impl wire::Shape for ContinueServiceDeploymentRequest {
+    const SCHEMA: &'static wire::Schema = &S_ContinueServiceDeploymentRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.service_deployment_arn = wire::shape::Datum::from_value(value),
+            1 => self.hook_id = wire::shape::Datum::from_value(value),
+            2 => self.action = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_ContinueServiceDeploymentRequest, 0, &self.service_deployment_arn);
+        wire::shape::required(writer, &S_ContinueServiceDeploymentRequest, 1, &self.hook_id);
+        wire::shape::optional(writer, &S_ContinueServiceDeploymentRequest, 2, self.action.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ContinueServiceDeploymentRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ContinueServiceDeploymentResponse: wire::Schema = wire::Schema::plain("ContinueServiceDeploymentResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("serviceDeploymentArn", "serviceDeploymentArn", "serviceDeploymentArn", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ContinueServiceDeploymentResponse {
+    pub service_deployment_arn: Option<String>,
+}
+
+impl wire::Shape for ContinueServiceDeploymentResponse {
+    const SCHEMA: &'static wire::Schema = &S_ContinueServiceDeploymentResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.service_deployment_arn = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ContinueServiceDeploymentResponse, 0, self.service_deployment_arn.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ContinueServiceDeploymentResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_CpuManufacturer: wire::Schema = wire::Schema::new("CpuManufacturer", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["intel", "amd", "amazon-web-services"], sensitive: false });
 static S_CpuManufacturerSet: wire::Schema = wire::Schema::plain("CpuManufacturerSet", wire::schema::Kind::List(wire::schema::List { member: &S_CpuManufacturer, item: "", flattened: false }));
 static S_CreateCapacityProviderRequest: wire::Schema = wire::Schema::plain("CreateCapacityProviderRequest", wire::schema::Kind::Structure(&[
@@ -2599,6 +2819,148 @@ impl std::fmt::Debug for CreateServiceResponse {
     }
 }
 
+static S_CreateTaskSetRequest: wire::Schema = wire::Schema::plain("CreateTaskSetRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("service", "service", "service", true, &wire::schema::STRING),
+    wire::schema::Member::new("cluster", "cluster", "cluster", true, &wire::schema::STRING),
+    wire::schema::Member::new("externalId", "externalId", "externalId", false, &wire::schema::STRING),
+    wire::schema::Member::new("taskDefinition", "taskDefinition", "taskDefinition", true, &wire::schema::STRING),
+    wire::schema::Member::new("networkConfiguration", "networkConfiguration", "networkConfiguration", false, &S_NetworkConfiguration),
+    wire::schema::Member::new("loadBalancers", "loadBalancers", "loadBalancers", false, &S_LoadBalancers),
+    wire::schema::Member::new("serviceRegistries", "serviceRegistries", "serviceRegistries", false, &S_ServiceRegistries),
+    wire::schema::Member::new("launchType", "launchType", "launchType", false, &S_LaunchType),
+    wire::schema::Member::new("capacityProviderStrategy", "capacityProviderStrategy", "capacityProviderStrategy", false, &S_CapacityProviderStrategy),
+    wire::schema::Member::new("platformVersion", "platformVersion", "platformVersion", false, &wire::schema::STRING),
+    wire::schema::Member::new("scale", "scale", "scale", false, &S_Scale),
+    wire::schema::Member::new("clientToken", "clientToken", "clientToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("tags", "tags", "tags", false, &S_Tags),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateTaskSetRequest {
+    pub service: String,
+    pub cluster: String,
+    pub external_id: Option<String>,
+    pub task_definition: String,
+    pub network_configuration: Option<NetworkConfiguration>,
+    pub load_balancers: Option<Vec<LoadBalancer>>,
+    pub service_registries: Option<Vec<ServiceRegistry>>,
+    pub launch_type: Option<String>,
+    pub capacity_provider_strategy: Option<Vec<CapacityProviderStrategyItem>>,
+    pub platform_version: Option<String>,
+    pub scale: Option<Scale>,
+    pub client_token: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl wire::Shape for CreateTaskSetRequest {
+    const SCHEMA: &'static wire::Schema = &S_CreateTaskSetRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.service = wire::shape::Datum::from_value(value),
+            1 => self.cluster = wire::shape::Datum::from_value(value),
+            2 => self.external_id = Some(wire::shape::Datum::from_value(value)),
+            3 => self.task_definition = wire::shape::Datum::from_value(value),
+            4 => self.network_configuration = Some(wire::shape::Datum::from_value(value)),
+            5 => self.load_balancers = Some(wire::shape::Datum::from_value(value)),
+            6 => self.service_registries = Some(wire::shape::Datum::from_value(value)),
+            7 => self.launch_type = Some(wire::shape::Datum::from_value(value)),
+            8 => self.capacity_provider_strategy = Some(wire::shape::Datum::from_value(value)),
+            9 => self.platform_version = Some(wire::shape::Datum::from_value(value)),
+            10 => self.scale = Some(wire::shape::Datum::from_value(value)),
+            11 => self.client_token = Some(wire::shape::Datum::from_value(value)),
+            12 => self.tags = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_CreateTaskSetRequest, 0, &self.service);
+        wire::shape::required(writer, &S_CreateTaskSetRequest, 1, &self.cluster);
+        wire::shape::optional(writer, &S_CreateTaskSetRequest, 2, self.external_id.as_ref());
+        wire::shape::required(writer, &S_CreateTaskSetRequest, 3, &self.task_definition);
+        wire::shape::optional(writer, &S_CreateTaskSetRequest, 4, self.network_configuration.as_ref());
+        wire::shape::optional(writer, &S_CreateTaskSetRequest, 5, self.load_balancers.as_ref());
+        wire::shape::optional(writer, &S_CreateTaskSetRequest, 6, self.service_registries.as_ref());
+        wire::shape::optional(writer, &S_CreateTaskSetRequest, 7, self.launch_type.as_ref());
+        wire::shape::optional(writer, &S_CreateTaskSetRequest, 8, self.capacity_provider_strategy.as_ref());
+        wire::shape::optional(writer, &S_CreateTaskSetRequest, 9, self.platform_version.as_ref());
+        wire::shape::optional(writer, &S_CreateTaskSetRequest, 10, self.scale.as_ref());
+        wire::shape::optional(writer, &S_CreateTaskSetRequest, 11, self.client_token.as_ref());
+        wire::shape::optional(writer, &S_CreateTaskSetRequest, 12, self.tags.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateTaskSetRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CreateTaskSetResponse: wire::Schema = wire::Schema::plain("CreateTaskSetResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("taskSet", "taskSet", "taskSet", false, &S_TaskSet),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateTaskSetResponse {
+    pub task_set: Option<TaskSet>,
+}
+
+impl wire::Shape for CreateTaskSetResponse {
+    const SCHEMA: &'static wire::Schema = &S_CreateTaskSetResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.task_set = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CreateTaskSetResponse, 0, self.task_set.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreateTaskSetResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CreatedAt: wire::Schema = wire::Schema::plain("CreatedAt", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("before", "before", "before", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("after", "after", "after", false, &wire::schema::TIMESTAMP),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreatedAt {
+    pub before: Option<types::Timestamp>,
+    pub after: Option<types::Timestamp>,
+}
+
+impl wire::Shape for CreatedAt {
+    const SCHEMA: &'static wire::Schema = &S_CreatedAt;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.before = Some(wire::shape::Datum::from_value(value)),
+            1 => self.after = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_CreatedAt, 0, self.before.as_ref());
+        wire::shape::optional(writer, &S_CreatedAt, 1, self.after.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CreatedAt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_DeleteAttributesRequest: wire::Schema = wire::Schema::plain("DeleteAttributesRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
     wire::schema::Member::new("attributes", "attributes", "attributes", true, &S_Attributes),
@@ -2914,6 +3276,78 @@ impl wire::Shape for DeleteTaskDefinitionsResponse {
 }
 
 impl std::fmt::Debug for DeleteTaskDefinitionsResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteTaskSetRequest: wire::Schema = wire::Schema::plain("DeleteTaskSetRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("cluster", "cluster", "cluster", true, &wire::schema::STRING),
+    wire::schema::Member::new("service", "service", "service", true, &wire::schema::STRING),
+    wire::schema::Member::new("taskSet", "taskSet", "taskSet", true, &wire::schema::STRING),
+    wire::schema::Member::new("force", "force", "force", false, &wire::schema::BOOLEAN),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteTaskSetRequest {
+    pub cluster: String,
+    pub service: String,
+    pub task_set: String,
+    pub force: Option<bool>,
+}
+
+impl wire::Shape for DeleteTaskSetRequest {
+    const SCHEMA: &'static wire::Schema = &S_DeleteTaskSetRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cluster = wire::shape::Datum::from_value(value),
+            1 => self.service = wire::shape::Datum::from_value(value),
+            2 => self.task_set = wire::shape::Datum::from_value(value),
+            3 => self.force = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_DeleteTaskSetRequest, 0, &self.cluster);
+        wire::shape::required(writer, &S_DeleteTaskSetRequest, 1, &self.service);
+        wire::shape::required(writer, &S_DeleteTaskSetRequest, 2, &self.task_set);
+        wire::shape::optional(writer, &S_DeleteTaskSetRequest, 3, self.force.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DeleteTaskSetRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteTaskSetResponse: wire::Schema = wire::Schema::plain("DeleteTaskSetResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("taskSet", "taskSet", "taskSet", false, &S_TaskSet),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteTaskSetResponse {
+    pub task_set: Option<TaskSet>,
+}
+
+impl wire::Shape for DeleteTaskSetResponse {
+    const SCHEMA: &'static wire::Schema = &S_DeleteTaskSetResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.task_set = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeleteTaskSetResponse, 0, self.task_set.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DeleteTaskSetResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -3325,10 +3759,62 @@ impl std::fmt::Debug for DeploymentLifecycleHook {
 }
 
 static S_DeploymentLifecycleHookAction: wire::Schema = wire::Schema::new("DeploymentLifecycleHookAction", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ROLLBACK", "CONTINUE"], sensitive: false });
+static S_DeploymentLifecycleHookDetail: wire::Schema = wire::Schema::plain("DeploymentLifecycleHookDetail", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("hookId", "hookId", "hookId", false, &wire::schema::STRING),
+    wire::schema::Member::new("targetType", "targetType", "targetType", false, &S_DeploymentLifecycleHookTargetType),
+    wire::schema::Member::new("targetArn", "targetArn", "targetArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("status", "status", "status", false, &S_DeploymentLifecycleHookStatus),
+    wire::schema::Member::new("expiresAt", "expiresAt", "expiresAt", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("timeoutAction", "timeoutAction", "timeoutAction", false, &S_DeploymentLifecycleHookAction),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeploymentLifecycleHookDetail {
+    pub hook_id: Option<String>,
+    pub target_type: Option<String>,
+    pub target_arn: Option<String>,
+    pub status: Option<String>,
+    pub expires_at: Option<types::Timestamp>,
+    pub timeout_action: Option<String>,
+}
+
+impl wire::Shape for DeploymentLifecycleHookDetail {
+    const SCHEMA: &'static wire::Schema = &S_DeploymentLifecycleHookDetail;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.hook_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.target_type = Some(wire::shape::Datum::from_value(value)),
+            2 => self.target_arn = Some(wire::shape::Datum::from_value(value)),
+            3 => self.status = Some(wire::shape::Datum::from_value(value)),
+            4 => self.expires_at = Some(wire::shape::Datum::from_value(value)),
+            5 => self.timeout_action = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeploymentLifecycleHookDetail, 0, self.hook_id.as_ref());
+        wire::shape::optional(writer, &S_DeploymentLifecycleHookDetail, 1, self.target_type.as_ref());
+        wire::shape::optional(writer, &S_DeploymentLifecycleHookDetail, 2, self.target_arn.as_ref());
+        wire::shape::optional(writer, &S_DeploymentLifecycleHookDetail, 3, self.status.as_ref());
+        wire::shape::optional(writer, &S_DeploymentLifecycleHookDetail, 4, self.expires_at.as_ref());
+        wire::shape::optional(writer, &S_DeploymentLifecycleHookDetail, 5, self.timeout_action.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DeploymentLifecycleHookDetail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeploymentLifecycleHookDetailList: wire::Schema = wire::Schema::plain("DeploymentLifecycleHookDetailList", wire::schema::Kind::List(wire::schema::List { member: &S_DeploymentLifecycleHookDetail, item: "", flattened: false }));
 static S_DeploymentLifecycleHookDuration: wire::Schema = wire::Schema::new("DeploymentLifecycleHookDuration", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(1.0), max: Some(20160.0), pattern: None, values: &[], sensitive: false });
 static S_DeploymentLifecycleHookList: wire::Schema = wire::Schema::plain("DeploymentLifecycleHookList", wire::schema::Kind::List(wire::schema::List { member: &S_DeploymentLifecycleHook, item: "", flattened: false }));
 static S_DeploymentLifecycleHookStage: wire::Schema = wire::Schema::new("DeploymentLifecycleHookStage", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["RECONCILE_SERVICE", "PRE_SCALE_UP", "POST_SCALE_UP", "TEST_TRAFFIC_SHIFT", "POST_TEST_TRAFFIC_SHIFT", "PRE_PRODUCTION_TRAFFIC_SHIFT", "PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT"], sensitive: false });
 static S_DeploymentLifecycleHookStageList: wire::Schema = wire::Schema::plain("DeploymentLifecycleHookStageList", wire::schema::Kind::List(wire::schema::List { member: &S_DeploymentLifecycleHookStage, item: "", flattened: false }));
+static S_DeploymentLifecycleHookStatus: wire::Schema = wire::Schema::new("DeploymentLifecycleHookStatus", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["AWAITING_ACTION", "IN_PROGRESS", "SUCCEEDED", "FAILED", "TIMED_OUT"], sensitive: false });
 static S_DeploymentLifecycleHookTargetType: wire::Schema = wire::Schema::new("DeploymentLifecycleHookTargetType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["AWS_LAMBDA", "PAUSE"], sensitive: false });
 static S_DeploymentLifecycleHookTimeoutConfiguration: wire::Schema = wire::Schema::plain("DeploymentLifecycleHookTimeoutConfiguration", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("timeoutInMinutes", "timeoutInMinutes", "timeoutInMinutes", false, &S_DeploymentLifecycleHookDuration),
@@ -3719,6 +4205,134 @@ impl std::fmt::Debug for DescribeContainerInstancesResponse {
     }
 }
 
+static S_DescribeServiceDeploymentsRequest: wire::Schema = wire::Schema::plain("DescribeServiceDeploymentsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("serviceDeploymentArns", "serviceDeploymentArns", "serviceDeploymentArns", true, &S_StringList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeServiceDeploymentsRequest {
+    pub service_deployment_arns: Vec<String>,
+}
+
+impl wire::Shape for DescribeServiceDeploymentsRequest {
+    const SCHEMA: &'static wire::Schema = &S_DescribeServiceDeploymentsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.service_deployment_arns = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_DescribeServiceDeploymentsRequest, 0, &self.service_deployment_arns);
+    }
+}
+
+impl std::fmt::Debug for DescribeServiceDeploymentsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeServiceDeploymentsResponse: wire::Schema = wire::Schema::plain("DescribeServiceDeploymentsResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("serviceDeployments", "serviceDeployments", "serviceDeployments", false, &S_ServiceDeployments),
+    wire::schema::Member::new("failures", "failures", "failures", false, &S_Failures),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeServiceDeploymentsResponse {
+    pub service_deployments: Option<Vec<ServiceDeployment>>,
+    pub failures: Option<Vec<Failure>>,
+}
+
+impl wire::Shape for DescribeServiceDeploymentsResponse {
+    const SCHEMA: &'static wire::Schema = &S_DescribeServiceDeploymentsResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.service_deployments = Some(wire::shape::Datum::from_value(value)),
+            1 => self.failures = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeServiceDeploymentsResponse, 0, self.service_deployments.as_ref());
+        wire::shape::optional(writer, &S_DescribeServiceDeploymentsResponse, 1, self.failures.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeServiceDeploymentsResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeServiceRevisionsRequest: wire::Schema = wire::Schema::plain("DescribeServiceRevisionsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("serviceRevisionArns", "serviceRevisionArns", "serviceRevisionArns", true, &S_StringList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeServiceRevisionsRequest {
+    pub service_revision_arns: Vec<String>,
+}
+
+impl wire::Shape for DescribeServiceRevisionsRequest {
+    const SCHEMA: &'static wire::Schema = &S_DescribeServiceRevisionsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.service_revision_arns = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_DescribeServiceRevisionsRequest, 0, &self.service_revision_arns);
+    }
+}
+
+impl std::fmt::Debug for DescribeServiceRevisionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeServiceRevisionsResponse: wire::Schema = wire::Schema::plain("DescribeServiceRevisionsResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("serviceRevisions", "serviceRevisions", "serviceRevisions", false, &S_ServiceRevisions),
+    wire::schema::Member::new("failures", "failures", "failures", false, &S_Failures),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeServiceRevisionsResponse {
+    pub service_revisions: Option<Vec<ServiceRevision>>,
+    pub failures: Option<Vec<Failure>>,
+}
+
+impl wire::Shape for DescribeServiceRevisionsResponse {
+    const SCHEMA: &'static wire::Schema = &S_DescribeServiceRevisionsResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.service_revisions = Some(wire::shape::Datum::from_value(value)),
+            1 => self.failures = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeServiceRevisionsResponse, 0, self.service_revisions.as_ref());
+        wire::shape::optional(writer, &S_DescribeServiceRevisionsResponse, 1, self.failures.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeServiceRevisionsResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_DescribeServicesRequest: wire::Schema = wire::Schema::plain("DescribeServicesRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
     wire::schema::Member::new("services", "services", "services", true, &S_StringList),
@@ -3854,6 +4468,82 @@ impl wire::Shape for DescribeTaskDefinitionResponse {
 }
 
 impl std::fmt::Debug for DescribeTaskDefinitionResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeTaskSetsRequest: wire::Schema = wire::Schema::plain("DescribeTaskSetsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("cluster", "cluster", "cluster", true, &wire::schema::STRING),
+    wire::schema::Member::new("service", "service", "service", true, &wire::schema::STRING),
+    wire::schema::Member::new("taskSets", "taskSets", "taskSets", false, &S_StringList),
+    wire::schema::Member::new("include", "include", "include", false, &S_TaskSetFieldList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeTaskSetsRequest {
+    pub cluster: String,
+    pub service: String,
+    pub task_sets: Option<Vec<String>>,
+    pub include: Option<Vec<String>>,
+}
+
+impl wire::Shape for DescribeTaskSetsRequest {
+    const SCHEMA: &'static wire::Schema = &S_DescribeTaskSetsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cluster = wire::shape::Datum::from_value(value),
+            1 => self.service = wire::shape::Datum::from_value(value),
+            2 => self.task_sets = Some(wire::shape::Datum::from_value(value)),
+            3 => self.include = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_DescribeTaskSetsRequest, 0, &self.cluster);
+        wire::shape::required(writer, &S_DescribeTaskSetsRequest, 1, &self.service);
+        wire::shape::optional(writer, &S_DescribeTaskSetsRequest, 2, self.task_sets.as_ref());
+        wire::shape::optional(writer, &S_DescribeTaskSetsRequest, 3, self.include.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeTaskSetsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeTaskSetsResponse: wire::Schema = wire::Schema::plain("DescribeTaskSetsResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("taskSets", "taskSets", "taskSets", false, &S_TaskSets),
+    wire::schema::Member::new("failures", "failures", "failures", false, &S_Failures),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeTaskSetsResponse {
+    pub task_sets: Option<Vec<TaskSet>>,
+    pub failures: Option<Vec<Failure>>,
+}
+
+impl wire::Shape for DescribeTaskSetsResponse {
+    const SCHEMA: &'static wire::Schema = &S_DescribeTaskSetsResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.task_sets = Some(wire::shape::Datum::from_value(value)),
+            1 => self.failures = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeTaskSetsResponse, 0, self.task_sets.as_ref());
+        wire::shape::optional(writer, &S_DescribeTaskSetsResponse, 1, self.failures.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeTaskSetsResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -4133,6 +4823,56 @@ impl std::fmt::Debug for EBSTagSpecification {
 }
 
 static S_EBSTagSpecifications: wire::Schema = wire::Schema::plain("EBSTagSpecifications", wire::schema::Kind::List(wire::schema::List { member: &S_EBSTagSpecification, item: "", flattened: false }));
+static S_ECSManagedResources: wire::Schema = wire::Schema::plain("ECSManagedResources", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("ingressPaths", "ingressPaths", "ingressPaths", false, &S_ManagedIngressPaths),
+    wire::schema::Member::new("autoScaling", "autoScaling", "autoScaling", false, &S_ManagedAutoScaling),
+    wire::schema::Member::new("metricAlarms", "metricAlarms", "metricAlarms", false, &S_ManagedMetricAlarms),
+    wire::schema::Member::new("serviceSecurityGroups", "serviceSecurityGroups", "serviceSecurityGroups", false, &S_ManagedSecurityGroups),
+    wire::schema::Member::new("logGroups", "logGroups", "logGroups", false, &S_ManagedLogGroups),
+    wire::schema::Member::new("gatewayConnections", "gatewayConnections", "gatewayConnections", false, &S_GatewayConnectionList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ECSManagedResources {
+    pub ingress_paths: Option<Vec<ManagedIngressPath>>,
+    pub auto_scaling: Option<ManagedAutoScaling>,
+    pub metric_alarms: Option<Vec<ManagedMetricAlarm>>,
+    pub service_security_groups: Option<Vec<ManagedSecurityGroup>>,
+    pub log_groups: Option<Vec<ManagedLogGroup>>,
+    pub gateway_connections: Option<Vec<GatewayConnection>>,
+}
+
+impl wire::Shape for ECSManagedResources {
+    const SCHEMA: &'static wire::Schema = &S_ECSManagedResources;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.ingress_paths = Some(wire::shape::Datum::from_value(value)),
+            1 => self.auto_scaling = Some(wire::shape::Datum::from_value(value)),
+            2 => self.metric_alarms = Some(wire::shape::Datum::from_value(value)),
+            3 => self.service_security_groups = Some(wire::shape::Datum::from_value(value)),
+            4 => self.log_groups = Some(wire::shape::Datum::from_value(value)),
+            5 => self.gateway_connections = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ECSManagedResources, 0, self.ingress_paths.as_ref());
+        wire::shape::optional(writer, &S_ECSManagedResources, 1, self.auto_scaling.as_ref());
+        wire::shape::optional(writer, &S_ECSManagedResources, 2, self.metric_alarms.as_ref());
+        wire::shape::optional(writer, &S_ECSManagedResources, 3, self.service_security_groups.as_ref());
+        wire::shape::optional(writer, &S_ECSManagedResources, 4, self.log_groups.as_ref());
+        wire::shape::optional(writer, &S_ECSManagedResources, 5, self.gateway_connections.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ECSManagedResources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_EFSAuthorizationConfig: wire::Schema = wire::Schema::plain("EFSAuthorizationConfig", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("accessPointId", "accessPointId", "accessPointId", false, &wire::schema::STRING),
     wire::schema::Member::new("iam", "iam", "iam", false, &S_EFSAuthorizationConfigIAM),
@@ -4516,6 +5256,150 @@ impl std::fmt::Debug for FirelensConfiguration {
 
 static S_FirelensConfigurationOptionsMap: wire::Schema = wire::Schema::plain("FirelensConfigurationOptionsMap", wire::schema::Kind::Map(wire::schema::Map { key: &wire::schema::STRING, value: &wire::schema::STRING }));
 static S_FirelensConfigurationType: wire::Schema = wire::Schema::new("FirelensConfigurationType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["fluentd", "fluentbit"], sensitive: false });
+static S_GatewayConnection: wire::Schema = wire::Schema::plain("GatewayConnection", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("gatewayArn", "gatewayArn", "gatewayArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("gatewayRouteArn", "gatewayRouteArn", "gatewayRouteArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("portName", "portName", "portName", false, &wire::schema::STRING),
+    wire::schema::Member::new("serviceUrl", "serviceUrl", "serviceUrl", false, &wire::schema::STRING),
+    wire::schema::Member::new("accessType", "accessType", "accessType", false, &S_AccessType),
+    wire::schema::Member::new("status", "status", "status", false, &S_GatewayRouteStatus),
+    wire::schema::Member::new("resources", "resources", "resources", false, &S_GatewayConnectionResources),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GatewayConnection {
+    pub gateway_arn: Option<String>,
+    pub gateway_route_arn: Option<String>,
+    pub port_name: Option<String>,
+    pub service_url: Option<String>,
+    pub access_type: Option<String>,
+    pub status: Option<String>,
+    pub resources: Option<GatewayConnectionResources>,
+}
+
+impl wire::Shape for GatewayConnection {
+    const SCHEMA: &'static wire::Schema = &S_GatewayConnection;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.gateway_arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.gateway_route_arn = Some(wire::shape::Datum::from_value(value)),
+            2 => self.port_name = Some(wire::shape::Datum::from_value(value)),
+            3 => self.service_url = Some(wire::shape::Datum::from_value(value)),
+            4 => self.access_type = Some(wire::shape::Datum::from_value(value)),
+            5 => self.status = Some(wire::shape::Datum::from_value(value)),
+            6 => self.resources = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_GatewayConnection, 0, self.gateway_arn.as_ref());
+        wire::shape::optional(writer, &S_GatewayConnection, 1, self.gateway_route_arn.as_ref());
+        wire::shape::optional(writer, &S_GatewayConnection, 2, self.port_name.as_ref());
+        wire::shape::optional(writer, &S_GatewayConnection, 3, self.service_url.as_ref());
+        wire::shape::optional(writer, &S_GatewayConnection, 4, self.access_type.as_ref());
+        wire::shape::optional(writer, &S_GatewayConnection, 5, self.status.as_ref());
+        wire::shape::optional(writer, &S_GatewayConnection, 6, self.resources.as_ref());
+    }
+}
+
+impl std::fmt::Debug for GatewayConnection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_GatewayConnectionAlbResources: wire::Schema = wire::Schema::plain("GatewayConnectionAlbResources", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("acmCertificateArn", "acmCertificateArn", "acmCertificateArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("loadBalancerArn", "loadBalancerArn", "loadBalancerArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("loadBalancerSecurityGroupArns", "loadBalancerSecurityGroupArns", "loadBalancerSecurityGroupArns", false, &S_StringList),
+    wire::schema::Member::new("listenerArn", "listenerArn", "listenerArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("listenerRuleArn", "listenerRuleArn", "listenerRuleArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("testListenerRuleArn", "testListenerRuleArn", "testListenerRuleArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("targetGroupArn", "targetGroupArn", "targetGroupArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("alternateTargetGroupArn", "alternateTargetGroupArn", "alternateTargetGroupArn", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GatewayConnectionAlbResources {
+    pub acm_certificate_arn: Option<String>,
+    pub load_balancer_arn: Option<String>,
+    pub load_balancer_security_group_arns: Option<Vec<String>>,
+    pub listener_arn: Option<String>,
+    pub listener_rule_arn: Option<String>,
+    pub test_listener_rule_arn: Option<String>,
+    pub target_group_arn: Option<String>,
+    pub alternate_target_group_arn: Option<String>,
+}
+
+impl wire::Shape for GatewayConnectionAlbResources {
+    const SCHEMA: &'static wire::Schema = &S_GatewayConnectionAlbResources;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.acm_certificate_arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.load_balancer_arn = Some(wire::shape::Datum::from_value(value)),
+            2 => self.load_balancer_security_group_arns = Some(wire::shape::Datum::from_value(value)),
+            3 => self.listener_arn = Some(wire::shape::Datum::from_value(value)),
+            4 => self.listener_rule_arn = Some(wire::shape::Datum::from_value(value)),
+            5 => self.test_listener_rule_arn = Some(wire::shape::Datum::from_value(value)),
+            6 => self.target_group_arn = Some(wire::shape::Datum::from_value(value)),
+            7 => self.alternate_target_group_arn = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_GatewayConnectionAlbResources, 0, self.acm_certificate_arn.as_ref());
+        wire::shape::optional(writer, &S_GatewayConnectionAlbResources, 1, self.load_balancer_arn.as_ref());
+        wire::shape::optional(writer, &S_GatewayConnectionAlbResources, 2, self.load_balancer_security_group_arns.as_ref());
+        wire::shape::optional(writer, &S_GatewayConnectionAlbResources, 3, self.listener_arn.as_ref());
+        wire::shape::optional(writer, &S_GatewayConnectionAlbResources, 4, self.listener_rule_arn.as_ref());
+        wire::shape::optional(writer, &S_GatewayConnectionAlbResources, 5, self.test_listener_rule_arn.as_ref());
+        wire::shape::optional(writer, &S_GatewayConnectionAlbResources, 6, self.target_group_arn.as_ref());
+        wire::shape::optional(writer, &S_GatewayConnectionAlbResources, 7, self.alternate_target_group_arn.as_ref());
+    }
+}
+
+impl std::fmt::Debug for GatewayConnectionAlbResources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_GatewayConnectionAlbResourcesList: wire::Schema = wire::Schema::new("GatewayConnectionAlbResourcesList", wire::schema::Kind::List(wire::schema::List { member: &S_GatewayConnectionAlbResources, item: "", flattened: false }), wire::schema::Traits { min: Some(0.0), max: Some(1.0), pattern: None, values: &[], sensitive: false });
+static S_GatewayConnectionList: wire::Schema = wire::Schema::new("GatewayConnectionList", wire::schema::Kind::List(wire::schema::List { member: &S_GatewayConnection, item: "", flattened: false }), wire::schema::Traits { min: Some(0.0), max: Some(5.0), pattern: None, values: &[], sensitive: false });
+static S_GatewayConnectionResources: wire::Schema = wire::Schema::plain("GatewayConnectionResources", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("hostSharedAlb", "hostSharedAlb", "hostSharedAlb", false, &S_GatewayConnectionAlbResourcesList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GatewayConnectionResources {
+    pub host_shared_alb: Option<Vec<GatewayConnectionAlbResources>>,
+}
+
+impl wire::Shape for GatewayConnectionResources {
+    const SCHEMA: &'static wire::Schema = &S_GatewayConnectionResources;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.host_shared_alb = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_GatewayConnectionResources, 0, self.host_shared_alb.as_ref());
+    }
+}
+
+impl std::fmt::Debug for GatewayConnectionResources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_GatewayConnector: wire::Schema = wire::Schema::plain("GatewayConnector", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("portName", "portName", "portName", true, &wire::schema::STRING),
     wire::schema::Member::new("healthCheck", "healthCheck", "healthCheck", false, &S_GatewayConnectorHealthCheck),
@@ -4713,6 +5597,75 @@ impl std::fmt::Debug for GatewayConnectorHealthCheckMatcher {
 
 static S_GatewayConnectorHealthCheckProtocol: wire::Schema = wire::Schema::new("GatewayConnectorHealthCheckProtocol", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["HTTP", "HTTPS"], sensitive: false });
 static S_GatewayConnectorList: wire::Schema = wire::Schema::new("GatewayConnectorList", wire::schema::Kind::List(wire::schema::List { member: &S_GatewayConnector, item: "", flattened: false }), wire::schema::Traits { min: Some(0.0), max: Some(1.0), pattern: None, values: &[], sensitive: false });
+static S_GatewayRouteStatus: wire::Schema = wire::Schema::new("GatewayRouteStatus", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ACTIVE", "CREATE_IN_PROGRESS", "CREATE_FAILED", "UPDATE_IN_PROGRESS", "UPDATE_FAILED", "DELETE_IN_PROGRESS", "DELETE_FAILED"], sensitive: false });
+static S_GetTaskProtectionRequest: wire::Schema = wire::Schema::plain("GetTaskProtectionRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("cluster", "cluster", "cluster", true, &wire::schema::STRING),
+    wire::schema::Member::new("tasks", "tasks", "tasks", false, &S_StringList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GetTaskProtectionRequest {
+    pub cluster: String,
+    pub tasks: Option<Vec<String>>,
+}
+
+impl wire::Shape for GetTaskProtectionRequest {
+    const SCHEMA: &'static wire::Schema = &S_GetTaskProtectionRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cluster = wire::shape::Datum::from_value(value),
+            1 => self.tasks = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_GetTaskProtectionRequest, 0, &self.cluster);
+        wire::shape::optional(writer, &S_GetTaskProtectionRequest, 1, self.tasks.as_ref());
+    }
+}
+
+impl std::fmt::Debug for GetTaskProtectionRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_GetTaskProtectionResponse: wire::Schema = wire::Schema::plain("GetTaskProtectionResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("protectedTasks", "protectedTasks", "protectedTasks", false, &S_ProtectedTasks),
+    wire::schema::Member::new("failures", "failures", "failures", false, &S_Failures),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GetTaskProtectionResponse {
+    pub protected_tasks: Option<Vec<ProtectedTask>>,
+    pub failures: Option<Vec<Failure>>,
+}
+
+impl wire::Shape for GetTaskProtectionResponse {
+    const SCHEMA: &'static wire::Schema = &S_GetTaskProtectionResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.protected_tasks = Some(wire::shape::Datum::from_value(value)),
+            1 => self.failures = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_GetTaskProtectionResponse, 0, self.protected_tasks.as_ref());
+        wire::shape::optional(writer, &S_GetTaskProtectionResponse, 1, self.failures.as_ref());
+    }
+}
+
+impl std::fmt::Debug for GetTaskProtectionResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_GpuDevice: wire::Schema = wire::Schema::plain("GpuDevice", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("gpuId", "gpuId", "gpuId", false, &wire::schema::STRING),
     wire::schema::Member::new("sharingMode", "sharingMode", "sharingMode", false, &S_GpuSharingMode),
@@ -5668,6 +6621,90 @@ impl std::fmt::Debug for ListContainerInstancesResponse {
     }
 }
 
+static S_ListServiceDeploymentsRequest: wire::Schema = wire::Schema::plain("ListServiceDeploymentsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("service", "service", "service", true, &wire::schema::STRING),
+    wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
+    wire::schema::Member::new("status", "status", "status", false, &S_ServiceDeploymentStatusList),
+    wire::schema::Member::new("createdAt", "createdAt", "createdAt", false, &S_CreatedAt),
+    wire::schema::Member::new("nextToken", "nextToken", "nextToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("maxResults", "maxResults", "maxResults", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ListServiceDeploymentsRequest {
+    pub service: String,
+    pub cluster: Option<String>,
+    pub status: Option<Vec<String>>,
+    pub created_at: Option<CreatedAt>,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+}
+
+impl wire::Shape for ListServiceDeploymentsRequest {
+    const SCHEMA: &'static wire::Schema = &S_ListServiceDeploymentsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.service = wire::shape::Datum::from_value(value),
+            1 => self.cluster = Some(wire::shape::Datum::from_value(value)),
+            2 => self.status = Some(wire::shape::Datum::from_value(value)),
+            3 => self.created_at = Some(wire::shape::Datum::from_value(value)),
+            4 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            5 => self.max_results = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_ListServiceDeploymentsRequest, 0, &self.service);
+        wire::shape::optional(writer, &S_ListServiceDeploymentsRequest, 1, self.cluster.as_ref());
+        wire::shape::optional(writer, &S_ListServiceDeploymentsRequest, 2, self.status.as_ref());
+        wire::shape::optional(writer, &S_ListServiceDeploymentsRequest, 3, self.created_at.as_ref());
+        wire::shape::optional(writer, &S_ListServiceDeploymentsRequest, 4, self.next_token.as_ref());
+        wire::shape::optional(writer, &S_ListServiceDeploymentsRequest, 5, self.max_results.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ListServiceDeploymentsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ListServiceDeploymentsResponse: wire::Schema = wire::Schema::plain("ListServiceDeploymentsResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("serviceDeployments", "serviceDeployments", "serviceDeployments", false, &S_ServiceDeploymentsBrief),
+    wire::schema::Member::new("nextToken", "nextToken", "nextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ListServiceDeploymentsResponse {
+    pub service_deployments: Option<Vec<ServiceDeploymentBrief>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for ListServiceDeploymentsResponse {
+    const SCHEMA: &'static wire::Schema = &S_ListServiceDeploymentsResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.service_deployments = Some(wire::shape::Datum::from_value(value)),
+            1 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ListServiceDeploymentsResponse, 0, self.service_deployments.as_ref());
+        wire::shape::optional(writer, &S_ListServiceDeploymentsResponse, 1, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ListServiceDeploymentsResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_ListServicesRequest: wire::Schema = wire::Schema::plain("ListServicesRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
     wire::schema::Member::new("nextToken", "nextToken", "nextToken", false, &wire::schema::STRING),
@@ -6202,7 +7239,201 @@ impl std::fmt::Debug for ManagedAgent {
 
 static S_ManagedAgentName: wire::Schema = wire::Schema::new("ManagedAgentName", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ExecuteCommandAgent"], sensitive: false });
 static S_ManagedAgents: wire::Schema = wire::Schema::plain("ManagedAgents", wire::schema::Kind::List(wire::schema::List { member: &S_ManagedAgent, item: "", flattened: false }));
+static S_ManagedApplicationAutoScalingPolicies: wire::Schema = wire::Schema::plain("ManagedApplicationAutoScalingPolicies", wire::schema::Kind::List(wire::schema::List { member: &S_ManagedApplicationAutoScalingPolicy, item: "", flattened: false }));
+static S_ManagedApplicationAutoScalingPolicy: wire::Schema = wire::Schema::plain("ManagedApplicationAutoScalingPolicy", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("arn", "arn", "arn", false, &wire::schema::STRING),
+    wire::schema::Member::new("status", "status", "status", true, &S_ManagedResourceStatus),
+    wire::schema::Member::new("statusReason", "statusReason", "statusReason", false, &wire::schema::STRING),
+    wire::schema::Member::new("updatedAt", "updatedAt", "updatedAt", true, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("policyType", "policyType", "policyType", true, &wire::schema::STRING),
+    wire::schema::Member::new("targetValue", "targetValue", "targetValue", true, &wire::schema::DOUBLE),
+    wire::schema::Member::new("metric", "metric", "metric", true, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ManagedApplicationAutoScalingPolicy {
+    pub arn: Option<String>,
+    pub status: String,
+    pub status_reason: Option<String>,
+    pub updated_at: types::Timestamp,
+    pub policy_type: String,
+    pub target_value: f64,
+    pub metric: String,
+}
+
+impl wire::Shape for ManagedApplicationAutoScalingPolicy {
+    const SCHEMA: &'static wire::Schema = &S_ManagedApplicationAutoScalingPolicy;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.status = wire::shape::Datum::from_value(value),
+            2 => self.status_reason = Some(wire::shape::Datum::from_value(value)),
+            3 => self.updated_at = wire::shape::Datum::from_value(value),
+            4 => self.policy_type = wire::shape::Datum::from_value(value),
+            5 => self.target_value = wire::shape::Datum::from_value(value),
+            6 => self.metric = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ManagedApplicationAutoScalingPolicy, 0, self.arn.as_ref());
+        wire::shape::required(writer, &S_ManagedApplicationAutoScalingPolicy, 1, &self.status);
+        wire::shape::optional(writer, &S_ManagedApplicationAutoScalingPolicy, 2, self.status_reason.as_ref());
+        wire::shape::required(writer, &S_ManagedApplicationAutoScalingPolicy, 3, &self.updated_at);
+        wire::shape::required(writer, &S_ManagedApplicationAutoScalingPolicy, 4, &self.policy_type);
+        wire::shape::required(writer, &S_ManagedApplicationAutoScalingPolicy, 5, &self.target_value);
+        wire::shape::required(writer, &S_ManagedApplicationAutoScalingPolicy, 6, &self.metric);
+    }
+}
+
+impl std::fmt::Debug for ManagedApplicationAutoScalingPolicy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ManagedAutoScaling: wire::Schema = wire::Schema::plain("ManagedAutoScaling", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("scalableTarget", "scalableTarget", "scalableTarget", false, &S_ManagedScalableTarget),
+    wire::schema::Member::new("applicationAutoScalingPolicies", "applicationAutoScalingPolicies", "applicationAutoScalingPolicies", false, &S_ManagedApplicationAutoScalingPolicies),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ManagedAutoScaling {
+    pub scalable_target: Option<ManagedScalableTarget>,
+    pub application_auto_scaling_policies: Option<Vec<ManagedApplicationAutoScalingPolicy>>,
+}
+
+impl wire::Shape for ManagedAutoScaling {
+    const SCHEMA: &'static wire::Schema = &S_ManagedAutoScaling;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.scalable_target = Some(wire::shape::Datum::from_value(value)),
+            1 => self.application_auto_scaling_policies = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ManagedAutoScaling, 0, self.scalable_target.as_ref());
+        wire::shape::optional(writer, &S_ManagedAutoScaling, 1, self.application_auto_scaling_policies.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ManagedAutoScaling {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ManagedCertificate: wire::Schema = wire::Schema::plain("ManagedCertificate", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("arn", "arn", "arn", false, &wire::schema::STRING),
+    wire::schema::Member::new("status", "status", "status", true, &S_ManagedResourceStatus),
+    wire::schema::Member::new("statusReason", "statusReason", "statusReason", false, &wire::schema::STRING),
+    wire::schema::Member::new("updatedAt", "updatedAt", "updatedAt", true, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("domainName", "domainName", "domainName", true, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ManagedCertificate {
+    pub arn: Option<String>,
+    pub status: String,
+    pub status_reason: Option<String>,
+    pub updated_at: types::Timestamp,
+    pub domain_name: String,
+}
+
+impl wire::Shape for ManagedCertificate {
+    const SCHEMA: &'static wire::Schema = &S_ManagedCertificate;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.status = wire::shape::Datum::from_value(value),
+            2 => self.status_reason = Some(wire::shape::Datum::from_value(value)),
+            3 => self.updated_at = wire::shape::Datum::from_value(value),
+            4 => self.domain_name = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ManagedCertificate, 0, self.arn.as_ref());
+        wire::shape::required(writer, &S_ManagedCertificate, 1, &self.status);
+        wire::shape::optional(writer, &S_ManagedCertificate, 2, self.status_reason.as_ref());
+        wire::shape::required(writer, &S_ManagedCertificate, 3, &self.updated_at);
+        wire::shape::required(writer, &S_ManagedCertificate, 4, &self.domain_name);
+    }
+}
+
+impl std::fmt::Debug for ManagedCertificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_ManagedDraining: wire::Schema = wire::Schema::new("ManagedDraining", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ENABLED", "DISABLED"], sensitive: false });
+static S_ManagedIngressPath: wire::Schema = wire::Schema::plain("ManagedIngressPath", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("accessType", "accessType", "accessType", true, &S_AccessType),
+    wire::schema::Member::new("endpoint", "endpoint", "endpoint", true, &wire::schema::STRING),
+    wire::schema::Member::new("loadBalancer", "loadBalancer", "loadBalancer", false, &S_ManagedLoadBalancer),
+    wire::schema::Member::new("loadBalancerSecurityGroups", "loadBalancerSecurityGroups", "loadBalancerSecurityGroups", false, &S_ManagedSecurityGroups),
+    wire::schema::Member::new("certificate", "certificate", "certificate", false, &S_ManagedCertificate),
+    wire::schema::Member::new("listener", "listener", "listener", false, &S_ManagedListener),
+    wire::schema::Member::new("rule", "rule", "rule", false, &S_ManagedListenerRule),
+    wire::schema::Member::new("targetGroups", "targetGroups", "targetGroups", false, &S_ManagedTargetGroups),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ManagedIngressPath {
+    pub access_type: String,
+    pub endpoint: String,
+    pub load_balancer: Option<ManagedLoadBalancer>,
+    pub load_balancer_security_groups: Option<Vec<ManagedSecurityGroup>>,
+    pub certificate: Option<ManagedCertificate>,
+    pub listener: Option<ManagedListener>,
+    pub rule: Option<ManagedListenerRule>,
+    pub target_groups: Option<Vec<ManagedTargetGroup>>,
+}
+
+impl wire::Shape for ManagedIngressPath {
+    const SCHEMA: &'static wire::Schema = &S_ManagedIngressPath;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.access_type = wire::shape::Datum::from_value(value),
+            1 => self.endpoint = wire::shape::Datum::from_value(value),
+            2 => self.load_balancer = Some(wire::shape::Datum::from_value(value)),
+            3 => self.load_balancer_security_groups = Some(wire::shape::Datum::from_value(value)),
+            4 => self.certificate = Some(wire::shape::Datum::from_value(value)),
+            5 => self.listener = Some(wire::shape::Datum::from_value(value)),
+            6 => self.rule = Some(wire::shape::Datum::from_value(value)),
+            7 => self.target_groups = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_ManagedIngressPath, 0, &self.access_type);
+        wire::shape::required(writer, &S_ManagedIngressPath, 1, &self.endpoint);
+        wire::shape::optional(writer, &S_ManagedIngressPath, 2, self.load_balancer.as_ref());
+        wire::shape::optional(writer, &S_ManagedIngressPath, 3, self.load_balancer_security_groups.as_ref());
+        wire::shape::optional(writer, &S_ManagedIngressPath, 4, self.certificate.as_ref());
+        wire::shape::optional(writer, &S_ManagedIngressPath, 5, self.listener.as_ref());
+        wire::shape::optional(writer, &S_ManagedIngressPath, 6, self.rule.as_ref());
+        wire::shape::optional(writer, &S_ManagedIngressPath, 7, self.target_groups.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ManagedIngressPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ManagedIngressPaths: wire::Schema = wire::Schema::plain("ManagedIngressPaths", wire::schema::Kind::List(wire::schema::List { member: &S_ManagedIngressPath, item: "", flattened: false }));
 static S_ManagedInstancesLocalStorageConfiguration: wire::Schema = wire::Schema::plain("ManagedInstancesLocalStorageConfiguration", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("useLocalStorage", "useLocalStorage", "useLocalStorage", false, &wire::schema::BOOLEAN),
 ]));
@@ -6344,6 +7575,285 @@ impl std::fmt::Debug for ManagedInstancesStorageConfiguration {
     }
 }
 
+static S_ManagedListener: wire::Schema = wire::Schema::plain("ManagedListener", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("arn", "arn", "arn", false, &wire::schema::STRING),
+    wire::schema::Member::new("status", "status", "status", true, &S_ManagedResourceStatus),
+    wire::schema::Member::new("statusReason", "statusReason", "statusReason", false, &wire::schema::STRING),
+    wire::schema::Member::new("updatedAt", "updatedAt", "updatedAt", true, &wire::schema::TIMESTAMP),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ManagedListener {
+    pub arn: Option<String>,
+    pub status: String,
+    pub status_reason: Option<String>,
+    pub updated_at: types::Timestamp,
+}
+
+impl wire::Shape for ManagedListener {
+    const SCHEMA: &'static wire::Schema = &S_ManagedListener;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.status = wire::shape::Datum::from_value(value),
+            2 => self.status_reason = Some(wire::shape::Datum::from_value(value)),
+            3 => self.updated_at = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ManagedListener, 0, self.arn.as_ref());
+        wire::shape::required(writer, &S_ManagedListener, 1, &self.status);
+        wire::shape::optional(writer, &S_ManagedListener, 2, self.status_reason.as_ref());
+        wire::shape::required(writer, &S_ManagedListener, 3, &self.updated_at);
+    }
+}
+
+impl std::fmt::Debug for ManagedListener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ManagedListenerRule: wire::Schema = wire::Schema::plain("ManagedListenerRule", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("arn", "arn", "arn", false, &wire::schema::STRING),
+    wire::schema::Member::new("status", "status", "status", true, &S_ManagedResourceStatus),
+    wire::schema::Member::new("statusReason", "statusReason", "statusReason", false, &wire::schema::STRING),
+    wire::schema::Member::new("updatedAt", "updatedAt", "updatedAt", true, &wire::schema::TIMESTAMP),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ManagedListenerRule {
+    pub arn: Option<String>,
+    pub status: String,
+    pub status_reason: Option<String>,
+    pub updated_at: types::Timestamp,
+}
+
+impl wire::Shape for ManagedListenerRule {
+    const SCHEMA: &'static wire::Schema = &S_ManagedListenerRule;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.status = wire::shape::Datum::from_value(value),
+            2 => self.status_reason = Some(wire::shape::Datum::from_value(value)),
+            3 => self.updated_at = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ManagedListenerRule, 0, self.arn.as_ref());
+        wire::shape::required(writer, &S_ManagedListenerRule, 1, &self.status);
+        wire::shape::optional(writer, &S_ManagedListenerRule, 2, self.status_reason.as_ref());
+        wire::shape::required(writer, &S_ManagedListenerRule, 3, &self.updated_at);
+    }
+}
+
+impl std::fmt::Debug for ManagedListenerRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ManagedLoadBalancer: wire::Schema = wire::Schema::plain("ManagedLoadBalancer", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("arn", "arn", "arn", false, &wire::schema::STRING),
+    wire::schema::Member::new("status", "status", "status", true, &S_ManagedResourceStatus),
+    wire::schema::Member::new("statusReason", "statusReason", "statusReason", false, &wire::schema::STRING),
+    wire::schema::Member::new("updatedAt", "updatedAt", "updatedAt", true, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("scheme", "scheme", "scheme", true, &wire::schema::STRING),
+    wire::schema::Member::new("subnetIds", "subnetIds", "subnetIds", false, &S_StringList),
+    wire::schema::Member::new("securityGroupIds", "securityGroupIds", "securityGroupIds", false, &S_StringList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ManagedLoadBalancer {
+    pub arn: Option<String>,
+    pub status: String,
+    pub status_reason: Option<String>,
+    pub updated_at: types::Timestamp,
+    pub scheme: String,
+    pub subnet_ids: Option<Vec<String>>,
+    pub security_group_ids: Option<Vec<String>>,
+}
+
+impl wire::Shape for ManagedLoadBalancer {
+    const SCHEMA: &'static wire::Schema = &S_ManagedLoadBalancer;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.status = wire::shape::Datum::from_value(value),
+            2 => self.status_reason = Some(wire::shape::Datum::from_value(value)),
+            3 => self.updated_at = wire::shape::Datum::from_value(value),
+            4 => self.scheme = wire::shape::Datum::from_value(value),
+            5 => self.subnet_ids = Some(wire::shape::Datum::from_value(value)),
+            6 => self.security_group_ids = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ManagedLoadBalancer, 0, self.arn.as_ref());
+        wire::shape::required(writer, &S_ManagedLoadBalancer, 1, &self.status);
+        wire::shape::optional(writer, &S_ManagedLoadBalancer, 2, self.status_reason.as_ref());
+        wire::shape::required(writer, &S_ManagedLoadBalancer, 3, &self.updated_at);
+        wire::shape::required(writer, &S_ManagedLoadBalancer, 4, &self.scheme);
+        wire::shape::optional(writer, &S_ManagedLoadBalancer, 5, self.subnet_ids.as_ref());
+        wire::shape::optional(writer, &S_ManagedLoadBalancer, 6, self.security_group_ids.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ManagedLoadBalancer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ManagedLogGroup: wire::Schema = wire::Schema::plain("ManagedLogGroup", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("arn", "arn", "arn", false, &wire::schema::STRING),
+    wire::schema::Member::new("status", "status", "status", true, &S_ManagedResourceStatus),
+    wire::schema::Member::new("statusReason", "statusReason", "statusReason", false, &wire::schema::STRING),
+    wire::schema::Member::new("updatedAt", "updatedAt", "updatedAt", true, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("logGroupName", "logGroupName", "logGroupName", true, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ManagedLogGroup {
+    pub arn: Option<String>,
+    pub status: String,
+    pub status_reason: Option<String>,
+    pub updated_at: types::Timestamp,
+    pub log_group_name: String,
+}
+
+impl wire::Shape for ManagedLogGroup {
+    const SCHEMA: &'static wire::Schema = &S_ManagedLogGroup;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.status = wire::shape::Datum::from_value(value),
+            2 => self.status_reason = Some(wire::shape::Datum::from_value(value)),
+            3 => self.updated_at = wire::shape::Datum::from_value(value),
+            4 => self.log_group_name = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ManagedLogGroup, 0, self.arn.as_ref());
+        wire::shape::required(writer, &S_ManagedLogGroup, 1, &self.status);
+        wire::shape::optional(writer, &S_ManagedLogGroup, 2, self.status_reason.as_ref());
+        wire::shape::required(writer, &S_ManagedLogGroup, 3, &self.updated_at);
+        wire::shape::required(writer, &S_ManagedLogGroup, 4, &self.log_group_name);
+    }
+}
+
+impl std::fmt::Debug for ManagedLogGroup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ManagedLogGroups: wire::Schema = wire::Schema::plain("ManagedLogGroups", wire::schema::Kind::List(wire::schema::List { member: &S_ManagedLogGroup, item: "", flattened: false }));
+static S_ManagedMetricAlarm: wire::Schema = wire::Schema::plain("ManagedMetricAlarm", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("arn", "arn", "arn", false, &wire::schema::STRING),
+    wire::schema::Member::new("status", "status", "status", true, &S_ManagedResourceStatus),
+    wire::schema::Member::new("statusReason", "statusReason", "statusReason", false, &wire::schema::STRING),
+    wire::schema::Member::new("updatedAt", "updatedAt", "updatedAt", true, &wire::schema::TIMESTAMP),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ManagedMetricAlarm {
+    pub arn: Option<String>,
+    pub status: String,
+    pub status_reason: Option<String>,
+    pub updated_at: types::Timestamp,
+}
+
+impl wire::Shape for ManagedMetricAlarm {
+    const SCHEMA: &'static wire::Schema = &S_ManagedMetricAlarm;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.status = wire::shape::Datum::from_value(value),
+            2 => self.status_reason = Some(wire::shape::Datum::from_value(value)),
+            3 => self.updated_at = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ManagedMetricAlarm, 0, self.arn.as_ref());
+        wire::shape::required(writer, &S_ManagedMetricAlarm, 1, &self.status);
+        wire::shape::optional(writer, &S_ManagedMetricAlarm, 2, self.status_reason.as_ref());
+        wire::shape::required(writer, &S_ManagedMetricAlarm, 3, &self.updated_at);
+    }
+}
+
+impl std::fmt::Debug for ManagedMetricAlarm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ManagedMetricAlarms: wire::Schema = wire::Schema::plain("ManagedMetricAlarms", wire::schema::Kind::List(wire::schema::List { member: &S_ManagedMetricAlarm, item: "", flattened: false }));
+static S_ManagedResourceStatus: wire::Schema = wire::Schema::new("ManagedResourceStatus", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["PROVISIONING", "ACTIVE", "DEPROVISIONING", "DELETED", "FAILED"], sensitive: false });
+static S_ManagedScalableTarget: wire::Schema = wire::Schema::plain("ManagedScalableTarget", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("arn", "arn", "arn", false, &wire::schema::STRING),
+    wire::schema::Member::new("status", "status", "status", true, &S_ManagedResourceStatus),
+    wire::schema::Member::new("statusReason", "statusReason", "statusReason", false, &wire::schema::STRING),
+    wire::schema::Member::new("updatedAt", "updatedAt", "updatedAt", true, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("minCapacity", "minCapacity", "minCapacity", true, &wire::schema::INTEGER),
+    wire::schema::Member::new("maxCapacity", "maxCapacity", "maxCapacity", true, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ManagedScalableTarget {
+    pub arn: Option<String>,
+    pub status: String,
+    pub status_reason: Option<String>,
+    pub updated_at: types::Timestamp,
+    pub min_capacity: i32,
+    pub max_capacity: i32,
+}
+
+impl wire::Shape for ManagedScalableTarget {
+    const SCHEMA: &'static wire::Schema = &S_ManagedScalableTarget;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.status = wire::shape::Datum::from_value(value),
+            2 => self.status_reason = Some(wire::shape::Datum::from_value(value)),
+            3 => self.updated_at = wire::shape::Datum::from_value(value),
+            4 => self.min_capacity = wire::shape::Datum::from_value(value),
+            5 => self.max_capacity = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ManagedScalableTarget, 0, self.arn.as_ref());
+        wire::shape::required(writer, &S_ManagedScalableTarget, 1, &self.status);
+        wire::shape::optional(writer, &S_ManagedScalableTarget, 2, self.status_reason.as_ref());
+        wire::shape::required(writer, &S_ManagedScalableTarget, 3, &self.updated_at);
+        wire::shape::required(writer, &S_ManagedScalableTarget, 4, &self.min_capacity);
+        wire::shape::required(writer, &S_ManagedScalableTarget, 5, &self.max_capacity);
+    }
+}
+
+impl std::fmt::Debug for ManagedScalableTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_ManagedScaling: wire::Schema = wire::Schema::plain("ManagedScaling", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("status", "status", "status", false, &S_ManagedScalingStatus),
     wire::schema::Member::new("targetCapacity", "targetCapacity", "targetCapacity", false, &S_ManagedScalingTargetCapacity),
@@ -6394,6 +7904,49 @@ static S_ManagedScalingInstanceWarmupPeriod: wire::Schema = wire::Schema::new("M
 static S_ManagedScalingStatus: wire::Schema = wire::Schema::new("ManagedScalingStatus", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ENABLED", "DISABLED"], sensitive: false });
 static S_ManagedScalingStepSize: wire::Schema = wire::Schema::new("ManagedScalingStepSize", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(1.0), max: Some(10000.0), pattern: None, values: &[], sensitive: false });
 static S_ManagedScalingTargetCapacity: wire::Schema = wire::Schema::new("ManagedScalingTargetCapacity", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(1.0), max: Some(100.0), pattern: None, values: &[], sensitive: false });
+static S_ManagedSecurityGroup: wire::Schema = wire::Schema::plain("ManagedSecurityGroup", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("arn", "arn", "arn", false, &wire::schema::STRING),
+    wire::schema::Member::new("status", "status", "status", true, &S_ManagedResourceStatus),
+    wire::schema::Member::new("statusReason", "statusReason", "statusReason", false, &wire::schema::STRING),
+    wire::schema::Member::new("updatedAt", "updatedAt", "updatedAt", true, &wire::schema::TIMESTAMP),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ManagedSecurityGroup {
+    pub arn: Option<String>,
+    pub status: String,
+    pub status_reason: Option<String>,
+    pub updated_at: types::Timestamp,
+}
+
+impl wire::Shape for ManagedSecurityGroup {
+    const SCHEMA: &'static wire::Schema = &S_ManagedSecurityGroup;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.status = wire::shape::Datum::from_value(value),
+            2 => self.status_reason = Some(wire::shape::Datum::from_value(value)),
+            3 => self.updated_at = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ManagedSecurityGroup, 0, self.arn.as_ref());
+        wire::shape::required(writer, &S_ManagedSecurityGroup, 1, &self.status);
+        wire::shape::optional(writer, &S_ManagedSecurityGroup, 2, self.status_reason.as_ref());
+        wire::shape::required(writer, &S_ManagedSecurityGroup, 3, &self.updated_at);
+    }
+}
+
+impl std::fmt::Debug for ManagedSecurityGroup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ManagedSecurityGroups: wire::Schema = wire::Schema::plain("ManagedSecurityGroups", wire::schema::Kind::List(wire::schema::List { member: &S_ManagedSecurityGroup, item: "", flattened: false }));
 static S_ManagedStorageConfiguration: wire::Schema = wire::Schema::plain("ManagedStorageConfiguration", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("kmsKeyId", "kmsKeyId", "kmsKeyId", false, &wire::schema::STRING),
     wire::schema::Member::new("fargateEphemeralStorageKmsKeyId", "fargateEphemeralStorageKmsKeyId", "fargateEphemeralStorageKmsKeyId", false, &wire::schema::STRING),
@@ -6428,6 +7981,61 @@ impl std::fmt::Debug for ManagedStorageConfiguration {
     }
 }
 
+static S_ManagedTargetGroup: wire::Schema = wire::Schema::plain("ManagedTargetGroup", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("arn", "arn", "arn", false, &wire::schema::STRING),
+    wire::schema::Member::new("status", "status", "status", true, &S_ManagedResourceStatus),
+    wire::schema::Member::new("statusReason", "statusReason", "statusReason", false, &wire::schema::STRING),
+    wire::schema::Member::new("updatedAt", "updatedAt", "updatedAt", true, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("healthCheckPath", "healthCheckPath", "healthCheckPath", true, &wire::schema::STRING),
+    wire::schema::Member::new("healthCheckPort", "healthCheckPort", "healthCheckPort", true, &wire::schema::INTEGER),
+    wire::schema::Member::new("port", "port", "port", true, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ManagedTargetGroup {
+    pub arn: Option<String>,
+    pub status: String,
+    pub status_reason: Option<String>,
+    pub updated_at: types::Timestamp,
+    pub health_check_path: String,
+    pub health_check_port: i32,
+    pub port: i32,
+}
+
+impl wire::Shape for ManagedTargetGroup {
+    const SCHEMA: &'static wire::Schema = &S_ManagedTargetGroup;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.status = wire::shape::Datum::from_value(value),
+            2 => self.status_reason = Some(wire::shape::Datum::from_value(value)),
+            3 => self.updated_at = wire::shape::Datum::from_value(value),
+            4 => self.health_check_path = wire::shape::Datum::from_value(value),
+            5 => self.health_check_port = wire::shape::Datum::from_value(value),
+            6 => self.port = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ManagedTargetGroup, 0, self.arn.as_ref());
+        wire::shape::required(writer, &S_ManagedTargetGroup, 1, &self.status);
+        wire::shape::optional(writer, &S_ManagedTargetGroup, 2, self.status_reason.as_ref());
+        wire::shape::required(writer, &S_ManagedTargetGroup, 3, &self.updated_at);
+        wire::shape::required(writer, &S_ManagedTargetGroup, 4, &self.health_check_path);
+        wire::shape::required(writer, &S_ManagedTargetGroup, 5, &self.health_check_port);
+        wire::shape::required(writer, &S_ManagedTargetGroup, 6, &self.port);
+    }
+}
+
+impl std::fmt::Debug for ManagedTargetGroup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ManagedTargetGroups: wire::Schema = wire::Schema::plain("ManagedTargetGroups", wire::schema::Kind::List(wire::schema::List { member: &S_ManagedTargetGroup, item: "", flattened: false }));
 static S_ManagedTerminationProtection: wire::Schema = wire::Schema::new("ManagedTerminationProtection", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ENABLED", "DISABLED"], sensitive: false });
 static S_MemoryGiBPerVCpuRequest: wire::Schema = wire::Schema::plain("MemoryGiBPerVCpuRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("min", "min", "min", false, &wire::schema::DOUBLE),
@@ -6994,6 +8602,45 @@ static S_PortMappingList: wire::Schema = wire::Schema::plain("PortMappingList", 
 static S_PortNumber: wire::Schema = wire::Schema::new("PortNumber", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(0.0), max: Some(65535.0), pattern: None, values: &[], sensitive: false });
 static S_PropagateMITags: wire::Schema = wire::Schema::new("PropagateMITags", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["CAPACITY_PROVIDER", "NONE"], sensitive: false });
 static S_PropagateTags: wire::Schema = wire::Schema::new("PropagateTags", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["TASK_DEFINITION", "SERVICE", "NONE"], sensitive: false });
+static S_ProtectedTask: wire::Schema = wire::Schema::plain("ProtectedTask", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("taskArn", "taskArn", "taskArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("protectionEnabled", "protectionEnabled", "protectionEnabled", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("expirationDate", "expirationDate", "expirationDate", false, &wire::schema::TIMESTAMP),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ProtectedTask {
+    pub task_arn: Option<String>,
+    pub protection_enabled: Option<bool>,
+    pub expiration_date: Option<types::Timestamp>,
+}
+
+impl wire::Shape for ProtectedTask {
+    const SCHEMA: &'static wire::Schema = &S_ProtectedTask;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.task_arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.protection_enabled = Some(wire::shape::Datum::from_value(value)),
+            2 => self.expiration_date = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ProtectedTask, 0, self.task_arn.as_ref());
+        wire::shape::optional(writer, &S_ProtectedTask, 1, self.protection_enabled.as_ref());
+        wire::shape::optional(writer, &S_ProtectedTask, 2, self.expiration_date.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ProtectedTask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ProtectedTasks: wire::Schema = wire::Schema::plain("ProtectedTasks", wire::schema::Kind::List(wire::schema::List { member: &S_ProtectedTask, item: "", flattened: false }));
 static S_ProxyConfiguration: wire::Schema = wire::Schema::plain("ProxyConfiguration", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("type", "type", "type", false, &S_ProxyConfigurationType),
     wire::schema::Member::new("containerName", "containerName", "containerName", true, &wire::schema::STRING),
@@ -7425,6 +9072,40 @@ impl std::fmt::Debug for RepositoryCredentials {
 }
 
 static S_RequiresAttributes: wire::Schema = wire::Schema::plain("RequiresAttributes", wire::schema::Kind::List(wire::schema::List { member: &S_Attribute, item: "", flattened: false }));
+static S_ResolvedConfiguration: wire::Schema = wire::Schema::plain("ResolvedConfiguration", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("loadBalancers", "loadBalancers", "loadBalancers", false, &S_ServiceRevisionLoadBalancers),
+    wire::schema::Member::new("vpcLatticeConfigurations", "vpcLatticeConfigurations", "vpcLatticeConfigurations", false, &S_ServiceRevisionVpcLatticeConfigurations),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ResolvedConfiguration {
+    pub load_balancers: Option<Vec<ServiceRevisionLoadBalancer>>,
+    pub vpc_lattice_configurations: Option<Vec<ServiceRevisionVpcLatticeConfiguration>>,
+}
+
+impl wire::Shape for ResolvedConfiguration {
+    const SCHEMA: &'static wire::Schema = &S_ResolvedConfiguration;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.load_balancers = Some(wire::shape::Datum::from_value(value)),
+            1 => self.vpc_lattice_configurations = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ResolvedConfiguration, 0, self.load_balancers.as_ref());
+        wire::shape::optional(writer, &S_ResolvedConfiguration, 1, self.vpc_lattice_configurations.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ResolvedConfiguration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_Resource: wire::Schema = wire::Schema::plain("Resource", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("name", "name", "name", false, &wire::schema::STRING),
     wire::schema::Member::new("type", "type", "type", false, &wire::schema::STRING),
@@ -7517,6 +9198,44 @@ impl std::fmt::Debug for ResourceRequirement {
 static S_ResourceRequirements: wire::Schema = wire::Schema::plain("ResourceRequirements", wire::schema::Kind::List(wire::schema::List { member: &S_ResourceRequirement, item: "", flattened: false }));
 static S_ResourceType: wire::Schema = wire::Schema::new("ResourceType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["GPU", "InferenceAccelerator", "NeuronDevice"], sensitive: false });
 static S_Resources: wire::Schema = wire::Schema::plain("Resources", wire::schema::Kind::List(wire::schema::List { member: &S_Resource, item: "", flattened: false }));
+static S_Rollback: wire::Schema = wire::Schema::plain("Rollback", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("reason", "reason", "reason", false, &wire::schema::STRING),
+    wire::schema::Member::new("startedAt", "startedAt", "startedAt", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("serviceRevisionArn", "serviceRevisionArn", "serviceRevisionArn", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct Rollback {
+    pub reason: Option<String>,
+    pub started_at: Option<types::Timestamp>,
+    pub service_revision_arn: Option<String>,
+}
+
+impl wire::Shape for Rollback {
+    const SCHEMA: &'static wire::Schema = &S_Rollback;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.reason = Some(wire::shape::Datum::from_value(value)),
+            1 => self.started_at = Some(wire::shape::Datum::from_value(value)),
+            2 => self.service_revision_arn = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_Rollback, 0, self.reason.as_ref());
+        wire::shape::optional(writer, &S_Rollback, 1, self.started_at.as_ref());
+        wire::shape::optional(writer, &S_Rollback, 2, self.service_revision_arn.as_ref());
+    }
+}
+
+impl std::fmt::Debug for Rollback {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_RunTaskRequest: wire::Schema = wire::Schema::plain("RunTaskRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("capacityProviderStrategy", "capacityProviderStrategy", "capacityProviderStrategy", false, &S_CapacityProviderStrategy),
     wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
@@ -7682,6 +9401,36 @@ impl wire::Shape for RuntimePlatform {
 }
 
 impl std::fmt::Debug for RuntimePlatform {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_RuntimePlatformOverride: wire::Schema = wire::Schema::plain("RuntimePlatformOverride", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("cpuArchitecture", "cpuArchitecture", "cpuArchitecture", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RuntimePlatformOverride {
+    pub cpu_architecture: Option<String>,
+}
+
+impl wire::Shape for RuntimePlatformOverride {
+    const SCHEMA: &'static wire::Schema = &S_RuntimePlatformOverride;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cpu_architecture = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_RuntimePlatformOverride, 0, self.cpu_architecture.as_ref());
+    }
+}
+
+impl std::fmt::Debug for RuntimePlatformOverride {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -8415,6 +10164,248 @@ impl std::fmt::Debug for ServiceCurrentRevisionSummary {
 }
 
 static S_ServiceCurrentRevisionSummaryList: wire::Schema = wire::Schema::plain("ServiceCurrentRevisionSummaryList", wire::schema::Kind::List(wire::schema::List { member: &S_ServiceCurrentRevisionSummary, item: "", flattened: false }));
+static S_ServiceDeployment: wire::Schema = wire::Schema::plain("ServiceDeployment", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("serviceDeploymentArn", "serviceDeploymentArn", "serviceDeploymentArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("serviceArn", "serviceArn", "serviceArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("clusterArn", "clusterArn", "clusterArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("createdAt", "createdAt", "createdAt", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("startedAt", "startedAt", "startedAt", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("finishedAt", "finishedAt", "finishedAt", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("stoppedAt", "stoppedAt", "stoppedAt", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("updatedAt", "updatedAt", "updatedAt", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("sourceServiceRevisions", "sourceServiceRevisions", "sourceServiceRevisions", false, &S_ServiceRevisionsSummaryList),
+    wire::schema::Member::new("targetServiceRevision", "targetServiceRevision", "targetServiceRevision", false, &S_ServiceRevisionSummary),
+    wire::schema::Member::new("status", "status", "status", false, &S_ServiceDeploymentStatus),
+    wire::schema::Member::new("statusReason", "statusReason", "statusReason", false, &wire::schema::STRING),
+    wire::schema::Member::new("lifecycleStage", "lifecycleStage", "lifecycleStage", false, &S_ServiceDeploymentLifecycleStage),
+    wire::schema::Member::new("lifecycleHookDetails", "lifecycleHookDetails", "lifecycleHookDetails", false, &S_DeploymentLifecycleHookDetailList),
+    wire::schema::Member::new("deploymentConfiguration", "deploymentConfiguration", "deploymentConfiguration", false, &S_DeploymentConfiguration),
+    wire::schema::Member::new("rollback", "rollback", "rollback", false, &S_Rollback),
+    wire::schema::Member::new("deploymentCircuitBreaker", "deploymentCircuitBreaker", "deploymentCircuitBreaker", false, &S_ServiceDeploymentCircuitBreaker),
+    wire::schema::Member::new("alarms", "alarms", "alarms", false, &S_ServiceDeploymentAlarms),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ServiceDeployment {
+    pub service_deployment_arn: Option<String>,
+    pub service_arn: Option<String>,
+    pub cluster_arn: Option<String>,
+    pub created_at: Option<types::Timestamp>,
+    pub started_at: Option<types::Timestamp>,
+    pub finished_at: Option<types::Timestamp>,
+    pub stopped_at: Option<types::Timestamp>,
+    pub updated_at: Option<types::Timestamp>,
+    pub source_service_revisions: Option<Vec<ServiceRevisionSummary>>,
+    pub target_service_revision: Option<ServiceRevisionSummary>,
+    pub status: Option<String>,
+    pub status_reason: Option<String>,
+    pub lifecycle_stage: Option<String>,
+    pub lifecycle_hook_details: Option<Vec<DeploymentLifecycleHookDetail>>,
+    pub deployment_configuration: Option<DeploymentConfiguration>,
+    pub rollback: Option<Rollback>,
+    pub deployment_circuit_breaker: Option<ServiceDeploymentCircuitBreaker>,
+    pub alarms: Option<ServiceDeploymentAlarms>,
+}
+
+impl wire::Shape for ServiceDeployment {
+    const SCHEMA: &'static wire::Schema = &S_ServiceDeployment;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.service_deployment_arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.service_arn = Some(wire::shape::Datum::from_value(value)),
+            2 => self.cluster_arn = Some(wire::shape::Datum::from_value(value)),
+            3 => self.created_at = Some(wire::shape::Datum::from_value(value)),
+            4 => self.started_at = Some(wire::shape::Datum::from_value(value)),
+            5 => self.finished_at = Some(wire::shape::Datum::from_value(value)),
+            6 => self.stopped_at = Some(wire::shape::Datum::from_value(value)),
+            7 => self.updated_at = Some(wire::shape::Datum::from_value(value)),
+            8 => self.source_service_revisions = Some(wire::shape::Datum::from_value(value)),
+            9 => self.target_service_revision = Some(wire::shape::Datum::from_value(value)),
+            10 => self.status = Some(wire::shape::Datum::from_value(value)),
+            11 => self.status_reason = Some(wire::shape::Datum::from_value(value)),
+            12 => self.lifecycle_stage = Some(wire::shape::Datum::from_value(value)),
+            13 => self.lifecycle_hook_details = Some(wire::shape::Datum::from_value(value)),
+            14 => self.deployment_configuration = Some(wire::shape::Datum::from_value(value)),
+            15 => self.rollback = Some(wire::shape::Datum::from_value(value)),
+            16 => self.deployment_circuit_breaker = Some(wire::shape::Datum::from_value(value)),
+            17 => self.alarms = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ServiceDeployment, 0, self.service_deployment_arn.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeployment, 1, self.service_arn.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeployment, 2, self.cluster_arn.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeployment, 3, self.created_at.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeployment, 4, self.started_at.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeployment, 5, self.finished_at.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeployment, 6, self.stopped_at.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeployment, 7, self.updated_at.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeployment, 8, self.source_service_revisions.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeployment, 9, self.target_service_revision.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeployment, 10, self.status.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeployment, 11, self.status_reason.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeployment, 12, self.lifecycle_stage.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeployment, 13, self.lifecycle_hook_details.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeployment, 14, self.deployment_configuration.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeployment, 15, self.rollback.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeployment, 16, self.deployment_circuit_breaker.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeployment, 17, self.alarms.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ServiceDeployment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ServiceDeploymentAlarms: wire::Schema = wire::Schema::plain("ServiceDeploymentAlarms", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("status", "status", "status", false, &S_ServiceDeploymentRollbackMonitorsStatus),
+    wire::schema::Member::new("alarmNames", "alarmNames", "alarmNames", false, &S_StringList),
+    wire::schema::Member::new("triggeredAlarmNames", "triggeredAlarmNames", "triggeredAlarmNames", false, &S_StringList),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ServiceDeploymentAlarms {
+    pub status: Option<String>,
+    pub alarm_names: Option<Vec<String>>,
+    pub triggered_alarm_names: Option<Vec<String>>,
+}
+
+impl wire::Shape for ServiceDeploymentAlarms {
+    const SCHEMA: &'static wire::Schema = &S_ServiceDeploymentAlarms;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.status = Some(wire::shape::Datum::from_value(value)),
+            1 => self.alarm_names = Some(wire::shape::Datum::from_value(value)),
+            2 => self.triggered_alarm_names = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ServiceDeploymentAlarms, 0, self.status.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeploymentAlarms, 1, self.alarm_names.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeploymentAlarms, 2, self.triggered_alarm_names.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ServiceDeploymentAlarms {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ServiceDeploymentBrief: wire::Schema = wire::Schema::plain("ServiceDeploymentBrief", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("serviceDeploymentArn", "serviceDeploymentArn", "serviceDeploymentArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("serviceArn", "serviceArn", "serviceArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("clusterArn", "clusterArn", "clusterArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("startedAt", "startedAt", "startedAt", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("createdAt", "createdAt", "createdAt", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("finishedAt", "finishedAt", "finishedAt", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("targetServiceRevisionArn", "targetServiceRevisionArn", "targetServiceRevisionArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("status", "status", "status", false, &S_ServiceDeploymentStatus),
+    wire::schema::Member::new("statusReason", "statusReason", "statusReason", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ServiceDeploymentBrief {
+    pub service_deployment_arn: Option<String>,
+    pub service_arn: Option<String>,
+    pub cluster_arn: Option<String>,
+    pub started_at: Option<types::Timestamp>,
+    pub created_at: Option<types::Timestamp>,
+    pub finished_at: Option<types::Timestamp>,
+    pub target_service_revision_arn: Option<String>,
+    pub status: Option<String>,
+    pub status_reason: Option<String>,
+}
+
+impl wire::Shape for ServiceDeploymentBrief {
+    const SCHEMA: &'static wire::Schema = &S_ServiceDeploymentBrief;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.service_deployment_arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.service_arn = Some(wire::shape::Datum::from_value(value)),
+            2 => self.cluster_arn = Some(wire::shape::Datum::from_value(value)),
+            3 => self.started_at = Some(wire::shape::Datum::from_value(value)),
+            4 => self.created_at = Some(wire::shape::Datum::from_value(value)),
+            5 => self.finished_at = Some(wire::shape::Datum::from_value(value)),
+            6 => self.target_service_revision_arn = Some(wire::shape::Datum::from_value(value)),
+            7 => self.status = Some(wire::shape::Datum::from_value(value)),
+            8 => self.status_reason = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ServiceDeploymentBrief, 0, self.service_deployment_arn.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeploymentBrief, 1, self.service_arn.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeploymentBrief, 2, self.cluster_arn.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeploymentBrief, 3, self.started_at.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeploymentBrief, 4, self.created_at.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeploymentBrief, 5, self.finished_at.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeploymentBrief, 6, self.target_service_revision_arn.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeploymentBrief, 7, self.status.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeploymentBrief, 8, self.status_reason.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ServiceDeploymentBrief {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ServiceDeploymentCircuitBreaker: wire::Schema = wire::Schema::plain("ServiceDeploymentCircuitBreaker", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("status", "status", "status", false, &S_ServiceDeploymentRollbackMonitorsStatus),
+    wire::schema::Member::new("failureCount", "failureCount", "failureCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("threshold", "threshold", "threshold", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ServiceDeploymentCircuitBreaker {
+    pub status: Option<String>,
+    pub failure_count: Option<i32>,
+    pub threshold: Option<i32>,
+}
+
+impl wire::Shape for ServiceDeploymentCircuitBreaker {
+    const SCHEMA: &'static wire::Schema = &S_ServiceDeploymentCircuitBreaker;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.status = Some(wire::shape::Datum::from_value(value)),
+            1 => self.failure_count = Some(wire::shape::Datum::from_value(value)),
+            2 => self.threshold = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ServiceDeploymentCircuitBreaker, 0, self.status.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeploymentCircuitBreaker, 1, self.failure_count.as_ref());
+        wire::shape::optional(writer, &S_ServiceDeploymentCircuitBreaker, 2, self.threshold.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ServiceDeploymentCircuitBreaker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ServiceDeploymentLifecycleStage: wire::Schema = wire::Schema::new("ServiceDeploymentLifecycleStage", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["RECONCILE_SERVICE", "PRE_SCALE_UP", "SCALE_UP", "POST_SCALE_UP", "TEST_TRAFFIC_SHIFT", "POST_TEST_TRAFFIC_SHIFT", "PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME", "CLEAN_UP"], sensitive: false });
+static S_ServiceDeploymentRollbackMonitorsStatus: wire::Schema = wire::Schema::new("ServiceDeploymentRollbackMonitorsStatus", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["TRIGGERED", "MONITORING", "MONITORING_COMPLETE", "DISABLED"], sensitive: false });
+static S_ServiceDeploymentStatus: wire::Schema = wire::Schema::new("ServiceDeploymentStatus", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["PENDING", "SUCCESSFUL", "STOPPED", "STOP_REQUESTED", "IN_PROGRESS", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED"], sensitive: false });
+static S_ServiceDeploymentStatusList: wire::Schema = wire::Schema::plain("ServiceDeploymentStatusList", wire::schema::Kind::List(wire::schema::List { member: &S_ServiceDeploymentStatus, item: "", flattened: false }));
+static S_ServiceDeployments: wire::Schema = wire::Schema::plain("ServiceDeployments", wire::schema::Kind::List(wire::schema::List { member: &S_ServiceDeployment, item: "", flattened: false }));
+static S_ServiceDeploymentsBrief: wire::Schema = wire::Schema::plain("ServiceDeploymentsBrief", wire::schema::Kind::List(wire::schema::List { member: &S_ServiceDeploymentBrief, item: "", flattened: false }));
 static S_ServiceEvent: wire::Schema = wire::Schema::plain("ServiceEvent", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("id", "id", "id", false, &wire::schema::STRING),
     wire::schema::Member::new("createdAt", "createdAt", "createdAt", false, &wire::schema::TIMESTAMP),
@@ -8569,7 +10560,277 @@ impl std::fmt::Debug for ServiceRegistry {
     }
 }
 
+static S_ServiceRevision: wire::Schema = wire::Schema::plain("ServiceRevision", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("serviceRevisionArn", "serviceRevisionArn", "serviceRevisionArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("serviceArn", "serviceArn", "serviceArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("clusterArn", "clusterArn", "clusterArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("taskDefinition", "taskDefinition", "taskDefinition", false, &wire::schema::STRING),
+    wire::schema::Member::new("capacityProviderStrategy", "capacityProviderStrategy", "capacityProviderStrategy", false, &S_CapacityProviderStrategy),
+    wire::schema::Member::new("launchType", "launchType", "launchType", false, &S_LaunchType),
+    wire::schema::Member::new("platformVersion", "platformVersion", "platformVersion", false, &wire::schema::STRING),
+    wire::schema::Member::new("platformFamily", "platformFamily", "platformFamily", false, &wire::schema::STRING),
+    wire::schema::Member::new("loadBalancers", "loadBalancers", "loadBalancers", false, &S_LoadBalancers),
+    wire::schema::Member::new("serviceRegistries", "serviceRegistries", "serviceRegistries", false, &S_ServiceRegistries),
+    wire::schema::Member::new("networkConfiguration", "networkConfiguration", "networkConfiguration", false, &S_NetworkConfiguration),
+    wire::schema::Member::new("containerImages", "containerImages", "containerImages", false, &S_ContainerImages),
+    wire::schema::Member::new("guardDutyEnabled", "guardDutyEnabled", "guardDutyEnabled", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("serviceConnectConfiguration", "serviceConnectConfiguration", "serviceConnectConfiguration", false, &S_ServiceConnectConfiguration),
+    wire::schema::Member::new("volumeConfigurations", "volumeConfigurations", "volumeConfigurations", false, &S_ServiceVolumeConfigurations),
+    wire::schema::Member::new("fargateEphemeralStorage", "fargateEphemeralStorage", "fargateEphemeralStorage", false, &S_DeploymentEphemeralStorage),
+    wire::schema::Member::new("createdAt", "createdAt", "createdAt", false, &wire::schema::TIMESTAMP),
+    wire::schema::Member::new("vpcLatticeConfigurations", "vpcLatticeConfigurations", "vpcLatticeConfigurations", false, &S_VpcLatticeConfigurations),
+    wire::schema::Member::new("resolvedConfiguration", "resolvedConfiguration", "resolvedConfiguration", false, &S_ResolvedConfiguration),
+    wire::schema::Member::new("ecsManagedResources", "ecsManagedResources", "ecsManagedResources", false, &S_ECSManagedResources),
+    wire::schema::Member::new("overrides", "overrides", "overrides", false, &S_ServiceRevisionOverrides),
+    wire::schema::Member::new("gatewayConnectors", "gatewayConnectors", "gatewayConnectors", false, &S_GatewayConnectorList),
+    wire::schema::Member::new("monitoring", "monitoring", "monitoring", false, &S_MonitoringConfiguration),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ServiceRevision {
+    pub service_revision_arn: Option<String>,
+    pub service_arn: Option<String>,
+    pub cluster_arn: Option<String>,
+    pub task_definition: Option<String>,
+    pub capacity_provider_strategy: Option<Vec<CapacityProviderStrategyItem>>,
+    pub launch_type: Option<String>,
+    pub platform_version: Option<String>,
+    pub platform_family: Option<String>,
+    pub load_balancers: Option<Vec<LoadBalancer>>,
+    pub service_registries: Option<Vec<ServiceRegistry>>,
+    pub network_configuration: Option<NetworkConfiguration>,
+    pub container_images: Option<Vec<ContainerImage>>,
+    pub guard_duty_enabled: Option<bool>,
+    pub service_connect_configuration: Option<ServiceConnectConfiguration>,
+    pub volume_configurations: Option<Vec<ServiceVolumeConfiguration>>,
+    pub fargate_ephemeral_storage: Option<DeploymentEphemeralStorage>,
+    pub created_at: Option<types::Timestamp>,
+    pub vpc_lattice_configurations: Option<Vec<VpcLatticeConfiguration>>,
+    pub resolved_configuration: Option<ResolvedConfiguration>,
+    pub ecs_managed_resources: Option<ECSManagedResources>,
+    pub overrides: Option<ServiceRevisionOverrides>,
+    pub gateway_connectors: Option<Vec<GatewayConnector>>,
+    pub monitoring: Option<MonitoringConfiguration>,
+}
+
+impl wire::Shape for ServiceRevision {
+    const SCHEMA: &'static wire::Schema = &S_ServiceRevision;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.service_revision_arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.service_arn = Some(wire::shape::Datum::from_value(value)),
+            2 => self.cluster_arn = Some(wire::shape::Datum::from_value(value)),
+            3 => self.task_definition = Some(wire::shape::Datum::from_value(value)),
+            4 => self.capacity_provider_strategy = Some(wire::shape::Datum::from_value(value)),
+            5 => self.launch_type = Some(wire::shape::Datum::from_value(value)),
+            6 => self.platform_version = Some(wire::shape::Datum::from_value(value)),
+            7 => self.platform_family = Some(wire::shape::Datum::from_value(value)),
+            8 => self.load_balancers = Some(wire::shape::Datum::from_value(value)),
+            9 => self.service_registries = Some(wire::shape::Datum::from_value(value)),
+            10 => self.network_configuration = Some(wire::shape::Datum::from_value(value)),
+            11 => self.container_images = Some(wire::shape::Datum::from_value(value)),
+            12 => self.guard_duty_enabled = Some(wire::shape::Datum::from_value(value)),
+            13 => self.service_connect_configuration = Some(wire::shape::Datum::from_value(value)),
+            14 => self.volume_configurations = Some(wire::shape::Datum::from_value(value)),
+            15 => self.fargate_ephemeral_storage = Some(wire::shape::Datum::from_value(value)),
+            16 => self.created_at = Some(wire::shape::Datum::from_value(value)),
+            17 => self.vpc_lattice_configurations = Some(wire::shape::Datum::from_value(value)),
+            18 => self.resolved_configuration = Some(wire::shape::Datum::from_value(value)),
+            19 => self.ecs_managed_resources = Some(wire::shape::Datum::from_value(value)),
+            20 => self.overrides = Some(wire::shape::Datum::from_value(value)),
+            21 => self.gateway_connectors = Some(wire::shape::Datum::from_value(value)),
+            22 => self.monitoring = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ServiceRevision, 0, self.service_revision_arn.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevision, 1, self.service_arn.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevision, 2, self.cluster_arn.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevision, 3, self.task_definition.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevision, 4, self.capacity_provider_strategy.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevision, 5, self.launch_type.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevision, 6, self.platform_version.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevision, 7, self.platform_family.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevision, 8, self.load_balancers.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevision, 9, self.service_registries.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevision, 10, self.network_configuration.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevision, 11, self.container_images.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevision, 12, self.guard_duty_enabled.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevision, 13, self.service_connect_configuration.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevision, 14, self.volume_configurations.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevision, 15, self.fargate_ephemeral_storage.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevision, 16, self.created_at.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevision, 17, self.vpc_lattice_configurations.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevision, 18, self.resolved_configuration.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevision, 19, self.ecs_managed_resources.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevision, 20, self.overrides.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevision, 21, self.gateway_connectors.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevision, 22, self.monitoring.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ServiceRevision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_ServiceRevisionCleanup: wire::Schema = wire::Schema::new("ServiceRevisionCleanup", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["BLOCKING", "DEFERRED"], sensitive: false });
+static S_ServiceRevisionLoadBalancer: wire::Schema = wire::Schema::plain("ServiceRevisionLoadBalancer", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("targetGroupArn", "targetGroupArn", "targetGroupArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("productionListenerRule", "productionListenerRule", "productionListenerRule", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ServiceRevisionLoadBalancer {
+    pub target_group_arn: Option<String>,
+    pub production_listener_rule: Option<String>,
+}
+
+impl wire::Shape for ServiceRevisionLoadBalancer {
+    const SCHEMA: &'static wire::Schema = &S_ServiceRevisionLoadBalancer;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.target_group_arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.production_listener_rule = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ServiceRevisionLoadBalancer, 0, self.target_group_arn.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevisionLoadBalancer, 1, self.production_listener_rule.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ServiceRevisionLoadBalancer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ServiceRevisionLoadBalancers: wire::Schema = wire::Schema::plain("ServiceRevisionLoadBalancers", wire::schema::Kind::List(wire::schema::List { member: &S_ServiceRevisionLoadBalancer, item: "", flattened: false }));
+static S_ServiceRevisionOverrides: wire::Schema = wire::Schema::plain("ServiceRevisionOverrides", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("runtimePlatform", "runtimePlatform", "runtimePlatform", false, &S_RuntimePlatformOverride),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ServiceRevisionOverrides {
+    pub runtime_platform: Option<RuntimePlatformOverride>,
+}
+
+impl wire::Shape for ServiceRevisionOverrides {
+    const SCHEMA: &'static wire::Schema = &S_ServiceRevisionOverrides;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.runtime_platform = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ServiceRevisionOverrides, 0, self.runtime_platform.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ServiceRevisionOverrides {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ServiceRevisionSummary: wire::Schema = wire::Schema::plain("ServiceRevisionSummary", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("arn", "arn", "arn", false, &wire::schema::STRING),
+    wire::schema::Member::new("requestedTaskCount", "requestedTaskCount", "requestedTaskCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("runningTaskCount", "runningTaskCount", "runningTaskCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("pendingTaskCount", "pendingTaskCount", "pendingTaskCount", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("requestedTestTrafficWeight", "requestedTestTrafficWeight", "requestedTestTrafficWeight", false, &wire::schema::DOUBLE),
+    wire::schema::Member::new("requestedProductionTrafficWeight", "requestedProductionTrafficWeight", "requestedProductionTrafficWeight", false, &wire::schema::DOUBLE),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ServiceRevisionSummary {
+    pub arn: Option<String>,
+    pub requested_task_count: Option<i32>,
+    pub running_task_count: Option<i32>,
+    pub pending_task_count: Option<i32>,
+    pub requested_test_traffic_weight: Option<f64>,
+    pub requested_production_traffic_weight: Option<f64>,
+}
+
+impl wire::Shape for ServiceRevisionSummary {
+    const SCHEMA: &'static wire::Schema = &S_ServiceRevisionSummary;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.requested_task_count = Some(wire::shape::Datum::from_value(value)),
+            2 => self.running_task_count = Some(wire::shape::Datum::from_value(value)),
+            3 => self.pending_task_count = Some(wire::shape::Datum::from_value(value)),
+            4 => self.requested_test_traffic_weight = Some(wire::shape::Datum::from_value(value)),
+            5 => self.requested_production_traffic_weight = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ServiceRevisionSummary, 0, self.arn.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevisionSummary, 1, self.requested_task_count.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevisionSummary, 2, self.running_task_count.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevisionSummary, 3, self.pending_task_count.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevisionSummary, 4, self.requested_test_traffic_weight.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevisionSummary, 5, self.requested_production_traffic_weight.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ServiceRevisionSummary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ServiceRevisionVpcLatticeConfiguration: wire::Schema = wire::Schema::plain("ServiceRevisionVpcLatticeConfiguration", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("targetGroupArn", "targetGroupArn", "targetGroupArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("productionListenerRule", "productionListenerRule", "productionListenerRule", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ServiceRevisionVpcLatticeConfiguration {
+    pub target_group_arn: Option<String>,
+    pub production_listener_rule: Option<String>,
+}
+
+impl wire::Shape for ServiceRevisionVpcLatticeConfiguration {
+    const SCHEMA: &'static wire::Schema = &S_ServiceRevisionVpcLatticeConfiguration;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.target_group_arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.production_listener_rule = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ServiceRevisionVpcLatticeConfiguration, 0, self.target_group_arn.as_ref());
+        wire::shape::optional(writer, &S_ServiceRevisionVpcLatticeConfiguration, 1, self.production_listener_rule.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ServiceRevisionVpcLatticeConfiguration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ServiceRevisionVpcLatticeConfigurations: wire::Schema = wire::Schema::plain("ServiceRevisionVpcLatticeConfigurations", wire::schema::Kind::List(wire::schema::List { member: &S_ServiceRevisionVpcLatticeConfiguration, item: "", flattened: false }));
+static S_ServiceRevisions: wire::Schema = wire::Schema::plain("ServiceRevisions", wire::schema::Kind::List(wire::schema::List { member: &S_ServiceRevision, item: "", flattened: false }));
+static S_ServiceRevisionsSummaryList: wire::Schema = wire::Schema::plain("ServiceRevisionsSummaryList", wire::schema::Kind::List(wire::schema::List { member: &S_ServiceRevisionSummary, item: "", flattened: false }));
 static S_ServiceVolumeConfiguration: wire::Schema = wire::Schema::plain("ServiceVolumeConfiguration", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("name", "name", "name", true, &wire::schema::STRING),
     wire::schema::Member::new("managedEBSVolume", "managedEBSVolume", "managedEBSVolume", false, &S_ServiceManagedEBSVolumeConfiguration),
@@ -8751,6 +11012,71 @@ impl std::fmt::Debug for StartTaskResponse {
 }
 
 static S_Statistics: wire::Schema = wire::Schema::plain("Statistics", wire::schema::Kind::List(wire::schema::List { member: &S_KeyValuePair, item: "", flattened: false }));
+static S_StopServiceDeploymentRequest: wire::Schema = wire::Schema::plain("StopServiceDeploymentRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("serviceDeploymentArn", "serviceDeploymentArn", "serviceDeploymentArn", true, &wire::schema::STRING),
+    wire::schema::Member::new("stopType", "stopType", "stopType", false, &S_StopServiceDeploymentStopType),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct StopServiceDeploymentRequest {
+    pub service_deployment_arn: String,
+    pub stop_type: Option<String>,
+}
+
+impl wire::Shape for StopServiceDeploymentRequest {
+    const SCHEMA: &'static wire::Schema = &S_StopServiceDeploymentRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.service_deployment_arn = wire::shape::Datum::from_value(value),
+            1 => self.stop_type = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_StopServiceDeploymentRequest, 0, &self.service_deployment_arn);
+        wire::shape::optional(writer, &S_StopServiceDeploymentRequest, 1, self.stop_type.as_ref());
+    }
+}
+
+impl std::fmt::Debug for StopServiceDeploymentRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_StopServiceDeploymentResponse: wire::Schema = wire::Schema::plain("StopServiceDeploymentResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("serviceDeploymentArn", "serviceDeploymentArn", "serviceDeploymentArn", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct StopServiceDeploymentResponse {
+    pub service_deployment_arn: Option<String>,
+}
+
+impl wire::Shape for StopServiceDeploymentResponse {
+    const SCHEMA: &'static wire::Schema = &S_StopServiceDeploymentResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.service_deployment_arn = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_StopServiceDeploymentResponse, 0, self.service_deployment_arn.as_ref());
+    }
+}
+
+impl std::fmt::Debug for StopServiceDeploymentResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_StopServiceDeploymentStopType: wire::Schema = wire::Schema::new("StopServiceDeploymentStopType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ABORT", "ROLLBACK"], sensitive: false });
 static S_StopTaskRequest: wire::Schema = wire::Schema::plain("StopTaskRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
     wire::schema::Member::new("task", "task", "task", true, &wire::schema::STRING),
@@ -9626,6 +11952,8 @@ impl std::fmt::Debug for TaskSet {
     }
 }
 
+static S_TaskSetField: wire::Schema = wire::Schema::new("TaskSetField", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["TAGS"], sensitive: false });
+static S_TaskSetFieldList: wire::Schema = wire::Schema::plain("TaskSetFieldList", wire::schema::Kind::List(wire::schema::List { member: &S_TaskSetField, item: "", flattened: false }));
 static S_TaskSets: wire::Schema = wire::Schema::plain("TaskSets", wire::schema::Kind::List(wire::schema::List { member: &S_TaskSet, item: "", flattened: false }));
 static S_TaskStopCode: wire::Schema = wire::Schema::new("TaskStopCode", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["TaskFailedToStart", "EssentialContainerExited", "UserInitiated", "ServiceSchedulerInitiated", "SpotInterruption", "TerminationNotice", "InfrastructureHealth"], sensitive: false });
 static S_TaskVolumeConfiguration: wire::Schema = wire::Schema::plain("TaskVolumeConfiguration", wire::schema::Kind::Structure(&[
@@ -10363,6 +12691,74 @@ impl std::fmt::Debug for UpdateManagedInstancesProviderConfiguration {
     }
 }
 
+static S_UpdateServicePrimaryTaskSetRequest: wire::Schema = wire::Schema::plain("UpdateServicePrimaryTaskSetRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("cluster", "cluster", "cluster", true, &wire::schema::STRING),
+    wire::schema::Member::new("service", "service", "service", true, &wire::schema::STRING),
+    wire::schema::Member::new("primaryTaskSet", "primaryTaskSet", "primaryTaskSet", true, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateServicePrimaryTaskSetRequest {
+    pub cluster: String,
+    pub service: String,
+    pub primary_task_set: String,
+}
+
+impl wire::Shape for UpdateServicePrimaryTaskSetRequest {
+    const SCHEMA: &'static wire::Schema = &S_UpdateServicePrimaryTaskSetRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cluster = wire::shape::Datum::from_value(value),
+            1 => self.service = wire::shape::Datum::from_value(value),
+            2 => self.primary_task_set = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_UpdateServicePrimaryTaskSetRequest, 0, &self.cluster);
+        wire::shape::required(writer, &S_UpdateServicePrimaryTaskSetRequest, 1, &self.service);
+        wire::shape::required(writer, &S_UpdateServicePrimaryTaskSetRequest, 2, &self.primary_task_set);
+    }
+}
+
+impl std::fmt::Debug for UpdateServicePrimaryTaskSetRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_UpdateServicePrimaryTaskSetResponse: wire::Schema = wire::Schema::plain("UpdateServicePrimaryTaskSetResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("taskSet", "taskSet", "taskSet", false, &S_TaskSet),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateServicePrimaryTaskSetResponse {
+    pub task_set: Option<TaskSet>,
+}
+
+impl wire::Shape for UpdateServicePrimaryTaskSetResponse {
+    const SCHEMA: &'static wire::Schema = &S_UpdateServicePrimaryTaskSetResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.task_set = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_UpdateServicePrimaryTaskSetResponse, 0, self.task_set.as_ref());
+    }
+}
+
+impl std::fmt::Debug for UpdateServicePrimaryTaskSetResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_UpdateServiceRequest: wire::Schema = wire::Schema::plain("UpdateServiceRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
     wire::schema::Member::new("service", "service", "service", true, &wire::schema::STRING),
@@ -10510,6 +12906,154 @@ impl wire::Shape for UpdateServiceResponse {
 }
 
 impl std::fmt::Debug for UpdateServiceResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_UpdateTaskProtectionRequest: wire::Schema = wire::Schema::plain("UpdateTaskProtectionRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("cluster", "cluster", "cluster", true, &wire::schema::STRING),
+    wire::schema::Member::new("tasks", "tasks", "tasks", true, &S_StringList),
+    wire::schema::Member::new("protectionEnabled", "protectionEnabled", "protectionEnabled", true, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("expiresInMinutes", "expiresInMinutes", "expiresInMinutes", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateTaskProtectionRequest {
+    pub cluster: String,
+    pub tasks: Vec<String>,
+    pub protection_enabled: bool,
+    pub expires_in_minutes: Option<i32>,
+}
+
+impl wire::Shape for UpdateTaskProtectionRequest {
+    const SCHEMA: &'static wire::Schema = &S_UpdateTaskProtectionRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cluster = wire::shape::Datum::from_value(value),
+            1 => self.tasks = wire::shape::Datum::from_value(value),
+            2 => self.protection_enabled = wire::shape::Datum::from_value(value),
+            3 => self.expires_in_minutes = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_UpdateTaskProtectionRequest, 0, &self.cluster);
+        wire::shape::required(writer, &S_UpdateTaskProtectionRequest, 1, &self.tasks);
+        wire::shape::required(writer, &S_UpdateTaskProtectionRequest, 2, &self.protection_enabled);
+        wire::shape::optional(writer, &S_UpdateTaskProtectionRequest, 3, self.expires_in_minutes.as_ref());
+    }
+}
+
+impl std::fmt::Debug for UpdateTaskProtectionRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_UpdateTaskProtectionResponse: wire::Schema = wire::Schema::plain("UpdateTaskProtectionResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("protectedTasks", "protectedTasks", "protectedTasks", false, &S_ProtectedTasks),
+    wire::schema::Member::new("failures", "failures", "failures", false, &S_Failures),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateTaskProtectionResponse {
+    pub protected_tasks: Option<Vec<ProtectedTask>>,
+    pub failures: Option<Vec<Failure>>,
+}
+
+impl wire::Shape for UpdateTaskProtectionResponse {
+    const SCHEMA: &'static wire::Schema = &S_UpdateTaskProtectionResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.protected_tasks = Some(wire::shape::Datum::from_value(value)),
+            1 => self.failures = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_UpdateTaskProtectionResponse, 0, self.protected_tasks.as_ref());
+        wire::shape::optional(writer, &S_UpdateTaskProtectionResponse, 1, self.failures.as_ref());
+    }
+}
+
+impl std::fmt::Debug for UpdateTaskProtectionResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_UpdateTaskSetRequest: wire::Schema = wire::Schema::plain("UpdateTaskSetRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("cluster", "cluster", "cluster", true, &wire::schema::STRING),
+    wire::schema::Member::new("service", "service", "service", true, &wire::schema::STRING),
+    wire::schema::Member::new("taskSet", "taskSet", "taskSet", true, &wire::schema::STRING),
+    wire::schema::Member::new("scale", "scale", "scale", true, &S_Scale),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateTaskSetRequest {
+    pub cluster: String,
+    pub service: String,
+    pub task_set: String,
+    pub scale: Scale,
+}
+
+impl wire::Shape for UpdateTaskSetRequest {
+    const SCHEMA: &'static wire::Schema = &S_UpdateTaskSetRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cluster = wire::shape::Datum::from_value(value),
+            1 => self.service = wire::shape::Datum::from_value(value),
+            2 => self.task_set = wire::shape::Datum::from_value(value),
+            3 => self.scale = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_UpdateTaskSetRequest, 0, &self.cluster);
+        wire::shape::required(writer, &S_UpdateTaskSetRequest, 1, &self.service);
+        wire::shape::required(writer, &S_UpdateTaskSetRequest, 2, &self.task_set);
+        wire::shape::required(writer, &S_UpdateTaskSetRequest, 3, &self.scale);
+    }
+}
+
+impl std::fmt::Debug for UpdateTaskSetRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_UpdateTaskSetResponse: wire::Schema = wire::Schema::plain("UpdateTaskSetResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("taskSet", "taskSet", "taskSet", false, &S_TaskSet),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateTaskSetResponse {
+    pub task_set: Option<TaskSet>,
+}
+
+impl wire::Shape for UpdateTaskSetResponse {
+    const SCHEMA: &'static wire::Schema = &S_UpdateTaskSetResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.task_set = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_UpdateTaskSetResponse, 0, self.task_set.as_ref());
+    }
+}
+
+impl std::fmt::Debug for UpdateTaskSetResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }

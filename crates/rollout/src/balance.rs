@@ -1,7 +1,13 @@
 //! Spread over availability zones: where the next task goes, and which task goes first.
-//! Source: developer guide, "Amazon ECS services": Fargate keeps the zones balanced both ways.
+//! Source: developer guide, "Amazon ECS services": Fargate keeps the zones balanced both ways; "Balancing an Amazon ECS
+//! service across Availability Zones": what became uneven is evened out by a task more in the emptiest zone, for which
+//! one of the fullest goes.
 
-use crate::state::{Placement, Task};
+use crate::decide::{Decision, Event, Plan, is_due};
+use crate::fleet::{Fleet, Moved};
+use crate::state::{Deployment, Placement, RolloutState, ServiceState, Task};
+use std::collections::BTreeMap;
+use types::Timestamp;
 
 /// The place with the fewest of `taken` in its zone, then in its subnet, then the first named.
 pub(crate) fn emptiest<'a>(places: &'a [Placement], taken: &[&'a Placement]) -> Option<&'a Placement> {
@@ -13,7 +19,7 @@ pub(crate) fn emptiest<'a>(places: &'a [Placement], taken: &[&'a Placement]) -> 
 /// Orders `victims` so that stopping them one after the other keeps the zones of `all` as even as can be. Among the
 /// tasks of the fullest zone the youngest goes first.
 pub(crate) fn by_fullest_zone<'a>(mut victims: Vec<&'a Task>, all: &[&'a Task]) -> Vec<&'a Task> {
-    let mut counts = std::collections::BTreeMap::<&str, usize>::new();
+    let mut counts = BTreeMap::<&str, usize>::new();
     for task in all {
         *counts.entry(&task.placement.zone).or_default() += 1;
     }
@@ -31,4 +37,55 @@ pub(crate) fn by_fullest_zone<'a>(mut victims: Vec<&'a Task>, all: &[&'a Task]) 
         ordered.push(victim);
     }
     ordered
+}
+
+/// How many live tasks the deployment has in each of its zones, the fullest first.
+pub(crate) fn zones(service: &ServiceState, fleet: &Fleet, deployment: &Deployment) -> Vec<(String, usize)> {
+    let places = service.places_of(&deployment.id).iter();
+    let mut counts: BTreeMap<&str, usize> = places.map(|place| (place.zone.as_str(), 0)).collect();
+    for task in fleet.live.iter().filter(|task| task.deployment == deployment.id) {
+        *counts.entry(&task.placement.zone).or_default() += 1;
+    }
+    let mut zones: Vec<(String, usize)> = counts.into_iter().map(|(zone, tasks)| (zone.to_owned(), tasks)).collect();
+    zones.sort_by_key(|(_, tasks)| std::cmp::Reverse(*tasks));
+    zones
+}
+
+/// Starts a task more in the emptiest zone where a calm service is uneven and the maximum leaves room.
+pub(crate) fn even_out(
+    service: &ServiceState,
+    fleet: &Fleet,
+    deployment: &Deployment,
+    moved: Moved,
+    plan: &mut Plan,
+    now: Timestamp,
+) -> Moved {
+    let desired = service.desired as usize;
+    let calm = !moved.any()
+        && moved.protected == 0
+        && fleet.draining == 0
+        && deployment.rollout == RolloutState::Completed
+        && fleet.healthy.len() == desired
+        && fleet.live.len() == desired;
+    let zones = zones(service, fleet, deployment);
+    let skew = zones.first().zip(zones.last()).map_or(0, |(most, least)| most.1 - least.1);
+    if !service.rebalance || !calm || skew <= 1 || service.maximum() <= service.desired {
+        return Moved::default();
+    }
+    if is_due(service, service.uneven_since, now) {
+        plan.decisions.push(Decision::Announce(Event::Uneven(zones)));
+    }
+    if now < deployment.not_before {
+        plan.wake(deployment.not_before);
+        return Moved::default();
+    }
+    let taken: Vec<&Placement> = fleet.live.iter().map(|task| &task.placement).collect();
+    let Some(placement) = emptiest(service.places_of(&deployment.id), &taken) else { return Moved::default() };
+    plan.decisions.push(Decision::StartTask {
+        deployment: deployment.id.clone(),
+        placement: placement.clone(),
+        replaces_unhealthy: false,
+        rebalances: true,
+    });
+    Moved { started: 1, ..Moved::default() }
 }

@@ -11,15 +11,25 @@ mod balance;
 pub mod breaker;
 pub mod capacity;
 mod decide;
+mod external;
 pub mod fargate;
+mod fleet;
 pub mod health;
 pub mod lifecycle;
+mod monitor;
 pub mod placement;
+mod rolling;
+mod shifting;
 mod state;
+mod strategy;
 
 pub use breaker::{CircuitBreaker, Threshold};
 pub use capacity::StrategyItem;
 pub use decide::{Decision, Event, Plan, StopReason, decide};
 pub use health::{ContainerHealth, TargetHealth, Verdict};
 pub use lifecycle::{DesiredStatus, StopCode, TaskStatus};
-pub use state::{Deployment, DeploymentStatus, Marks, Placement, RolloutState, ServiceState, Task, Timing};
+pub use monitor::{AlarmWatch, FailCause, StopRequest};
+pub use state::{
+    ALL_TRAFFIC, Deployment, DeploymentStatus, Marks, Placement, RolloutState, ServiceState, Task, Timing, serving,
+};
+pub use strategy::{Hook, HookAction, Pause, PauseStatus, Shifting, Stage, Steps, Strategy};

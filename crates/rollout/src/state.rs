@@ -5,13 +5,18 @@
 use crate::breaker::CircuitBreaker;
 use crate::health::{ContainerHealth, TargetHealth};
 use crate::lifecycle::{DesiredStatus, TaskStatus, spelled};
+use crate::monitor::{AlarmWatch, StopRequest};
+use crate::strategy::{Pause, Stage, Strategy};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use types::{Pace, Timestamp};
 
-/// A service with the REPLICA strategy and the ROLLING deployment type.
+/// A service with the REPLICA scheduling strategy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceState {
+    /// How the primary deployment takes over from the others.
+    pub strategy: Strategy,
     /// How many healthy tasks are wanted.
     pub desired: u32,
     /// `minimumHealthyPercent`.
@@ -22,8 +27,12 @@ pub struct ServiceState {
     pub grace_period: Duration,
     /// The circuit breaker, if enabled.
     pub circuit_breaker: Option<CircuitBreaker>,
-    /// Where tasks may go. Empty only if the service has no subnets, and then nothing starts.
-    pub places: Vec<Placement>,
+    /// The deployment alarms, if enabled.
+    pub alarms: Option<AlarmWatch>,
+    /// Where the tasks of each deployment may go, by its id. Of one that has no places nothing starts.
+    pub places: BTreeMap<String, Vec<Placement>>,
+    /// `availabilityZoneRebalancing` is ENABLED.
+    pub rebalance: bool,
     /// The primary deployment first, then the older ones, newest first.
     pub deployments: Vec<Deployment>,
     /// The last deployment that completed, if any: where a rollback goes.
@@ -34,6 +43,10 @@ pub struct ServiceState {
     pub steady_since: Option<Timestamp>,
     /// When the stuck configuration was last announced; `None` once it got loose.
     pub stuck_since: Option<Timestamp>,
+    /// When it was announced that the zones are uneven; `None` once they are even.
+    pub uneven_since: Option<Timestamp>,
+    /// When it was last announced that protected tasks are in the way; `None` once none is.
+    pub protected_since: Option<Timestamp>,
     /// The times that AWS does not let users set.
     pub timing: Timing,
 }
@@ -41,19 +54,53 @@ pub struct ServiceState {
 impl ServiceState {
     /// The fewest healthy tasks that we may leave: rounded up.
     pub fn minimum(&self) -> u32 {
-        percent(self.desired, self.minimum_healthy_percent, true)
+        self.minimum_of(self.desired)
     }
 
     /// The most running and pending tasks that we may make: rounded down.
     pub fn maximum(&self) -> u32 {
-        percent(self.desired, self.maximum_percent, false)
+        self.maximum_of(self.desired)
+    }
+
+    /// The same where `wanted` tasks are.
+    pub(crate) fn minimum_of(&self, wanted: u32) -> u32 {
+        percent(wanted, self.minimum_healthy_percent, true)
+    }
+
+    pub(crate) fn maximum_of(&self, wanted: u32) -> u32 {
+        percent(wanted, self.maximum_percent, false)
     }
 
     /// The deployment that the service is going to.
     pub fn primary(&self) -> Option<&Deployment> {
         self.deployments.iter().find(|deployment| deployment.status == DeploymentStatus::Primary)
     }
+
+    /// The deployment that serves while the primary one is on its way: [`serving`].
+    pub fn serving(&self) -> Option<&Deployment> {
+        let primary = self.primary().map_or("", |primary| &primary.id);
+        serving(&self.deployments, self.last_completed.as_deref(), primary)
+    }
+
+    pub(crate) fn places_of(&self, deployment: &str) -> &[Placement] {
+        self.places.get(deployment).map_or(&[], Vec::as_slice)
+    }
 }
+
+/// Of `deployments` without `except`, the one that serves: the last one that completed, else one that has all
+/// production traffic.
+pub fn serving<'a>(
+    deployments: &'a [Deployment],
+    last_completed: Option<&str>,
+    except: &str,
+) -> Option<&'a Deployment> {
+    let mut others = deployments.iter().filter(|deployment| deployment.id != except);
+    let completed = others.clone().find(|deployment| Some(deployment.id.as_str()) == last_completed);
+    completed.or_else(|| others.find(|deployment| deployment.weight == ALL_TRAFFIC))
+}
+
+/// The whole of the production traffic, in thousandths: AWS lets users say tenths of percent.
+pub const ALL_TRAFFIC: u16 = 1000;
 
 fn percent(of: u32, percent: u32, up: bool) -> u32 {
     let product = u64::from(of) * u64::from(percent);
@@ -100,6 +147,42 @@ pub struct Deployment {
     pub start_failures: u32,
     /// Start nothing before this instant.
     pub not_before: Timestamp,
+    /// Since when it is as it should be, and bakes: the rolling strategy's alone.
+    #[serde(default)]
+    pub settled_since: Option<Timestamp>,
+    /// Whether alarms are watched for it; unknown until it was looked at the first time.
+    #[serde(default)]
+    pub watches_alarms: Option<bool>,
+    /// What the user asked for by `StopServiceDeployment`.
+    #[serde(default)]
+    pub stop: Option<StopRequest>,
+    /// It is gone back to: without hooks, steps and bake time.
+    #[serde(default)]
+    pub goes_back: bool,
+    /// Where it stands, if traffic is shifted to it.
+    #[serde(default)]
+    pub stage: Option<Stage>,
+    /// Since when.
+    #[serde(default)]
+    pub stage_since: Timestamp,
+    /// When this stage has shifted traffic.
+    #[serde(default)]
+    pub shifted_at: Option<Timestamp>,
+    /// Its part of the production traffic, in thousandths.
+    #[serde(default)]
+    pub weight: u16,
+    /// It has the test traffic.
+    #[serde(default)]
+    pub tested: bool,
+    /// Its tasks are in the alternate target groups.
+    #[serde(default)]
+    pub alternate: bool,
+    /// The pauses of this stage.
+    #[serde(default)]
+    pub pauses: Vec<Pause>,
+    /// A task set's part of the desired count, in hundredths of a percent.
+    #[serde(default)]
+    pub scale: Option<u32>,
 }
 
 impl Deployment {
@@ -112,7 +195,47 @@ impl Deployment {
             failed_tasks: 0,
             start_failures: 0,
             not_before: Timestamp::default(),
+            settled_since: None,
+            watches_alarms: None,
+            stop: None,
+            goes_back: false,
+            stage: None,
+            stage_since: Timestamp::default(),
+            shifted_at: None,
+            weight: 0,
+            tested: false,
+            alternate: false,
+            pauses: vec![],
+            scale: None,
         }
+    }
+
+    /// The same as the primary one that is gone back to at `now`; what traffic it has, it keeps.
+    #[must_use]
+    pub fn again(&self, now: Timestamp) -> Self {
+        Self {
+            goes_back: true,
+            stage: self.stage.map(|_| Stage::ProductionTrafficShift),
+            stage_since: now,
+            weight: self.weight,
+            tested: self.tested,
+            alternate: self.alternate,
+            ..Self::new(self.id.clone())
+        }
+    }
+
+    /// How many of a service's `desired` tasks a task set has: rounded up.
+    pub fn share_of(&self, desired: u32) -> u32 {
+        let scale = u64::from(self.scale.unwrap_or(10_000));
+        u32::try_from((u64::from(desired) * scale).div_ceil(10_000)).unwrap_or(u32::MAX)
+    }
+
+    /// Enters the next stage.
+    pub fn enter(&mut self, stage: Stage, now: Timestamp) {
+        self.stage = Some(stage);
+        self.stage_since = now;
+        self.shifted_at = None;
+        self.pauses.clear();
     }
 
     /// Books a failed task. `reached_running` tells a crash or a failed check from a task that never came up: only the
@@ -180,6 +303,8 @@ pub struct Task {
     pub targets: Vec<TargetHealth>,
     /// It ended by itself (crash, failure to start), not because somebody told it to.
     pub ended_by_itself: bool,
+    /// Until when it is protected from scaling in and from being replaced.
+    pub protected_until: Option<Timestamp>,
     /// What was booked.
     pub marks: Marks,
 }
@@ -188,6 +313,16 @@ impl Task {
     /// Wanted, and neither stopping nor stopped.
     pub fn is_live(&self) -> bool {
         self.desired == DesiredStatus::Running && self.last <= TaskStatus::Running
+    }
+
+    /// On its way out, and still in its target groups.
+    pub(crate) fn is_leaving(&self) -> bool {
+        !self.is_live() && self.last <= TaskStatus::Deactivating
+    }
+
+    /// May not be stopped but for its own faults.
+    pub(crate) fn is_protected(&self, now: Timestamp) -> bool {
+        self.protected_until.is_some_and(|until| now < until)
     }
 }
 

@@ -5,7 +5,8 @@
 use blob::{BlobStore, Digest};
 use controller::Controller;
 use ecs::adapters::{
-    Reach, RealImages, RealInstances, RealLogs, RealNetwork, RealRegistries, RealRoles, RealSecrets, RealTargets,
+    Reach, RealAlarms, RealImages, RealInstances, RealLogs, RealNetwork, RealRegistries, RealRoles, RealSecrets,
+    RealTargets,
 };
 use fabric::Fabric;
 use gateway::{Context, Extra};
@@ -82,6 +83,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
         logs: Arc::new(RealLogs::new(store.clone(), reach.clone())),
         secrets: Arc::new(RealSecrets::new(secrets.clone(), reach)),
         roles: Arc::new(RealRoles::new((*identity).clone(), clock.clone())),
+        alarms: Some(Arc::new(RealAlarms)),
     };
     let control = ecs::Control {
         store: store.clone(),

@@ -1,5 +1,6 @@
 //! The ports plugged into the real services: thin, one file a service.
 
+mod alarms;
 mod fetch;
 mod images;
 mod instances;
@@ -13,6 +14,7 @@ mod roles;
 mod secrets;
 mod targets;
 
+pub use alarms::RealAlarms;
 pub use images::RealImages;
 pub use instances::RealInstances;
 pub use link_local::LinkLocal;

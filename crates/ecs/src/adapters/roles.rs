@@ -9,6 +9,8 @@ use types::{Clock, Scope, Timestamp};
 
 /// Who may assume a task's roles.
 const PRINCIPAL: &str = "ecs-tasks.amazonaws.com";
+/// The session as which ECS changes listener rules.
+const SHIFTER: &str = "ECSNetworkingWithELB";
 /// How long a task role's credentials last.
 const LASTING: Duration = Duration::from_hours(6);
 
@@ -32,6 +34,13 @@ impl Roles for RealRoles {
         let name = role_arn.rsplit('/').next().unwrap_or_default();
         let arn = format!("arn:aws:sts::{}:assumed-role/{name}/{session}", scope.account);
         Ok(Session { role_arn: role_arn.to_owned(), name: session.to_owned(), arn })
+    }
+
+    fn may_shift(&self, view: &View, _: &Scope, role_arn: &str, rule: &str) -> bool {
+        let now = self.clock.now();
+        let may = |action| iam::query::role_may(view, role_arn, SHIFTER, action, &[rule], (now, None)).is_ok();
+        iam::query::trusts_service(view, role_arn, "ecs.amazonaws.com", now).is_ok()
+            && may("elasticloadbalancing:ModifyRule")
     }
 
     fn credentials(&self, tx: &mut Tx, _: &Scope, session: &Session, now: Timestamp) -> Result<Credentials, String> {

@@ -40,6 +40,14 @@ impl Targets for RealTargets {
         }
     }
 
+    fn forwards(&self, view: &View, scope: &Scope, rule: &str) -> Option<Vec<(String, u32)>> {
+        elb::query::forwards(view, scope, rule)
+    }
+
+    fn forward(&self, tx: &mut Tx, scope: &Scope, rule: &str, weights: &[(&str, u32)]) {
+        elb::intent::forward(tx, scope, rule, weights);
+    }
+
     fn tables(&self) -> &'static [&'static str] {
         elb::query::TABLES
     }

@@ -6,17 +6,23 @@ mod capacity_providers;
 mod cluster_updates;
 mod clusters;
 mod definitions;
+mod deploy;
+mod deployment_configuration;
 mod fargate;
 mod instances;
+mod load_balancers;
 mod on_instances;
 mod paging;
 mod placement;
 mod register;
 mod registries;
+mod service_deployments;
 mod services;
 mod services_write;
 mod shapes;
 mod tags;
+pub(crate) mod task_protection;
+mod task_sets;
 mod tasks;
 mod volumes;
 
@@ -69,6 +75,18 @@ pub fn handlers() -> Handlers<Ecs, Context> {
         delete_service: services_write::delete,
         describe_services: services::describe,
         list_services: services::list,
+        list_service_deployments: service_deployments::list,
+        describe_service_deployments: service_deployments::describe,
+        describe_service_revisions: service_deployments::describe_revisions,
+        stop_service_deployment: service_deployments::stop,
+        continue_service_deployment: service_deployments::proceed,
+        create_task_set: task_sets::create,
+        update_task_set: task_sets::update,
+        delete_task_set: task_sets::delete,
+        describe_task_sets: task_sets::describe,
+        update_service_primary_task_set: task_sets::make_primary,
+        update_task_protection: task_protection::update,
+        get_task_protection: task_protection::get,
         tag_resource: tags::tag,
         untag_resource: tags::untag,
         list_tags_for_resource: tags::list,

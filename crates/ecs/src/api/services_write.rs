@@ -1,25 +1,25 @@
 //! Services written: CreateService, UpdateService, DeleteService.
 
 use super::capacity::{Capacity, capacity, strategy};
+use super::deploy::{Wanted, deploy};
 use super::services::shape;
 use super::tasks::check_platform;
-use super::{cluster, placement, registries, runnable, shapes};
+use super::{cluster, deployment_configuration, load_balancers, placement, registries, runnable, shapes};
 use crate::placing::{self, is_on_instances};
 use crate::rows::{
-    DefinitionRow, DeploymentRow, EventsRow, NetworkMode, NetworkRow, PlacementRow, ServiceRow, ServiceStatus,
-    TASKS_BY_SERVICE, TargetRow,
+    ControllerType, DefinitionRow, EventsRow, NetworkMode, NetworkRow, PlacementRow, ServiceRow, ServiceStatus,
+    TASKS_BY_SERVICE,
 };
 use crate::{Ecs, launch, names, ports, texts};
 use gateway::Context;
 use model::Stored;
 use model::ecs::{
-    CreateServiceRequest, CreateServiceResponse, DeleteServiceRequest, DeleteServiceResponse, DeploymentCircuitBreaker,
-    DeploymentConfiguration, LoadBalancer, NetworkConfiguration, TaskOverride, UpdateServiceRequest,
-    UpdateServiceResponse,
+    CreateServiceRequest, CreateServiceResponse, DeleteServiceRequest, DeleteServiceResponse, DeploymentConfiguration,
+    NetworkConfiguration, TaskOverride, UpdateServiceRequest, UpdateServiceResponse,
 };
-use rollout::{CircuitBreaker, DeploymentStatus, StrategyItem, TaskStatus, Threshold};
+use rollout::{DeploymentStatus, StrategyItem, TaskStatus};
 use store::View;
-use types::{ApiError, Scope, Timestamp};
+use types::{ApiError, Scope};
 
 pub(super) fn create(
     ecs: &Ecs,
@@ -52,56 +52,40 @@ pub(super) fn create(
     }
     let desired = input.desired_count.unwrap_or(0);
     let desired = u32::try_from(desired).map_err(|_| texts::invalid("desiredCount should not be negative."))?;
-    let definition = input.task_definition.as_deref().unwrap_or_default();
-    if definition.is_empty() {
-        return Err(texts::client("TaskDefinition can not be blank."));
-    }
-    let definition = runnable(tx, &scope, definition)?;
-    let capacity = capacity(&cluster, input.launch_type.as_deref(), input.capacity_provider_strategy.as_deref())?;
-    let on_instances = capacity.is_on_instances();
-    let (launch_type, strategy) = match capacity {
-        Capacity::Fargate => (Some("FARGATE".to_owned()), vec![]),
-        Capacity::Strategy(strategy) => (None, strategy),
-        Capacity::Ec2 => (Some("EC2".to_owned()), vec![]),
-    };
-    let placement = PlacementRow {
-        constraints: placement::constraints(input.placement_constraints.as_deref().unwrap_or_default())?,
-        strategies: placement::strategies(input.placement_strategy.as_deref().unwrap_or_default())?,
-        daemon,
-        complaint: None,
-    };
-    check_placement(&placement, on_instances, &strategy)?;
-    let platform_version = platform(input.platform_version.as_deref(), on_instances)?;
-    check_definition(&definition, on_instances)?;
-    let configured = input.network_configuration.as_ref();
-    let network = network(ecs, tx, &scope, &definition, configured, on_instances)?;
-    let targets = targets(ecs, tx, &scope, &definition, input.load_balancers.as_deref().unwrap_or_default())?;
-    let registries = input.service_registries.as_deref().unwrap_or_default();
-    let registries = registries::checked(ecs, tx, &scope, &definition, registries)?;
-    let grace_seconds = grace(input.health_check_grace_period_seconds, &targets)?;
+    let controller = controller(&input)?;
     let of_daemons = DeploymentConfiguration {
         minimum_healthy_percent: Some(0),
         maximum_percent: Some(100),
         ..DeploymentConfiguration::default()
     };
     let given = input.deployment_configuration.unwrap_or_default();
-    let configuration = configuration(given, daemon.then_some(&of_daemons))?;
-
+    let configuration = deployment_configuration::read(ecs, given, daemon.then_some(&of_daemons))?;
+    if daemon && deployment_configuration::shifts(&configuration.shape) {
+        return Err(texts::invalid(texts::DAEMON_SHIFTS));
+    }
+    let placement = PlacementRow {
+        constraints: placement::constraints(input.placement_constraints.as_deref().unwrap_or_default())?,
+        strategies: placement::strategies(input.placement_strategy.as_deref().unwrap_or_default())?,
+        daemon,
+        complaint: None,
+    };
     let mut row = ServiceRow {
         cluster: cluster.name.clone(),
         name: input.service_name,
         status: ServiceStatus::Active,
         desired,
-        launch_type,
-        strategy,
+        launch_type: None,
+        strategy: vec![],
         placement,
         minimum_healthy_percent: configuration.minimum,
         maximum_percent: configuration.maximum,
         circuit_breaker: configuration.breaker,
         deployment_configuration: Stored(configuration.shape),
-        grace_seconds,
-        targets: targets.clone(),
-        registries,
+        grace_seconds: None,
+        targets: vec![],
+        shifts: vec![],
+        registries: vec![],
+        controller,
         enable_execute_command: input.enable_execute_command.unwrap_or(false),
         managed_tags: input.enable_ecs_managed_tags.unwrap_or(false),
         propagate_tags: input.propagate_tags.filter(|value| value != "NONE"),
@@ -113,11 +97,43 @@ pub(super) fn create(
         last_completed: None,
         steady_since: None,
         stuck_since: None,
+        uneven_since: None,
+        protected_since: None,
+        service_deployment: None,
         impaired: false,
         deleted_at: None,
         tags,
     };
-    deploy(&mut row, &definition, platform_version, network, targets, now);
+    if controller == ControllerType::External {
+        check_placement(&row.placement, false, &[])?;
+        row.grace_seconds = grace(input.health_check_grace_period_seconds, true)?;
+    } else {
+        let definition = input.task_definition.as_deref().unwrap_or_default();
+        if definition.is_empty() {
+            return Err(texts::client("TaskDefinition can not be blank."));
+        }
+        let definition = runnable(tx, &scope, definition)?;
+        let capacity = capacity(&cluster, input.launch_type.as_deref(), input.capacity_provider_strategy.as_deref())?;
+        let on_instances = capacity.is_on_instances();
+        (row.launch_type, row.strategy) = match capacity {
+            Capacity::Fargate => (Some("FARGATE".to_owned()), vec![]),
+            Capacity::Strategy(strategy) => (None, strategy),
+            Capacity::Ec2 => (Some("EC2".to_owned()), vec![]),
+        };
+        check_placement(&row.placement, on_instances, &row.strategy)?;
+        let platform_version = platform(input.platform_version.as_deref(), on_instances)?;
+        check_definition(&definition, on_instances)?;
+        let configured = input.network_configuration.as_ref();
+        let network = network(ecs, tx, &scope, &definition, configured, on_instances)?;
+        let given = input.load_balancers.as_deref().unwrap_or_default();
+        (row.targets, row.shifts) = load_balancers::read(ecs, tx, &scope, &definition, given)?;
+        check_shifts(&row)?;
+        let given = input.service_registries.as_deref().unwrap_or_default();
+        row.registries = registries::checked(ecs, tx, &scope, &definition, given)?;
+        row.grace_seconds = grace(input.health_check_grace_period_seconds, !row.targets.is_empty())?;
+        let wanted = Wanted { platform_version, network, targets: row.targets.clone() };
+        deploy(ecs, tx, &scope, &mut row, &definition, wanted, now);
+    }
     tx.put(&scope, EventsRow { service: key, ..EventsRow::default() });
     let row = tx.put(&scope, row);
     Ok(CreateServiceResponse { service: Some(shape(tx, &scope, &row, true)) })
@@ -126,9 +142,6 @@ pub(super) fn create(
 /// Refuses by name what is not here yet.
 fn refuse_unknown(input: &CreateServiceRequest) -> Result<(), ApiError> {
     let refuse = |what: &str| Err(ApiError::not_implemented(what));
-    if input.deployment_controller.as_ref().is_some_and(|controller| controller.type_ != "ECS") {
-        return refuse("deployment controllers other than ECS");
-    }
     if input.service_connect_configuration.as_ref().is_some_and(|configuration| configuration.enabled) {
         return refuse("Service Connect");
     }
@@ -181,12 +194,12 @@ fn network(
     }
 }
 
-fn has_interface(definition: &DefinitionRow) -> bool {
+pub(super) fn has_interface(definition: &DefinitionRow) -> bool {
     placing::mode(definition) == Some(NetworkMode::Awsvpc)
 }
 
 /// Refuses a definition that cannot run where the service's tasks do.
-fn check_definition(definition: &DefinitionRow, on_instances: bool) -> Result<(), ApiError> {
+pub(super) fn check_definition(definition: &DefinitionRow, on_instances: bool) -> Result<(), ApiError> {
     if on_instances {
         return placing::check_runnable(definition);
     }
@@ -199,171 +212,62 @@ fn check_definition(definition: &DefinitionRow, on_instances: bool) -> Result<()
     launch::check_runnable(definition)
 }
 
-/// The load balancer entries, checked against the definition and the target groups.
-fn targets(
-    ecs: &Ecs,
-    view: &View,
-    scope: &Scope,
-    definition: &DefinitionRow,
-    given: &[LoadBalancer],
-) -> Result<Vec<TargetRow>, ApiError> {
-    let mut rows = Vec::with_capacity(given.len());
-    for entry in given {
-        let group = entry.target_group_arn.clone().unwrap_or_default();
-        if group.is_empty() {
-            return Err(if entry.load_balancer_name.is_some() {
-                ApiError::not_implemented("classic load balancers")
-            } else {
-                texts::invalid("loadBalancerName and targetGroupArn cannot both be empty.")
-            });
-        }
-        if entry.advanced_configuration.is_some() {
-            return Err(ApiError::not_implemented("loadBalancers.advancedConfiguration (blue/green deployments)"));
-        }
-        let name = entry.container_name.clone().unwrap_or_default();
-        let port = entry.container_port.unwrap_or(0);
-        let container = definition.containers().iter().find(|container| container.name.as_ref() == Some(&name));
-        let container = container.ok_or_else(|| texts::invalid(texts::container_missing(&name)))?;
-        if !container.port_mappings.iter().flatten().any(|mapping| mapping.container_port == Some(port)) {
-            return Err(texts::invalid(texts::container_port_missing(&name, port)));
-        }
-        let found = ecs.ports.targets.group(view, scope, &group);
-        let found = found.ok_or_else(|| texts::invalid(texts::TARGET_GROUP_UNKNOWN))?;
-        let wanted = if has_interface(definition) { "ip" } else { "instance" };
-        if found.target_type != wanted {
-            let mode = definition.shape.network_mode.as_deref().unwrap_or("bridge");
-            return Err(texts::invalid(texts::target_type(&group, &found.target_type, mode)));
-        }
-        if !found.has_load_balancer {
-            return Err(texts::invalid(texts::no_load_balancer(&group)));
-        }
-        let port = u16::try_from(port).map_err(|_| texts::invalid(texts::container_port_missing(&name, port)))?;
-        rows.push(TargetRow { group, container: name, port });
+/// The deployment controller. To one outside nothing is said that is each task set's own.
+fn controller(input: &CreateServiceRequest) -> Result<ControllerType, ApiError> {
+    match input.deployment_controller.as_ref().map(|controller| controller.type_.as_str()) {
+        None | Some("ECS") => return Ok(ControllerType::Ecs),
+        Some("EXTERNAL") => {}
+        Some(other) => return Err(ApiError::not_implemented(format_args!("the deployment controller {other}"))),
     }
-    if rows.len() > 5 {
-        return Err(texts::invalid("loadBalancers can have at most 5 items."));
+    let given = [
+        ("taskDefinition", input.task_definition.is_some()),
+        ("loadBalancers", input.load_balancers.as_ref().is_some_and(|list| !list.is_empty())),
+        ("networkConfiguration", input.network_configuration.is_some()),
+        ("launchType", input.launch_type.is_some()),
+        ("capacityProviderStrategy", input.capacity_provider_strategy.as_ref().is_some_and(|list| !list.is_empty())),
+        ("platformVersion", input.platform_version.is_some()),
+        ("serviceRegistries", input.service_registries.as_ref().is_some_and(|list| !list.is_empty())),
+    ];
+    if let Some((member, _)) = given.iter().find(|(_, given)| *given) {
+        return Err(texts::invalid(texts::external_lacks(member)));
     }
-    Ok(rows)
+    let configuration = input.deployment_configuration.as_ref();
+    let shifts = configuration.is_some_and(deployment_configuration::shifts);
+    let watches = configuration.is_some_and(|it| {
+        it.deployment_circuit_breaker.as_ref().is_some_and(|breaker| breaker.enable)
+            || it.alarms.as_ref().is_some_and(|alarms| alarms.enable)
+    });
+    if shifts || watches {
+        return Err(texts::invalid(texts::external_lacks("a strategy, a circuit breaker or alarms")));
+    }
+    Ok(ControllerType::External)
 }
 
-fn grace(given: Option<i32>, targets: &[TargetRow]) -> Result<Option<u32>, ApiError> {
+/// A strategy that shifts traffic needs to know where.
+fn check_shifts(row: &ServiceRow) -> Result<(), ApiError> {
+    if !deployment_configuration::shifts(&row.deployment_configuration) {
+        return Ok(());
+    }
+    if row.shifts.is_empty() && !row.targets.is_empty() {
+        return Err(texts::invalid(texts::ADVANCED_NEEDED));
+    }
+    let strategy = row.deployment_configuration.strategy.as_deref().unwrap_or_default();
+    if row.shifts.is_empty() && strategy != "BLUE_GREEN" {
+        return Err(texts::invalid(format!("The {strategy} deployment strategy needs a load balancer.")));
+    }
+    Ok(())
+}
+
+fn grace(given: Option<i32>, balanced: bool) -> Result<Option<u32>, ApiError> {
     let Some(seconds) = given else { return Ok(None) };
     let seconds =
         u32::try_from(seconds).map_err(|_| texts::invalid("healthCheckGracePeriodSeconds should not be negative."))?;
-    if targets.is_empty() && seconds > 0 {
+    if !balanced && seconds > 0 {
         return Err(texts::invalid(
             "Health check grace period is only valid for services configured to use load balancers",
         ));
     }
     Ok(Some(seconds))
-}
-
-struct Configuration {
-    minimum: u32,
-    maximum: u32,
-    breaker: Option<CircuitBreaker>,
-    shape: DeploymentConfiguration,
-}
-
-/// The deployment configuration with defaults filled in; an update keeps what it does not name.
-fn configuration(
-    given: DeploymentConfiguration,
-    before: Option<&DeploymentConfiguration>,
-) -> Result<Configuration, ApiError> {
-    let strategy =
-        given.strategy.as_deref().or(before.and_then(|before| before.strategy.as_deref())).unwrap_or("ROLLING");
-    if strategy != "ROLLING" {
-        return Err(ApiError::not_implemented(format_args!("the {strategy} deployment strategy")));
-    }
-    if given.alarms.as_ref().is_some_and(|alarms| alarms.enable) {
-        return Err(ApiError::not_implemented("deployment alarms"));
-    }
-    if given.lifecycle_hooks.as_ref().is_some_and(|hooks| !hooks.is_empty()) {
-        return Err(ApiError::not_implemented("deployment lifecycle hooks"));
-    }
-    let percent = |value: i32, name: &str| {
-        u32::try_from(value).map_err(|_| texts::invalid(format!("{name} should not be negative.")))
-    };
-    let minimum =
-        given.minimum_healthy_percent.or(before.and_then(|before| before.minimum_healthy_percent)).unwrap_or(100);
-    let maximum = given.maximum_percent.or(before.and_then(|before| before.maximum_percent)).unwrap_or(200);
-    let (minimum_healthy, most) = (percent(minimum, "minimumHealthyPercent")?, percent(maximum, "maximumPercent")?);
-    if minimum_healthy > 100 {
-        return Err(texts::invalid("minimumHealthyPercent should be less than or equal to 100."));
-    }
-    if most == 0 {
-        return Err(texts::invalid(
-            "Both maximumPercent and minimumHealthyPercent cannot be 0 as this will block deployments.",
-        ));
-    }
-    if most < minimum_healthy {
-        return Err(texts::invalid("maximumPercent should be greater than or equal to minimumHealthyPercent."));
-    }
-    if most == 100 && minimum_healthy == 100 {
-        return Err(texts::invalid(
-            "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments.",
-        ));
-    }
-    let shown = given
-        .deployment_circuit_breaker
-        .or_else(|| before.and_then(|before| before.deployment_circuit_breaker.clone()))
-        .unwrap_or(DeploymentCircuitBreaker { enable: false, rollback: false, ..DeploymentCircuitBreaker::default() });
-    let threshold = match &shown.threshold_configuration {
-        None => Threshold::default(),
-        Some(configuration) => {
-            let value = u32::try_from(configuration.value).ok().filter(|value| *value > 0);
-            let value =
-                value.ok_or_else(|| texts::invalid("The circuit breaker's threshold value must be greater than 0."))?;
-            match configuration.type_.as_str() {
-                "COUNT" => Threshold::Count(value),
-                "UNBOUNDED_PERCENT" => Threshold::UnboundedPercent(value),
-                _ => Threshold::BoundedPercent(value),
-            }
-        }
-    };
-    let reset_on_healthy_task = shown.reset_on_healthy_task.unwrap_or(true);
-    let breaker = shown.enable.then_some(CircuitBreaker { rollback: shown.rollback, threshold, reset_on_healthy_task });
-    let shape = DeploymentConfiguration {
-        deployment_circuit_breaker: Some(shown),
-        maximum_percent: Some(maximum),
-        minimum_healthy_percent: Some(minimum),
-        strategy: Some("ROLLING".to_owned()),
-        bake_time_in_minutes: Some(0),
-        alarms: given.alarms.or_else(|| before.and_then(|before| before.alarms.clone())),
-        ..DeploymentConfiguration::default()
-    };
-    Ok(Configuration { minimum: minimum_healthy, maximum: most, breaker, shape })
-}
-
-/// Puts a new primary deployment in front.
-fn deploy(
-    row: &mut ServiceRow,
-    definition: &DefinitionRow,
-    platform_version: String,
-    network: NetworkRow,
-    targets: Vec<TargetRow>,
-    now: Timestamp,
-) {
-    for old in &mut row.deployments {
-        old.state.status = DeploymentStatus::Active;
-        old.updated_at = now;
-    }
-    let id = format!("ecs-svc/{}", types::id::random_digits(19));
-    let deployment = DeploymentRow {
-        reason: texts::rollout_in_progress(&id),
-        state: rollout::Deployment::new(id),
-        family: definition.family.clone(),
-        revision: definition.revision,
-        definition_arn: definition.arn().to_owned(),
-        platform_version,
-        network,
-        targets,
-        registries: row.registries.clone(),
-        created_at: now,
-        updated_at: now,
-    };
-    row.deployments.insert(0, deployment);
-    row.impaired = false;
 }
 
 pub(super) fn update(
@@ -387,8 +291,14 @@ pub(super) fn update(
     if let Some(desired) = input.desired_count {
         row.desired = u32::try_from(desired).map_err(|_| texts::invalid("desiredCount should not be negative."))?;
     }
-    if let Some(given) = input.deployment_configuration {
-        let configuration = configuration(given, Some(&row.deployment_configuration.0))?;
+    if let Some(given) = input.deployment_configuration.clone() {
+        if row.controller == ControllerType::External && deployment_configuration::shifts(&given) {
+            return Err(texts::invalid(texts::external_lacks("a strategy")));
+        }
+        if row.placement.daemon && deployment_configuration::shifts(&given) {
+            return Err(texts::invalid(texts::DAEMON_SHIFTS));
+        }
+        let configuration = deployment_configuration::read(ecs, given, Some(&row.deployment_configuration.0))?;
         row.minimum_healthy_percent = configuration.minimum;
         row.maximum_percent = configuration.maximum;
         row.circuit_breaker = configuration.breaker;
@@ -397,10 +307,10 @@ pub(super) fn update(
     if let Some(enabled) = input.enable_ecs_managed_tags {
         row.managed_tags = enabled;
     }
-    if let Some(propagate) = input.propagate_tags {
+    if let Some(propagate) = input.propagate_tags.clone() {
         row.propagate_tags = Some(propagate).filter(|value| value != "NONE");
     }
-    if let Some(rebalancing) = input.availability_zone_rebalancing {
+    if let Some(rebalancing) = input.availability_zone_rebalancing.clone() {
         row.zone_rebalancing = rebalancing;
     }
 
@@ -422,7 +332,12 @@ pub(super) fn update(
     }
     let on_instances = is_on_instances(&row);
     check_placement(&row.placement, on_instances, &row.strategy)?;
-
+    if row.controller == ControllerType::External {
+        check_external_update(&input)?;
+        row.grace_seconds = grace(input.health_check_grace_period_seconds, true)?.or(row.grace_seconds);
+        let row = tx.put(&scope, row);
+        return Ok(UpdateServiceResponse { service: Some(shape(tx, &scope, &row, true)) });
+    }
     let before = row.primary().cloned().ok_or_else(ApiError::internal)?;
     let definition = match input.task_definition.as_deref() {
         Some(reference) => runnable(tx, &scope, reference)?,
@@ -442,34 +357,50 @@ pub(super) fn update(
         }
         None => before.network.clone(),
     };
-    let load_balancers = input.load_balancers.as_deref();
-    let targets = match load_balancers {
-        Some(given) => targets(ecs, tx, &scope, &definition, given)?,
-        None => before.targets.clone(),
+    let (targets, shifts) = match input.load_balancers.as_deref() {
+        Some(given) => load_balancers::read(ecs, tx, &scope, &definition, given)?,
+        None => (row.targets.clone(), row.shifts.clone()),
     };
     let registries = match input.service_registries.as_deref() {
         Some(given) => registries::checked(ecs, tx, &scope, &definition, given)?,
-        None => before.registries.clone(),
+        None => row.registries.clone(),
     };
-    row.grace_seconds = grace(input.health_check_grace_period_seconds, &targets)?.or(row.grace_seconds);
+    row.grace_seconds = grace(input.health_check_grace_period_seconds, !targets.is_empty())?.or(row.grace_seconds);
     let exec = input.enable_execute_command.unwrap_or(row.enable_execute_command);
     let changed = definition.arn() != before.definition_arn
         || platform_version != before.platform_version
         || network != before.network
-        || targets != before.targets
-        || registries != before.registries
+        || targets != row.targets
+        || shifts != row.shifts
+        || registries != row.registries
         || exec != row.enable_execute_command;
     row.enable_execute_command = exec;
+    (row.targets, row.shifts, row.registries) = (targets, shifts, registries);
+    check_shifts(&row)?;
     if changed || input.force_new_deployment == Some(true) {
         check_definition(&definition, on_instances)?;
-        row.targets.clone_from(&targets);
-        row.registries = registries;
-        deploy(&mut row, &definition, platform_version, network, targets, now);
+        let wanted = Wanted { platform_version, network, targets: row.targets.clone() };
+        deploy(ecs, tx, &scope, &mut row, &definition, wanted, now);
     } else if let Some(primary) = row.deployments.first_mut() {
         primary.updated_at = now;
     }
     let row = tx.put(&scope, row);
     Ok(UpdateServiceResponse { service: Some(shape(tx, &scope, &row, true)) })
+}
+
+/// What is each task set's own is not the service's.
+fn check_external_update(input: &UpdateServiceRequest) -> Result<(), ApiError> {
+    let given = [
+        ("taskDefinition", input.task_definition.is_some()),
+        ("loadBalancers", input.load_balancers.as_ref().is_some_and(|list| !list.is_empty())),
+        ("networkConfiguration", input.network_configuration.is_some()),
+        ("platformVersion", input.platform_version.is_some()),
+        ("forceNewDeployment", input.force_new_deployment == Some(true)),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        Some((member, _)) => Err(texts::invalid(texts::external_lacks(member))),
+        None => Ok(()),
+    }
 }
 
 fn refuse_unknown_update(input: &UpdateServiceRequest) -> Result<(), ApiError> {
@@ -504,6 +435,15 @@ pub(super) fn delete(
     if row.status == ServiceStatus::Active {
         if row.desired > 0 && input.force != Some(true) {
             return Err(texts::invalid(texts::SCALED_ABOVE_ZERO));
+        }
+        if row.controller == ControllerType::External {
+            let live = row.deployments.iter().any(|set| set.state.status != DeploymentStatus::Inactive);
+            if live && input.force != Some(true) {
+                return Err(texts::invalid("The service cannot be deleted while it has task sets."));
+            }
+            for set in &mut row.deployments {
+                set.state.status = DeploymentStatus::Inactive;
+            }
         }
         row.desired = 0;
         let busy = tx.by_index(&TASKS_BY_SERVICE, &scope, &key).any(|task| task.last != TaskStatus::Stopped);

@@ -3,13 +3,15 @@
 use super::placement;
 use crate::placing::is_on_instances;
 use crate::rows::{
-    BindingRow, ContainerRow, DeploymentRow, Health, NetworkRow, ServiceRow, Tag as TagRow, TargetRow, TaskRow,
+    BindingRow, ContainerRow, ControllerType, DeploymentRow, Health, NetworkRow, ServiceRow, Tag as TagRow, TargetRow,
+    TaskRow,
 };
 use crate::{names, texts};
 use model::ecs::{
-    Attachment, Attribute, AwsVpcConfiguration, CapacityProviderStrategyItem, Container, Deployment,
-    DeploymentController, EphemeralStorage, KeyValuePair, LoadBalancer, NetworkBinding, NetworkConfiguration,
-    NetworkInterface, Service, ServiceEvent, Tag, Task, TaskEphemeralStorage,
+    AdvancedConfiguration, Attachment, Attribute, AwsVpcConfiguration, CapacityProviderStrategyItem, Container,
+    Deployment, DeploymentController, EphemeralStorage, KeyValuePair, LoadBalancer, NetworkBinding,
+    NetworkConfiguration, NetworkInterface, Service, ServiceCurrentRevisionSummary, ServiceEvent, Tag, Task,
+    TaskEphemeralStorage,
 };
 use rollout::{DesiredStatus, StrategyItem, TaskStatus};
 use types::{ApiError, Scope};
@@ -57,7 +59,7 @@ pub(super) fn strategy(rows: &[StrategyItem]) -> Vec<CapacityProviderStrategyIte
     rows.iter().map(item).collect()
 }
 
-fn network(row: &NetworkRow) -> NetworkConfiguration {
+pub(super) fn network(row: &NetworkRow) -> NetworkConfiguration {
     let vpc = AwsVpcConfiguration {
         subnets: row.places.iter().map(|place| place.subnet.clone()).collect(),
         security_groups: Some(if row.groups_named { row.security_groups.clone() } else { vec![] }),
@@ -67,11 +69,12 @@ fn network(row: &NetworkRow) -> NetworkConfiguration {
 }
 
 /// Tasks without interfaces of their own have none.
-fn shown_network(row: &NetworkRow) -> Option<NetworkConfiguration> {
+pub(super) fn shown_network(row: &NetworkRow) -> Option<NetworkConfiguration> {
     (!row.places.is_empty()).then(|| network(row))
 }
 
-fn load_balancers(rows: &[TargetRow]) -> Vec<LoadBalancer> {
+/// Load balancer entries without more.
+pub(super) fn plain_load_balancers(rows: &[TargetRow]) -> Vec<LoadBalancer> {
     let entry = |row: &TargetRow| LoadBalancer {
         target_group_arn: Some(row.group.clone()),
         container_name: Some(row.container.clone()),
@@ -79,6 +82,20 @@ fn load_balancers(rows: &[TargetRow]) -> Vec<LoadBalancer> {
         ..LoadBalancer::default()
     };
     rows.iter().map(entry).collect()
+}
+
+/// The load balancer entries of a service, as they were given.
+pub(super) fn load_balancers(service: &ServiceRow) -> Vec<LoadBalancer> {
+    let mut entries = plain_load_balancers(&service.targets);
+    for (entry, shift) in entries.iter_mut().zip(&service.shifts) {
+        entry.advanced_configuration = Some(AdvancedConfiguration {
+            alternate_target_group_arn: Some(shift.alternate.clone()),
+            production_listener_rule: Some(shift.production.clone()),
+            test_listener_rule: shift.test.clone(),
+            role_arn: Some(shift.role.clone()),
+        });
+    }
+    entries
 }
 
 /// A task.
@@ -257,7 +274,7 @@ impl Counts {
     }
 }
 
-fn count(number: u32) -> i32 {
+pub(super) fn count(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
@@ -266,11 +283,14 @@ fn deployment(service: &ServiceRow, row: &DeploymentRow, tasks: &[&TaskRow]) -> 
     let counts = Counts::of(tasks.iter().copied().filter(|task| task.started_by.as_deref() == id));
     let primary = row.state.status == rollout::DeploymentStatus::Primary;
     let on_fargate = !is_on_instances(service);
+    // Where traffic is shifted, what serves is kept whole beside it.
+    let shifting = super::deployment_configuration::shifts(&service.deployment_configuration);
+    let serves = shifting && service.last_completed.as_deref() == id;
     Deployment {
         id: Some(row.state.id.clone()),
         status: Some(row.state.status.to_string()),
         task_definition: Some(row.definition_arn.clone()),
-        desired_count: Some(if primary { count(service.desired) } else { 0 }),
+        desired_count: Some(if primary || serves { count(service.desired) } else { 0 }),
         pending_count: Some(counts.pending),
         running_count: Some(counts.running),
         failed_tasks: Some(count(row.state.failed_tasks)),
@@ -297,14 +317,30 @@ pub(super) fn service(
 ) -> Service {
     let counts = Counts::of(tasks.iter().copied());
     let primary = row.primary();
-    let deployments = row.deployments.iter().map(|deployment| self::deployment(row, deployment, tasks)).collect();
+    let external = row.controller == ControllerType::External;
+    let shown = row.deployments.iter().filter(|_| !external);
+    let deployments = shown.clone().map(|deployment| self::deployment(row, deployment, tasks)).collect();
+    let revisions = shown.map(|deployment| {
+        let (requested, running, pending) = super::service_deployments::counts(Some(deployment), tasks);
+        ServiceCurrentRevisionSummary {
+            arn: Some(names::service_revision_arn(scope, &row.cluster, &row.name, deployment.digits())),
+            requested_task_count: Some(requested),
+            running_task_count: Some(running),
+            pending_task_count: Some(pending),
+        }
+    });
+    let sets = external.then(|| {
+        let sets = row.deployments.iter();
+        sets.map(|set| super::task_sets::shape(scope, row, set, tasks, with_tags)).collect()
+    });
+    let newest = row.service_deployment.as_deref();
     let inactive = row.status == crate::rows::ServiceStatus::Inactive;
     let on_fargate = !is_on_instances(row);
     Service {
         service_arn: Some(names::service_arn(scope, &row.cluster, &row.name)),
         service_name: Some(row.name.clone()),
         cluster_arn: Some(names::cluster_arn(scope, &row.cluster)),
-        load_balancers: Some(load_balancers(&row.targets)),
+        load_balancers: Some(load_balancers(row)),
         service_registries: Some(super::registries::shown(&row.registries)),
         status: Some(row.status.as_str().to_owned()),
         desired_count: Some(count(row.desired)),
@@ -316,7 +352,12 @@ pub(super) fn service(
         platform_family: on_fargate.then(|| "Linux".to_owned()),
         task_definition: primary.map(|deployment| deployment.definition_arn.clone()),
         deployment_configuration: Some(row.deployment_configuration.0.clone()),
+        current_service_revisions: (!inactive && !external).then(|| revisions.collect()),
+        current_service_deployment: newest
+            .filter(|_| !inactive)
+            .map(|id| names::service_deployment_arn(scope, &row.cluster, &row.name, id)),
         deployments: Some(if inactive { vec![] } else { deployments }),
+        task_sets: sets,
         role_arn: Some(format!(
             "arn:aws:iam::{}:role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS",
             scope.account
@@ -328,13 +369,13 @@ pub(super) fn service(
         network_configuration: primary.and_then(|deployment| shown_network(&deployment.network)),
         health_check_grace_period_seconds: row.grace_seconds.map(count).or((!row.targets.is_empty()).then_some(0)),
         scheduling_strategy: Some(if row.placement.daemon { "DAEMON" } else { "REPLICA" }.to_owned()),
-        deployment_controller: Some(DeploymentController { type_: "ECS".to_owned() }),
+        deployment_controller: Some(DeploymentController { type_: row.controller.as_str().to_owned() }),
         tags: Some(if with_tags { tags(&row.tags) } else { vec![] }),
         created_by: Some(row.created_by.clone()),
         enable_ecs_managed_tags: Some(row.managed_tags),
         propagate_tags: Some(row.propagate_tags.clone().unwrap_or_else(|| "NONE".to_owned())),
         enable_execute_command: Some(row.enable_execute_command),
         availability_zone_rebalancing: Some(row.zone_rebalancing.clone()),
-        ..Service::default()
+        resource_management_type: Some("CUSTOMER".to_owned()),
     }
 }

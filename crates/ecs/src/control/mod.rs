@@ -13,6 +13,8 @@ mod start;
 pub(crate) mod task;
 pub(crate) mod tokens;
 
+pub(crate) use service::record;
+
 use crate::ports::Ports;
 use crate::rows::{Event, EventsRow, TaskRow};
 use controller::Key;

@@ -9,12 +9,14 @@
 //! | [`FamilyRow`] | family |
 //! | [`DefinitionRow`] | `family:0000000001` |
 //! | [`ServiceRow`], [`EventsRow`], [`ImagesRow`] | `cluster/service` |
+//! | [`ServiceDeploymentRow`], [`ServiceRevisionRow`] | `cluster/service/id` |
 //! | [`TaskRow`] | 32 hexadecimal digits |
 //! | [`ShippedRow`] | `task/container` |
 //! | [`ContainerInstanceRow`] | 32 hexadecimal digits |
 
 mod cluster;
 mod definition;
+mod deployment;
 mod images;
 mod instance;
 mod registry;
@@ -23,6 +25,10 @@ mod task;
 
 pub use cluster::ClusterRow;
 pub use definition::{DefinitionRow, FamilyRow};
+pub use deployment::{
+    ControllerType, MonitorStatus, RollbackRow, ServiceDeploymentRow, ServiceDeploymentStatus, ServiceRevisionRow,
+    ShiftRow, TaskSetRow,
+};
 pub use images::{ImagesRow, pinned};
 pub use instance::{
     BindingRow, ContainerInstanceRow, HostRow, INSTANCES_BY_CLUSTER, INSTANCES_BY_EC2, INSTANCES_BY_NAMESPACE,
@@ -50,6 +56,8 @@ pub fn tables() -> Vec<TableDef> {
         TableDef::of::<DefinitionRow>(),
         TableDef::of::<ServiceRow>(),
         TableDef::of::<EventsRow>(),
+        TableDef::of::<ServiceDeploymentRow>(),
+        TableDef::of::<ServiceRevisionRow>(),
         TableDef::of::<TaskRow>(),
         TableDef::of::<ShippedRow>(),
         TableDef::of::<TokenRow>(),

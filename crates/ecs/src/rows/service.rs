@@ -1,12 +1,12 @@
 //! Services, their deployments and their events.
 
-use super::{NetworkRow, PlacementRow, RegistryRow, Tag};
+use super::{ControllerType, NetworkRow, PlacementRow, RegistryRow, ShiftRow, Tag, TaskSetRow};
 use model::Stored;
 use model::ecs as shape;
 use rollout::{CircuitBreaker, StrategyItem};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use store::{Index, Row};
 use types::Timestamp;
 
@@ -79,6 +79,12 @@ pub struct ServiceRow {
     /// `serviceRegistries` of the service as a whole; a deployment has its own copy.
     #[serde(default)]
     pub registries: Vec<RegistryRow>,
+    /// Where the traffic of `targets` is shifted, one for each; empty if it never is.
+    #[serde(default)]
+    pub shifts: Vec<ShiftRow>,
+    /// `deploymentController`.
+    #[serde(default)]
+    pub controller: ControllerType,
     /// `enableExecuteCommand`.
     pub enable_execute_command: bool,
     /// `enableECSManagedTags`.
@@ -101,6 +107,15 @@ pub struct ServiceRow {
     pub steady_since: Option<Timestamp>,
     /// When the stuck configuration was announced.
     pub stuck_since: Option<Timestamp>,
+    /// When it was announced that zones are uneven.
+    #[serde(default)]
+    pub uneven_since: Option<Timestamp>,
+    /// When it was announced that protected tasks are in the way.
+    #[serde(default)]
+    pub protected_since: Option<Timestamp>,
+    /// The id of the newest service deployment.
+    #[serde(default)]
+    pub service_deployment: Option<String>,
     /// "unable to consistently start tasks" was announced for the present row of failures.
     pub impaired: bool,
     /// When it became INACTIVE.
@@ -122,8 +137,12 @@ impl ServiceRow {
 }
 
 /// The services of a target group, for health changes to find them.
-pub const SERVICES_BY_TARGET_GROUP: Index<ServiceRow> =
-    Index::new("target-group", |row| row.targets.iter().map(|target| target.group.clone()).collect());
+pub const SERVICES_BY_TARGET_GROUP: Index<ServiceRow> = Index::new("target-group", |row| {
+    let sets = row.deployments.iter().flat_map(|deployment| &deployment.targets);
+    let groups = row.targets.iter().chain(sets).map(|target| &target.group);
+    let alternates = row.shifts.iter().map(|shift| &shift.alternate);
+    groups.chain(alternates).cloned().collect::<BTreeSet<_>>().into_iter().collect()
+});
 /// The services of a cluster.
 pub const SERVICES_BY_CLUSTER: Index<ServiceRow> = Index::new("cluster", |row| vec![row.cluster.clone()]);
 
@@ -161,6 +180,12 @@ pub struct DeploymentRow {
     /// Where its tasks are told of.
     #[serde(default)]
     pub registries: Vec<RegistryRow>,
+    /// The deployment configuration when it began; without one the service's.
+    #[serde(default)]
+    pub configuration: Option<Stored<shape::DeploymentConfiguration>>,
+    /// What it has as a task set.
+    #[serde(default)]
+    pub task_set: Option<TaskSetRow>,
     /// `createdAt`.
     pub created_at: Timestamp,
     /// `updatedAt`.

@@ -102,6 +102,9 @@ pub struct TaskRow {
     pub ended_by_itself: bool,
     /// What the service's scheduler has booked.
     pub marks: Marks,
+    /// Until when it is protected from scaling in.
+    #[serde(default)]
+    pub protected_until: Option<Timestamp>,
     /// Where it is.
     pub placement: Placement,
     /// The container instance that it is on; none on Fargate.

@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 use ecs::ports::{
-    Credentials, Ec2Instance, EniRequest, Images, Instance, Instances, LogEvent, Logs, Network, Ports, Pull, Pulled,
-    Registries, Registry, Roles, Secrets, Session, Standing, Subnet, Target, TargetGroup, TargetState, Targets,
+    Alarm, Alarms, Credentials, Ec2Instance, EniRequest, Images, Instance, Instances, LogEvent, Logs, Network, Ports,
+    Pull, Pulled, Registries, Registry, Roles, Secrets, Session, Standing, Subnet, Target, TargetGroup, TargetState,
+    Targets,
 };
 use ecs::rows::{EniRow, LogTarget};
 use rollout::TargetHealth;
@@ -34,6 +35,10 @@ pub(crate) struct State {
     pub sick: Vec<String>,
     /// EC2 instances by id.
     pub instances: BTreeMap<String, Standing>,
+    /// Where listener rules lead.
+    pub rules: BTreeMap<String, Vec<(String, u32)>>,
+    /// The alarms, and whether they are in ALARM.
+    pub alarms: BTreeMap<String, bool>,
     next: u32,
 }
 
@@ -44,6 +49,11 @@ pub(crate) struct Entry {
 
 pub(crate) const GROUP: &str = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/web/0123456789abcdef";
 pub(crate) const REGISTRY: &str = "arn:aws:servicediscovery:us-east-1:123456789012:service/srv-0123456789abcdef";
+pub(crate) const GREEN: &str = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/green/0123456789abcdef";
+pub(crate) const RULE: &str =
+    "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener-rule/app/web/1/2/production";
+pub(crate) const TEST_RULE: &str = "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener-rule/app/web/1/3/test";
+pub(crate) const SHIFTER: &str = "arn:aws:iam::123456789012:role/shifter";
 const HEALTHY_AFTER: Duration = Duration::from_secs(5);
 const DRAINED_AFTER: Duration = Duration::from_secs(3);
 
@@ -66,6 +76,7 @@ impl Outside {
             secrets: self.clone(),
             logs: self.clone(),
             roles: self.clone(),
+            alarms: Some(self.clone()),
         }
     }
 
@@ -247,6 +258,26 @@ impl Targets for Outside {
         }
     }
 
+    fn forwards(&self, _: &View, _: &Scope, rule: &str) -> Option<Vec<(String, u32)>> {
+        Outside::state(self).rules.get(rule).cloned()
+    }
+
+    fn forward(&self, _: &mut Tx, _: &Scope, rule: &str, weights: &[(&str, u32)]) {
+        let weights = weights.iter().map(|(group, weight)| ((*group).to_owned(), *weight)).collect();
+        Outside::state(self).rules.insert(rule.to_owned(), weights);
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        &[]
+    }
+}
+
+impl Alarms for Outside {
+    fn alarm(&self, _: &View, _: &Scope, name: &str) -> Option<Alarm> {
+        let alarming = *Outside::state(self).alarms.get(name)?;
+        Some(Alarm { alarming, window: Duration::from_mins(3) })
+    }
+
     fn tables(&self) -> &'static [&'static str] {
         &[]
     }
@@ -322,6 +353,10 @@ impl Roles for Outside {
         }
         let arn = format!("arn:aws:sts::{}:assumed-role/{name}/{session}", scope.account);
         Ok(Session { role_arn: role_arn.to_owned(), name: session.to_owned(), arn })
+    }
+
+    fn may_shift(&self, _: &View, _: &Scope, role_arn: &str, _: &str) -> bool {
+        role_arn == SHIFTER
     }
 
     fn credentials(&self, _: &mut Tx, _: &Scope, _: &Session, now: Timestamp) -> Result<Credentials, String> {

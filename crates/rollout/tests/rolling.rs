@@ -1,241 +1,16 @@
-//! A toy world that carries plans out: tasks come up, get healthy, crash and fail checks as a seeded die says. The
-//! scheduler's contract is checked around every plan.
+//! The rolling strategy: stories, and any weather.
 
 #![allow(missing_docs)]
 
+mod world;
+
 use proptest::prelude::*;
 use rollout::{
-    CircuitBreaker, Decision, Deployment, DeploymentStatus, DesiredStatus, Event, Marks, Placement, RolloutState,
-    ServiceState, TargetHealth, Task, TaskStatus, Threshold, Timing, Verdict, decide, health,
+    AlarmWatch, CircuitBreaker, Decision, DesiredStatus, Event, FailCause, Marks, RolloutState, StopRequest, Strategy,
+    TargetHealth, TaskStatus, Threshold, decide,
 };
 use std::time::Duration;
-use types::{Pace, Timestamp};
-
-struct World {
-    service: ServiceState,
-    now: Timestamp,
-    serial: u64,
-    deploys: u64,
-    announced: Vec<Event>,
-    completed: Vec<String>,
-    /// Deployments whose tasks never come up.
-    broken: Vec<String>,
-    balanced: bool,
-}
-
-impl World {
-    fn new(desired: u32, minimum: u32, maximum: u32, balanced: bool) -> Self {
-        let place = |n: u32| Placement {
-            subnet: format!("subnet-{n}"),
-            zone: format!("us-east-1{}", ['a', 'b'][n as usize % 2]),
-        };
-        Self {
-            service: ServiceState {
-                desired,
-                minimum_healthy_percent: minimum,
-                maximum_percent: maximum,
-                grace_period: Duration::ZERO,
-                circuit_breaker: None,
-                places: vec![place(0), place(1)],
-                deployments: vec![Deployment::new("d0")],
-                last_completed: None,
-                tasks: vec![],
-                steady_since: None,
-                stuck_since: None,
-                timing: Timing::at(Pace::REAL),
-            },
-            now: Timestamp(1_000_000),
-            serial: 0,
-            deploys: 0,
-            announced: vec![],
-            completed: vec![],
-            broken: vec![],
-            balanced,
-        }
-    }
-
-    fn deploy(&mut self) -> String {
-        self.deploys += 1;
-        let id = format!("d{}", self.deploys);
-        for old in &mut self.service.deployments {
-            old.status = DeploymentStatus::Active;
-        }
-        self.service.deployments.insert(0, Deployment::new(&id));
-        id
-    }
-
-    fn healthy(&self) -> usize {
-        self.service
-            .tasks
-            .iter()
-            .filter(|task| health::verdict(&self.service, task, self.now) == Verdict::Healthy)
-            .count()
-    }
-
-    fn live(&self) -> usize {
-        self.service.tasks.iter().filter(|task| task.is_live()).count()
-    }
-
-    fn failed(&self) -> bool {
-        self.service.primary().is_some_and(|primary| primary.rollout == RolloutState::Failed)
-    }
-
-    /// One round of the controller; the number of decisions carried out.
-    fn round(&mut self) -> usize {
-        let plan = decide(&self.service, self.now);
-        let (healthy, live) = (self.healthy(), self.live());
-        let starts = plan.decisions.iter().filter(|d| matches!(d, Decision::StartTask { .. })).count();
-        assert!(starts == 0 || live + starts <= self.service.maximum() as usize, "starts above the maximum");
-        if self.failed() {
-            let stops = plan.decisions.iter().filter(|d| matches!(d, Decision::StopTask { .. })).count();
-            let surplus = live.saturating_sub(self.service.desired as usize);
-            assert_eq!(starts, 0, "a failed deployment starts nothing");
-            assert!(stops <= surplus, "{stops} stops with a failed deployment, where {surplus} are too many");
-        }
-        for decision in &plan.decisions {
-            self.apply(decision);
-        }
-        let stopped_healthy = healthy.saturating_sub(self.healthy());
-        assert!(
-            stopped_healthy == 0 || self.healthy() >= self.service.minimum() as usize,
-            "stopped below the minimum: {healthy} healthy before, {} after, minimum {}",
-            self.healthy(),
-            self.service.minimum()
-        );
-        plan.decisions.len()
-    }
-
-    fn deployment(&mut self, id: &str) -> &mut Deployment {
-        self.service.deployments.iter_mut().find(|d| d.id == id).expect("a decision names a deployment that exists")
-    }
-
-    fn task(&mut self, id: &str) -> &mut Task {
-        self.service.tasks.iter_mut().find(|task| task.id == id).expect("a decision names a task that exists")
-    }
-
-    fn apply(&mut self, decision: &Decision) {
-        let (now, timing) = (self.now, self.service.timing);
-        match decision {
-            Decision::MarkHealthy { task } => {
-                let task = self.task(task);
-                assert!(!task.marks.was_healthy, "booked as healthy twice");
-                task.marks.was_healthy = true;
-                let id = task.deployment.clone();
-                self.deployment(&id).count_success(true);
-            }
-            Decision::MarkUnhealthy { task, failure, .. } => {
-                let task = self.task(task);
-                task.marks.was_unhealthy = true;
-                let id = task.deployment.clone();
-                if *failure {
-                    self.deployment(&id).count_failure(true, &timing, now);
-                }
-            }
-            Decision::MarkEnded { task, failure } => {
-                let task = self.task(task);
-                assert!(!task.marks.end_seen, "an end was booked twice");
-                task.marks.end_seen = true;
-                let (id, ran) = (task.deployment.clone(), task.running_since.is_some());
-                if *failure {
-                    self.deployment(&id).count_failure(ran, &timing, now);
-                }
-            }
-            Decision::StartTask { deployment, placement, .. } => {
-                self.serial += 1;
-                let targets = if self.balanced { vec![TargetHealth::Initial] } else { vec![] };
-                self.service.tasks.push(Task {
-                    id: format!("t{}", self.serial),
-                    deployment: deployment.clone(),
-                    placement: placement.clone(),
-                    last: TaskStatus::Provisioning,
-                    desired: DesiredStatus::Running,
-                    created_at: now,
-                    running_since: None,
-                    containers: None,
-                    targets,
-                    ended_by_itself: false,
-                    marks: Marks::default(),
-                });
-            }
-            Decision::StopTask { task, .. } => self.task(task).desired = DesiredStatus::Stopped,
-            Decision::CompleteDeployment { deployment } => {
-                self.deployment(deployment).rollout = RolloutState::Completed;
-                self.service.last_completed = Some(deployment.clone());
-                self.completed.push(deployment.clone());
-            }
-            Decision::FailDeployment { deployment } => self.deployment(deployment).rollout = RolloutState::Failed,
-            Decision::RollBack { from, to } => {
-                self.deployment(from).status = DeploymentStatus::Active;
-                let target = self.deployment(to);
-                (target.status, target.rollout, target.failed_tasks) =
-                    (DeploymentStatus::Primary, RolloutState::InProgress, 0);
-            }
-            Decision::RemoveDeployment { deployment } => {
-                assert!(
-                    !self.service.tasks.iter().any(|t| t.deployment == *deployment && t.is_live()),
-                    "removed with live tasks"
-                );
-                self.service.deployments.retain(|d| d.id != *deployment);
-            }
-            Decision::Unsteady => self.service.steady_since = None,
-            Decision::Unstuck => self.service.stuck_since = None,
-            Decision::Announce(event) => {
-                self.announced.push(*event);
-                match event {
-                    Event::Steady => self.service.steady_since = Some(now),
-                    Event::Stuck => self.service.stuck_since = Some(now),
-                }
-            }
-        }
-    }
-
-    /// Every task takes a step; `die` decides about those that may fail.
-    fn live_on(&mut self, mut die: impl FnMut() -> u8) {
-        self.now = self.now.plus(Duration::from_secs(10));
-        for task in &mut self.service.tasks {
-            let wanted = task.desired == DesiredStatus::Running;
-            if !wanted && task.last < TaskStatus::Deactivating {
-                task.last = task.last.stop_from();
-                continue;
-            }
-            task.last = match task.last {
-                TaskStatus::Provisioning => TaskStatus::Pending,
-                TaskStatus::Pending if self.broken.contains(&task.deployment) || die() == 0 => {
-                    task.desired = DesiredStatus::Stopped;
-                    task.ended_by_itself = true;
-                    TaskStatus::Stopped
-                }
-                TaskStatus::Pending => TaskStatus::Activating,
-                TaskStatus::Activating => {
-                    task.running_since = Some(self.now);
-                    TaskStatus::Running
-                }
-                TaskStatus::Running => {
-                    match die() {
-                        1 => {
-                            task.desired = DesiredStatus::Stopped;
-                            task.ended_by_itself = true;
-                        }
-                        2 => task.targets.iter_mut().for_each(|t| *t = TargetHealth::Unhealthy("x".to_owned())),
-                        _ => task.targets.iter_mut().for_each(|t| *t = TargetHealth::Healthy),
-                    }
-                    if task.ended_by_itself { TaskStatus::Deactivating } else { TaskStatus::Running }
-                }
-                TaskStatus::Deactivating => TaskStatus::Stopping,
-                TaskStatus::Stopping => TaskStatus::Deprovisioning,
-                TaskStatus::Deprovisioning | TaskStatus::Stopped => TaskStatus::Stopped,
-            };
-        }
-        self.service.tasks.retain(|task| task.last != TaskStatus::Stopped || !task.marks.end_seen);
-    }
-
-    fn settle(&mut self) {
-        for _ in 0..600 {
-            self.round();
-            self.live_on(|| 9);
-        }
-    }
-}
+use world::World;
 
 #[test]
 fn a_new_service_gets_steady_and_stays_silent() {
@@ -418,6 +193,117 @@ fn scaling_in_keeps_the_zones_even() {
     assert_eq!((world.live(), zones.len()), (2, 2));
 }
 
+#[test]
+fn a_bake_time_comes_before_the_end_and_a_broken_bake_starts_no_new_one() {
+    let mut world = World::new(2, 100, 200, true);
+    world.service.strategy = Strategy::Rolling { bake: Duration::from_mins(10) };
+    world.until("it bakes", |world| world.find("d0").is_some_and(|d| d.settled_since.is_some()));
+    let since = world.now;
+    assert!(world.completed.is_empty());
+    world.until("it completes", |world| !world.completed.is_empty());
+    assert!(world.now.since(since) >= Duration::from_mins(10) && world.now.since(since) < Duration::from_mins(11));
+}
+
+#[test]
+fn alarms_send_a_deployment_back_unless_they_rang_before() {
+    for rings_before in [false, true] {
+        let mut world = World::new(2, 100, 200, true);
+        world.settle();
+        let alarms = |names: &[&str]| {
+            let alarming = names.iter().map(|name| (*name).to_owned()).collect();
+            Some(AlarmWatch { rollback: true, alarming })
+        };
+        world.service.alarms = alarms(if rings_before { &["5xx"] } else { &[] });
+        let new = world.deploy();
+        world.round();
+        assert_eq!(world.find(&new).and_then(|d| d.watches_alarms), Some(!rings_before));
+        world.service.alarms = alarms(&["5xx"]);
+        world.settle();
+        if rings_before {
+            assert!(world.failures.is_empty(), "an alarm that rang when it began is nobody's fault");
+            assert_eq!(world.completed, ["d0".to_owned(), new]);
+        } else {
+            assert_eq!(world.failures, [FailCause::Alarms(vec!["5xx".to_owned()])]);
+            assert_eq!(world.completed, ["d0", "d0"], "it goes back, and what it goes back to is not watched");
+        }
+    }
+}
+
+#[test]
+fn a_stop_goes_back_or_leaves_all_as_it_is() {
+    for request in [StopRequest::RollBack, StopRequest::Abort] {
+        let mut world = World::new(2, 100, 200, true);
+        world.settle();
+        let new = world.deploy();
+        world.round();
+        world.deployment(&new).stop = Some(request);
+        world.settle();
+        assert_eq!(world.failures, [FailCause::Stopped(request)]);
+        let back = request == StopRequest::RollBack;
+        assert_eq!(world.completed.len(), if back { 2 } else { 1 });
+        assert_eq!(world.failed(), !back);
+        assert_eq!(world.healthy(), 2);
+    }
+}
+
+#[test]
+fn protected_tasks_stay_until_their_protection_ends() {
+    let mut world = World::new(3, 100, 200, true);
+    world.settle();
+    let until = world.now.plus(Duration::from_mins(100));
+    for task in &mut world.service.tasks[..2] {
+        task.protected_until = Some(until);
+    }
+    world.service.desired = 1;
+    for _ in 0..50 {
+        world.round();
+        world.live_on(|| 9);
+    }
+    assert_eq!(world.live(), 2, "one may go, two are protected");
+    assert_eq!(world.announced.last(), Some(&Event::Protected { tasks: 2 }), "they are in the way");
+    let told = world.announced.len();
+    assert_eq!(decide(&world.service, world.now).wake_at, Some(until));
+    world.settle();
+    assert_eq!(world.live(), 1, "when the protection has ended it goes");
+    assert_eq!(world.announced[told..], [Event::Steady]);
+    let sick = Some(world.now.plus(Duration::from_hours(40)));
+    world.service.tasks[0].protected_until = sick;
+    world.service.tasks[0].targets = vec![TargetHealth::Unhealthy("x".to_owned())];
+    let id = world.service.tasks[0].id.clone();
+    for _ in 0..30 {
+        world.round();
+        world.live_on(|| 9);
+        if let Some(task) = world.service.tasks.iter_mut().find(|task| task.id == id && task.is_live()) {
+            task.targets = vec![TargetHealth::Unhealthy("x".to_owned())];
+        }
+    }
+    assert!(!world.service.tasks.iter().any(|task| task.id == id && task.is_live()), "a sick one is replaced");
+}
+
+#[test]
+fn uneven_zones_are_evened_out_one_by_one() {
+    let mut world = World::new(6, 100, 200, true);
+    world.settle();
+    for task in &mut world.service.tasks {
+        task.placement.zone = "us-east-1a".to_owned();
+    }
+    world.settle();
+    let in_a = |world: &World| world.service.tasks.iter().filter(|task| task.placement.zone.ends_with('a')).count();
+    assert_eq!(in_a(&world), 6, "nothing moves without being asked to");
+    world.service.rebalance = true;
+    let told = world.announced.len();
+    for _ in 0..200 {
+        world.round();
+        assert!(world.live() <= 7 && world.healthy() >= 6, "one at a time, started first");
+        world.live_on(|| 9);
+    }
+    assert_eq!((world.live(), in_a(&world)), (6, 3));
+    let pair = |a: usize, b: usize| vec![("us-east-1a".to_owned(), a), ("us-east-1b".to_owned(), b)];
+    assert_eq!(world.announced[told], Event::Uneven(pair(6, 0)));
+    assert!(world.announced[told..].contains(&Event::Even(pair(3, 3))));
+    assert_eq!(world.round(), 0);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -428,6 +314,7 @@ proptest! {
         maximum in 100u32..=200,
         balanced: bool,
         breaker: Option<bool>,
+        rebalance: bool,
         dice in prop::collection::vec(0u8..20, 1..400),
         steps in prop::collection::vec(0u8..12, 10..120),
     ) {
@@ -435,6 +322,7 @@ proptest! {
         world.service.circuit_breaker = breaker.map(|rollback| CircuitBreaker {
             rollback, threshold: Threshold::default(), reset_on_healthy_task: true,
         });
+        world.service.rebalance = rebalance;
         let mut dice = dice.into_iter().cycle();
         for step in steps {
             match step {
