@@ -21,6 +21,7 @@ mod stories {
     mod first_steps;
     mod flow_logs;
     mod hostile_images;
+    mod instances;
     mod internet;
     mod ipv6;
     mod loopback;

@@ -16,7 +16,7 @@ pub fn register_target(tx: &mut Tx, scope: &Scope, group: &str, target: &str, po
     if present.is_some_and(|present| present.state == TargetState::Registered) {
         return;
     }
-    let zone = target.parse().ok().and_then(|ip: Ipv4Addr| zone_of(tx, scope, &row, ip));
+    let zone = query::address_of(tx, scope, target).and_then(|ip: Ipv4Addr| zone_of(tx, scope, &row, ip));
     tx.put(
         scope,
         Target {

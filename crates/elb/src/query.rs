@@ -3,10 +3,11 @@
 use crate::rows::{Listener, LoadBalancer, Rule, Target, TargetGroup, TargetState};
 use routing::TargetHealth;
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use store::{Row, View};
 use types::Scope;
+use vpc::rows::InstanceState;
 
 /// The tables in which a change of a target's health, or of its group's being attached, shows. The id of a changed row of
 /// the first two is a target group's ARN or begins with one.
@@ -62,10 +63,41 @@ pub fn target_health(view: &View, scope: &Scope, group: &str, target: &str, port
     }
 }
 
+/// The address of a target: an instance's is the primary one of its primary interface.
+pub(crate) fn address_of(view: &View, scope: &Scope, target: &str) -> Option<Ipv4Addr> {
+    target.parse().ok().or_else(|| vpc::query::instance_ip(view, scope, target))
+}
+
+/// The id of a target that checks have at that address: the address itself, or the instance's that has it.
+pub(crate) fn target_at(view: &View, scope: &Scope, group: &str, address: SocketAddr) -> String {
+    let (ip, port) = (address.ip().to_string(), address.port());
+    let by_address = Target::key(group, &ip, port);
+    if view.contains::<Target>(scope, &by_address) {
+        return by_address;
+    }
+    let at = |row: &&Arc<Target>| {
+        row.port == port && address_of(view, scope, &row.target).is_some_and(|found| address.ip() == found)
+    };
+    targets(view, scope, group).find(at).map_or(by_address, |row| Target::key(group, &row.target, port))
+}
+
+/// The state of the instance that a target is, if it is one and does not run.
+fn resting(view: &View, scope: &Scope, target: &str) -> Option<&'static str> {
+    let row = vpc::query::instance(view, scope, target)?;
+    (row.state != InstanceState::Running).then(|| row.state.as_str())
+}
+
+/// Whether a target is an instance that is over.
+pub(crate) fn is_over(view: &View, scope: &Scope, target: &str) -> bool {
+    target.starts_with("i-") && vpc::query::instance(view, scope, target).is_none_or(|row| row.state.is_over())
+}
+
 /// Where a target that is registered or drains stands.
 pub fn health_of(view: &View, scope: &Scope, target: &Target) -> TargetHealth {
     if let TargetState::Draining { .. } = target.state {
         TargetHealth::draining()
+    } else if let Some(state) = resting(view, scope, &target.target) {
+        TargetHealth::not_running(state)
     } else if is_attached(view, scope, &target.group) {
         target.health.clone()
     } else {

@@ -166,6 +166,11 @@ impl TargetHealth {
         Self::because(State::Initial, "Elb.InitialHealthChecking", "Initial health checks in progress")
     }
 
+    /// It is an instance that does not run.
+    pub fn not_running(state: &str) -> Self {
+        Self::because(State::Unused, "Target.InvalidState", format!("Target is in the {state} state"))
+    }
+
     /// Its group is not attached to a load balancer.
     pub fn not_in_use() -> Self {
         Self::because(

@@ -3,7 +3,7 @@
 //! [`rows`] are the resources as stored; [`api`] turns requests into rows; [`query`] is what other services may read and
 //! [`intent`] what they may ask for (an interface for a task or a load balancer's node); [`names`] is how AWS calls things;
 //! [`client_tokens`] has each creation done once; [`launch`] makes instances, of the types and images in
-//! [`instance_types`] and [`images`], [`instances`] leads them through their life and [`user_data`] reads what they say to the
+//! [`instance_types`] and [`images`], [`instances`] leads them through their life, [`metadata`] answers inside them and [`user_data`] reads what they say to the
 //! ECS agent; [`controller`] compiles all rows into a `netplan::NetworkState` and has the
 //! fabric apply it; [`router_sockets`] keeps the sockets of others in the VPCs' routers. Packets are the fabric's business,
 //! not this crate's.
@@ -17,6 +17,7 @@ pub mod instance_types;
 pub mod instances;
 pub mod intent;
 pub mod launch;
+pub mod metadata;
 pub mod names;
 pub mod query;
 pub mod router_sockets;

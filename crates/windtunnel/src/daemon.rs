@@ -38,6 +38,7 @@ use tokio::task::JoinHandle;
 use types::{Clock, Pace};
 use vault::Vault;
 use vpc::controller::Network;
+use vpc::metadata::{Metadata, MetadataService};
 use vpc::router_sockets::RouterSockets;
 
 /// How long controllers may take to end what they do.
@@ -366,11 +367,14 @@ impl Daemon {
         let admin =
             Admin::new(beacon.clone(), listen, store.clone(), fabric.clone(), verdicts.clone(), control.clone());
         extras.push(Box::new(admin));
+        let instance_roles = (*identity).clone();
         let gateway = Gateway::new(store.clone(), clock.clone(), identity, api, extras, secrets::query::secret_arn);
         let agent = ecs::endpoint::Endpoint::new(control.clone());
         let upstream = names.map(|names| Arc::new(names) as Arc<dyn Upstream>);
         let dns = Dns::new(store.clone(), fabric.clone(), clock.clone(), upstream);
+        let metadata = MetadataService::new(Metadata::new(store.clone(), clock.clone(), instance_roles));
         controllers.push(Arc::new(RouterSockets::new(store.clone(), fabric.clone(), LinkLocal::new(agent))));
+        controllers.push(Arc::new(RouterSockets::new(store.clone(), fabric.clone(), metadata)));
         controllers.push(Arc::new(RouterSockets::new(store.clone(), fabric.clone(), dns)));
         controllers.push(Arc::new(Doors::new(store.clone(), fabric.clone(), gateway.clone())));
         let runner = Arc::new(Runner::start(&store, clock.clone(), controllers, Limits::default()));

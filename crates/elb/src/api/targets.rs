@@ -13,6 +13,7 @@ use routing::TargetHealth;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use store::View;
+use types::id::InstanceId;
 use types::{ApiError, Scope};
 use vpc::rows::Subnet;
 
@@ -25,19 +26,44 @@ pub(super) fn register(
     let tx = cx.tx();
     let group = target_group(tx, &scope, &input.target_group_arn)?;
     if group.target_type == "instance" {
-        let ids: Vec<String> = input.targets.iter().map(|target| format!("'{}'", target.id)).collect();
-        return Err(texts::invalid_target(format!(
-            "The following targets are not in a running state and cannot be registered: {}",
-            ids.join(", ")
-        )));
+        instances(tx, &scope, &group, &input.targets)?;
     }
     for target in input.targets {
         refuse(target.quic_server_id.is_some(), "QUIC targets")?;
         let port = port(target.port, &group)?;
-        let ip = address(tx, &scope, &group, &target)?;
-        intent::register_target(tx, &scope, &group.arn, &ip.to_string(), port, now);
+        let id = match group.target_type.as_str() {
+            "instance" => target.id,
+            _ => address(tx, &scope, &group, &target)?.to_string(),
+        };
+        intent::register_target(tx, &scope, &group.arn, &id, port, now);
     }
     Ok(RegisterTargetsOutput::default())
+}
+
+/// Checks instances that are to be targets: they run, in the group's VPC.
+fn instances(view: &View, scope: &Scope, group: &TargetGroup, targets: &[TargetDescription]) -> Result<(), ApiError> {
+    let quoted = |ids: Vec<&str>| ids.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(", ");
+    if let Some(target) = targets.iter().find(|target| InstanceId::parse(&target.id).is_none()) {
+        return Err(texts::invalid(format!("Instance ID '{}' is not valid", target.id)));
+    }
+    let running = |id: &str| vpc::query::running_instance(view, scope, id);
+    let resting: Vec<&str> = targets.iter().map(|one| one.id.as_str()).filter(|id| running(id).is_none()).collect();
+    if !resting.is_empty() {
+        return Err(texts::invalid_target(format!(
+            "The following targets are not in a running state and cannot be registered: {}",
+            quoted(resting)
+        )));
+    }
+    let elsewhere = |id: &&str| running(id).is_some_and(|row| row.vpc.as_str() != group.vpc.as_str());
+    let elsewhere: Vec<&str> = targets.iter().map(|one| one.id.as_str()).filter(elsewhere).collect();
+    if !elsewhere.is_empty() {
+        return Err(texts::invalid_target(format!(
+            "The following targets are not in the target group VPC '{}': {}",
+            group.vpc.as_str(),
+            quoted(elsewhere)
+        )));
+    }
+    Ok(())
 }
 
 fn port(given: Option<i32>, group: &TargetGroup) -> Result<u16, ApiError> {

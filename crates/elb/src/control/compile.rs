@@ -236,7 +236,7 @@ fn group(pace: Pace, view: &View, scope: &Scope, row: &TargetGroup) -> config::T
                 _ => None,
             },
         },
-        targets: query::targets(view, scope, &row.arn).filter_map(|row| target(row)).collect(),
+        targets: query::targets(view, scope, &row.arn).filter_map(|row| target(view, scope, row)).collect(),
     }
 }
 
@@ -255,9 +255,9 @@ fn stickiness(set: &BTreeMap<String, String>) -> Option<config::Stickiness> {
     })
 }
 
-fn target(row: &Target) -> Option<config::Target> {
+fn target(view: &View, scope: &Scope, row: &Target) -> Option<config::Target> {
     Some(config::Target {
-        address: row.target.parse().ok()?,
+        address: query::address_of(view, scope, &row.target)?.into(),
         port: row.port,
         zone: row.zone.clone(),
         state: match row.state {

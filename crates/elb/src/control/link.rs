@@ -2,6 +2,7 @@
 
 use super::meter::Totals;
 use super::{Channel, Connector, Control};
+use crate::query;
 use crate::rows::{LoadBalancer, LoadBalancerState, Target, TargetState};
 use routing::{ProxyConfig, Status};
 use std::sync::Arc;
@@ -141,7 +142,7 @@ fn note(tx: &mut Tx, newest: &ProxyConfig, status: Status) {
         }
         Status::Health { target_group, target, health } => {
             let Some(scope) = scope_of(&target_group) else { return };
-            let id = Target::key(&target_group, &target.ip().to_string(), target.port());
+            let id = query::target_at(tx, &scope, &target_group, target);
             tx.update::<Target>(&scope, &id, |row| {
                 if row.state == TargetState::Registered {
                     row.health = health;
@@ -150,7 +151,7 @@ fn note(tx: &mut Tx, newest: &ProxyConfig, status: Status) {
         }
         Status::Draining { target_group, target, in_flight } => {
             let Some(scope) = scope_of(&target_group) else { return };
-            let id = Target::key(&target_group, &target.ip().to_string(), target.port());
+            let id = query::target_at(tx, &scope, &target_group, target);
             let drains =
                 tx.get::<Target>(&scope, &id).is_some_and(|row| matches!(row.state, TargetState::Draining { .. }));
             // AWS: draining ends early where nothing is in flight.

@@ -86,6 +86,8 @@ impl LoadBalancers {
         for (scope, row) in view.scan_all::<Target>() {
             let attached = query::is_attached(view, scope, &row.group);
             let repair = match row.state {
+                // An instance that ends is a target no more.
+                TargetState::Registered if query::is_over(view, scope, &row.target) => Repair::Remove,
                 TargetState::Registered if !attached && row.health != TargetHealth::registering() => Repair::Forget,
                 TargetState::Registered => continue,
                 TargetState::Draining { since } => {
@@ -120,6 +122,7 @@ impl Controller for LoadBalancers {
             Target::TABLE,
             acm::rows::Certificate::TABLE,
             vpc::rows::NetworkInterface::TABLE,
+            vpc::rows::Instance::TABLE,
         ]
     }
 
