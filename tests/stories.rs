@@ -11,6 +11,7 @@ mod harness;
 mod stories {
     mod bad_input;
     mod blueprint;
+    mod bridge_mode;
     mod clients;
     mod credentials;
     mod demo;

@@ -77,8 +77,13 @@ pub(crate) struct Balancer {
     pub(crate) target_group: String,
 }
 
-/// Makes the load balancer `name` and waits until it is active.
+/// Makes the load balancer `name`, whose targets are addresses, and waits until it is active.
 pub(crate) fn balancer(api: &Api, vpc: &Vpc, name: &str, group: &str) -> Balancer {
+    balancer_of(api, vpc, name, group, "ip")
+}
+
+/// The same with targets of another type.
+pub(crate) fn balancer_of(api: &Api, vpc: &Vpc, name: &str, group: &str, targets: &str) -> Balancer {
     let made = api.elb(
         "CreateLoadBalancer",
         &[
@@ -95,7 +100,7 @@ pub(crate) fn balancer(api: &Api, vpc: &Vpc, name: &str, group: &str) -> Balance
             ("Name", name),
             ("Protocol", "HTTP"),
             ("Port", "3000"),
-            ("TargetType", "ip"),
+            ("TargetType", targets),
             ("VpcId", &vpc.id),
             ("HealthCheckPath", "/health"),
             ("HealthCheckIntervalSeconds", "5"),

@@ -3,7 +3,7 @@
 
 use crate::harness::api::Api;
 use crate::harness::clients::{client, succeed};
-use crate::harness::network::{Source, allow, balancer, vpc};
+use crate::harness::network::{Source, allow, balancer_of, vpc};
 use crate::harness::server::Server;
 use crate::harness::{eventually, http, image, possible, rooted, seconds, tasks};
 use nix::sys::signal::{Signal, kill};
@@ -138,35 +138,14 @@ fn an_instance_is_reached_knows_itself_and_leaves_nothing() {
     eventually("the task hears the instance", seconds(10), || if heard() > 0 { Ok(()) } else { Err(heard()) });
 
     // The same behind a load balancer, by its id.
-    let front = balancer(&api, &vpc, "front", &clients);
-    let fields = [
-        ("Name", "nodes"),
-        ("Protocol", "HTTP"),
-        ("Port", "3000"),
-        ("VpcId", vpc.id.as_str()),
-        ("TargetType", "instance"),
-        ("HealthCheckPath", "/health"),
-        ("HealthCheckIntervalSeconds", "5"),
-        ("HealthCheckTimeoutSeconds", "2"),
-    ];
-    let group = api.elb("CreateTargetGroup", &fields).get("TargetGroupArn").to_owned();
-    let target = [("TargetGroupArn", group.as_str()), ("Targets.member.1.Id", instance.as_str())];
-    api.elb("RegisterTargets", &target);
-    let loads = api.elb("DescribeLoadBalancers", &[("Names.member.1", "front")]);
-    let listeners = api.elb("DescribeListeners", &[("LoadBalancerArn", loads.get("LoadBalancerArn"))]);
-    api.elb(
-        "ModifyListener",
-        &[
-            ("ListenerArn", listeners.get("ListenerArn")),
-            ("DefaultActions.member.1.Type", "forward"),
-            ("DefaultActions.member.1.TargetGroupArn", &group),
-        ],
-    );
+    let front = balancer_of(&api, &vpc, "front", &clients, "instance");
+    let group = front.target_group.as_str();
+    api.elb("RegisterTargets", &[("TargetGroupArn", group), ("Targets.member.1.Id", &instance)]);
     eventually("the load balancer hears the instance", seconds(20), || {
         let answer = http::request(front.address, "GET", "/health", &[], b"").map(|answer| answer.status);
         if matches!(answer, Ok(200)) { Ok(()) } else { Err(answer) }
     });
-    let health = || api.elb("DescribeTargetHealth", &[("TargetGroupArn", &group)]);
+    let health = || api.elb("DescribeTargetHealth", &[("TargetGroupArn", group)]);
     eventually("the instance is told healthy by its id", seconds(5), || {
         let told = health();
         if (told.get("Id"), told.get("State")) == (instance.as_str(), "healthy") { Ok(()) } else { Err(told) }

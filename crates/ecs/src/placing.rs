@@ -368,8 +368,11 @@ pub(crate) fn network(
 pub(crate) fn check_runnable(definition: &DefinitionRow) -> Result<(), ApiError> {
     let refuse = |what: &str| Err(ApiError::not_implemented(format_args!("{what} on container instances")));
     let Some(mode) = mode(definition) else { return refuse("the network mode none") };
-    if mode == NetworkMode::Bridge {
-        return refuse("the network mode bridge");
+    // A task's containers share one network here, where Docker gives each its own.
+    let mut own = BTreeSet::new();
+    let ports = mappings(definition, NetworkMode::Bridge);
+    if mode == NetworkMode::Bridge && !ports.iter().all(|port| own.insert((port.protocol, port.container_port))) {
+        return refuse("the same containerPort twice in a task in bridge mode");
     }
     for container in definition.containers() {
         let linux = container.linux_parameters.as_ref().and_then(|linux| linux.capabilities.as_ref());

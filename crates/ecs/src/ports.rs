@@ -9,7 +9,7 @@ mod registries;
 pub use instances::{Ec2Instance, Instances, Standing};
 pub use registries::{Instance, Registries, Registry};
 
-use crate::rows::{EniRow, LogTarget, NetworkRow};
+use crate::rows::{EniRow, HostRow, LogTarget, NetworkRow};
 use rollout::{Placement, TargetHealth};
 use runtime::ImageSnapshot;
 use std::path::PathBuf;
@@ -83,9 +83,16 @@ pub trait Network: Send + Sync {
     async fn await_metadata(&self, netns: &str);
     /// Takes the intent back. One that is gone is no error.
     fn delete(&self, tx: &mut Tx, scope: &Scope, eni: &str);
+    /// Writes the intent of a network for the task behind its instance's.
+    fn create_behind(&self, tx: &mut Tx, scope: &Scope, netns: &str, host: &HostRow);
+    /// Whether the network behind an instance's stands, ready for packets.
+    fn stands_behind(&self, view: &View, scope: &Scope, netns: &str) -> bool;
+    /// Takes that intent back. One that is gone is no error.
+    fn delete_behind(&self, tx: &mut Tx, scope: &Scope, netns: &str);
     /// Where the namespace is mounted.
     fn netns_path(&self, netns: &str) -> PathBuf;
-    /// The tables in which an interface's change shows; the id of a changed row is the interface's.
+    /// The tables in which an interface's change shows; the id of a changed row is the interface's, or the namespace of a
+    /// network behind an instance's.
     fn tables(&self) -> &'static [&'static str];
 }
 

@@ -130,8 +130,8 @@ fn container(
         })
         .collect();
     let named = container.hostname.clone().filter(|name| !name.is_empty());
-    spec.hostname = named.or_else(|| row.eni.as_ref().map(|eni| host_name(scope, eni.ip)));
-    spec.hosts = hosts(scope, row, container);
+    spec.hostname = named.or_else(|| own_name(scope, row, &state.runtime_id));
+    spec.hosts = hosts(scope, row, container, spec.hostname.as_deref());
     spec.dns_servers = servers(row.eni.as_ref(), container);
     spec.dns_search = search(row.eni.as_ref(), container);
     let stop = container.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(30);
@@ -207,9 +207,23 @@ pub(crate) fn host_name(scope: &Scope, ip: Ipv4Addr) -> String {
     vpc::names::private_name(&scope.region, ip)
 }
 
-fn hosts(scope: &Scope, row: &TaskRow, container: &ContainerDefinition) -> Vec<HostEntry> {
-    let own =
-        row.eni.iter().map(|eni| HostEntry { address: IpAddr::V4(eni.ip), names: vec![host_name(scope, eni.ip)] });
+/// A container is called as its interface is; behind its instance's by its id.
+fn own_name(scope: &Scope, row: &TaskRow, id: &str) -> Option<String> {
+    match behind(row) {
+        Some(_) => Some(id.chars().take(12).collect()),
+        None => row.eni.as_ref().map(|eni| host_name(scope, eni.ip)),
+    }
+}
+
+/// The address of a task behind its instance's.
+fn behind(row: &TaskRow) -> Option<Ipv4Addr> {
+    row.host.as_ref().and_then(|host| host.behind)
+}
+
+fn hosts(scope: &Scope, row: &TaskRow, container: &ContainerDefinition, name: Option<&str>) -> Vec<HostEntry> {
+    let of_interface = row.eni.as_ref().map(|eni| (eni.ip, host_name(scope, eni.ip)));
+    let own = behind(row).zip(name.map(str::to_owned)).or(of_interface).into_iter();
+    let own = own.map(|(ip, name)| HostEntry { address: IpAddr::V4(ip), names: vec![name] });
     let extra = container.extra_hosts.iter().flatten().filter_map(|entry| {
         Some(HostEntry { address: entry.ip_address.parse().ok()?, names: vec![entry.hostname.clone()] })
     });

@@ -219,6 +219,64 @@ async fn a_service_on_instances_is_spread_drained_and_replaced() {
 }
 
 #[tokio::test]
+async fn tasks_in_bridge_mode_have_ports_and_addresses_of_their_own() {
+    let world = World::new();
+    world.cluster();
+    world.launch(&["a"]).await;
+    let register = |ports: &[i32]| {
+        let mapping = |port: &i32| shape::PortMapping { container_port: Some(*port), ..Default::default() };
+        let container = shape::ContainerDefinition {
+            name: Some("web".to_owned()),
+            image: Some("app:1".to_owned()),
+            memory: Some(256),
+            port_mappings: Some(ports.iter().map(mapping).collect()),
+            ..Default::default()
+        };
+        let input = shape::RegisterTaskDefinitionRequest {
+            family: "web".to_owned(),
+            network_mode: Some("bridge".to_owned()),
+            container_definitions: vec![container],
+            ..Default::default()
+        };
+        world.call(world.handlers.register_task_definition, input).expect("the definition is valid");
+    };
+    let run = || {
+        let input = shape::RunTaskRequest {
+            cluster: Some("c".to_owned()),
+            task_definition: "web".to_owned(),
+            launch_type: Some("EC2".to_owned()),
+            count: Some(3),
+            ..Default::default()
+        };
+        world.call(world.handlers.run_task, input)
+    };
+    world.sim.script("app:1", SimScript { on_stop: Some((Duration::ZERO, 0)), ..SimScript::default() });
+    register(&[80, 80]);
+    let twice = run().expect_err("they share one network");
+    assert_eq!(twice.code, "NotImplemented");
+    register(&[80]);
+    run().expect("there is room");
+    world.pass(5).await;
+    let mut behind: Vec<_> = {
+        let state = world.outside.state();
+        let of =
+            |host: &ecs::rows::HostRow| (host.behind.expect("in bridge mode").to_string(), host.bindings[0].host_port);
+        state.behind.values().map(of).collect()
+    };
+    behind.sort();
+    let expected = [("172.17.0.2", 49_153), ("172.17.0.3", 49_154), ("172.17.0.4", 49_155)];
+    assert_eq!(behind, expected.map(|(ip, port)| (ip.to_owned(), port)));
+    assert_eq!(world.running().len(), 3);
+    for task in world.running() {
+        let input = shape::StopTaskRequest { cluster: Some("c".to_owned()), task: task.id.clone(), reason: None };
+        world.call(world.handlers.stop_task, input).expect("it runs");
+    }
+    world.pass(10).await;
+    assert!(world.running().is_empty());
+    assert!(world.outside.state().behind.is_empty(), "no network outlives its task");
+}
+
+#[tokio::test]
 async fn a_daemon_is_on_every_instance_that_takes_tasks() {
     let world = World::new();
     world.cluster();

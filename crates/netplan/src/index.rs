@@ -153,6 +153,13 @@ impl<'a> Index<'a> {
         self.places.vpc.get(vpc).into_iter().flatten().map(|at| &self.attached[*at])
     }
 
+    /// What is attached in this namespace.
+    pub(crate) fn attached_to<'b>(&'b self, netns: &'b str) -> impl Iterator<Item = &'b Attached<'a>> + 'b {
+        let vpc = self.places.netns.get(netns);
+        let all = vpc.into_iter().flat_map(|vpc| self.attached_in(vpc));
+        all.filter(move |attached| attached.netns == netns)
+    }
+
     /// Whether something is attached in this namespace.
     pub(crate) fn has_attached_in(&self, netns: &str) -> bool {
         self.places.netns.contains_key(netns)
@@ -226,7 +233,7 @@ impl<'a> Index<'a> {
 }
 
 /// Names end up in paths.
-fn good_netns_name(name: &str) -> bool {
+pub(crate) fn good_netns_name(name: &str) -> bool {
     let fine = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     (1..=128).contains(&name.len()) && name.bytes().all(fine) && name != crate::INTERNET && !name.starts_with("vpc-")
 }

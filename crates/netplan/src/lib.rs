@@ -35,7 +35,7 @@ pub use ruleset::{
     Action, Chain, ChainHook, Element, Field, Match, Range, Rule, Ruleset, Selector, Set, Value, ValueKind, Verdict,
 };
 pub use state::{
-    AclEntry, Attachment, Destination, EgressOnlyInternetGateway, GatewayEndpoint, GroupRule, InterfaceAddress,
-    InternetGateway, MacAddress, NatGateway, NetworkAcl, NetworkInterface, NetworkState, Peer, PortRange, RouteEntry,
-    RouteTable, RouteTarget, SecurityGroup, Subnet, Traffic, Vpc, VpcPeering,
+    AclEntry, Attachment, Behind, Destination, EgressOnlyInternetGateway, ForwardedPort, GatewayEndpoint, GroupRule,
+    InterfaceAddress, InternetGateway, MacAddress, NatGateway, NetworkAcl, NetworkInterface, NetworkState, Peer,
+    PortRange, RouteEntry, RouteTable, RouteTarget, SecurityGroup, Subnet, Traffic, Vpc, VpcPeering,
 };

@@ -8,6 +8,7 @@ use crate::{FabricPlan, FilterChange, INTERNET, Namespace, Place, Ruleset, Step}
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
+    ops::Bound,
     sync::Arc,
 };
 
@@ -99,6 +100,21 @@ impl PlanParts {
             .filter(|namespace| is_router(namespace))
             .map(|namespace| Arc::from(namespace.as_str()))
             .collect();
+        // A namespace that is no router's may be of several parts, whose names begin with its own.
+        let of_namespaces: Vec<String> = [self, old]
+            .iter()
+            .flat_map(|plan| looked_at.iter().filter_map(|name| plan.parts.get(name)))
+            .flat_map(|part| part.namespaces.keys())
+            .filter(|namespace| !is_router(namespace))
+            .map(|namespace| format!("{namespace}/"))
+            .collect();
+        for plan in [self, old] {
+            for prefix in &of_namespaces {
+                let from = plan.parts.range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded));
+                let named = from.take_while(|(name, _)| name.starts_with(prefix.as_str()));
+                looked_at.extend(named.map(|(name, _)| name.clone()));
+            }
+        }
         looked_at.extend(declaring);
         let of = |plan: &Self| sum(looked_at.iter().filter_map(|name| plan.parts.get(name)));
         let steps = of(self).diff(&of(old));

@@ -164,6 +164,8 @@ pub enum Action {
     MarkOf(Vec<Selector>, String),
     /// Send it to the address that a map has for these parts.
     DestinationNat(Vec<Selector>, String),
+    /// Send it to this address and port.
+    DestinationNatTo(Ipv4Addr, u16),
     /// Send it from the address that a map has for these parts.
     SourceNat(Vec<Selector>, String),
     /// Send it from the outgoing device's own address.

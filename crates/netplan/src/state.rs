@@ -48,6 +48,8 @@ pub struct NetworkState {
     pub gateway_endpoints: Vec<GatewayEndpoint>,
     /// VPC peering connections that are active.
     pub peerings: Vec<VpcPeering>,
+    /// Networks behind attachments.
+    pub behind: Vec<Behind>,
     /// Namespaces that must exist though no interface is attached to them yet.
     pub namespaces: Vec<String>,
     /// Interfaces whose packets are counted, by flow and by what became of them.
@@ -73,6 +75,7 @@ impl NetworkState {
             nat_gateways: Vec::new(),
             gateway_endpoints: Vec::new(),
             peerings: Vec::new(),
+            behind: Vec::new(),
             namespaces: Vec::new(),
             counted: BTreeSet::new(),
             traced: BTreeSet::new(),
@@ -397,6 +400,30 @@ pub struct Attachment {
     pub netns: String,
     /// The interface is `eth<device_index>` there; 0 has the default route.
     pub device_index: u8,
+}
+
+/// A network behind an attachment's, as a container's is behind its host's in ECS's bridge mode.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Behind {
+    /// Its namespace, which the plan creates.
+    pub netns: String,
+    /// The namespace that it is behind; an interface is attached there.
+    pub host: String,
+    /// Its address, out of 172.17.0.0/16. Others behind the same host know it, and nobody else.
+    pub address: Ipv4Addr,
+    /// The host's ports that lead to it.
+    pub ports: Vec<ForwardedPort>,
+}
+
+/// A port of a host that leads to what is behind it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForwardedPort {
+    /// The protocol's number.
+    pub protocol: u8,
+    /// The host's port.
+    pub host: u16,
+    /// The port that it leads to.
+    pub own: u16,
 }
 
 /// An internet gateway's attachment.

@@ -227,7 +227,7 @@ fn references(filter: &Ruleset) -> (Vec<String>, Vec<String>) {
             | Action::SourceNat(_, map)
             | Action::DestinationNat(_, map)
             | Action::Count(_, map) => sets.push(map.clone()),
-            Action::Masquerade | Action::Remember(_) | Action::Log(..) => {}
+            Action::DestinationNatTo(..) | Action::Masquerade | Action::Remember(_) | Action::Log(..) => {}
         }
     }
     for value in filter.sets.values().flat_map(|set| set.elements.values()) {

@@ -7,9 +7,9 @@ use crate::flow_logs;
 use crate::intent;
 use crate::query;
 use crate::rows::{
-    AclTraffic, Address, EgressOnlyInternetGateway, FlowLog, InterfaceState, InternetGateway, ManagedPrefixList,
-    NatGateway, NatGatewayState, NetworkAcl, NetworkInterface, Peer, PeeringState, RouteTable, Rule, SecurityGroup,
-    Subnet, Target, Vpc, VpcEndpoint, VpcPeeringConnection,
+    AclTraffic, Address, Behind, EgressOnlyInternetGateway, FlowLog, InterfaceState, InternetGateway,
+    ManagedPrefixList, NatGateway, NatGatewayState, NetworkAcl, NetworkInterface, Peer, PeeringState, RouteTable, Rule,
+    SecurityGroup, Subnet, Target, Vpc, VpcEndpoint, VpcPeeringConnection,
 };
 use async_trait::async_trait;
 use controller::{Controller, Failure, Key, Next};
@@ -120,7 +120,12 @@ impl Network {
     }
 
     /// Writes what the apply of `view`'s network came to.
-    async fn write_back(&self, view: &View, attached: &BTreeSet<EniId>, failure: Option<&str>) -> Result<(), Failure> {
+    async fn write_back(
+        &self,
+        view: &View,
+        (attached, standing): (&BTreeSet<EniId>, &BTreeSet<String>),
+        failure: Option<&str>,
+    ) -> Result<(), Failure> {
         let now = self.clock.now();
         let state = |interface: &NetworkInterface| match failure {
             None if attached.contains(&interface.id) => InterfaceState::Attached,
@@ -139,7 +144,12 @@ impl Network {
             .filter(|(_, nat)| nat_state(nat, attached, failure.is_some()) != nat.state || expired(nat, now))
             .map(|(scope, nat)| (scope.clone(), nat.clone()))
             .collect();
-        if interfaces.is_empty() && nats.is_empty() {
+        let behind: Vec<(Scope, Arc<Behind>)> = view
+            .scan_all::<Behind>()
+            .filter(|(_, row)| failure.is_none() && row.attached != standing.contains(&row.netns))
+            .map(|(scope, row)| (scope.clone(), row.clone()))
+            .collect();
+        if interfaces.is_empty() && nats.is_empty() && behind.is_empty() {
             return Ok(());
         }
         let ticket = {
@@ -152,6 +162,9 @@ impl Network {
                 tx.scan_all::<VpcPeeringConnection>().map(|(scope, row)| (scope.clone(), row.clone())).collect();
             for (scope, row) in connections.into_iter().filter(|(_, row)| row.forgotten(now)) {
                 tx.delete::<VpcPeeringConnection>(&scope, row.id.as_str());
+            }
+            for (scope, row) in behind {
+                tx.update::<Behind>(&scope, &row.netns, |row| row.attached = standing.contains(&row.netns));
             }
             for (scope, nat) in nats {
                 if expired(&nat, now) {
@@ -205,6 +218,7 @@ impl Controller for Network {
             ManagedPrefixList::TABLE,
             VpcPeeringConnection::TABLE,
             FlowLog::TABLE,
+            Behind::TABLE,
         ]
     }
 
@@ -222,23 +236,31 @@ impl Controller for Network {
         let (planner, traced) = (self.planner.clone(), self.traced.get());
         let seen = view.clone();
         // Netlink blocks; the runtime's own threads must not.
-        let (attached, omitted, outcome) = tokio::task::spawn_blocking(move || {
+        let (attached, standing, omitted, outcome) = tokio::task::spawn_blocking(move || {
             let state = NetworkState { traced, ..network_state(&seen, fabric.ground()) };
             let attached: BTreeSet<EniId> =
                 state.network_interfaces.iter().filter(|row| held(row, &state)).map(|row| row.id.clone()).collect();
+            let hosts: BTreeSet<&str> = state.network_interfaces.iter().filter_map(|row| host(row)).collect();
+            let behind = state.behind.iter().filter(|behind| hosts.contains(behind.host.as_str()));
+            let standing: BTreeSet<String> = behind.map(|behind| behind.netns.clone()).collect();
             let plan = planner.lock().unwrap_or_else(PoisonError::into_inner).plan(state);
             let outcome = fabric.apply(&plan);
-            (attached, plan.omitted(), outcome)
+            (attached, standing, plan.omitted(), outcome)
         })
         .await?;
         self.say_omitted(omitted);
-        self.write_back(&view, &attached, outcome.as_ref().err().map(String::as_str)).await?;
+        self.write_back(&view, (&attached, &standing), outcome.as_ref().err().map(String::as_str)).await?;
         outcome.map_err(Failure::new)?;
         // Deleted NAT gateways are forgotten after an hour, ended peering connections after days.
         let ages = view.scan_all::<NatGateway>().any(|(_, nat)| nat.state == NatGatewayState::Deleted)
             || view.scan_all::<VpcPeeringConnection>().any(|(_, row)| row.state != PeeringState::Active);
         Ok(if ages { Next::After(SHOWN) } else { Next::Done })
     }
+}
+
+/// The namespace that an interface is attached in.
+fn host(interface: &netplan::NetworkInterface) -> Option<&str> {
+    interface.attachment.as_ref().map(|attachment| attachment.netns.as_str())
 }
 
 /// Whether the kernel holds the interface: in a namespace of its own, or in the router as a NAT gateway's.
@@ -378,6 +400,19 @@ pub fn network_state(view: &View, ground: &Ground) -> NetworkState {
     for (_, list) in view.scan_all::<ManagedPrefixList>() {
         let blocks = list.entries().iter().map(|entry| entry.block).collect();
         state.prefix_lists.insert(list.id.to_string(), blocks);
+    }
+    for (_, row) in view.scan_all::<Behind>() {
+        let port = |(protocol, host, own): &(u8, u16, u16)| netplan::ForwardedPort {
+            protocol: *protocol,
+            host: *host,
+            own: *own,
+        };
+        state.behind.push(netplan::Behind {
+            netns: row.netns.clone(),
+            host: row.host.clone(),
+            address: row.address,
+            ports: row.ports.iter().map(port).collect(),
+        });
     }
     state.counted = flow_logs::counted(view);
     state

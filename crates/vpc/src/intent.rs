@@ -2,7 +2,8 @@
 //! and writes back [`InterfaceState`].
 
 use crate::rows::{
-    Address, Attachment, Instance, InterfaceState, InterfaceType, NetworkInterface, SecurityGroup, Subnet, Tags, Vpc,
+    Address, Attachment, Behind, Instance, InterfaceState, InterfaceType, NetworkInterface, SecurityGroup, Subnet,
+    Tags, Vpc,
 };
 use crate::{instance_types, texts};
 use ipnet::Ipv4Net;
@@ -133,6 +134,16 @@ pub fn delete_interface(tx: &mut Tx, scope: &Scope, id: &EniId) {
         tx.update::<Address>(scope, address.id.as_str(), |address| address.association = None);
     }
     tx.delete::<NetworkInterface>(scope, id.as_str());
+}
+
+/// Makes a network behind another one. The fabric has it stand soon after the commit ([`Behind::attached`]).
+pub fn create_behind(tx: &mut Tx, scope: &Scope, behind: Behind) {
+    tx.put(scope, Behind { attached: false, ..behind });
+}
+
+/// Deletes a network behind another one. Nothing happens if it is gone.
+pub fn delete_behind(tx: &mut Tx, scope: &Scope, netns: &str) {
+    tx.delete::<Behind>(scope, netns);
 }
 
 /// The secondary private addresses that an interface is to get.

@@ -51,5 +51,6 @@ pub fn tables() -> Vec<TableDef> {
         TableDef::of::<rows::ClientToken>(),
         TableDef::of::<rows::Instance>(),
         TableDef::of::<rows::LaunchTemplate>(),
+        TableDef::of::<rows::Behind>(),
     ]
 }

@@ -2,16 +2,17 @@
 
 use super::Reach;
 use crate::ports::{EniRequest, Network, Subnet};
-use crate::rows::EniRow;
+use crate::rows::{BindingRow, EniRow, HostRow};
 use async_trait::async_trait;
 use fabric::Fabric;
+use rollout::placement::Protocol;
 use std::path::PathBuf;
 use std::sync::Arc;
 use store::{Row, Tx, View};
 use types::Scope;
 use types::id::{EniId, SecurityGroupId, SubnetId};
 use vpc::intent::{Ipv6Addresses, NewInterface, PublicPool};
-use vpc::rows::{InterfaceState, InterfaceType, NetworkInterface};
+use vpc::rows::{Behind, InterfaceState, InterfaceType, NetworkInterface};
 
 /// Subnets and interfaces as the EC2 API has them.
 pub struct RealNetwork {
@@ -96,11 +97,30 @@ impl Network for RealNetwork {
         }
     }
 
+    fn create_behind(&self, tx: &mut Tx, scope: &Scope, netns: &str, host: &HostRow) {
+        let Some(address) = host.behind else { return };
+        let port = |binding: &BindingRow| {
+            let protocol = if binding.protocol == Protocol::Udp { 17 } else { 6 };
+            (protocol, binding.host_port, binding.container_port)
+        };
+        let ports = host.bindings.iter().map(port).collect();
+        let behind = Behind { netns: netns.to_owned(), host: host.namespace.clone(), address, ports, attached: false };
+        vpc::intent::create_behind(tx, scope, behind);
+    }
+
+    fn stands_behind(&self, view: &View, scope: &Scope, netns: &str) -> bool {
+        view.get::<Behind>(scope, netns).is_some_and(|row| row.attached)
+    }
+
+    fn delete_behind(&self, tx: &mut Tx, scope: &Scope, netns: &str) {
+        vpc::intent::delete_behind(tx, scope, netns);
+    }
+
     fn netns_path(&self, netns: &str) -> PathBuf {
         self.fabric.netns_path(netns)
     }
 
     fn tables(&self) -> &'static [&'static str] {
-        &[<NetworkInterface as Row>::TABLE]
+        &[<NetworkInterface as Row>::TABLE, <Behind as Row>::TABLE]
     }
 }

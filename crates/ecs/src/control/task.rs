@@ -7,7 +7,8 @@ use super::dependencies::{Members, Turn};
 use super::{Control, discovery, journal};
 use crate::ports::{EniRequest, TargetState};
 use crate::rows::{
-    ContainerRow, DefinitionRow, Health, ImagesRow, ServiceRow, ServiceStatus, ShippedRow, TASKS_BY_ENI, TaskRow,
+    ContainerRow, DefinitionRow, Health, ImagesRow, NetworkMode, ServiceRow, ServiceStatus, ShippedRow, TASKS_BY_ENI,
+    TaskRow,
 };
 use crate::{names, texts};
 use async_trait::async_trait;
@@ -157,6 +158,23 @@ impl TaskController {
     async fn provision(&self, scope: &Scope, row: &TaskRow) -> Result<Step, Failure> {
         let network = &self.control.ports.network;
         let now = self.control.now();
+        if let Some(host) = row.host.as_ref().filter(|host| host.mode == NetworkMode::Bridge)
+            && !network.stands_behind(&self.control.store.view(), scope, &row.netns())
+        {
+            if now.since(row.created_at) > self.control.pace.scale(ENI_PATIENCE) {
+                return self.fail(scope, row, texts::ENI_TIMEOUT.to_owned(), None).await;
+            }
+            let ((), ticket) = self.control.write(|tx| {
+                let wanted = tx.get::<TaskRow>(scope, &row.id).is_some_and(|row| row.desired == DesiredStatus::Running);
+                if wanted && row.connectivity_at.is_none() {
+                    network.create_behind(tx, scope, &row.netns(), host);
+                    // It is asked for once: made again, it would have to stand again.
+                    tx.update::<TaskRow>(scope, &row.id, |row| row.connectivity_at = Some(now));
+                }
+            });
+            ticket.await?;
+            return Ok(Step::Rest(Next::After(POLL)));
+        }
         if !row.has_own_interface() {
             // Its instance's stands already.
             self.to(scope, row, TaskStatus::Pending, |fresh, now| fresh.connectivity_at = Some(now)).await?;
@@ -487,6 +505,9 @@ impl TaskController {
             if let Some(eni) = fresh.eni.as_ref().filter(|_| fresh.has_own_interface()) {
                 self.control.ports.network.delete(tx, scope, &eni.id);
             }
+            if fresh.host.as_ref().is_some_and(|host| host.mode == NetworkMode::Bridge) {
+                self.control.ports.network.delete_behind(tx, scope, &fresh.netns());
+            }
             tx.update::<TaskRow>(scope, &row.id, |fresh| {
                 fresh.last = TaskStatus::Stopped;
                 fresh.stopped_at = Some(now);
@@ -594,6 +615,9 @@ impl Controller for TaskController {
             return leaving.map(|_| Key::new(scope, task)).into_iter().collect();
         }
         if self.control.ports.network.tables().contains(&change.table) {
+            if let Some(task) = change.id.strip_prefix("task-") {
+                return vec![Key::new(scope, task)];
+            }
             let rows = view.by_index(&TASKS_BY_ENI, scope, &change.id);
             let waiting = rows.filter(|row| row.last == TaskStatus::Provisioning);
             return waiting.map(|row| Key::new(scope, row.id.as_str())).collect();

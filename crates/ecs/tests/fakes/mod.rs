@@ -6,7 +6,7 @@ use ecs::ports::{
     Pull, Pulled, Registries, Registry, Roles, Secrets, Session, Standing, Subnet, Target, TargetGroup, TargetState,
     Targets,
 };
-use ecs::rows::{EniRow, LogTarget};
+use ecs::rows::{EniRow, HostRow, LogTarget};
 use rollout::TargetHealth;
 use runtime::{ImageConfig, ImageSnapshot, LayerRef};
 use std::collections::BTreeMap;
@@ -33,6 +33,8 @@ pub(crate) struct State {
     pub logs: BTreeMap<String, Vec<(u64, Vec<String>)>>,
     /// Every address whose application never gets healthy.
     pub sick: Vec<String>,
+    /// Networks behind instances', by namespace.
+    pub behind: BTreeMap<String, HostRow>,
     /// EC2 instances by id.
     pub instances: BTreeMap<String, Standing>,
     /// Where listener rules lead.
@@ -134,6 +136,18 @@ impl Network for Outside {
 
     fn delete(&self, _: &mut Tx, _: &Scope, eni: &str) {
         self.state().enis.retain(|_, (row, _)| row.id != eni);
+    }
+
+    fn create_behind(&self, _: &mut Tx, _: &Scope, netns: &str, host: &HostRow) {
+        self.state().behind.insert(netns.to_owned(), host.clone());
+    }
+
+    fn stands_behind(&self, _: &View, _: &Scope, netns: &str) -> bool {
+        self.state().behind.contains_key(netns)
+    }
+
+    fn delete_behind(&self, _: &mut Tx, _: &Scope, netns: &str) {
+        self.state().behind.remove(netns);
     }
 
     fn netns_path(&self, netns: &str) -> PathBuf {

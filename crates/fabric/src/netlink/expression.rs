@@ -306,6 +306,18 @@ pub(crate) fn put_action(list: &mut Message, action: &Action) {
         }
         Action::SourceNat(selectors, map) => translate(list, 0, selectors, map),
         Action::DestinationNat(selectors, map) => translate(list, 1, selectors, map),
+        Action::DestinationNatTo(ip, port) => {
+            for (register, bytes) in [(FIRST, &ip.octets()[..]), (FIRST + 1, &port.to_be_bytes()[..])] {
+                expression(list, "immediate", |e| {
+                    e.put_be32(1, register);
+                    data(e, 2, bytes);
+                });
+            }
+            expression(list, "nat", |e| {
+                e.put_be32(1, 1).put_be32(2, u32::from(IPV4)).put_be32(3, FIRST).put_be32(4, FIRST);
+                e.put_be32(5, FIRST + 1).put_be32(6, FIRST + 1);
+            });
+        }
         Action::Masquerade => expression(list, "masq", |_| {}),
         Action::Count(selectors, set) => {
             load(list, selectors);

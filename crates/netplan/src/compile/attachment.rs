@@ -5,7 +5,7 @@ use super::{
     Attached, acls, address, attachment_namespace, cable, end, groups, host_route, internet, link_name, mac_of,
     neighbour, of_family,
     router::{MARKS, OWN, PRIVATE_OF, PUBLIC_OF, SOURCES, UNCHECKED, filter_of, put},
-    router_netns, speak_ipv6,
+    router_netns, set, speak_ipv6,
 };
 use crate::{FabricPlan, Family, NetworkInterface, Route, RouteAction, Value, Verdict, ruleset::Range};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -37,6 +37,8 @@ pub(super) struct Plug {
     pub(super) acl: acls::Laid,
     /// Whether its VPC has an internet gateway.
     pub(super) gateway: bool,
+    /// Whether somebody is behind its namespace.
+    pub(super) forwards: bool,
 }
 
 impl Plug {
@@ -53,6 +55,7 @@ impl Plug {
             groups: groups::Entrance::default(),
             acl: acls::Laid::default(),
             gateway: false,
+            forwards: false,
         }
     }
 
@@ -87,6 +90,9 @@ fn devices(plug: &Plug, part: &mut FabricPlan) {
         router.routes.insert(host_route(Route::MAIN, ip, link, None));
     }
     let namespace = attachment_namespace(part, netns);
+    if plug.forwards {
+        set(namespace, "ipv4/ip_forward", "1");
+    }
     for ip in interface.addresses.iter().map(|a| a.private) {
         let prefix = if ip.is_ipv4() { plug.block.prefix_len() } else { 128 };
         namespace.addresses.insert(address(&device, ip, prefix));

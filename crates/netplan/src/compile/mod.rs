@@ -6,6 +6,7 @@
 
 mod acls;
 mod attachment;
+mod behind;
 mod beyond;
 mod groups;
 mod internet;
@@ -73,6 +74,7 @@ impl Planner {
         }
         beyond::lay_peerings(&index, &mut plan);
         beyond::lay_endpoints(&index, &mut plan);
+        behind::lay(&index, &mut plan);
         for name in state.namespaces.iter().filter(|name| !index.has_attached_in(name)) {
             let mut part = FabricPlan::default();
             attachment_namespace(&mut part, name);
@@ -118,6 +120,7 @@ impl Remembered {
         let gateway = index.gateway_of(&vpc.id).is_some();
         let mut entrances: HashMap<Vec<SecurityGroupId>, groups::Entered> = HashMap::new();
         let mut plugs: HashMap<&str, Vec<Plug>> = HashMap::new();
+        let hosts: HashSet<&str> = index.state.behind.iter().map(|behind| behind.host.as_str()).collect();
         for attached in index.attached_in(&vpc.id) {
             let ids = &attached.interface.groups;
             if !entrances.contains_key(ids) {
@@ -135,6 +138,7 @@ impl Remembered {
                 groups: entrance,
                 acl: acls.get(&attached.subnet.id).cloned().unwrap_or_default(),
                 gateway,
+                forwards: hosts.contains(attached.netns),
                 ..Plug::of(attached)
             };
             plugs.entry(attached.netns).or_default().push(plug);

@@ -1,6 +1,7 @@
 //! The resources as the store holds them, in AWS's nouns. Ids are AWS's; every row carries its tags.
 
 mod address;
+mod behind;
 mod client_token;
 mod dhcp_options;
 mod flow_log;
@@ -18,6 +19,7 @@ mod subnet;
 mod vpc;
 
 pub use address::Address;
+pub use behind::Behind;
 pub use client_token::ClientToken;
 pub use dhcp_options::{DhcpOptions, RegionDefaults};
 pub use flow_log::FlowLog;
