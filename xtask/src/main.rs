@@ -5,6 +5,7 @@ mod coverage;
 mod fuzz;
 mod models;
 mod rootless;
+mod sim;
 mod test;
 mod truth;
 
@@ -18,6 +19,7 @@ usage: cargo xtask models [generate]      write crates/model/src from models/*.j
        cargo xtask test [<arguments>]     run all tests; the arguments go on to nextest
        cargo xtask rootless <user> [<arguments>]    run as root what needs root as that user, who is not
        cargo xtask fuzz [--seconds N] [<target>…]    fuzz the targets (all of them), N (20) seconds each
+       cargo xtask sim [--seeds N | --seed N | --scale]    simulate N (10000) lives of services, or a large cluster
        cargo xtask truth [--seeds N | --seed N]    compare verdicts on the packets of N (1000) random networks
        cargo xtask bench [all] [--json]   measure speed and size against named peers, as root
        cargo xtask bench <case> …         only these: start, api, task, fleet, alb, network";
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         ["test", ref arguments @ ..] => test::run(arguments),
         ["rootless", user, ref arguments @ ..] => rootless::run(user, arguments),
         ["fuzz", ref words @ ..] => fuzz::run(words).unwrap_or_else(|| Err(USAGE.to_owned())),
+        ["sim", ref words @ ..] => sim::run(words).unwrap_or_else(|| Err(USAGE.to_owned())),
         ["truth", ref words @ ..] => truth::run(words).unwrap_or_else(|| Err(USAGE.to_owned())),
         ["bench", ref arguments @ ..] => bench::run(arguments),
         _ => Err(USAGE.to_owned()),

@@ -135,9 +135,11 @@ impl Runner {
         }
     }
 
-    /// Stops: nothing new is started; what runs has `limit` to end and is dropped then.
+    /// Stops: nothing new is started; what runs has `limit` to end and is dropped then. A limit of zero drops it at once.
     pub async fn shutdown(self, limit: Duration) -> Result<(), Unfinished> {
-        let _ = self.stop.send(true);
+        if !limit.is_zero() {
+            let _ = self.stop.send(true);
+        }
         let mut late = self.clock.sleep(limit);
         let mut unfinished = Vec::new();
         let mut is_late = false;

@@ -87,16 +87,17 @@ impl ServiceState {
     }
 }
 
-/// Of `deployments` without `except`, the one that serves: the last one that completed, else one that has all
+/// Of `deployments` without `except`, the one that serves: the last one that completed, else the one with most of the
 /// production traffic.
 pub fn serving<'a>(
     deployments: &'a [Deployment],
     last_completed: Option<&str>,
     except: &str,
 ) -> Option<&'a Deployment> {
-    let mut others = deployments.iter().filter(|deployment| deployment.id != except);
-    let completed = others.clone().find(|deployment| Some(deployment.id.as_str()) == last_completed);
-    completed.or_else(|| others.find(|deployment| deployment.weight == ALL_TRAFFIC))
+    let others = || deployments.iter().filter(|deployment| deployment.id != except);
+    let completed = others().find(|deployment| Some(deployment.id.as_str()) == last_completed);
+    // Part of it may be with one that was stopped on its way.
+    completed.or_else(|| others().filter(|deployment| deployment.weight > 0).max_by_key(|deployment| deployment.weight))
 }
 
 /// The whole of the production traffic, in thousandths: AWS lets users say tenths of percent.

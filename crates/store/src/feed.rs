@@ -6,8 +6,9 @@
 use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use types::Scope;
 
 /// How many commits the feed remembers, in memory and on disk.
@@ -81,14 +82,17 @@ pub enum News {
 }
 
 /// The window of remembered commits, and the bell that tells of new ones.
+///
+/// The bell wakes subscribers in the order in which they began to wait, so that a simulation repeats exactly.
 pub(crate) struct Window {
     commits: RwLock<VecDeque<Arc<Commit>>>,
-    newest: watch::Sender<u64>,
+    newest: AtomicU64,
+    bell: Arc<Notify>,
 }
 
 impl Window {
     pub(crate) fn new(newest: u64, commits: VecDeque<Arc<Commit>>) -> Self {
-        Self { commits: RwLock::new(commits), newest: watch::Sender::new(newest) }
+        Self { commits: RwLock::new(commits), newest: AtomicU64::new(newest), bell: Arc::default() }
     }
 
     /// Remembers durable commits, in order, and wakes the subscribers.
@@ -105,14 +109,15 @@ impl Window {
             }
         }
         if let Some(newest) = newest {
-            self.newest.send_replace(newest);
+            self.newest.store(newest, Ordering::Release);
+            self.bell.notify_waiters();
         }
     }
 
     /// The remembered commits after `sequence`, oldest first.
     pub(crate) fn since(&self, sequence: u64) -> Result<Vec<Arc<Commit>>, TooOld> {
         let commits = self.commits.read().unwrap_or_else(PoisonError::into_inner);
-        let newest = commits.back().map_or(*self.newest.borrow(), |commit| commit.sequence);
+        let newest = commits.back().map_or_else(|| self.newest.load(Ordering::Acquire), |commit| commit.sequence);
         if sequence >= newest {
             return Ok(Vec::new());
         }
@@ -134,22 +139,24 @@ impl Window {
             commits.get((sequence + 1 - oldest) as usize).cloned().map(News::Commit)
         }
     }
+}
 
-    pub(crate) fn bell(&self) -> watch::Receiver<u64> {
-        self.newest.subscribe()
+impl Drop for Window {
+    fn drop(&mut self) {
+        self.bell.notify_waiters();
     }
 }
 
 /// A subscription to the change feed. Needs no particular async runtime.
 pub struct Feed {
     window: std::sync::Weak<Window>,
-    bell: watch::Receiver<u64>,
+    bell: Arc<Notify>,
     seen: u64,
 }
 
 impl Feed {
     pub(crate) fn new(window: &Arc<Window>, seen: u64) -> Self {
-        Self { window: Arc::downgrade(window), bell: window.bell(), seen }
+        Self { window: Arc::downgrade(window), bell: window.bell.clone(), seen }
     }
 
     /// The number of the last commit that was heard.
@@ -159,14 +166,18 @@ impl Feed {
 
     /// The next news; waits for it. Safe to cancel: nothing is lost.
     pub async fn next(&mut self) -> News {
+        let bell = self.bell.clone();
         loop {
-            self.bell.mark_unchanged();
+            let mut rings = std::pin::pin!(bell.notified());
+            // From here on no ring is missed.
+            rings.as_mut().enable();
             if let Some(news) = self.try_next() {
                 return news;
             }
-            if self.bell.changed().await.is_err() {
+            if self.window.strong_count() == 0 {
                 return News::Closed;
             }
+            rings.await;
         }
     }
 

@@ -3,12 +3,35 @@
 //! EC2 ids are a prefix and 17 lower-case hexadecimal digits (`vpc-0123456789abcdef0`); ECS task ids are 32.
 
 use serde::{Deserialize, Serialize};
+use std::cell::Cell;
 use std::fmt;
+
+thread_local! {
+    /// Where the ids of a simulation come from.
+    static DRAWN: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// Has all ids that this thread makes from now on follow from `seed`, so that a simulation repeats exactly. For tests alone.
+pub fn draw_from(seed: u64) {
+    DRAWN.set(Some(seed));
+}
+
+fn fill(bytes: &mut [u8]) {
+    let Some(mut state) = DRAWN.get() else {
+        return getrandom::fill(bytes).expect("the kernel gives random bytes");
+    };
+    for byte in bytes {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        *byte = (mixed >> 56) as u8;
+    }
+    DRAWN.set(Some(state));
+}
 
 /// `n` random lower-case hexadecimal digits.
 pub fn random_hex(n: usize) -> String {
     let mut bytes = vec![0u8; n.div_ceil(2)];
-    getrandom::fill(&mut bytes).expect("the kernel gives random bytes");
+    fill(&mut bytes);
     let mut text = hex::encode(bytes);
     text.truncate(n);
     text
@@ -17,14 +40,14 @@ pub fn random_hex(n: usize) -> String {
 /// `n` random decimal digits, the first not zero.
 pub fn random_digits(n: usize) -> String {
     let mut bytes = vec![0u8; n];
-    getrandom::fill(&mut bytes).expect("the kernel gives random bytes");
+    fill(&mut bytes);
     bytes.iter().enumerate().map(|(i, b)| char::from(if i == 0 { b'1' + b % 9 } else { b'0' + b % 10 })).collect()
 }
 
 /// A random UUID, version 4, lower case with dashes.
 pub fn random_uuid() -> String {
     let mut b = [0u8; 16];
-    getrandom::fill(&mut b).expect("the kernel gives random bytes");
+    fill(&mut b);
     b[6] = b[6] & 0x0f | 0x40;
     b[8] = b[8] & 0x3f | 0x80;
     let h = hex::encode(b);

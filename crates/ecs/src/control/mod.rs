@@ -16,10 +16,10 @@ pub(crate) mod tokens;
 pub(crate) use service::record;
 
 use crate::ports::Ports;
-use crate::rows::{Event, EventsRow, TaskRow};
+use crate::rows::{ClusterRow, Event, EventsRow, TaskRow};
 use controller::Key;
 use runtime::{Runtime, TaskEventKind, TaskId};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use store::{Store, Ticket, Tx, View};
 use tokio::sync::broadcast::error::RecvError;
@@ -107,5 +107,7 @@ pub async fn pump(control: Control, wake: impl Fn(&'static str, Key) + Send) {
 }
 
 fn scope_of(view: &View, task: &str) -> Option<Scope> {
-    view.scan_all::<TaskRow>().find(|(_, row)| row.id == task).map(|(scope, _)| scope.clone())
+    // Tasks are in clusters, of which there are few; looking at every task would cost more with each.
+    let scopes: BTreeSet<&Scope> = view.scan_all::<ClusterRow>().map(|(scope, _)| scope).collect();
+    scopes.into_iter().find(|scope| view.contains::<TaskRow>(scope, task)).cloned()
 }

@@ -9,7 +9,7 @@ use ecs::ports::{
 use ecs::rows::{EniRow, HostRow, LogTarget};
 use rollout::TargetHealth;
 use runtime::{ImageConfig, ImageSnapshot, LayerRef};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,8 +25,14 @@ pub(crate) struct Outside {
 
 #[derive(Default)]
 pub(crate) struct State {
-    /// By namespace: interface and when it was asked for.
-    pub enis: BTreeMap<String, (EniRow, Timestamp)>,
+    /// By namespace.
+    pub enis: BTreeMap<String, Interface>,
+    /// The namespaces, by interface.
+    namespaces: BTreeMap<String, String>,
+    /// Subnets in which nothing is attached.
+    pub lost: BTreeSet<String>,
+    /// No image can be had.
+    pub registry_is_down: bool,
     pub targets: BTreeMap<(String, String, u16), Entry>,
     /// Tasks that service discovery was told of, and whether they are healthy.
     pub told: BTreeMap<String, bool>,
@@ -42,6 +48,20 @@ pub(crate) struct State {
     /// The alarms, and whether they are in ALARM.
     pub alarms: BTreeMap<String, bool>,
     next: u32,
+}
+
+pub(crate) struct Interface {
+    pub row: EniRow,
+    at: Timestamp,
+    subnet: String,
+}
+
+impl State {
+    /// Whether the target has been healthy until now, or until it began to leave now.
+    pub(crate) fn was_healthy(&self, group: &str, target: &str, now: Timestamp) -> bool {
+        let entry = self.targets.get(&(group.to_owned(), target.to_owned(), 3000));
+        entry.is_some_and(|entry| now.since(entry.since) >= HEALTHY_AFTER)
+    }
 }
 
 pub(crate) struct Entry {
@@ -107,8 +127,8 @@ impl Network for Outside {
 
     fn create(&self, _: &mut Tx, _: &Scope, request: &EniRequest) -> Result<EniRow, String> {
         let mut state = self.state();
-        if let Some((eni, _)) = state.enis.get(request.netns) {
-            return Ok(eni.clone());
+        if let Some(interface) = state.enis.get(request.netns) {
+            return Ok(interface.row.clone());
         }
         state.next += 1;
         let eni = EniRow {
@@ -123,19 +143,26 @@ impl Network for Outside {
             dns_servers: vec![Ipv4Addr::new(10, 0, 0, 2)],
             dns_search: vec!["ec2.internal".to_owned()],
         };
-        state.enis.insert(request.netns.to_owned(), (eni.clone(), request.now));
+        state.namespaces.insert(eni.id.clone(), request.netns.to_owned());
+        let subnet = request.placement.subnet.clone();
+        state.enis.insert(request.netns.to_owned(), Interface { row: eni.clone(), at: request.now, subnet });
         Ok(eni)
     }
 
     fn is_attached(&self, _: &View, _: &Scope, eni: &str) -> bool {
         let now = self.clock.now();
-        self.state().enis.values().any(|(row, at)| row.id == eni && now.since(*at) >= Duration::from_millis(500))
+        let state = self.state();
+        let found = state.namespaces.get(eni).and_then(|netns| state.enis.get(netns));
+        found.is_some_and(|it| now.since(it.at) >= Duration::from_millis(500) && !state.lost.contains(&it.subnet))
     }
 
     async fn await_metadata(&self, _: &str) {}
 
     fn delete(&self, _: &mut Tx, _: &Scope, eni: &str) {
-        self.state().enis.retain(|_, (row, _)| row.id != eni);
+        let mut state = self.state();
+        if let Some(netns) = state.namespaces.remove(eni) {
+            state.enis.remove(&netns);
+        }
     }
 
     fn create_behind(&self, _: &mut Tx, _: &Scope, netns: &str, host: &HostRow) {
@@ -304,7 +331,7 @@ impl Images for Outside {
         for _ in 0..5 {
             tokio::task::yield_now().await;
         }
-        if pull.image.contains("missing") {
+        if pull.image.contains("missing") || self.state().registry_is_down {
             return Err(format!(
                 "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref {}: not found",
                 pull.image

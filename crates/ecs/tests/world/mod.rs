@@ -122,6 +122,20 @@ impl World {
         }
     }
 
+    /// As [`World::settle`], but what waits for time to pass goes on waiting.
+    pub(crate) async fn settle_but_for_sleepers(&self) {
+        let patience = async {
+            for _ in 0..400 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.settle() => {}
+            () = patience => {}
+        }
+    }
+
     pub(crate) fn cluster(&self) {
         let input = shape::CreateClusterRequest { cluster_name: Some("c".to_owned()), ..Default::default() };
         self.call(self.handlers.create_cluster, input).expect("a cluster can be made");

@@ -271,9 +271,9 @@ impl World {
             }
             Decision::ShiftTraffic { to, from, share } => {
                 let ready = self.tasks_of(to).1 >= self.service.desired as usize;
-                let back = self
-                    .find(to)
-                    .is_some_and(|to| to.goes_back || Some(&to.id) == self.service.last_completed.as_ref());
+                // What serves gets back what was shifted away from it, as it is.
+                let serves = self.service.serving().is_some_and(|serving| serving.id == *to);
+                let back = serves || self.find(to).is_some_and(|to| to.goes_back);
                 let shifts = matches!(self.service.strategy, Strategy::Shifting(_));
                 assert!(ready || back || !shifts, "traffic goes to {to}, which is not all healthy");
                 for deployment in &mut self.service.deployments {
