@@ -9,6 +9,7 @@
 mod harness;
 
 mod stories {
+    mod auto_scaling_groups;
     mod bad_input;
     mod blueprint;
     mod bridge_mode;

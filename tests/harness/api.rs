@@ -147,6 +147,7 @@ impl Api {
     /// A call of a service that speaks query and XML.
     pub(crate) fn try_query(&self, service: &str, operation: &str, fields: &[(&str, &str)]) -> Result<Xml, Refused> {
         let version = match service {
+            "autoscaling" => "2011-01-01",
             "ec2" => "2016-11-15",
             "elasticloadbalancing" => "2015-12-01",
             "iam" => "2010-05-08",

@@ -214,7 +214,7 @@ fn what_is_built_is_pushed_with_the_password_of_the_cli() {
     server.leave();
 }
 
-const STACK: &str = r#"
+const STACK: &str = r##"
 terraform {
   required_providers {
     aws = { source = "hashicorp/aws" }
@@ -266,6 +266,28 @@ resource "aws_ecs_service" "app" {
   desired_count   = 0
   launch_type     = "FARGATE"
   network_configuration { subnets = [aws_subnet.one.id] }
+}
+data "aws_ssm_parameter" "image" { name = "/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id" }
+resource "aws_launch_template" "node" {
+  name          = "node"
+  image_id      = data.aws_ssm_parameter.image.value
+  instance_type = "t3.small"
+  user_data     = base64encode("#!/bin/bash\necho ECS_CLUSTER=story >> /etc/ecs/ecs.config\n")
+}
+resource "aws_autoscaling_group" "nodes" {
+  name                = "nodes"
+  min_size            = 1
+  max_size            = 3
+  vpc_zone_identifier = [aws_subnet.one.id]
+  launch_template {
+    id      = aws_launch_template.node.id
+    version = "$Latest"
+  }
+  tag {
+    key                 = "Name"
+    value               = "node"
+    propagate_at_launch = true
+  }
 }
 resource "aws_appautoscaling_target" "app" {
   service_namespace  = "ecs"
@@ -354,7 +376,7 @@ resource "aws_flow_log" "refused" {
   iam_role_arn   = aws_iam_role.flows.arn
   log_group_name = aws_cloudwatch_log_group.app.name
 }
-"#;
+"##;
 
 #[test]
 fn terraform_applies_plans_nothing_and_destroys() {

@@ -9,8 +9,9 @@ use types::Region;
 const ALL: &str = "AWS_ENDPOINT_URL";
 
 /// The services that are here.
-static SERVICES: [&wire::ServiceInfo; 12] = [
+static SERVICES: [&wire::ServiceInfo; 13] = [
     &model::acm::SERVICE,
+    &model::autoscaling::SERVICE,
     &model::cloudwatch::SERVICE,
     &model::ec2::SERVICE,
     &model::ecr::SERVICE,

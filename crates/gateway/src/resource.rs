@@ -26,7 +26,7 @@ struct Habits {
     rest: &'static [&'static [Form]],
 }
 
-const HABITS: [Habits; 12] = [
+const HABITS: [Habits; 13] = [
     Habits {
         prefix: "ecs",
         without: &["List", "DescribeTaskDefinition", "DeregisterTaskDefinition"],
@@ -135,6 +135,16 @@ const HABITS: [Habits; 12] = [
         without: &["Describe"],
         own: &[],
         rest: &[&["{ResourceARN}"], &["scalable-target/*"]],
+    },
+    Habits {
+        prefix: "autoscaling",
+        without: &["Describe"],
+        own: &[],
+        rest: &[
+            &["autoScalingGroup:*:autoScalingGroupName/{AutoScalingGroupName}"],
+            // An instance or a tag names its group in ways of its own.
+            &["autoScalingGroup:*:autoScalingGroupName/*"],
+        ],
     },
     Habits {
         prefix: "cloudwatch",

@@ -30,6 +30,8 @@ pub mod acm;
 #[rustfmt::skip]
 pub mod application_autoscaling;
 #[rustfmt::skip]
+pub mod autoscaling;
+#[rustfmt::skip]
 pub mod cloudwatch;
 
 pub use wire::{Stored, Unit};
@@ -48,5 +50,6 @@ pub static SERVICES: &[&wire::ServiceInfo] = &[
     &servicediscovery::SERVICE,
     &acm::SERVICE,
     &application_autoscaling::SERVICE,
+    &autoscaling::SERVICE,
     &cloudwatch::SERVICE,
 ];

@@ -41,6 +41,20 @@ pub struct Launch {
     pub requester: Option<String>,
 }
 
+impl Launch {
+    /// What a complete request asks for, launched by `requester`, or by the user who asks.
+    pub fn of(request: ec2::RunInstancesRequest, requester: Option<String>) -> Result<Self, ApiError> {
+        let kinds = &["instance", "network-interface", "volume"];
+        let mut given = crate::api::tags_of_kinds(request.tag_specifications.clone(), kinds)?;
+        Ok(Self {
+            tags: given.remove("instance").unwrap_or_default(),
+            interface_tags: given.remove("network-interface").unwrap_or_default(),
+            request,
+            requester,
+        })
+    }
+}
+
 /// What was launched.
 #[derive(Debug, Clone)]
 pub struct Launched {

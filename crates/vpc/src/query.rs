@@ -15,8 +15,9 @@ use types::id::{EniId, ImageId, InstanceId, SubnetId, VpcId};
 use types::{Region, Scope, Timestamp};
 
 /// The services that have interface endpoints here.
-pub const INTERFACE_SERVICES: [&str; 14] = [
+pub const INTERFACE_SERVICES: [&str; 15] = [
     "application-autoscaling",
+    "autoscaling",
     "ec2",
     "ecr.api",
     "ecr.dkr",

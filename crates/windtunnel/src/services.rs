@@ -58,6 +58,7 @@ pub(crate) fn tables() -> Vec<TableDef> {
         ecs::tables(),
         observe::tables(),
         scaling::tables(),
+        autoscaling::tables(),
     ]
     .concat()
 }
@@ -111,6 +112,13 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     controllers.push(elb_meter);
     controllers.push(Arc::new(observe::controller::Keeper::new(store.clone(), clock.clone())));
     controllers.push(Arc::new(observe::alarms::Evaluator::new(store.clone(), clock.clone(), *pace)));
+    let groups = autoscaling::AutoScaling { pool: network.pool.clone(), pace: *pace };
+    controllers.push(Arc::new(autoscaling::control::Groups::new(
+        store.clone(),
+        clock.clone(),
+        *pace,
+        groups.pool.clone(),
+    )));
     let scaled: Arc<dyn scaling::ports::Services> = Arc::new(scaling::adapters::EcsServices);
     controllers.push(Arc::new(scaling::Scaler::new(store.clone(), clock.clone(), *pace, scaled.clone())));
     controllers.push(Arc::new(ecs::ServiceController::new(control.clone())));
@@ -126,6 +134,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     Ok(Services {
         api: vec![
             Box::new(model::acm::Api::new(certificates, acm::handlers())),
+            Box::new(model::autoscaling::Api::new(groups, autoscaling::handlers())),
             Box::new(model::elbv2::Api::new(elb::Elb { pool: network.pool.clone() }, elb::handlers())),
             Box::new(model::ec2::Api::new(network, vpc::api::handlers())),
             Box::new(model::ecr::Api::new(registry.clone(), ecr::handlers())),

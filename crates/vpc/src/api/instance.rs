@@ -28,18 +28,12 @@ pub(crate) fn run(
     super::vpc::ensure_region(cx);
     let view = cx.view();
     let request = launch::complete(view, &scope, input)?;
-    let mut given = tags::of_kinds(request.tag_specifications.clone(), &["instance", "network-interface", "volume"])?;
-    let checked = launch::check(view, &scope, &request)?;
+    let launch = Launch::of(request, None)?;
+    let checked = launch::check(view, &scope, &launch.request)?;
     if let Some(role) = &checked.role {
         iam::query::may_pass(view, &principal, role, SERVICE, now).map_err(texts::may_not_pass)?;
     }
     begin(cx, dry_run)?;
-    let launch = Launch {
-        tags: given.remove("instance").unwrap_or_default(),
-        interface_tags: given.remove("network-interface").unwrap_or_default(),
-        request,
-        requester: None,
-    };
     let tx = cx.tx();
     let launched = launch::launch(tx, &scope, &service.pool, now, &launch)?;
     Ok(reservation(tx, &scope, &launched.instances))

@@ -37,6 +37,7 @@ pub(crate) use interface::private_ips as wanted_private_ips;
 pub(crate) use interface_ipv6::wanted as wanted_ipv6;
 pub(crate) use route::leads;
 pub(crate) use subnet::zone_id;
+pub(crate) use tags::of_kinds as tags_of_kinds;
 
 use crate::intent::PublicPool;
 use crate::texts;

@@ -1,0 +1,34 @@
+//! What other services may read of groups.
+
+use crate::rows::{Activity, Group, GroupInstance};
+use std::sync::Arc;
+use store::View;
+use types::Scope;
+
+/// The group of that name.
+pub fn group(view: &View, scope: &Scope, name: &str) -> Option<Arc<Group>> {
+    view.get(scope, name)
+}
+
+/// The group of that ARN.
+pub fn group_by_arn(view: &View, scope: &Scope, arn: &str) -> Option<Arc<Group>> {
+    let name = arn.rsplit_once(":autoScalingGroupName/").map(|(_, name)| name)?;
+    group(view, scope, name).filter(|group| group.arn(scope) == arn)
+}
+
+/// The instances in a group, those that end included, in order of id.
+pub fn instances(view: &View, scope: &Scope, group: &str) -> Vec<Arc<GroupInstance>> {
+    view.by_index(&GroupInstance::BY_GROUP, scope, group).cloned().collect()
+}
+
+/// The instance, if it is in a group.
+pub fn instance(view: &View, scope: &Scope, id: &str) -> Option<Arc<GroupInstance>> {
+    view.get(scope, id)
+}
+
+/// A group's activities, the newest first.
+pub(crate) fn activities(view: &View, scope: &Scope, group: &str) -> Vec<Arc<Activity>> {
+    let mut found: Vec<_> = view.by_index(&Activity::BY_GROUP, scope, group).cloned().collect();
+    found.sort_by(|a, b| (b.started, &b.id).cmp(&(a.started, &a.id)));
+    found
+}
