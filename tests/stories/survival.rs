@@ -304,6 +304,67 @@ fn everything_is_killed_at_once() {
     world.server.assert_host_as_before(&processes);
 }
 
+/// How many rounds of deaths a run has, unless `WINDTUNNEL_ROUNDS` says otherwise.
+const ROUNDS: u64 = 3;
+
+/// While a service is being updated, the server, a shim or a container dies at some moment; each time the service is what it
+/// should be in the end: three tasks of the newest deployment, each once, and nothing of any other.
+#[test]
+fn no_task_is_lost_or_doubled_whoever_dies_under_a_rolling_update() {
+    if !possible(&["skopeo"]) {
+        return;
+    }
+    let rounds = std::env::var("WINDTUNNEL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS);
+    let mut world = build(Server::start_brisk());
+    for round in 0..rounds {
+        let update = json!({ "cluster": CLUSTER, "service": WEB_SERVICE, "forceNewDeployment": true });
+        world.api.ecs("UpdateService", update);
+        // Anywhere from the first decision to the last task's end.
+        let moment = round.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
+        std::thread::sleep(std::time::Duration::from_millis(moment % 2500));
+        world.strike(round);
+        let service = tasks::wait_until_stable(&world.api, CLUSTER, WEB_SERVICE, seconds(90));
+        assert_eq!(service["runningCount"], 3, "round {round}: {service:#}");
+        world.assert_each_task_once(round);
+    }
+    world.server.leave();
+}
+
+impl World {
+    /// Kills, by turns, the server, the parent of a container, or what runs in one.
+    fn strike(&mut self, round: u64) {
+        if round % 3 == 0 {
+            self.server.kill();
+            return self.server.serve_brisk();
+        }
+        // Of those that are there at this moment: a task that starts or ends has none.
+        let tasks: Vec<Process> = self.tasks().into_values().flatten().collect();
+        let Some(victim) = tasks.get(round as usize / 3 % tasks.len().max(1)) else { return };
+        let shim = victim.parent().and_then(Process::of);
+        let victim = if round % 3 == 1 { shim } else { Some(victim.clone()) };
+        if let Some(victim) = victim.filter(|process| process.pid > 1) {
+            // It may have ended by itself meanwhile.
+            let _ = kill(Pid::from_raw(victim.pid), Signal::SIGKILL);
+        }
+    }
+
+    /// The host runs the tasks that the API tells of, once each, and no others.
+    fn assert_each_task_once(&self, round: u64) {
+        eventually(
+            &format!("round {round}: the host runs the service's three tasks and no others"),
+            seconds(40),
+            || {
+                let told = self.tasks();
+                let here: Vec<String> = names(&self.server.traces.run().join("tasks")).into_iter().collect();
+                let mut wanted: Vec<String> = told.keys().map(|task| tasks::id_of(task).to_owned()).collect();
+                wanted.sort_unstable();
+                let well = wanted.len() == 3 && here == wanted && told.values().all(|processes| processes.len() == 1);
+                if well { Ok(()) } else { Err((told, here)) }
+            },
+        );
+    }
+}
+
 /// Kills until there is nobody left: whoever dies last may have started another meanwhile.
 fn kill_all(server: &mut Server) {
     server.kill();

@@ -53,10 +53,9 @@ impl Planner {
             for node in &lb.nodes {
                 match self.place(node) {
                     Ok(place) => places.push(place),
-                    Err(error) => failures.extend(lb.listeners.iter().map(|listener| ListenerFailure {
-                        listener: listener.arn.clone(),
-                        address: SocketAddr::new(node.address, listener.port),
-                        error: error.to_string(),
+                    Err(error) => failures.extend(lb.listeners.iter().map(|listener| {
+                        let address = SocketAddr::new(node.address, listener.port);
+                        ListenerFailure::of_socket(listener.arn.clone(), address, &error)
                     })),
                 }
             }
@@ -68,6 +67,7 @@ impl Planner {
                             listener: listener.arn.clone(),
                             address: SocketAddr::new(node.address, listener.port),
                             error: error.clone(),
+                            early: false,
                         }));
                         continue;
                     }
@@ -137,6 +137,7 @@ impl Planner {
                     listener: group.arn.clone(),
                     address: SocketAddr::from(([0, 0, 0, 0], 0)),
                     error: "targets are spoken to with HTTP/1.1 only".to_owned(),
+                    early: false,
                 });
                 continue;
             }

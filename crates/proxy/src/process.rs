@@ -165,11 +165,7 @@ impl Process {
                         opened.iter_mut().zip(sockets).for_each(|(to, socket)| to.push((key.clone(), socket)));
                     }
                     Err(error) => {
-                        failures.push(ListenerFailure {
-                            listener: key.listener.clone(),
-                            address: key.address,
-                            error: error.to_string(),
-                        });
+                        failures.push(ListenerFailure::of_socket(key.listener.clone(), key.address, &error));
                         return false;
                     }
                 }

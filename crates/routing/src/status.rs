@@ -57,6 +57,17 @@ pub struct ListenerFailure {
     pub address: SocketAddr,
     /// What the kernel said, or what is wrong with a certificate.
     pub error: String,
+    /// Whether the network only lacks the namespace or the address so far: it is tried again until they are there.
+    #[serde(default)]
+    pub early: bool,
+}
+
+impl ListenerFailure {
+    /// The failure of a listener to open its socket.
+    pub fn of_socket(listener: String, address: SocketAddr, error: &std::io::Error) -> Self {
+        let early = matches!(error.kind(), std::io::ErrorKind::AddrNotAvailable | std::io::ErrorKind::NotFound);
+        Self { listener, address, error: error.to_string(), early }
+    }
 }
 
 /// Totals of one load balancer since the process began, named as their CloudWatch metrics.

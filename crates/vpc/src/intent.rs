@@ -303,7 +303,8 @@ fn free_private_ip(
             let free = subnet.usable().find(|ip| !used.contains(ip));
             free.ok_or_else(texts::no_free_address)
         }
-        Some(ip) if !subnet.cidr.contains(&ip) || !is_usable(&subnet.cidr, ip) => Err(texts::not_in_subnet(ip)),
+        Some(ip) if !subnet.cidr.contains(&ip) => Err(texts::not_in_subnet(ip)),
+        Some(ip) if !is_usable(&subnet.cidr, ip) => Err(texts::reserved_address(ip)),
         Some(ip) if used.contains(&ip) => Err(texts::address_in_use(ip)),
         Some(ip) => Ok(ip),
     }

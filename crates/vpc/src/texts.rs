@@ -330,6 +330,11 @@ pub(crate) fn not_in_subnet(ip: impl Display) -> ApiError {
     ApiError::new("InvalidParameterValue", format!("Address {ip} does not fall within the subnet's address range"))
 }
 
+/// One of the five that AWS keeps of each subnet.
+pub(crate) fn reserved_address(ip: impl Display) -> ApiError {
+    ApiError::new("InvalidParameterValue", format!("Address {ip} is in subnet's reserved address range"))
+}
+
 /// An address that another interface has.
 pub(crate) fn address_in_use(ip: impl Display) -> ApiError {
     ApiError::new("InvalidIPAddress.InUse", format!("Address {ip} is in use."))

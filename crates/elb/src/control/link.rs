@@ -128,6 +128,11 @@ fn note(tx: &mut Tx, newest: &ProxyConfig, status: Status) {
     match status {
         Status::Hello { pid, generation } => tracing::debug!(pid, generation, "connected to the load balancers' proxy"),
         Status::Applied { generation, failures } => {
+            let (early, failures): (Vec<_>, Vec<_>) = failures.into_iter().partition(|failure| failure.early);
+            if !early.is_empty() {
+                // A node's interface is attached a moment after its row is there.
+                tracing::debug!(count = early.len(), "listeners wait for their addresses");
+            }
             for failure in failures {
                 tracing::warn!(
                     listener = failure.listener,

@@ -65,6 +65,7 @@ pub(crate) fn of<R: Row>(
 }
 
 fn matches<R>(view: &View, scope: &Scope, kind: &Kind<R>, row: &R, filters: &[ec2::Filter]) -> Result<bool, ApiError> {
+    let mut all = true;
     for filter in filters {
         let name = filter.name.as_deref().unwrap_or_default();
         let wanted = filter.values.as_deref().unwrap_or_default();
@@ -76,11 +77,10 @@ fn matches<R>(view: &View, scope: &Scope, kind: &Kind<R>, row: &R, filters: &[ec
         } else {
             (kind.filter)(view, scope, row, name).ok_or_else(|| texts::invalid_filter(name))?
         };
-        if !wanted.iter().any(|pattern| values.iter().any(|value| wildcard(pattern, value))) {
-            return Ok(false);
-        }
+        // Goes on to the next one, which may be misspelt.
+        all &= wanted.iter().any(|pattern| values.iter().any(|value| wildcard(pattern, value)));
     }
-    Ok(true)
+    Ok(all)
 }
 
 /// Whether `value` is like `pattern`, in which `*` stands for any run and `?` for any one character; `\` makes the next

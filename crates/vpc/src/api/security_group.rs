@@ -113,6 +113,10 @@ fn filter(_: &View, scope: &Scope, group: &SecurityGroup, name: &str) -> Option<
         None => (false, name.strip_prefix("ip-permission.")),
     };
     if let Some(key) = key {
+        // Also where there is no rule to look at.
+        if !RULE_KEYS.contains(&key) {
+            return None;
+        }
         let rules = group.rules.iter().filter(|rule| rule.egress == egress);
         return rules
             .map(|rule| rule_value(rule, key))
@@ -128,6 +132,9 @@ fn filter(_: &View, scope: &Scope, group: &SecurityGroup, name: &str) -> Option<
         _ => return None,
     })
 }
+
+/// What rules are selected by, after `ip-permission.` and `egress.ip-permission.`.
+const RULE_KEYS: [&str; 7] = ["cidr", "ipv6-cidr", "group-id", "prefix-list-id", "from-port", "to-port", "protocol"];
 
 fn rule_value(rule: &Rule, key: &str) -> Option<Option<String>> {
     Some(match (key, &rule.peer) {

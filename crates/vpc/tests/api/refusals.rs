@@ -140,3 +140,24 @@ fn a_vpc_has_a_tenancy_that_there_is_and_a_subnet_changes_in_one_thing_at_a_time
     assert_eq!(world.refused(world.handlers.modify_subnet_attribute, two), "InvalidParameterCombination");
     world.ok(world.handlers.modify_subnet_attribute, one);
 }
+
+#[test]
+fn a_misspelt_filter_is_refused_whatever_else_is_asked() {
+    let world = World::new();
+    world.group(&world.vpc("10.0.0.0/16"), "empty");
+    let filter = |name: &str, value: &str| ec2::Filter { name: Some(name.to_owned()), values: strings([value]) };
+    let asked =
+        |filters: Vec<ec2::Filter>| ec2::DescribeSecurityGroupsRequest { filters: Some(filters), ..Default::default() };
+    for filters in [
+        // No group has such a rule.
+        vec![filter("ip-permission.form-port", "80")],
+        vec![filter("egress.ip-permission.form-port", "80")],
+        // No group has this name.
+        vec![filter("group-name", "nobody"), filter("group-nmae", "empty")],
+    ] {
+        let refused = world.refused(world.handlers.describe_security_groups, asked(filters));
+        assert_eq!(refused, "InvalidParameterValue");
+    }
+    let none = world.ok(world.handlers.describe_security_groups, asked(vec![filter("ip-permission.from-port", "80")]));
+    assert_eq!(none.security_groups.unwrap_or_default().len(), 0);
+}
