@@ -333,7 +333,8 @@ fn no_task_is_lost_or_doubled_whoever_dies_under_a_rolling_update() {
 impl World {
     /// Kills, by turns, the server, the parent of a container, or what runs in one.
     fn strike(&mut self, round: u64) {
-        if round % 3 == 0 {
+        let turn = round % 3;
+        if turn == 0 {
             self.server.kill();
             return self.server.serve_brisk();
         }
@@ -341,7 +342,7 @@ impl World {
         let tasks: Vec<Process> = self.tasks().into_values().flatten().collect();
         let Some(victim) = tasks.get(round as usize / 3 % tasks.len().max(1)) else { return };
         let shim = victim.parent().and_then(Process::of);
-        let victim = if round % 3 == 1 { shim } else { Some(victim.clone()) };
+        let victim = if turn == 1 { shim } else { Some(victim.clone()) };
         if let Some(victim) = victim.filter(|process| process.pid > 1) {
             // It may have ended by itself meanwhile.
             let _ = kill(Pid::from_raw(victim.pid), Signal::SIGKILL);
