@@ -13,6 +13,7 @@ mod stories {
     mod bad_input;
     mod blueprint;
     mod bridge_mode;
+    mod capacity_providers;
     mod clients;
     mod credentials;
     mod demo;

@@ -1,9 +1,20 @@
 //! What other services may read of groups.
 
+use crate::control;
 use crate::rows::{Activity, Group, GroupInstance};
 use std::sync::Arc;
-use store::View;
+use store::{Row, View};
 use types::Scope;
+use vpc::instance_types::{self, InstanceType};
+
+/// The tables in which a change of a group or of its instances shows.
+pub const TABLES: [&str; 2] = [Group::TABLE, GroupInstance::TABLE];
+
+/// The type of which a group launches its next instance.
+pub fn instance_type(view: &View, scope: &Scope, group: &Group) -> Option<InstanceType> {
+    let (request, _) = control::request(view, scope, group, group.subnets.first()?).ok()?;
+    instance_types::find(request.instance_type.as_deref()?)
+}
 
 /// The group of that name.
 pub fn group(view: &View, scope: &Scope, name: &str) -> Option<Arc<Group>> {

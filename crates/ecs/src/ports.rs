@@ -3,9 +3,11 @@
 //! The daemon plugs in the adapters to the real services; simulation plugs in fakes. A port reads through the view or
 //! transaction that it is given, so that what ECS decides and what it decided upon are one snapshot.
 
+mod groups;
 mod instances;
 mod registries;
 
+pub use groups::{Group, Groups};
 pub use instances::{Ec2Instance, Instances, Standing};
 pub use registries::{Instance, Registries, Registry};
 
@@ -24,6 +26,8 @@ pub struct Ports {
     pub network: Arc<dyn Network>,
     /// EC2 instances.
     pub instances: Arc<dyn Instances>,
+    /// Auto Scaling groups.
+    pub groups: Arc<dyn Groups>,
     /// Target groups.
     pub targets: Arc<dyn Targets>,
     /// Service discovery.

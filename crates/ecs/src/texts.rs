@@ -102,6 +102,31 @@ pub const PROVIDER_NAME: &str = "The capacity provider name is invalid. Up to 25
 /// own
 pub const ONE_KIND_OF_PROVIDER: &str =
     "Exactly one of autoScalingGroupProvider and managedInstancesProvider must be specified.";
+/// seen
+pub const PROVIDER_EXISTS: &str = "The specified capacity provider already exists. To change the configuration of an existing capacity provider, update the capacity provider.";
+/// seen
+pub const GROUP_NOT_VALID: &str =
+    "The specified Auto Scaling group ARN is not valid. Specify a valid ARN and try again.";
+/// seen
+pub const GROUP_TAKEN: &str = "The specified Auto Scaling group ARN is already being used by another capacity provider. Specify a unique Auto Scaling group ARN and try again.";
+/// seen
+pub const PROTECTION_NOT_VALID: &str = "The managed termination protection setting for the capacity provider is invalid. To enable managed termination protection for a capacity provider, the Auto Scaling group must have instance protection from scale in enabled.";
+/// own
+pub const PROTECTION_WITHOUT_SCALING: &str = "The managed termination protection setting for the capacity provider is invalid. It needs managed scaling to be enabled.";
+/// own
+pub const SCALING_OUT_OF_RANGE: &str = "The managed scaling configuration is invalid: targetCapacity is from 1 to 100, the step sizes from 1 to 10000 with the minimum not above the maximum, and instanceWarmupPeriod from 0 to 10000 seconds.";
+/// own
+pub const PROVIDER_OF_CLUSTER: &str = "The specified capacity provider is associated with a cluster and cannot be deleted. Remove it from the cluster and try again.";
+
+/// own
+pub fn scaled(now: types::Timestamp, from: u32, to: u32) -> String {
+    let at = now.iso8601();
+    format!(
+        "At {}Z Amazon ECS managed scaling changed the desired capacity from {from} to {to}.",
+        at.get(..19).unwrap_or_default()
+    )
+}
+
 /// own
 pub const PROVIDER_TWICE: &str = "The capacity provider strategy cannot name a capacity provider twice.";
 /// own

@@ -219,6 +219,83 @@ async fn a_service_on_instances_is_spread_drained_and_replaced() {
 }
 
 #[tokio::test]
+async fn a_group_grows_to_what_waits_and_shrinks_when_it_has_rested() {
+    let world = World::new();
+    world.cluster();
+    let group = ecs::ports::Group {
+        name: "nodes".to_owned(),
+        arn: "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:x:autoScalingGroupName/nodes".to_owned(),
+        desired: 0,
+        bounds: (0, 3),
+        protects_new: true,
+        instances: vec![],
+        size: Some((2048, 4096)),
+    };
+    world.outside.state().groups.insert("nodes".to_owned(), group);
+    let provider = |name: &str, protection: &str| shape::CreateCapacityProviderRequest {
+        name: name.to_owned(),
+        auto_scaling_group_provider: Some(shape::AutoScalingGroupProvider {
+            auto_scaling_group_arn: "nodes".to_owned(),
+            managed_scaling: Some(shape::ManagedScaling { status: Some("ENABLED".to_owned()), ..Default::default() }),
+            managed_termination_protection: Some(protection.to_owned()),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let create = |input| world.call(world.handlers.create_capacity_provider, input);
+    create(provider("nodes", "ENABLED")).expect("the group is there");
+    assert!(create(provider("nodes", "ENABLED")).expect_err("its name").message.contains("already exists"));
+    assert!(create(provider("more", "ENABLED")).expect_err("its group").message.contains("already being used"));
+    let put = |providers: &[&str]| shape::PutClusterCapacityProvidersRequest {
+        cluster: "c".to_owned(),
+        capacity_providers: providers.iter().map(ToString::to_string).collect(),
+        ..Default::default()
+    };
+    world.call(world.handlers.put_cluster_capacity_providers, put(&["nodes"])).expect("it exists");
+    world.register_for_instances(8080);
+    world.create_on_instances(|input| {
+        input.launch_type = None;
+        input.desired_count = Some(2);
+        input.capacity_provider_strategy = Some(vec![shape::CapacityProviderStrategyItem {
+            capacity_provider: "nodes".to_owned(),
+            weight: Some(1),
+            base: None,
+        }]);
+    });
+    // What the group would do: its instances are as many as it is to have, ended where they are not protected.
+    let desired = || world.outside.state().groups["nodes"].desired;
+    let protected = || world.outside.state().groups["nodes"].instances.iter().filter(|one| one.1).count();
+    let boot = |number: u32| {
+        let one = fakes::instance(number, "a");
+        let one = ecs::ports::Ec2Instance { group: Some("nodes".to_owned()), ..one };
+        let mut state = world.outside.state();
+        state.groups.get_mut("nodes").expect("it is there").instances.push((one.id.clone(), true));
+        state.instances.insert(one.id.clone(), Standing::Ready(Box::new(one)));
+    };
+    world.pass(70).await;
+    assert_eq!(desired(), 1, "both would fit by size: {:?}", world.events());
+    boot(1);
+    world.look_at_instances().await;
+    world.pass(5).await;
+    assert_eq!(world.instances()[0].capacity_provider.as_deref(), Some("nodes"));
+    assert_eq!(world.running().len(), 1, "the port is taken");
+    world.pass(70).await;
+    assert_eq!(desired(), 2, "the other one still waits");
+    boot(2);
+    world.look_at_instances().await;
+    world.pass(70).await;
+    assert_eq!((world.running().len(), desired(), protected()), (2, 2, 2), "{:?}", world.events());
+
+    world.update(|input| input.desired_count = Some(0));
+    world.pass(600).await;
+    assert_eq!((desired(), protected()), (2, 0), "nothing runs there, and patience holds");
+    world.pass(600).await;
+    assert_eq!(desired(), 0, "there has been too much for fifteen minutes");
+    let in_use = world.call(world.handlers.put_cluster_capacity_providers, put(&[])).expect_err("a service needs it");
+    assert_eq!(in_use.code, "ResourceInUseException");
+}
+
+#[tokio::test]
 async fn tasks_in_bridge_mode_have_ports_and_addresses_of_their_own() {
     let world = World::new();
     world.cluster();

@@ -18,6 +18,7 @@ pub mod health;
 pub mod lifecycle;
 mod monitor;
 pub mod placement;
+pub mod reservation;
 mod rolling;
 mod shifting;
 mod state;

@@ -5,8 +5,8 @@
 use blob::{BlobStore, Digest};
 use controller::Controller;
 use ecs::adapters::{
-    Reach, RealAlarms, RealImages, RealInstances, RealLogs, RealNetwork, RealRegistries, RealRoles, RealSecrets,
-    RealTargets,
+    Reach, RealAlarms, RealGroups, RealImages, RealInstances, RealLogs, RealNetwork, RealRegistries, RealRoles,
+    RealSecrets, RealTargets,
 };
 use fabric::Fabric;
 use gateway::{Context, Extra};
@@ -78,6 +78,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     let ports = ecs::Ports {
         network: Arc::new(RealNetwork::new(fabric.clone(), reach.clone())),
         instances: Arc::new(RealInstances),
+        groups: Arc::new(RealGroups),
         targets: Arc::new(RealTargets),
         registries: Arc::new(RealRegistries),
         images: Arc::new(RealImages::new(registry.clone(), reach.clone())),
@@ -124,6 +125,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     controllers.push(Arc::new(ecs::ServiceController::new(control.clone())));
     controllers.push(Arc::new(ecs::TaskController::new(control.clone())));
     controllers.push(Arc::new(ecs::InstanceController::new(control.clone())));
+    controllers.push(Arc::new(ecs::ManagedScaling::new(control.clone())));
     controllers.push(Arc::new(ecs::LogShipper::new(control.clone())));
     controllers.push(Arc::new(ecs::HealthChecker::new(control.clone())));
     controllers.push(Arc::new(ecs::DiscoveryHealth::new(control.clone())));

@@ -2,6 +2,7 @@
 
 mod alarms;
 mod fetch;
+mod groups;
 mod images;
 mod instances;
 mod link_local;
@@ -15,6 +16,7 @@ mod secrets;
 mod targets;
 
 pub use alarms::RealAlarms;
+pub use groups::RealGroups;
 pub use images::RealImages;
 pub use instances::RealInstances;
 pub use link_local::LinkLocal;

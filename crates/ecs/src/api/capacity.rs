@@ -1,11 +1,12 @@
 //! What a request says of capacity: a launch type, a capacity provider strategy, or nothing.
 
 use crate::placing::on_instances;
-use crate::rows::ClusterRow;
-use crate::texts;
+use crate::rows::{ClusterRow, ProviderRow};
+use crate::{names, texts};
 use model::ecs::CapacityProviderStrategyItem;
 use rollout::StrategyItem;
-use types::ApiError;
+use store::View;
+use types::{ApiError, Scope};
 
 /// The capacity providers that every account has.
 pub(super) const FARGATE_PROVIDERS: [&str; 2] = ["FARGATE", "FARGATE_SPOT"];
@@ -86,10 +87,11 @@ pub(super) fn strategy(
 }
 
 /// The providers that a cluster is to have: each must exist.
-pub(super) fn check_providers(given: Vec<String>) -> Result<Vec<String>, ApiError> {
+pub(super) fn check_providers(view: &View, scope: &Scope, given: Vec<String>) -> Result<Vec<String>, ApiError> {
     let mut providers: Vec<String> = Vec::with_capacity(given.len());
-    for name in given {
-        if !FARGATE_PROVIDERS.contains(&name.as_str()) {
+    for reference in given {
+        let name = names::provider(scope, &reference)?;
+        if !FARGATE_PROVIDERS.contains(&name.as_str()) && !view.contains::<ProviderRow>(scope, &name) {
             return Err(texts::invalid(texts::PROVIDER_NOT_FOUND));
         }
         if !providers.contains(&name) {

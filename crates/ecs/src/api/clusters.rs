@@ -25,12 +25,13 @@ pub(super) fn create(
     if !names::is_plain(&name) {
         return Err(texts::invalid("Cluster name must match ^[a-zA-Z][a-zA-Z0-9_-]{0,254}$"));
     }
-    let capacity_providers = capacity::check_providers(input.capacity_providers.unwrap_or_default())?;
+    let (scope, now) = (cx.scope.clone(), cx.now);
+    let providers = input.capacity_providers.unwrap_or_default();
+    let capacity_providers = capacity::check_providers(cx.view(), &scope, providers)?;
     let default_strategy = input.default_capacity_provider_strategy.unwrap_or_default();
     let default_strategy = capacity::strategy(&default_strategy, &capacity_providers)?;
     let settings = settings(vec![], input.settings.as_deref().unwrap_or_default())?;
     let tags = shapes::tag_rows(input.tags.as_deref().unwrap_or_default())?;
-    let (scope, now) = (cx.scope.clone(), cx.now);
     let tx = cx.tx();
     if let Some(existing) = tx.get::<ClusterRow>(&scope, &name).filter(|row| row.active) {
         let include = ["SETTINGS".to_owned(), "TAGS".to_owned()];

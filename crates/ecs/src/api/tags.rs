@@ -2,7 +2,8 @@
 
 use super::shapes;
 use crate::rows::{
-    ClusterRow, ContainerInstanceRow, DefinitionRow, InstanceStatus, ServiceRow, ServiceStatus, Tag, TaskRow,
+    ClusterRow, ContainerInstanceRow, DefinitionRow, InstanceStatus, ProviderRow, ServiceRow, ServiceStatus, Tag,
+    TaskRow,
 };
 use crate::{Ecs, names, texts};
 use gateway::Context;
@@ -21,6 +22,7 @@ enum Tagged {
     Task(String),
     Definition(String),
     Instance(String),
+    Provider(String),
 }
 
 fn find(scope: &Scope, text: &str) -> Result<Tagged, ApiError> {
@@ -35,6 +37,7 @@ fn find(scope: &Scope, text: &str) -> Result<Tagged, ApiError> {
         ["cluster", name] => Ok(Tagged::Cluster(name.to_owned())),
         ["service", cluster, name] => Ok(Tagged::Service(ServiceRow::key(cluster, name))),
         ["task", _, id] => Ok(Tagged::Task(id.to_owned())),
+        ["capacity-provider", name] => Ok(Tagged::Provider(name.to_owned())),
         ["container-instance", _, id] => Ok(Tagged::Instance(id.to_owned())),
         ["task-definition", name] => match names::definition(scope, name)? {
             (family, Some(revision)) => Ok(Tagged::Definition(DefinitionRow::key(&family, revision))),
@@ -60,6 +63,7 @@ fn tags_of(view: &View, scope: &Scope, what: &Tagged) -> Result<Vec<Tag>, ApiErr
         }
         Tagged::Task(id) => view.get::<TaskRow>(scope, id).ok_or_else(absent)?.tags.clone(),
         Tagged::Definition(id) => view.get::<DefinitionRow>(scope, id).ok_or_else(absent)?.tags.clone(),
+        Tagged::Provider(id) => view.get::<ProviderRow>(scope, id).ok_or_else(absent)?.tags.clone(),
         Tagged::Instance(id) => {
             let row = view.get::<ContainerInstanceRow>(scope, id).filter(|row| row.status != InstanceStatus::Inactive);
             row.ok_or_else(absent)?.tags.clone()
@@ -73,6 +77,7 @@ fn put(tx: &mut Tx, scope: &Scope, what: &Tagged, tags: Vec<Tag>) {
         Tagged::Service(id) => drop(tx.update::<ServiceRow>(scope, id, |row| row.tags = tags)),
         Tagged::Task(id) => drop(tx.update::<TaskRow>(scope, id, |row| row.tags = tags)),
         Tagged::Definition(id) => drop(tx.update::<DefinitionRow>(scope, id, |row| row.tags = tags)),
+        Tagged::Provider(id) => drop(tx.update::<ProviderRow>(scope, id, |row| row.tags = tags)),
         Tagged::Instance(id) => drop(tx.update::<ContainerInstanceRow>(scope, id, |row| row.tags = tags)),
     }
 }

@@ -4,7 +4,7 @@
 use super::Control;
 use crate::ports::{Ec2Instance, Standing};
 use crate::rows::{
-    ClusterRow, ContainerInstanceRow, INSTANCES_BY_EC2, InstanceStatus, TASKS_BY_INSTANCE, Tag, TaskRow,
+    ClusterRow, ContainerInstanceRow, INSTANCES_BY_EC2, InstanceStatus, ProviderRow, TASKS_BY_INSTANCE, Tag, TaskRow,
 };
 use crate::texts;
 use async_trait::async_trait;
@@ -50,7 +50,7 @@ pub struct InstanceController {
 impl InstanceController {
     /// The controller. Made once for each process: its list of tables lives as long as that.
     pub fn new(control: Control) -> Self {
-        let mut tables = vec![ContainerInstanceRow::TABLE, ClusterRow::TABLE];
+        let mut tables = vec![ContainerInstanceRow::TABLE, ClusterRow::TABLE, ProviderRow::TABLE];
         tables.extend(control.ports.instances.tables());
         Self { control, tables: Box::leak(tables.into_boxed_slice()) }
     }
@@ -90,8 +90,11 @@ fn duty(view: &View, scope: &Scope, standing: Standing, row: Option<&ContainerIn
             if since < INACTIVE_FOR { Duty::Wait(INACTIVE_FOR.saturating_sub(since)) } else { Duty::Forget }
         }
         (Standing::Ready(instance), Some(row)) => {
-            let same =
-                row.connected && row.booted == instance.booted && row.eni == instance.eni && row.role == instance.role;
+            let same = row.connected
+                && row.booted == instance.booted
+                && row.eni == instance.eni
+                && row.role == instance.role
+                && row.capacity_provider == provider(view, scope, &row.cluster, &instance);
             if same { Duty::Rest } else { Duty::Refresh(instance) }
         }
         (Standing::Away, Some(row)) if row.connected => Duty::Disconnect,
@@ -147,14 +150,17 @@ impl Controller for InstanceController {
             match (duty, row) {
                 (Duty::Enrol(instance, cluster), _) => {
                     default_cluster(tx, scope, &cluster, now);
-                    tx.put(scope, enrol(&instance, cluster, now));
+                    let capacity_provider = provider(tx, scope, &cluster, &instance);
+                    tx.put(scope, ContainerInstanceRow { capacity_provider, ..enrol(&instance, cluster, now) });
                 }
                 (Duty::Refresh(instance), Some(row)) => {
                     if row.booted != instance.booted {
                         end_tasks(tx, scope, &row.id, &texts::host_ended(&row.ec2, "stopped"), now);
                     }
+                    let capacity_provider = provider(tx, scope, &row.cluster, &instance);
                     tx.update::<ContainerInstanceRow>(scope, &row.id, |row| {
                         row.connected = true;
+                        row.capacity_provider = capacity_provider;
                         row.booted = instance.booted;
                         row.eni = instance.eni;
                         row.role = instance.role;
@@ -179,6 +185,14 @@ impl Controller for InstanceController {
         ticket.await?;
         Ok(Next::After(Duration::ZERO))
     }
+}
+
+/// The capacity provider of the cluster whose Auto Scaling group launched the instance.
+fn provider(view: &View, scope: &Scope, cluster: &str, instance: &Ec2Instance) -> Option<String> {
+    let group = instance.group.as_ref()?;
+    let cluster = view.get::<ClusterRow>(scope, cluster)?;
+    let of_group = |name: &&String| view.get::<ProviderRow>(scope, name).is_some_and(|row| row.group == *group);
+    cluster.capacity_providers.iter().find(of_group).cloned()
 }
 
 fn default_cluster(tx: &mut Tx, scope: &Scope, name: &str, now: Timestamp) {
@@ -245,7 +259,7 @@ pub(crate) fn enrol(instance: &Ec2Instance, cluster: String, now: Timestamp) -> 
 
 /// What an operating system leaves of an instance type's memory: the share that a t3.medium's agent registers (3,904 of
 /// 4,096 MiB). Source: ECS developer guide, "Reserving Amazon ECS Linux container instance memory".
-fn usable(mib: u32) -> u32 {
+pub(super) fn usable(mib: u32) -> u32 {
     mib / 64 * 61 + mib % 64
 }
 

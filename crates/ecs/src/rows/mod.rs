@@ -6,6 +6,7 @@
 //! | row | id |
 //! |---|---|
 //! | [`ClusterRow`] | cluster name |
+//! | [`ProviderRow`] | capacity provider name |
 //! | [`FamilyRow`] | family |
 //! | [`DefinitionRow`] | `family:0000000001` |
 //! | [`ServiceRow`], [`EventsRow`], [`ImagesRow`] | `cluster/service` |
@@ -19,6 +20,7 @@ mod definition;
 mod deployment;
 mod images;
 mod instance;
+mod provider;
 mod registry;
 mod service;
 mod task;
@@ -34,6 +36,7 @@ pub use instance::{
     BindingRow, ContainerInstanceRow, HostRow, INSTANCES_BY_CLUSTER, INSTANCES_BY_EC2, INSTANCES_BY_NAMESPACE,
     InstanceStatus, NetworkMode, PlacementRow,
 };
+pub use provider::{ProviderRow, ScalingRow};
 pub use registry::RegistryRow;
 pub use service::{
     DeploymentRow, Event, EventsRow, SERVICES_BY_CLUSTER, SERVICES_BY_TARGET_GROUP, ServiceRow, ServiceStatus,
@@ -52,6 +55,7 @@ use store::TableDef;
 pub fn tables() -> Vec<TableDef> {
     vec![
         TableDef::of::<ClusterRow>(),
+        TableDef::of::<ProviderRow>(),
         TableDef::of::<FamilyRow>(),
         TableDef::of::<DefinitionRow>(),
         TableDef::of::<ServiceRow>(),

@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use ecs::ports::{
-    Alarm, Alarms, Credentials, Ec2Instance, EniRequest, Images, Instance, Instances, LogEvent, Logs, Network, Ports,
-    Pull, Pulled, Registries, Registry, Roles, Secrets, Session, Standing, Subnet, Target, TargetGroup, TargetState,
-    Targets,
+    Alarm, Alarms, Credentials, Ec2Instance, EniRequest, Group, Groups, Images, Instance, Instances, LogEvent, Logs,
+    Network, Ports, Pull, Pulled, Registries, Registry, Roles, Secrets, Session, Standing, Subnet, Target, TargetGroup,
+    TargetState, Targets,
 };
 use ecs::rows::{EniRow, HostRow, LogTarget};
 use rollout::TargetHealth;
@@ -41,6 +41,8 @@ pub(crate) struct State {
     pub sick: Vec<String>,
     /// Networks behind instances', by namespace.
     pub behind: BTreeMap<String, HostRow>,
+    /// Auto Scaling groups by name.
+    pub groups: BTreeMap<String, Group>,
     /// EC2 instances by id.
     pub instances: BTreeMap<String, Standing>,
     /// Where listener rules lead.
@@ -92,6 +94,7 @@ impl Outside {
         Ports {
             network: self.clone(),
             instances: self.clone(),
+            groups: self.clone(),
             targets: self.clone(),
             registries: self.clone(),
             images: self.clone(),
@@ -107,6 +110,28 @@ impl Outside {
         let now = self.clock.now();
         let gone = |entry: &Entry| entry.draining.is_some_and(|at| now.since(at) >= DRAINED_AFTER);
         self.state().targets.values().filter(|entry| !gone(entry)).count()
+    }
+}
+
+impl Groups for Outside {
+    fn group(&self, _: &View, _: &Scope, reference: &str) -> Option<Group> {
+        Outside::state(self).groups.values().find(|one| one.name == reference || one.arn == reference).cloned()
+    }
+
+    fn set_desired(&self, _: &mut Tx, _: &Scope, group: &str, desired: u32, _: String) {
+        Outside::state(self).groups.get_mut(group).expect("it is there").desired = desired;
+    }
+
+    fn protect(&self, _: &mut Tx, _: &Scope, instance: &str, protected: bool) {
+        for group in Outside::state(self).groups.values_mut() {
+            for one in group.instances.iter_mut().filter(|one| one.0 == instance) {
+                one.1 = protected;
+            }
+        }
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        &[]
     }
 }
 

@@ -6,8 +6,8 @@ use crate::fakes::{GROUP, Outside, REGISTRY};
 use controller::{Limits, Runner};
 use ecs::rows::{EventsRow, ServiceRow, TaskRow};
 use ecs::{
-    Control, DiscoveryHealth, Ecs, HealthChecker, InstanceController, LogShipper, ServiceController, TaskController,
-    TokenKeeper,
+    Control, DiscoveryHealth, Ecs, HealthChecker, InstanceController, LogShipper, ManagedScaling, ServiceController,
+    TaskController, TokenKeeper,
 };
 use gateway::{Context, Principal, PrincipalKind};
 use model::ecs as shape;
@@ -34,7 +34,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Self {
         let clock = SimClock::new(Timestamp(1_800_000_000_000));
-        let store = Store::in_memory(ecs::tables());
+        let store = Store::in_memory([ecs::tables(), observe::tables()].concat());
         let sim = Sim::new(Arc::new(clock.clone()));
         let outside = Outside::new(clock.clone());
         let control = Control {
@@ -59,6 +59,7 @@ impl World {
             Arc::new(ServiceController::new(control.clone())),
             Arc::new(TaskController::new(control.clone())),
             Arc::new(InstanceController::new(control.clone())),
+            Arc::new(ManagedScaling::new(control.clone())),
             Arc::new(LogShipper::new(control.clone())),
             Arc::new(HealthChecker::new(control.clone())),
             Arc::new(TokenKeeper::new(control.clone())),

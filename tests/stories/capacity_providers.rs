@@ -1,0 +1,94 @@
+//! A capacity provider of an Auto Scaling group: a service without instances gets them, and those with tasks are protected.
+
+use crate::harness::network::vpc;
+use crate::harness::server::Server;
+use crate::harness::tasks::{self, CLUSTER};
+use crate::harness::{eventually, image, possible, seconds};
+use serde_json::{Value, json};
+
+/// The agent's configuration, as user data has it: `ECS_CLUSTER=production`.
+const USER_DATA: &str = "IyEvYmluL2Jhc2gKZWNobyBFQ1NfQ0xVU1RFUj1wcm9kdWN0aW9uID4+IC9ldGMvZWNzL2Vjcy5jb25maWcK";
+
+#[test]
+fn a_service_gets_the_instances_that_it_needs() {
+    if !possible(&[]) {
+        return;
+    }
+    let server = Server::start_brisk();
+    let api = server.api();
+    let image = image::push(&server, "web", image::busybox());
+    let vpc = vpc(&api);
+    let role = tasks::ground(&api, "web");
+    let group = vpc.group(&api, "nodes");
+    let ami = api.ec2("DescribeImages", &[]).get("imageId").to_owned();
+    let fields = [
+        ("LaunchTemplateName", "nodes"),
+        ("LaunchTemplateData.ImageId", ami.as_str()),
+        ("LaunchTemplateData.InstanceType", "t3.small"),
+        ("LaunchTemplateData.UserData", USER_DATA),
+        ("LaunchTemplateData.NetworkInterface.1.DeviceIndex", "0"),
+        ("LaunchTemplateData.NetworkInterface.1.AssociatePublicIpAddress", "true"),
+        ("LaunchTemplateData.NetworkInterface.1.SecurityGroupId.1", group.as_str()),
+    ];
+    api.ec2("CreateLaunchTemplate", &fields);
+    let fields = [
+        ("AutoScalingGroupName", "nodes"),
+        ("MinSize", "0"),
+        ("MaxSize", "4"),
+        ("VPCZoneIdentifier", &vpc.subnets.join(",")),
+        ("LaunchTemplate.LaunchTemplateName", "nodes"),
+        ("NewInstancesProtectedFromScaleIn", "true"),
+    ];
+    api.query("autoscaling", "CreateAutoScalingGroup", &fields);
+    let provider = json!({
+        "name": "nodes",
+        "autoScalingGroupProvider": {
+            "autoScalingGroupArn": "nodes",
+            "managedScaling": { "status": "ENABLED", "targetCapacity": 100 },
+            "managedTerminationProtection": "ENABLED",
+        },
+    });
+    api.ecs("CreateCapacityProvider", provider);
+    let strategy = json!([{ "capacityProvider": "nodes", "weight": 1 }]);
+    api.ecs(
+        "PutClusterCapacityProviders",
+        json!({ "cluster": CLUSTER, "capacityProviders": ["nodes"], "defaultCapacityProviderStrategy": strategy }),
+    );
+    // One fills a t3.small, of whose 2048 MiB the agent registers 1952.
+    let mut definition = tasks::definition("web", &role, &image, tasks::WEB);
+    definition["networkMode"] = json!("bridge");
+    definition["requiresCompatibilities"] = json!(["EC2"]);
+    definition["memory"] = json!("1500");
+    let definition = tasks::register(&api, definition);
+    api.ecs(
+        "CreateService",
+        json!({ "cluster": CLUSTER, "serviceName": "web", "taskDefinition": definition, "desiredCount": 2 }),
+    );
+    let running =
+        || tasks::tasks_of(&api, CLUSTER, "web").iter().map(|arn| tasks::describe(&api, arn)).collect::<Vec<_>>();
+    let found = eventually("the group grows, and both tasks run", seconds(30), || {
+        let found: Vec<Value> = running().into_iter().filter(|task| task["lastStatus"] == "RUNNING").collect();
+        if found.len() == 2 { Ok(found) } else { Err((found, tasks::messages(&tasks::service(&api, CLUSTER, "web")))) }
+    });
+    for task in &found {
+        assert_eq!(task["capacityProviderName"], "nodes", "{task}");
+    }
+    let told = api.query("autoscaling", "DescribeAutoScalingInstances", &[]);
+    assert_eq!(told.all("ProtectedFromScaleIn"), ["true", "true"], "instances with tasks are protected: {told:?}");
+    let causes = api.query("autoscaling", "DescribeScalingActivities", &[]);
+    assert!(causes.0.contains("Amazon ECS managed scaling"), "expected the reason, but: {causes:?}");
+
+    api.ecs("UpdateService", json!({ "cluster": CLUSTER, "service": "web", "desiredCount": 0 }));
+    eventually("idle instances are protected no more", seconds(20), || {
+        let told = api.query("autoscaling", "DescribeAutoScalingInstances", &[]);
+        if told.all("ProtectedFromScaleIn") == ["false", "false"] { Ok(()) } else { Err(told) }
+    });
+    api.ecs("DeleteService", json!({ "cluster": CLUSTER, "service": "web", "force": true }));
+    let fields = [("AutoScalingGroupName", "nodes"), ("ForceDelete", "true")];
+    api.query("autoscaling", "DeleteAutoScalingGroup", &fields);
+    eventually("the group is gone", seconds(20), || {
+        let told = api.query("autoscaling", "DescribeAutoScalingGroups", &[]);
+        if told.all("AutoScalingGroupName").is_empty() { Ok(()) } else { Err(told) }
+    });
+    server.leave();
+}
