@@ -19,6 +19,7 @@ mod stories {
     mod demo;
     mod deployments;
     mod endpoints;
+    mod exec;
     mod explain;
     mod failures;
     mod first_steps;

@@ -4,6 +4,7 @@
 //! `cargo xtask fuzz` links each with libFuzzer (`targets/`), with the compiler's coverage counters. `tests/corpus.rs`
 //! replays `corpus/` among the ordinary tests: an input that once broke something is kept there.
 
+mod datachannel;
 mod decode;
 mod dns;
 mod http_head;
@@ -13,6 +14,7 @@ mod policy;
 mod sigv4;
 mod unpack;
 
+pub use datachannel::datachannel;
 pub use decode::decode;
 pub use dns::dns;
 pub use http_head::http_head;
@@ -32,6 +34,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
+    ("datachannel", datachannel),
     ("decode", decode),
     ("dns", dns),
     ("http_head", http_head),

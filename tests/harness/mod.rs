@@ -1,6 +1,7 @@
 //! What stories are told with: a server, clients, an image, steady traffic, and a look at what is on the host.
 
 pub(crate) mod api;
+pub(crate) mod channel;
 pub(crate) mod clients;
 pub(crate) mod host;
 pub(crate) mod http;

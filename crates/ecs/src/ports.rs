@@ -42,6 +42,8 @@ pub struct Ports {
     pub roles: Arc<dyn Roles>,
     /// Alarms, where there are any.
     pub alarms: Option<Arc<dyn Alarms>>,
+    /// Session Manager's channels.
+    pub messages: Arc<dyn Messages>,
 }
 
 /// A subnet, as far as ECS cares.
@@ -276,6 +278,13 @@ pub trait Logs: Send + Sync {
         session: Option<&Session>,
         netns: &str,
     ) -> Result<(), String>;
+}
+
+/// Session Manager's messages, as the agent of ECS Exec in a container uses them.
+#[async_trait::async_trait]
+pub trait Messages: Send + Sync {
+    /// Opens channels as the session, a task role's, from the task's own network. The error is for logs: nobody is told it.
+    async fn open(&self, scope: &Scope, session: &Session, task_arn: &str, netns: &str) -> Result<(), String>;
 }
 
 /// Fills in zones and the default security group, and refuses what does not exist.

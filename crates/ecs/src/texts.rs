@@ -3,6 +3,8 @@
 //! *doc*: Amazon ECS developer guide or API reference. *seen*: copied from answers of the real service in public reports.
 //! *own*: AWS's wording is not known to us.
 
+pub mod exec;
+
 use rollout::FailCause;
 use rollout::placement::Lack;
 use std::net::{Ipv4Addr, SocketAddrV4};

@@ -950,3 +950,39 @@ fn the_log_driver_has_its_own_options_alone() {
     let required = "Log driver awslogs requires options: awslogs-stream-prefix";
     assert_eq!(refused(prefix), says("ClientException", required));
 }
+
+#[test]
+fn a_cluster_says_where_sessions_are_written_down() {
+    let server = Server::new();
+    let set = |logging: Option<&str>, log: Option<shape::ExecuteCommandLogConfiguration>, key: Option<&str>| {
+        let exec = shape::ExecuteCommandConfiguration {
+            kms_key_id: key.map(str::to_owned),
+            logging: logging.map(str::to_owned),
+            log_configuration: log,
+        };
+        let configuration =
+            shape::ClusterConfiguration { execute_command_configuration: Some(exec), ..Default::default() };
+        let input = shape::UpdateClusterRequest {
+            cluster: "c".to_owned(),
+            configuration: Some(configuration),
+            ..Default::default()
+        };
+        server.call(server.handlers.update_cluster, input)
+    };
+    let group = || shape::ExecuteCommandLogConfiguration {
+        cloud_watch_log_group_name: Some("/sessions".to_owned()),
+        ..Default::default()
+    };
+    for logging in [None, Some("NONE"), Some("DEFAULT")] {
+        set(logging, None, None).expect("a setting of its own");
+        assert_eq!(refused(set(logging, Some(group()), None)).0, "InvalidParameterException");
+    }
+    set(Some("OVERRIDE"), Some(group()), None).expect("a log group");
+    assert_eq!(refused(set(Some("OVERRIDE"), None, None)).0, "InvalidParameterException");
+    assert_eq!(refused(set(Some("ELSEWHERE"), None, None)).0, "InvalidParameterException");
+    assert_eq!(refused(set(None, None, Some("alias/key"))).0, "NotImplemented");
+    let bucket = shape::ExecuteCommandLogConfiguration { s3_bucket_name: Some("b".to_owned()), ..group() };
+    assert_eq!(refused(set(Some("OVERRIDE"), Some(bucket), None)).0, "NotImplemented");
+    let encrypted = shape::ExecuteCommandLogConfiguration { cloud_watch_encryption_enabled: Some(true), ..group() };
+    assert_eq!(refused(set(Some("OVERRIDE"), Some(encrypted), None)).0, "NotImplemented");
+}

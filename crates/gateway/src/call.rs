@@ -133,6 +133,8 @@ impl Caller {
         let scope = Scope::new(signer.principal.account.clone(), signer.region);
         let (store, origin) = (self.store.clone(), call.origin.clone());
         let mut context = Context::of_request(store, scope, signer.principal, now, request_id.to_owned(), origin);
+        let host = call.parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+        context.host = host.map(str::to_owned);
         self.authorize(&mut context, info, operation, &input)?;
 
         let handled = catch_unwind(AssertUnwindSafe(|| service.call(index, &mut context, input)));

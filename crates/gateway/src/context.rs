@@ -18,6 +18,8 @@ pub struct Context {
     pub now: Timestamp,
     /// The caller's address, and where the call came in.
     pub origin: Origin,
+    /// The host, and the port unless it is the usual one, that the caller has called.
+    pub host: Option<String>,
     store: Store,
     view: Option<View>,
     tx: Option<Tx>,
@@ -38,7 +40,7 @@ impl Context {
         request_id: String,
         origin: Origin,
     ) -> Self {
-        Self { scope, principal, request_id, now, origin, store, view: None, tx: None }
+        Self { scope, principal, request_id, now, origin, host: None, store, view: None, tx: None }
     }
 
     /// What can be read: the transaction's state once it has begun, else the newest durable state.

@@ -52,6 +52,7 @@ const HABITS: [Habits; 13] = [
             ("DeleteCapacityProvider", &["capacity-provider/{capacityProvider}"]),
             ("RegisterTaskDefinition", &["task-definition/{family}:*"]),
             ("DeleteTaskDefinitions", &["task-definition/{taskDefinitions}"]),
+            ("ExecuteCommand", &["cluster/{cluster=default}", "task/{cluster=default}/{task}"]),
             ("RunTask", &["task-definition/{taskDefinition}"]),
             ("ListServiceDeployments", &["service/{cluster=default}/{service}"]),
             ("DescribeServiceDeployments", &["{serviceDeploymentArns}"]),

@@ -174,6 +174,12 @@ impl Subject {
         Some(subject)
     }
 
+    /// Whether a policy of its own speaks of `service` by name.
+    pub(crate) fn names_service(&self, service: &str) -> bool {
+        let mut statements = self.identity.iter().flat_map(|(_, document)| document.statements());
+        statements.any(|statement| statement.names_service(service))
+    }
+
     fn limit(&mut self, view: &View, extras: &Session, account: &AccountId) -> Option<()> {
         self.tags.extend(extras.tags.clone());
         self.source_identity.clone_from(&extras.source_identity);

@@ -5,7 +5,7 @@ use crate::auth::{Subject, global_keys, request_keys};
 use crate::credentials::{self, Credentials, Extras};
 use crate::rows::{self, Entity, InstanceProfile, Role};
 use gateway::{Origin, Principal};
-use policy::{Caller, Denial};
+use policy::{Caller, Denial, Layer, Reason};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Tx, View};
@@ -88,6 +88,13 @@ pub fn role_may(
     subject.may(action, resources, context, None).map_err(RoleDenied::Denied)
 }
 
+/// Whether a policy of the role speaks of `service` by name, to allow or to deny.
+pub fn role_names_service(view: &View, role_arn: &str, session: &str, service: &str) -> bool {
+    role(view, role_arn)
+        .and_then(|(account, role)| Subject::of_session(view, &account, &role, session))
+        .is_some_and(|subject| subject.names_service(service))
+}
+
 /// Why a role's session may not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RoleDenied {
@@ -97,6 +104,13 @@ pub enum RoleDenied {
     /// Its policies do not allow it.
     #[error("{0}")]
     Denied(Box<Denial>),
+}
+
+impl RoleDenied {
+    /// Whether nothing denies, and the role's own policies merely do not allow.
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::Denied(denial) if denial.reason == Reason::Implicit(Layer::Identity))
+    }
 }
 
 /// Whether `principal` may hand the role to `service`: `iam:PassRole`.

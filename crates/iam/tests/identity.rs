@@ -256,8 +256,12 @@ fn the_agent_gets_a_role_only_if_it_trusts_the_service() {
     assert_eq!(iam::query::role_may(&view, arn, "t1", "ecr:BatchGetImage", &[], (NOW, None)), Ok(()));
     let denied =
         iam::query::role_may(&view, arn, "t1", "secretsmanager:GetSecretValue", &["arn:aws:x:::y"], (NOW, None));
+    let denied = denied.unwrap_err();
+    assert!(denied.is_silence(), "nothing denies");
+    let names = |service| iam::query::role_names_service(&view, arn, "t1", service);
+    assert!(names("ecr") && names("logs") && !names("secretsmanager") && !names("ec"));
     assert_eq!(
-        denied.unwrap_err().to_string(),
+        denied.to_string(),
         "User: arn:aws:sts::123456789012:assumed-role/exec/t1 is not authorized to perform: secretsmanager:GetSecretValue \
          on resource: arn:aws:x:::y because no identity-based policy allows the secretsmanager:GetSecretValue action"
     );

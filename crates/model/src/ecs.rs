@@ -29,6 +29,7 @@ pub struct Handlers<S, C> {
     pub describe_task_sets: fn(&S, &mut C, DescribeTaskSetsRequest) -> Result<DescribeTaskSetsResponse, types::ApiError>,
     pub describe_tasks: fn(&S, &mut C, DescribeTasksRequest) -> Result<DescribeTasksResponse, types::ApiError>,
     pub discover_poll_endpoint: fn(&S, &mut C, DiscoverPollEndpointRequest) -> Result<DiscoverPollEndpointResponse, types::ApiError>,
+    pub execute_command: fn(&S, &mut C, ExecuteCommandRequest) -> Result<ExecuteCommandResponse, types::ApiError>,
     pub get_task_protection: fn(&S, &mut C, GetTaskProtectionRequest) -> Result<GetTaskProtectionResponse, types::ApiError>,
     pub list_attributes: fn(&S, &mut C, ListAttributesRequest) -> Result<ListAttributesResponse, types::ApiError>,
     pub list_clusters: fn(&S, &mut C, ListClustersRequest) -> Result<ListClustersResponse, types::ApiError>,
@@ -105,35 +106,36 @@ impl<S: Send + Sync, C> wire::Service<C> for Api<S, C> {
             20 => call(h.describe_task_sets, s, c, input),
             21 => call(h.describe_tasks, s, c, input),
             22 => call(h.discover_poll_endpoint, s, c, input),
-            23 => call(h.get_task_protection, s, c, input),
-            24 => call(h.list_attributes, s, c, input),
-            25 => call(h.list_clusters, s, c, input),
-            26 => call(h.list_container_instances, s, c, input),
-            27 => call(h.list_service_deployments, s, c, input),
-            28 => call(h.list_services, s, c, input),
-            29 => call(h.list_tags_for_resource, s, c, input),
-            30 => call(h.list_task_definition_families, s, c, input),
-            31 => call(h.list_task_definitions, s, c, input),
-            32 => call(h.list_tasks, s, c, input),
-            33 => call(h.put_attributes, s, c, input),
-            34 => call(h.put_cluster_capacity_providers, s, c, input),
-            35 => call(h.register_container_instance, s, c, input),
-            36 => call(h.register_task_definition, s, c, input),
-            37 => call(h.run_task, s, c, input),
-            38 => call(h.start_task, s, c, input),
-            39 => call(h.stop_service_deployment, s, c, input),
-            40 => call(h.stop_task, s, c, input),
-            41 => call(h.tag_resource, s, c, input),
-            42 => call(h.untag_resource, s, c, input),
-            43 => call(h.update_capacity_provider, s, c, input),
-            44 => call(h.update_cluster, s, c, input),
-            45 => call(h.update_cluster_settings, s, c, input),
-            46 => call(h.update_container_agent, s, c, input),
-            47 => call(h.update_container_instances_state, s, c, input),
-            48 => call(h.update_service, s, c, input),
-            49 => call(h.update_service_primary_task_set, s, c, input),
-            50 => call(h.update_task_protection, s, c, input),
-            51 => call(h.update_task_set, s, c, input),
+            23 => call(h.execute_command, s, c, input),
+            24 => call(h.get_task_protection, s, c, input),
+            25 => call(h.list_attributes, s, c, input),
+            26 => call(h.list_clusters, s, c, input),
+            27 => call(h.list_container_instances, s, c, input),
+            28 => call(h.list_service_deployments, s, c, input),
+            29 => call(h.list_services, s, c, input),
+            30 => call(h.list_tags_for_resource, s, c, input),
+            31 => call(h.list_task_definition_families, s, c, input),
+            32 => call(h.list_task_definitions, s, c, input),
+            33 => call(h.list_tasks, s, c, input),
+            34 => call(h.put_attributes, s, c, input),
+            35 => call(h.put_cluster_capacity_providers, s, c, input),
+            36 => call(h.register_container_instance, s, c, input),
+            37 => call(h.register_task_definition, s, c, input),
+            38 => call(h.run_task, s, c, input),
+            39 => call(h.start_task, s, c, input),
+            40 => call(h.stop_service_deployment, s, c, input),
+            41 => call(h.stop_task, s, c, input),
+            42 => call(h.tag_resource, s, c, input),
+            43 => call(h.untag_resource, s, c, input),
+            44 => call(h.update_capacity_provider, s, c, input),
+            45 => call(h.update_cluster, s, c, input),
+            46 => call(h.update_cluster_settings, s, c, input),
+            47 => call(h.update_container_agent, s, c, input),
+            48 => call(h.update_container_instances_state, s, c, input),
+            49 => call(h.update_service, s, c, input),
+            50 => call(h.update_service_primary_task_set, s, c, input),
+            51 => call(h.update_task_protection, s, c, input),
+            52 => call(h.update_task_set, s, c, input),
             _ => Err(types::ApiError::not_implemented("this operation")),
         }
     }
@@ -176,6 +178,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "DescribeTaskSets", input: &S_DescribeTaskSetsRequest, output: &S_DescribeTaskSetsResponse, wrapper: "" },
         wire::OperationInfo { name: "DescribeTasks", input: &S_DescribeTasksRequest, output: &S_DescribeTasksResponse, wrapper: "" },
         wire::OperationInfo { name: "DiscoverPollEndpoint", input: &S_DiscoverPollEndpointRequest, output: &S_DiscoverPollEndpointResponse, wrapper: "" },
+        wire::OperationInfo { name: "ExecuteCommand", input: &S_ExecuteCommandRequest, output: &S_ExecuteCommandResponse, wrapper: "" },
         wire::OperationInfo { name: "GetTaskProtection", input: &S_GetTaskProtectionRequest, output: &S_GetTaskProtectionResponse, wrapper: "" },
         wire::OperationInfo { name: "ListAttributes", input: &S_ListAttributesRequest, output: &S_ListAttributesResponse, wrapper: "" },
         wire::OperationInfo { name: "ListClusters", input: &S_ListClustersRequest, output: &S_ListClustersResponse, wrapper: "" },
@@ -230,6 +233,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::ErrorInfo { name: "ServiceDeploymentNotFoundException", code: "ServiceDeploymentNotFoundException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "ServiceNotActiveException", code: "ServiceNotActiveException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "ServiceNotFoundException", code: "ServiceNotFoundException", message: "message", status: 400, fault: types::Fault::Sender },
+        wire::ErrorInfo { name: "TargetNotConnectedException", code: "TargetNotConnectedException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "TargetNotFoundException", code: "TargetNotFoundException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "TaskSetNotFoundException", code: "TaskSetNotFoundException", message: "message", status: 400, fault: types::Fault::Sender },
         wire::ErrorInfo { name: "UnsupportedFeatureException", code: "UnsupportedFeatureException", message: "message", status: 400, fault: types::Fault::Sender },
@@ -5109,6 +5113,102 @@ impl std::fmt::Debug for ExecuteCommandLogConfiguration {
 }
 
 static S_ExecuteCommandLogging: wire::Schema = wire::Schema::new("ExecuteCommandLogging", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["NONE", "DEFAULT", "OVERRIDE"], sensitive: false });
+static S_ExecuteCommandRequest: wire::Schema = wire::Schema::plain("ExecuteCommandRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
+    wire::schema::Member::new("container", "container", "container", false, &wire::schema::STRING),
+    wire::schema::Member::new("command", "command", "command", true, &wire::schema::STRING),
+    wire::schema::Member::new("interactive", "interactive", "interactive", true, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("task", "task", "task", true, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ExecuteCommandRequest {
+    pub cluster: Option<String>,
+    pub container: Option<String>,
+    pub command: String,
+    pub interactive: bool,
+    pub task: String,
+}
+
+impl wire::Shape for ExecuteCommandRequest {
+    const SCHEMA: &'static wire::Schema = &S_ExecuteCommandRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cluster = Some(wire::shape::Datum::from_value(value)),
+            1 => self.container = Some(wire::shape::Datum::from_value(value)),
+            2 => self.command = wire::shape::Datum::from_value(value),
+            3 => self.interactive = wire::shape::Datum::from_value(value),
+            4 => self.task = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ExecuteCommandRequest, 0, self.cluster.as_ref());
+        wire::shape::optional(writer, &S_ExecuteCommandRequest, 1, self.container.as_ref());
+        wire::shape::required(writer, &S_ExecuteCommandRequest, 2, &self.command);
+        wire::shape::required(writer, &S_ExecuteCommandRequest, 3, &self.interactive);
+        wire::shape::required(writer, &S_ExecuteCommandRequest, 4, &self.task);
+    }
+}
+
+impl std::fmt::Debug for ExecuteCommandRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ExecuteCommandResponse: wire::Schema = wire::Schema::plain("ExecuteCommandResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("clusterArn", "clusterArn", "clusterArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("containerArn", "containerArn", "containerArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("containerName", "containerName", "containerName", false, &wire::schema::STRING),
+    wire::schema::Member::new("interactive", "interactive", "interactive", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("session", "session", "session", false, &S_Session),
+    wire::schema::Member::new("taskArn", "taskArn", "taskArn", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ExecuteCommandResponse {
+    pub cluster_arn: Option<String>,
+    pub container_arn: Option<String>,
+    pub container_name: Option<String>,
+    pub interactive: Option<bool>,
+    pub session: Option<Session>,
+    pub task_arn: Option<String>,
+}
+
+impl wire::Shape for ExecuteCommandResponse {
+    const SCHEMA: &'static wire::Schema = &S_ExecuteCommandResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.cluster_arn = Some(wire::shape::Datum::from_value(value)),
+            1 => self.container_arn = Some(wire::shape::Datum::from_value(value)),
+            2 => self.container_name = Some(wire::shape::Datum::from_value(value)),
+            3 => self.interactive = Some(wire::shape::Datum::from_value(value)),
+            4 => self.session = Some(wire::shape::Datum::from_value(value)),
+            5 => self.task_arn = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ExecuteCommandResponse, 0, self.cluster_arn.as_ref());
+        wire::shape::optional(writer, &S_ExecuteCommandResponse, 1, self.container_arn.as_ref());
+        wire::shape::optional(writer, &S_ExecuteCommandResponse, 2, self.container_name.as_ref());
+        wire::shape::optional(writer, &S_ExecuteCommandResponse, 3, self.interactive.as_ref());
+        wire::shape::optional(writer, &S_ExecuteCommandResponse, 4, self.session.as_ref());
+        wire::shape::optional(writer, &S_ExecuteCommandResponse, 5, self.task_arn.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ExecuteCommandResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_FSxWindowsFileServerAuthorizationConfig: wire::Schema = wire::Schema::plain("FSxWindowsFileServerAuthorizationConfig", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("credentialsParameter", "credentialsParameter", "credentialsParameter", true, &wire::schema::STRING),
     wire::schema::Member::new("domain", "domain", "domain", true, &wire::schema::STRING),
@@ -9550,6 +9650,7 @@ impl std::fmt::Debug for Secret {
 }
 
 static S_SecretList: wire::Schema = wire::Schema::plain("SecretList", wire::schema::Kind::List(wire::schema::List { member: &S_Secret, item: "", flattened: false }));
+static S_SensitiveString: wire::Schema = wire::Schema::new("SensitiveString", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &[], sensitive: true });
 static S_Service: wire::Schema = wire::Schema::plain("Service", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("serviceArn", "serviceArn", "serviceArn", false, &wire::schema::STRING),
     wire::schema::Member::new("serviceName", "serviceName", "serviceName", false, &wire::schema::STRING),
@@ -10867,6 +10968,44 @@ impl std::fmt::Debug for ServiceVolumeConfiguration {
 
 static S_ServiceVolumeConfigurations: wire::Schema = wire::Schema::plain("ServiceVolumeConfigurations", wire::schema::Kind::List(wire::schema::List { member: &S_ServiceVolumeConfiguration, item: "", flattened: false }));
 static S_Services: wire::Schema = wire::Schema::plain("Services", wire::schema::Kind::List(wire::schema::List { member: &S_Service, item: "", flattened: false }));
+static S_Session: wire::Schema = wire::Schema::plain("Session", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("sessionId", "sessionId", "sessionId", false, &wire::schema::STRING),
+    wire::schema::Member::new("streamUrl", "streamUrl", "streamUrl", false, &wire::schema::STRING),
+    wire::schema::Member::new("tokenValue", "tokenValue", "tokenValue", false, &S_SensitiveString),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct Session {
+    pub session_id: Option<String>,
+    pub stream_url: Option<String>,
+    pub token_value: Option<String>,
+}
+
+impl wire::Shape for Session {
+    const SCHEMA: &'static wire::Schema = &S_Session;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.session_id = Some(wire::shape::Datum::from_value(value)),
+            1 => self.stream_url = Some(wire::shape::Datum::from_value(value)),
+            2 => self.token_value = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_Session, 0, self.session_id.as_ref());
+        wire::shape::optional(writer, &S_Session, 1, self.stream_url.as_ref());
+        wire::shape::optional(writer, &S_Session, 2, self.token_value.as_ref());
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_SharingStrategy: wire::Schema = wire::Schema::plain("SharingStrategy", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("nvidiaMps", "nvidiaMps", "nvidiaMps", false, &S_NvidiaMpsAllocation),
 ]));

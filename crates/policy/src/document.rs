@@ -74,6 +74,16 @@ impl Statement {
         self.effect
     }
 
+    /// Whether its `Action` or `NotAction` speaks of `service` by name: `*` does not, `ssm*:Get*` does not.
+    pub fn names_service(&self, service: &str) -> bool {
+        let (Element::Is(actions) | Element::Not(actions)) = &self.actions;
+        let nothing = Context::default();
+        actions
+            .iter()
+            .filter_map(|action| action.resolve(&nothing))
+            .any(|action| action.split_once(':').is_some_and(|(of, _)| of.eq_ignore_ascii_case(service)))
+    }
+
     /// The principals that `Principal` or `NotPrincipal` names, as `(kind, value)` such as `("AWS", "*")`.
     pub fn named_principals(&self) -> impl Iterator<Item = (&str, &str)> {
         let set = match &self.principals {

@@ -15,7 +15,7 @@ use types::id::{EniId, ImageId, InstanceId, SubnetId, VpcId};
 use types::{Region, Scope, Timestamp};
 
 /// The services that have interface endpoints here.
-pub const INTERFACE_SERVICES: [&str; 15] = [
+pub const INTERFACE_SERVICES: [&str; 16] = [
     "application-autoscaling",
     "autoscaling",
     "ec2",
@@ -30,6 +30,7 @@ pub const INTERFACE_SERVICES: [&str; 15] = [
     "s3",
     "secretsmanager",
     "ssm",
+    "ssmmessages",
     "sts",
 ];
 

@@ -64,6 +64,8 @@ enum Command {
         #[command(subcommand)]
         what: Explain,
     },
+    /// Run a command in a running container: windtunnel exec TASK [--container NAME] -- COMMAND…
+    Exec(ExecOptions),
     /// Show the network's verdicts as they fall: who connected to whom, who was refused, and by which rule
     Trace(TraceOptions),
     /// Have Fargate Spot take the capacity of a task back, as AWS does when it needs it
@@ -120,6 +122,25 @@ pub(crate) struct PathOptions {
     pub(crate) json: bool,
 }
 
+/// A command for a container. The task must have been started with ECS Exec enabled, and with a task role that may.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ExecOptions {
+    /// The task: its id or its ARN
+    pub(crate) task: String,
+    /// The task's cluster [default: that of the ARN, else default]
+    #[arg(long)]
+    pub(crate) cluster: Option<String>,
+    /// The container; needed where the task has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) container: Option<String>,
+    /// The server's address [default: that of the server on the data directory]
+    #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL", hide_env_values = true)]
+    pub(crate) endpoint: Option<String>,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<String>,
+}
+
 /// Which verdicts to show.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct TraceOptions {
@@ -154,6 +175,7 @@ pub(crate) fn run() -> Result<(), String> {
         Command::Env { listen, json } => crate::status::env(&Paths::look(&data)?, listen, json),
         Command::Status { json } => crate::status::status(&Paths::look(&data)?, json),
         Command::Explain { what: Explain::Path(options) } => crate::explain::path(&Paths::look(&data)?, &options),
+        Command::Exec(options) => std::process::exit(crate::exec::exec(&Paths::look(&data)?, &options)?),
         Command::Trace(options) => crate::trace::trace(&Paths::look(&data)?, &options),
         Command::Interrupt { task } => crate::interrupt::interrupt(&Paths::look(&data)?, &task),
         Command::Reset { host: true, .. } => crate::reset::host(),

@@ -12,6 +12,7 @@ mod daemon;
 mod demo;
 mod disturbances;
 mod doors;
+mod exec;
 mod explain;
 mod interrupt;
 mod outbound;

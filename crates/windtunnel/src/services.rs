@@ -5,8 +5,8 @@
 use blob::{BlobStore, Digest};
 use controller::Controller;
 use ecs::adapters::{
-    Reach, RealAlarms, RealGroups, RealImages, RealInstances, RealLogs, RealNetwork, RealRegistries, RealRoles,
-    RealSecrets, RealTargets,
+    Reach, RealAlarms, RealGroups, RealImages, RealInstances, RealLogs, RealMessages, RealNetwork, RealRegistries,
+    RealRoles, RealSecrets, RealTargets,
 };
 use fabric::Fabric;
 use gateway::{Context, Extra};
@@ -83,6 +83,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
         registries: Arc::new(RealRegistries),
         images: Arc::new(RealImages::new(registry.clone(), reach.clone())),
         logs: Arc::new(RealLogs::new(store.clone(), reach.clone())),
+        messages: Arc::new(RealMessages::new(reach.clone())),
         secrets: Arc::new(RealSecrets::new(secrets.clone(), reach)),
         roles: Arc::new(RealRoles::new((*identity).clone(), clock.clone())),
         alarms: Some(Arc::new(RealAlarms)),
@@ -133,6 +134,9 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     controllers.push(Arc::new(ecs::TokenKeeper::new(control.clone())));
     controllers.push(Arc::new(ecs::DefinitionKeeper::new(control.clone())));
     controllers.push(Arc::new(ecs::Meter::new(control.clone())));
+    let containers = ecs::Ecs::new(ports);
+    controllers.push(Arc::new(ecs::ExecAgents::new(control.clone(), containers.exec())));
+    let channels = ecs::DataChannels::new(control.clone(), containers.exec());
     Ok(Services {
         api: vec![
             Box::new(model::acm::Api::new(certificates, acm::handlers())),
@@ -140,7 +144,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
             Box::new(model::elbv2::Api::new(elb::Elb { pool: network.pool.clone() }, elb::handlers())),
             Box::new(model::ec2::Api::new(network, vpc::api::handlers())),
             Box::new(model::ecr::Api::new(registry.clone(), ecr::handlers())),
-            Box::new(model::ecs::Api::new(ecs::Ecs::new(ports), ecs::handlers())),
+            Box::new(model::ecs::Api::new(containers, ecs::handlers())),
             Box::new(model::iam::Api::new((*identity).clone(), iam::handlers())),
             Box::new(model::sts::Api::new((*identity).clone(), iam::sts_handlers())),
             Box::new(model::secretsmanager::Api::new(secrets.clone(), secrets::handlers())),
@@ -153,7 +157,11 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
             )),
             Box::new(model::ssm::Api::new(secrets, secrets::ssm_handlers())),
         ],
-        extras: vec![Box::new(ecr::LayerBucket::new(registry.clone())), Box::new(ecr::Registry::new(registry))],
+        extras: vec![
+            Box::new(channels),
+            Box::new(ecr::LayerBucket::new(registry.clone())),
+            Box::new(ecr::Registry::new(registry)),
+        ],
         controllers,
         control,
         link,

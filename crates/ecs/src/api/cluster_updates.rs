@@ -1,7 +1,7 @@
 //! Clusters changed: UpdateCluster, UpdateClusterSettings, PutClusterCapacityProviders.
 
 use super::clusters::{settings, shape};
-use super::{capacity, cluster};
+use super::{capacity, cluster, exec};
 use crate::rows::{ClusterRow, SERVICES_BY_CLUSTER, ServiceStatus, TASKS_BY_CLUSTER};
 use crate::{Ecs, texts};
 use gateway::Context;
@@ -28,6 +28,7 @@ pub(super) fn update(
     input: UpdateClusterRequest,
 ) -> Result<UpdateClusterResponse, ApiError> {
     let scope = cx.scope.clone();
+    exec::check_configuration(input.configuration.as_ref())?;
     let row = cluster(cx.tx(), &scope, Some(&input.cluster))?;
     let mut row = ClusterRow::clone(&row);
     if let Some(given) = &input.settings {

@@ -1,6 +1,6 @@
 //! Clusters: CreateCluster, DescribeClusters, ListClusters, DeleteCluster.
 
-use super::{capacity, includes, paging, shapes};
+use super::{capacity, exec, includes, paging, shapes};
 use crate::placing::is_on_instances;
 use crate::rows::{
     ClusterRow, INSTANCES_BY_CLUSTER, InstanceStatus, SERVICES_BY_CLUSTER, ServiceStatus, TASKS_BY_CLUSTER, TaskRow,
@@ -32,6 +32,7 @@ pub(super) fn create(
     let default_strategy = capacity::strategy(&default_strategy, &capacity_providers)?;
     let settings = settings(vec![], input.settings.as_deref().unwrap_or_default())?;
     let tags = shapes::tag_rows(input.tags.as_deref().unwrap_or_default())?;
+    exec::check_configuration(input.configuration.as_ref())?;
     let tx = cx.tx();
     if let Some(existing) = tx.get::<ClusterRow>(&scope, &name).filter(|row| row.active) {
         let include = ["SETTINGS".to_owned(), "TAGS".to_owned()];

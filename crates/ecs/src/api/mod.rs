@@ -8,6 +8,7 @@ mod clusters;
 mod definitions;
 mod deploy;
 mod deployment_configuration;
+mod exec;
 mod fargate;
 mod instances;
 mod load_balancers;
@@ -67,6 +68,7 @@ pub fn handlers() -> Handlers<Ecs, Context> {
         list_task_definitions: definitions::list,
         list_task_definition_families: definitions::list_families,
         run_task: tasks::run,
+        execute_command: exec::execute,
         stop_task: tasks::stop,
         describe_tasks: tasks::describe,
         list_tasks: tasks::list,

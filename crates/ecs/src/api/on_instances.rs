@@ -3,7 +3,7 @@
 use super::capacity::Capacity;
 use super::clusters::missing;
 use super::tasks::{check_overrides, check_started_by, inherit};
-use super::{cluster, instances, placement, runnable, shapes};
+use super::{cluster, exec, instances, placement, runnable, shapes};
 use crate::launch::{self, Birth};
 use crate::placing::{self, Member, Placed, Unplaced, Wish};
 use crate::rows::{ClusterRow, DefinitionRow, InstanceStatus, NetworkRow, Tag, TaskRow};
@@ -79,6 +79,8 @@ pub(super) fn run(
     let strategies = placement::strategies(input.placement_strategy.as_deref().unwrap_or_default())?;
     let overrides = input.overrides.clone().unwrap_or_default();
     check_overrides(&definition, &overrides)?;
+    let role = overrides.task_role_arn.as_deref().or(definition.shape.task_role_arn.as_deref());
+    exec::check_role(input.enable_execute_command == Some(true), role, "task", "run")?;
     placing::check_runnable(&definition)?;
     if input.propagate_tags.as_deref() == Some("TASK_DEFINITION") {
         inherit(&mut tags, &definition.tags);
@@ -156,6 +158,8 @@ pub(super) fn start(ecs: &Ecs, cx: &mut Context, input: StartTaskRequest) -> Res
     let definition = runnable(tx, &scope, &input.task_definition)?;
     let overrides = input.overrides.unwrap_or_default();
     check_overrides(&definition, &overrides)?;
+    let role = overrides.task_role_arn.as_deref().or(definition.shape.task_role_arn.as_deref());
+    exec::check_role(input.enable_execute_command == Some(true), role, "task", "run")?;
     placing::check_runnable(&definition)?;
     if input.propagate_tags.as_deref() == Some("TASK_DEFINITION") {
         inherit(&mut tags, &definition.tags);

@@ -4,7 +4,7 @@ use super::capacity::{Capacity, capacity, strategy};
 use super::deploy::{Wanted, deploy};
 use super::services::shape;
 use super::tasks::check_platform;
-use super::{cluster, deployment_configuration, load_balancers, placement, registries, runnable, shapes};
+use super::{cluster, deployment_configuration, exec, load_balancers, placement, registries, runnable, shapes};
 use crate::placing::{self, is_on_instances};
 use crate::rows::{
     ControllerType, DefinitionRow, EventsRow, NetworkMode, NetworkRow, PlacementRow, ServiceRow, ServiceStatus,
@@ -69,6 +69,7 @@ pub(super) fn create(
         daemon,
         complaint: None,
     };
+    let enabled = input.enable_execute_command.unwrap_or(false);
     let mut row = ServiceRow {
         cluster: cluster.name.clone(),
         name: input.service_name,
@@ -86,7 +87,7 @@ pub(super) fn create(
         shifts: vec![],
         registries: vec![],
         controller,
-        enable_execute_command: input.enable_execute_command.unwrap_or(false),
+        enable_execute_command: enabled,
         managed_tags: input.enable_ecs_managed_tags.unwrap_or(false),
         propagate_tags: input.propagate_tags.filter(|value| value != "NONE"),
         zone_rebalancing: input.availability_zone_rebalancing.unwrap_or_else(|| "ENABLED".to_owned()),
@@ -113,6 +114,7 @@ pub(super) fn create(
             return Err(texts::client("TaskDefinition can not be blank."));
         }
         let definition = runnable(tx, &scope, definition)?;
+        exec::check_role(enabled, definition.shape.task_role_arn.as_deref(), "service", "created")?;
         let capacity = capacity(&cluster, input.launch_type.as_deref(), input.capacity_provider_strategy.as_deref())?;
         let on_instances = capacity.is_on_instances();
         (row.launch_type, row.strategy) = match capacity {
@@ -366,15 +368,16 @@ pub(super) fn update(
         None => row.registries.clone(),
     };
     row.grace_seconds = grace(input.health_check_grace_period_seconds, !targets.is_empty())?.or(row.grace_seconds);
-    let exec = input.enable_execute_command.unwrap_or(row.enable_execute_command);
+    let enabled = input.enable_execute_command.unwrap_or(row.enable_execute_command);
+    exec::check_role(enabled, definition.shape.task_role_arn.as_deref(), "service", "updated")?;
     let changed = definition.arn() != before.definition_arn
         || platform_version != before.platform_version
         || network != before.network
         || targets != row.targets
         || shifts != row.shifts
         || registries != row.registries
-        || exec != row.enable_execute_command;
-    row.enable_execute_command = exec;
+        || enabled != row.enable_execute_command;
+    row.enable_execute_command = enabled;
     (row.targets, row.shifts, row.registries) = (targets, shifts, registries);
     check_shifts(&row)?;
     if changed || input.force_new_deployment == Some(true) {

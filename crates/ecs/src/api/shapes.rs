@@ -9,7 +9,7 @@ use crate::rows::{
 use crate::{names, texts};
 use model::ecs::{
     AdvancedConfiguration, Attachment, Attribute, AwsVpcConfiguration, CapacityProviderStrategyItem, Container,
-    Deployment, DeploymentController, EphemeralStorage, KeyValuePair, LoadBalancer, NetworkBinding,
+    Deployment, DeploymentController, EphemeralStorage, KeyValuePair, LoadBalancer, ManagedAgent, NetworkBinding,
     NetworkConfiguration, NetworkInterface, Service, ServiceCurrentRevisionSummary, ServiceEvent, Tag, Task,
     TaskEphemeralStorage,
 };
@@ -233,6 +233,7 @@ fn container(scope: &Scope, task: &TaskRow, row: &ContainerRow) -> Container {
         network_bindings: row.started_at.map(|_| bindings(task, &row.name)),
         network_interfaces: Some(task.eni.iter().filter(|_| task.has_own_interface()).map(interface).collect()),
         health_status: Some(row.health.as_str().to_owned()),
+        managed_agents: task.enable_execute_command.then(|| vec![exec_agent(row)]),
         cpu: Some(row.cpu.to_string()),
         memory: row.memory.map(|mib| mib.to_string()),
         memory_reservation: row.memory_reservation.map(|mib| mib.to_string()),
@@ -251,6 +252,21 @@ fn bindings(task: &TaskRow, container: &str) -> Vec<NetworkBinding> {
         ..NetworkBinding::default()
     };
     rows.map(shown).collect()
+}
+
+/// The agent of ECS Exec, which runs as long as its container. Whether it can do anything, AWS does not tell here either.
+fn exec_agent(row: &ContainerRow) -> ManagedAgent {
+    let (status, reason) = match row.last {
+        TaskStatus::Running => ("RUNNING", None),
+        TaskStatus::Stopped => ("STOPPED", Some("Received Container Stopped event".to_owned())),
+        _ => ("PENDING", None),
+    };
+    ManagedAgent {
+        name: Some("ExecuteCommandAgent".to_owned()),
+        last_status: Some(status.to_owned()),
+        last_started_at: row.started_at,
+        reason,
+    }
 }
 
 /// How many tasks are where.

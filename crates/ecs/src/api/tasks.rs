@@ -2,7 +2,7 @@
 
 use super::capacity::{Capacity, capacity};
 use super::clusters::missing;
-use super::{cluster, includes, on_instances, paging, runnable, shapes};
+use super::{cluster, exec, includes, on_instances, paging, runnable, shapes};
 use crate::launch::{self, Birth};
 use crate::rows::{DefinitionRow, ServiceRow, TASKS_BY_CLUSTER, TASKS_BY_SERVICE, Tag, TaskRow, TokenRow};
 use crate::{Ecs, names, ports, texts};
@@ -84,6 +84,8 @@ pub(super) fn run(ecs: &Ecs, cx: &mut Context, input: RunTaskRequest) -> Result<
     check_platform(input.platform_version.as_deref())?;
     let overrides = input.overrides.unwrap_or_default();
     check_overrides(&definition, &overrides)?;
+    let role = overrides.task_role_arn.as_deref().or(definition.shape.task_role_arn.as_deref());
+    exec::check_role(input.enable_execute_command == Some(true), role, "task", "run")?;
     let size = launch::size(&definition, &overrides)?;
     let network = ports::resolve_network(&ecs.ports, tx, &scope, input.network_configuration.as_ref())?;
     launch::check_runnable(&definition)?;

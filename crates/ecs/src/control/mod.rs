@@ -1,5 +1,6 @@
 //! The controllers: from intent in the rows to effects, and back to observations in the rows.
 
+pub(crate) mod agents;
 pub(crate) mod definitions;
 pub(crate) mod dependencies;
 pub(crate) mod discovery;

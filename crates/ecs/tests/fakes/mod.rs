@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use ecs::ports::{
     Alarm, Alarms, Credentials, Ec2Instance, EniRequest, Group, Groups, Images, Instance, Instances, LogEvent, Logs,
-    Network, Ports, Pull, Pulled, Registries, Registry, Roles, Secrets, Session, Standing, Subnet, Target, TargetGroup,
-    TargetState, Targets,
+    Messages, Network, Ports, Pull, Pulled, Registries, Registry, Roles, Secrets, Session, Standing, Subnet, Target,
+    TargetGroup, TargetState, Targets,
 };
 use ecs::rows::{EniRow, HostRow, LogTarget};
 use rollout::TargetHealth;
@@ -102,6 +102,7 @@ impl Outside {
             logs: self.clone(),
             roles: self.clone(),
             alarms: Some(self.clone()),
+            messages: self.clone(),
         }
     }
 
@@ -132,6 +133,13 @@ impl Groups for Outside {
 
     fn tables(&self) -> &'static [&'static str] {
         &[]
+    }
+}
+
+#[async_trait]
+impl Messages for Outside {
+    async fn open(&self, _: &Scope, session: &Session, _: &str, _: &str) -> Result<(), String> {
+        if session.role_arn.ends_with("/mute") { Err("not authorized".to_owned()) } else { Ok(()) }
     }
 }
 
