@@ -338,15 +338,15 @@ impl World {
             self.server.kill();
             return self.server.serve_brisk();
         }
-        // Of those that are there at this moment: a task that starts or ends has none.
-        let tasks: Vec<Process> = self.tasks().into_values().flatten().collect();
-        let Some(victim) = tasks.get(round as usize / 3 % tasks.len().max(1)) else { return };
-        let shim = victim.parent().and_then(Process::of);
-        let victim = if turn == 1 { shim } else { Some(victim.clone()) };
-        if let Some(victim) = victim.filter(|process| process.pid > 1) {
-            // It may have ended by itself meanwhile.
-            let _ = kill(Pid::from_raw(victim.pid), Signal::SIGKILL);
-        }
+        // A task that starts or ends has no process at this moment; another one has.
+        let victim = eventually(&format!("round {round}: there is somebody to kill"), seconds(20), || {
+            let all: Vec<Process> = self.tasks().into_values().flatten().collect();
+            let victim = all.get(round as usize / 3 % all.len().max(1)).cloned();
+            let victim = if turn == 1 { victim.and_then(|it| Process::of(it.parent()?)) } else { victim };
+            victim.filter(|process| process.pid > 1).ok_or(all)
+        });
+        // It may have ended by itself meanwhile.
+        let _ = kill(Pid::from_raw(victim.pid), Signal::SIGKILL);
     }
 
     /// The host runs the tasks that the API tells of, once each, and no others.

@@ -88,13 +88,7 @@ impl World {
         handler: fn(&S, &mut Context, I) -> Result<O, ApiError>,
         input: I,
     ) -> Result<O, ApiError> {
-        let principal = Principal {
-            kind: PrincipalKind::Root,
-            account: AccountId::default(),
-            arn: "arn:aws:iam::123456789012:root".to_owned(),
-            user_id: "123456789012".to_owned(),
-            access_key: "test".to_owned(),
-        };
+        let principal = Principal::root(&AccountId::default(), "test");
         let now = types::Clock::now(&self.clock);
         let mut cx = Context::new(self.store.clone(), Scope::default(), principal, now);
         let answer = handler(service, &mut cx, input)?;

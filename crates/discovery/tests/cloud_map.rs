@@ -4,7 +4,7 @@
 
 use discovery::zone::{Data, Found, Kind, lookup};
 use discovery::{Discovery, Keeper, rows, zone};
-use gateway::{Context, Principal, PrincipalKind};
+use gateway::{Context, Principal};
 use model::servicediscovery as shape;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,13 +50,7 @@ impl Server {
     }
 
     fn call<I, O>(&self, handler: Handler<I, O>, input: I) -> Result<O, ApiError> {
-        let principal = Principal {
-            kind: PrincipalKind::Root,
-            account: AccountId::default(),
-            arn: "arn:aws:iam::123456789012:root".to_owned(),
-            user_id: "123456789012".to_owned(),
-            access_key: "test".to_owned(),
-        };
+        let principal = Principal::root(&AccountId::default(), "test");
         let mut cx = Context::new(self.store.clone(), Scope::default(), principal, self.clock.now());
         let answer = handler(&Discovery { pace: Pace::default() }, &mut cx, input)?;
         if let Some(tx) = cx.take_tx() {

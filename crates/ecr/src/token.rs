@@ -174,13 +174,7 @@ mod tests {
     use super::*;
 
     fn principal() -> Principal {
-        Principal {
-            kind: PrincipalKind::Root,
-            account: types::AccountId::default(),
-            arn: "arn:aws:iam::123456789012:root".into(),
-            user_id: "123456789012".into(),
-            access_key: "test".into(),
-        }
+        Principal::root(&types::AccountId::default(), "test")
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! What the API refuses and fills in, in AWS's words: each case is one that people run into.
 
-#[allow(dead_code)] // each test binary uses a part of it
 mod fakes;
 
 use ecs::Ecs;
 use fakes::{GROUP, Outside, REGISTRY};
-use gateway::{Context, Principal, PrincipalKind};
+use gateway::{Context, Principal};
 use model::ecs as shape;
 use store::Store;
 use types::{AccountId, ApiError, Scope, SimClock, Timestamp};
@@ -27,13 +26,7 @@ impl Server {
     }
 
     fn call<I, O>(&self, handler: fn(&Ecs, &mut Context, I) -> Result<O, ApiError>, input: I) -> Result<O, ApiError> {
-        let principal = Principal {
-            kind: PrincipalKind::Root,
-            account: AccountId::default(),
-            arn: "arn:aws:iam::123456789012:root".to_owned(),
-            user_id: "123456789012".to_owned(),
-            access_key: "test".to_owned(),
-        };
+        let principal = Principal::root(&AccountId::default(), "test");
         let mut cx = Context::new(self.store.clone(), Scope::default(), principal, Timestamp(1_800_000_000_000));
         let answer = handler(&self.ecs, &mut cx, input)?;
         if let Some(tx) = cx.take_tx() {

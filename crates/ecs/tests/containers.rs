@@ -1,13 +1,12 @@
 //! The containers of one task: who starts when, who stops when, and what is said where one cannot start.
 
-#[allow(dead_code)] // each test binary uses a part of it
 mod fakes;
 
 use controller::{Limits, Runner};
 use ecs::rows::{ContainerRow, TaskRow};
 use ecs::{Control, DefinitionKeeper, Ecs, HealthChecker, LogShipper, TaskController};
 use fakes::Outside;
-use gateway::{Context, Principal, PrincipalKind};
+use gateway::{Context, Principal};
 use model::ecs as shape;
 use rollout::TaskStatus;
 use runtime::{Sim, SimScript};
@@ -57,13 +56,7 @@ impl World {
     }
 
     fn call<I, O>(&self, handler: fn(&Ecs, &mut Context, I) -> Result<O, ApiError>, input: I) -> Result<O, ApiError> {
-        let principal = Principal {
-            kind: PrincipalKind::Root,
-            account: AccountId::default(),
-            arn: "arn:aws:iam::123456789012:root".to_owned(),
-            user_id: "123456789012".to_owned(),
-            access_key: "test".to_owned(),
-        };
+        let principal = Principal::root(&AccountId::default(), "test");
         let mut cx = Context::new(self.store.clone(), Scope::default(), principal, self.clock.now());
         let answer = handler(&self.ecs, &mut cx, input)?;
         if let Some(tx) = cx.take_tx() {

@@ -1,7 +1,6 @@
 //! Deployments as a user sees them: service deployments, traffic that is shifted, pauses, alarms, stops, protection, task
 //! sets. The production controllers, on a simulated clock.
 
-#[allow(dead_code)] // each test binary uses a part of it
 mod fakes;
 mod world;
 

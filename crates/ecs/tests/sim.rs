@@ -1,7 +1,6 @@
 //! The production controllers on a simulated clock, with a simulated runtime and simulated neighbours: stories that a
 //! user would tell, and crashes at random steps.
 
-#[allow(dead_code)] // each test binary uses a part of it
 mod fakes;
 mod world;
 

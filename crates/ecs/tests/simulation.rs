@@ -3,7 +3,6 @@
 //!
 //! `cargo xtask sim --seeds N` runs N seeds, `--seed N` the one seed again, exactly as it was.
 
-#[allow(dead_code)] // each test binary uses a part of it
 mod fakes;
 mod world;
 
@@ -54,6 +53,7 @@ struct Life {
     seen: BTreeMap<String, Arc<TaskRow>>,
     /// Tasks that others than the scheduler ended since the last look.
     struck: usize,
+    /// How often the daemon died.
     daemons: u64,
     /// Whether each step is told.
     told: bool,
@@ -432,8 +432,8 @@ impl Life {
     }
 }
 
-/// A whole life; what was told of it.
-async fn live(seed: u64) -> Vec<String> {
+/// A whole life: what was told of it, and how often the daemon died.
+async fn live(seed: u64) -> (Vec<String>, u64) {
     let _replay = Replay(seed);
     let mut life = Life::begin(seed);
     for _ in 0..ROUNDS {
@@ -443,7 +443,7 @@ async fn live(seed: u64) -> Vec<String> {
     life.calm().await;
     let told = life.world.events();
     life.world.crash().await;
-    told
+    (told, life.daemons)
 }
 
 fn given(name: &str) -> Option<u64> {
@@ -453,17 +453,19 @@ fn given(name: &str) -> Option<u64> {
 #[tokio::test]
 async fn any_life_keeps_the_invariants_and_comes_to_rest() {
     if let Some(seed) = given("WINDTUNNEL_SIM_SEED") {
-        println!("{:#?}", live(seed).await);
+        println!("{:#?}", live(seed).await.0);
         return;
     }
     let seeds = given("WINDTUNNEL_SIM_SEEDS").unwrap_or(SEEDS);
     let first = given("WINDTUNNEL_SIM_FIRST").unwrap_or(1);
+    let mut deaths = 0;
     for seed in first..first + seeds {
-        live(seed).await;
+        deaths += live(seed).await.1;
         if seed % 1000 == 0 {
             println!("{seed} lives");
         }
     }
+    assert!(deaths >= seeds, "expected the daemon to die in most lives, not {deaths} times in {seeds}");
 }
 
 #[tokio::test]

@@ -31,6 +31,19 @@ pub struct Principal {
     pub access_key: String,
 }
 
+impl Principal {
+    /// The root user of `account`, who signed with `access_key`.
+    pub fn root(account: &AccountId, access_key: &str) -> Self {
+        Self {
+            kind: PrincipalKind::Root,
+            account: account.clone(),
+            arn: format!("arn:aws:iam::{account}:root"),
+            user_id: account.to_string(),
+            access_key: access_key.to_owned(),
+        }
+    }
+}
+
 /// An access key's secret, and whom it stands for. `Debug` shows no secret.
 pub struct Credentials {
     /// The signing secret, and the session token that must come with it.

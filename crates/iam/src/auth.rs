@@ -74,13 +74,7 @@ impl Identity for Iam {
 
 /// The principal of the account's root user.
 pub fn root(account: &AccountId) -> Principal {
-    Principal {
-        kind: PrincipalKind::Root,
-        account: account.clone(),
-        arn: format!("arn:aws:iam::{account}:root"),
-        user_id: account.to_string(),
-        access_key: ROOT_KEY.to_owned(),
-    }
+    Principal::root(account, ROOT_KEY)
 }
 
 /// The condition keys that every request has.

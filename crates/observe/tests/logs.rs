@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
 use controller::{Controller, Key};
-use gateway::{Context, Principal, PrincipalKind};
+use gateway::{Context, Principal};
 use model::cloudwatch::{
     Dimension, GetMetricDataInput, ListMetricsInput, Metric, MetricDataQuery, MetricDatum, MetricStat,
     PutMetricDataInput,
@@ -44,14 +44,7 @@ impl World {
     }
 
     fn call<T>(&self, run: impl FnOnce(&Observe, &mut Context) -> Result<T, ApiError>) -> Result<T, ApiError> {
-        let account = AccountId::default();
-        let principal = Principal {
-            kind: PrincipalKind::Root,
-            arn: format!("arn:aws:iam::{account}:root"),
-            user_id: account.to_string(),
-            account,
-            access_key: "test".to_owned(),
-        };
+        let principal = Principal::root(&AccountId::default(), "test");
         let mut cx = Context::new(self.store.clone(), Scope::default(), principal, NOW);
         let outcome = run(&Observe, &mut cx);
         let tx = cx.take_tx();

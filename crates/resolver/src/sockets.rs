@@ -15,9 +15,9 @@ use std::time::Duration;
 use store::Store;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use types::{Clock, Scope};
+use vpc::router_connections;
 
 /// Connections of one listener at a time.
 const MOST_CONNECTIONS: usize = 64;
@@ -112,25 +112,14 @@ pub(crate) async fn serve_udp(socket: UdpSocket, asked: Arc<Asked>) {
 
 /// Answers connections.
 pub(crate) async fn serve_tcp(listener: TcpListener, asked: Arc<Asked>) {
-    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    // The connections end with this future, so that aborting it frees the router.
-    let mut connections = JoinSet::new();
-    loop {
-        let Ok(permit) = room.clone().acquire_owned().await else { return };
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(_) => continue,
-            },
-            Some(_) = connections.join_next() => continue,
-        };
+    router_connections::serve_each(listener, MOST_CONNECTIONS, |stream, peer| {
         let asked = asked.clone();
-        connections.spawn(async move {
+        async move {
             // A client that goes away harms nobody.
             let _ = converse(stream, peer, &asked).await;
-            drop(permit);
-        });
-    }
+        }
+    })
+    .await;
 }
 
 async fn converse(mut stream: TcpStream, peer: SocketAddr, asked: &Asked) -> io::Result<()> {

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
 use controller::{Controller, Key};
-use gateway::{Context, Principal, PrincipalKind};
+use gateway::{Context, Principal};
 use model::application_autoscaling::{
     DeleteScalingPolicyRequest, DeregisterScalableTargetRequest, DescribeScalableTargetsRequest,
     DescribeScalingActivitiesRequest, DescribeScalingPoliciesRequest, DescribeScheduledActionsRequest, Handlers,
@@ -95,14 +95,7 @@ impl World {
     }
 
     fn call<S, T>(&self, state: &S, run: impl FnOnce(&S, &mut Context) -> Result<T, ApiError>) -> Result<T, ApiError> {
-        let account = AccountId::default();
-        let principal = Principal {
-            kind: PrincipalKind::Root,
-            arn: format!("arn:aws:iam::{account}:root"),
-            user_id: account.to_string(),
-            account,
-            access_key: "test".to_owned(),
-        };
+        let principal = Principal::root(&AccountId::default(), "test");
         let mut cx = Context::new(self.store.clone(), Scope::default(), principal, self.clock.now());
         let outcome = run(state, &mut cx);
         let tx = cx.take_tx();

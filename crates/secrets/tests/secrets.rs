@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
-use gateway::{Context, Principal, PrincipalKind};
+use gateway::{Context, Principal};
 use model::secretsmanager::{
     CreateSecretRequest, DeleteSecretRequest, DescribeSecretRequest, GetSecretValueRequest, GetSecretValueResponse,
     PutSecretValueRequest, RestoreSecretRequest,
@@ -34,14 +34,7 @@ impl World {
     }
 
     fn call<T>(&self, run: impl FnOnce(&Secrets, &mut Context) -> Result<T, ApiError>) -> Result<T, ApiError> {
-        let account = AccountId::default();
-        let principal = Principal {
-            kind: PrincipalKind::Root,
-            arn: format!("arn:aws:iam::{account}:root"),
-            user_id: account.to_string(),
-            account,
-            access_key: "test".to_owned(),
-        };
+        let principal = Principal::root(&AccountId::default(), "test");
         let mut cx = Context::new(self.store.clone(), Scope::default(), principal, self.now);
         let outcome = run(&self.secrets, &mut cx);
         let tx = cx.take_tx();

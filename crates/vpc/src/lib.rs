@@ -20,6 +20,7 @@ pub mod launch;
 pub mod metadata;
 pub mod names;
 pub mod query;
+pub mod router_connections;
 pub mod router_sockets;
 pub mod rows;
 mod texts;

@@ -54,7 +54,9 @@ pub(crate) fn exec(paths: &Paths, options: &ExecOptions) -> Result<i32, String> 
 }
 
 async fn hold(promise: &Promise, in_terminal: bool) -> Result<i32, String> {
-    let broken = |error: &dyn std::fmt::Display| format!("the session cannot be opened: {error}");
+    let broken = |error: &dyn std::fmt::Display| {
+        format!("the session cannot be opened: {error}. See whether the server runs with: windtunnel status")
+    };
     let stream = TcpStream::connect(&promise.authority).await.map_err(|error| broken(&error))?;
     let manner = if in_terminal { "exit=told" } else { "exit=told&terminal=none" };
     let url = format!("{}&{manner}", promise.url);
@@ -90,6 +92,11 @@ struct Exchange {
     code: Option<i32>,
 }
 
+/// Why a session is over before its command, and what to do.
+fn broken_off(why: &str) -> String {
+    format!("the session has broken off: {why}. Its command was killed; run windtunnel exec again to begin anew")
+}
+
 impl Exchange {
     async fn run(mut self) -> Result<i32, String> {
         loop {
@@ -100,7 +107,7 @@ impl Exchange {
                     let frame = match frame {
                         Some(Ok(Message::Binary(frame))) => frame,
                         Some(Ok(Message::Close(_)) | Err(_)) | None => {
-                            return Err("the session has broken off".to_owned());
+                            return Err(broken_off("the server has closed it"));
                         }
                         Some(Ok(_)) => continue,
                     };
@@ -128,7 +135,7 @@ impl Exchange {
                 () = tokio::time::sleep(TICK) => {}
             }
             let now = self.now();
-            self.client.tick(now).map_err(|_| "the session does not answer any more".to_owned())?;
+            self.client.tick(now).map_err(|_| broken_off("nobody answers any more"))?;
         }
     }
 
@@ -138,7 +145,7 @@ impl Exchange {
 
     async fn flush(&mut self) -> Result<(), String> {
         let now = self.now();
-        let broken = |error| format!("the session has broken off: {error}");
+        let broken = |error: tokio_tungstenite::tungstenite::Error| broken_off(&error.to_string());
         while let Some(frame) = self.client.outgoing(now) {
             self.socket.feed(Message::Binary(frame.into())).await.map_err(broken)?;
         }

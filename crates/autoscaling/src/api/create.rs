@@ -4,7 +4,7 @@ use super::{find, refuse, tags};
 use crate::rows::{Group, Template};
 use crate::{AutoScaling, control, texts};
 use gateway::{Context, Principal};
-use model::autoscaling::{CreateAutoScalingGroupType, LaunchTemplateSpecification};
+use model::autoscaling::{AvailabilityZoneDistribution, CreateAutoScalingGroupType, LaunchTemplateSpecification};
 use std::collections::BTreeMap;
 use store::View;
 use types::id::random_uuid;
@@ -16,6 +16,11 @@ const LARGEST: u32 = 512;
 
 /// How instances are distributed over zones. Source: API reference, `AvailabilityZoneDistribution`.
 pub(super) const BEST_EFFORT: &str = "balanced-best-effort";
+
+/// Whether another way over the zones is asked for than the one that is here.
+pub(super) fn is_other_distribution(asked: Option<AvailabilityZoneDistribution>) -> bool {
+    asked.and_then(|asked| asked.capacity_distribution_strategy).is_some_and(|strategy| strategy != BEST_EFFORT)
+}
 
 const POLICIES: [&str; 7] = [
     "AllocationStrategy",
@@ -42,10 +47,7 @@ pub(super) fn create(_: &AutoScaling, cx: &mut Context, input: CreateAutoScaling
         (input.traffic_sources.is_some(), "traffic sources other than TargetGroupARNs"),
         (input.instance_maintenance_policy.is_some(), "instance maintenance policies"),
         (
-            input.availability_zone_distribution.is_some_and(|asked| {
-                let strategy = asked.capacity_distribution_strategy;
-                strategy.is_some_and(|strategy| strategy != BEST_EFFORT)
-            }),
+            is_other_distribution(input.availability_zone_distribution),
             "other distributions over zones than balanced-best-effort",
         ),
         (input.availability_zone_impairment_policy.is_some(), "policies on impaired zones"),

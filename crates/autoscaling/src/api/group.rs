@@ -1,7 +1,8 @@
 //! Changes of a group, and its end.
 
 use super::create::{
-    BEST_EFFORT, Caller, bounds, check_launch, desired, health_check, named, number, policies, protection, subnets,
+    Caller, bounds, check_launch, desired, health_check, is_other_distribution, named, number, policies, protection,
+    subnets,
 };
 use super::{find_standing, refuse};
 use crate::rows::{Group, Lifecycle};
@@ -24,10 +25,7 @@ pub(super) fn update(_: &AutoScaling, cx: &mut Context, input: UpdateAutoScaling
         (input.desired_capacity_type.is_some_and(|kind| kind != "units"), "capacity in processors or memory"),
         (input.instance_maintenance_policy.is_some(), "instance maintenance policies"),
         (
-            input.availability_zone_distribution.is_some_and(|asked| {
-                let strategy = asked.capacity_distribution_strategy;
-                strategy.is_some_and(|strategy| strategy != BEST_EFFORT)
-            }),
+            is_other_distribution(input.availability_zone_distribution),
             "other distributions over zones than balanced-best-effort",
         ),
         (input.availability_zone_impairment_policy.is_some(), "policies on impaired zones"),

@@ -30,13 +30,7 @@ pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 struct People;
 
 pub fn root() -> Principal {
-    Principal {
-        kind: PrincipalKind::Root,
-        account: AccountId::default(),
-        arn: "arn:aws:iam::123456789012:root".into(),
-        user_id: "123456789012".into(),
-        access_key: "test".into(),
-    }
+    Principal::root(&AccountId::default(), "test")
 }
 
 pub fn reader() -> Principal {

@@ -10,15 +10,13 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, header};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use vpc::router_connections;
 use vpc::router_sockets::RouterService;
 use vpc::rows::Vpc;
 
@@ -26,8 +24,6 @@ use vpc::rows::Vpc;
 pub(super) const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)), 80);
 /// Connections of one VPC at a time.
 const MOST_CONNECTIONS: usize = 512;
-/// How long a request's head may take.
-const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What answers there. Its keys are the VPCs' ids.
 pub struct LinkLocal(Arc<Endpoint>);
@@ -65,32 +61,15 @@ impl RouterService for LinkLocal {
 }
 
 async fn serve(listener: TcpListener, endpoint: Arc<Endpoint>, vpc: String) {
-    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    // The connections end with this future, so that aborting it frees the router.
-    let mut connections = tokio::task::JoinSet::new();
-    loop {
-        let Ok(permit) = room.clone().acquire_owned().await else { return };
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(_) => continue,
-            },
-            Some(_) = connections.join_next() => continue,
-        };
-        let IpAddr::V4(peer) = peer.ip() else { continue };
+    router_connections::serve_each(listener, MOST_CONNECTIONS, |stream, peer| {
         let (endpoint, vpc) = (endpoint.clone(), vpc.clone());
-        connections.spawn(async move {
+        async move {
+            let IpAddr::V4(peer) = peer.ip() else { return };
             let service = service_fn(|request| respond(&endpoint, &vpc, peer, request));
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_PATIENCE)
-                .half_close(true)
-                .serve_connection(TokioIo::new(stream), service);
-            // A client that goes away harms nobody.
-            let _ = connection.await;
-            drop(permit);
-        });
-    }
+            router_connections::speak_http(stream, service).await;
+        }
+    })
+    .await;
 }
 
 async fn respond(

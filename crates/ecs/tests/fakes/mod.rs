@@ -1,5 +1,7 @@
 //! The other services, in memory. What they hold survives a "crash" of the controllers, as the real ones' state does.
 
+#![allow(dead_code, reason = "each test file uses a part")]
+
 use async_trait::async_trait;
 use ecs::ports::{
     Alarm, Alarms, Credentials, Ec2Instance, EniRequest, Group, Groups, Images, Instance, Instances, LogEvent, Logs,

@@ -1,6 +1,6 @@
 //! The production controllers on a simulated clock, with a simulated runtime and simulated neighbours.
 
-#![allow(dead_code)] // each test binary uses a part of it
+#![allow(dead_code, reason = "each test file uses a part")]
 
 use crate::fakes::{GROUP, Outside, REGISTRY};
 use controller::{Limits, Runner};
@@ -9,7 +9,7 @@ use ecs::{
     Control, DiscoveryHealth, Ecs, HealthChecker, InstanceController, LogShipper, ManagedScaling, ServiceController,
     TaskController, TokenKeeper,
 };
-use gateway::{Context, Principal, PrincipalKind};
+use gateway::{Context, Principal};
 use model::ecs as shape;
 use rollout::{DesiredStatus, TaskStatus};
 use runtime::Sim;
@@ -90,13 +90,7 @@ impl World {
         handler: fn(&Ecs, &mut Context, I) -> Result<O, ApiError>,
         input: I,
     ) -> Result<O, ApiError> {
-        let principal = Principal {
-            kind: PrincipalKind::Root,
-            account: AccountId::default(),
-            arn: "arn:aws:iam::123456789012:root".to_owned(),
-            user_id: "123456789012".to_owned(),
-            access_key: "test".to_owned(),
-        };
+        let principal = Principal::root(&AccountId::default(), "test");
         let mut cx = Context::new(self.store.clone(), self.scope.clone(), principal, self.clock.now());
         let answer = handler(&self.ecs, &mut cx, input)?;
         if let Some(tx) = cx.take_tx() {

@@ -1,7 +1,7 @@
 //! A toy world that carries plans out: tasks come up, get healthy, crash and fail checks as a seeded die says. The
 //! scheduler's contract is checked around every plan.
 
-#![allow(dead_code)] // each test binary uses a part of it
+#![allow(dead_code, reason = "each test file uses a part")]
 
 use rollout::{
     ALL_TRAFFIC, Decision, Deployment, DeploymentStatus, DesiredStatus, Event, FailCause, Marks, Pause, PauseStatus,

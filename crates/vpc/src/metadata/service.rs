@@ -4,6 +4,7 @@
 //! address that is no instance's is refused with a reset, as there is nothing for a task on Fargate.
 
 use super::{Answer, Metadata, Request};
+use crate::router_connections;
 use crate::router_sockets::RouterService;
 use crate::rows::Vpc;
 use controller::Key;
@@ -13,25 +14,20 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::sys::socket::{setsockopt, sockopt};
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use types::id::VpcId;
 
 /// Where instances look for their metadata.
 const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)), 80);
 /// Connections of one VPC at a time.
 const MOST_CONNECTIONS: usize = 512;
-/// How long a request's head may take.
-const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 /// How many hops answers may go that bring no token.
 const USUAL_HOPS: u8 = 64;
 
@@ -84,42 +80,22 @@ struct Place {
 }
 
 async fn serve(listener: TcpListener, place: Arc<Place>) {
-    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    // The connections end with this future, so that aborting it frees the router.
-    let mut connections = JoinSet::new();
-    loop {
-        let Ok(permit) = room.clone().acquire_owned().await else { return };
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(_) => continue,
-            },
-            Some(_) = connections.join_next() => continue,
-        };
-        let IpAddr::V4(peer) = peer.ip() else { continue };
-        let view = place.metadata.store.view();
-        if Metadata::asker(&view, &place.key.scope, &place.vpc, peer).is_none() {
-            reset(&stream);
-            continue;
-        }
-        let Ok(socket) = stream.as_fd().try_clone_to_owned() else { continue };
-        let place = place.clone();
-        connections.spawn(async move {
-            let socket = Arc::new(socket);
-            let service = service_fn(|request| {
-                let (place, socket) = (place.clone(), socket.clone());
-                async move { respond(&place, peer, &socket, request).await }
-            });
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_PATIENCE)
-                .half_close(true)
-                .serve_connection(TokioIo::new(stream), service);
-            // A client that goes away harms nobody.
-            let _ = connection.await;
-            drop(permit);
-        });
+    router_connections::serve_each(listener, MOST_CONNECTIONS, |stream, peer| converse(stream, peer, place.clone()))
+        .await;
+}
+
+async fn converse(stream: TcpStream, peer: SocketAddr, place: Arc<Place>) {
+    let IpAddr::V4(peer) = peer.ip() else { return };
+    if Metadata::asker(&place.metadata.store.view(), &place.key.scope, &place.vpc, peer).is_none() {
+        return reset(&stream);
     }
+    let Ok(socket) = stream.as_fd().try_clone_to_owned() else { return };
+    let socket = Arc::new(socket);
+    let service = service_fn(|request| {
+        let (place, socket) = (place.clone(), socket.clone());
+        async move { respond(&place, peer, &socket, request).await }
+    });
+    router_connections::speak_http(stream, service).await;
 }
 
 /// Has the connection end with a reset once it is dropped.

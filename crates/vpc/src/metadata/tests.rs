@@ -3,7 +3,7 @@
 use super::*;
 use crate::api::{Ec2, handlers};
 use crate::intent::PublicPool;
-use gateway::{Context, Principal, PrincipalKind};
+use gateway::{Context, Principal};
 use model::ec2;
 use types::{AccountId, ApiError, SimClock};
 
@@ -61,13 +61,7 @@ impl World {
     }
 
     fn call<S, I, O>(&self, service: &S, handler: fn(&S, &mut Context, I) -> Result<O, ApiError>, input: I) -> O {
-        let principal = Principal {
-            kind: PrincipalKind::Root,
-            account: AccountId::default(),
-            arn: "arn:aws:iam::123456789012:root".to_owned(),
-            user_id: "123456789012".to_owned(),
-            access_key: "test".to_owned(),
-        };
+        let principal = Principal::root(&AccountId::default(), "test");
         let mut cx = Context::new(self.store.clone(), Scope::default(), principal, self.clock.now());
         let answer = handler(service, &mut cx, input).unwrap_or_else(|error| panic!("{error}"));
         if let Some(tx) = cx.take_tx() {

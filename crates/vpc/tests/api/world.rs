@@ -1,6 +1,6 @@
 //! A region to call, and the network that its rows compile to.
 
-use gateway::{Context, Principal, PrincipalKind};
+use gateway::{Context, Principal};
 use model::ec2;
 use netplan::{Ground, NetworkState};
 use store::Store;
@@ -60,13 +60,7 @@ impl World {
 
     /// What a call answers, committed where it succeeds.
     pub(crate) fn call<I, O>(&self, handler: Handler<I, O>, input: I) -> Result<O, ApiError> {
-        let principal = Principal {
-            kind: PrincipalKind::Root,
-            account: AccountId::default(),
-            arn: "arn:aws:iam::123456789012:root".to_owned(),
-            user_id: "123456789012".to_owned(),
-            access_key: "test".to_owned(),
-        };
+        let principal = Principal::root(&AccountId::default(), "test");
         let mut cx = Context::new(self.store.clone(), self.scope.clone(), principal, NOW);
         let answer = handler(&self.service, &mut cx, input)?;
         if let Some(tx) = cx.take_tx() {

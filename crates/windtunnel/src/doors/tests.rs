@@ -3,7 +3,7 @@
 use super::*;
 use controller::SystemClock;
 use fabric::{FabricConfig, RUN_ROOT};
-use gateway::{Context, Principal, PrincipalKind};
+use gateway::{Context, Principal};
 use model::ec2;
 use nix::sched::{CloneFlags, unshare};
 use std::path::PathBuf;
@@ -57,13 +57,7 @@ impl Lab {
     }
 
     async fn call<I, O>(&self, handler: fn(&Ec2, &mut Context, I) -> Result<O, ApiError>, input: I) -> O {
-        let principal = Principal {
-            kind: PrincipalKind::Root,
-            account: AccountId::default(),
-            arn: "arn:aws:iam::123456789012:root".to_owned(),
-            user_id: "123456789012".to_owned(),
-            access_key: "test".to_owned(),
-        };
+        let principal = Principal::root(&AccountId::default(), "test");
         let (answer, ticket) = {
             let mut cx = Context::new(self.store.clone(), Scope::default(), principal, Timestamp(0));
             let answer = handler(&self.ec2, &mut cx, input).unwrap();
