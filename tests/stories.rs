@@ -19,6 +19,7 @@ mod stories {
     mod demo;
     mod deployments;
     mod endpoints;
+    mod events;
     mod exec;
     mod explain;
     mod failures;

@@ -118,6 +118,7 @@ impl Api {
             "ecr" => ("AmazonEC2ContainerRegistry_V20150921", "application/x-amz-json-1.1"),
             "logs" => ("Logs_20140328", "application/x-amz-json-1.1"),
             "secretsmanager" => ("secretsmanager", "application/x-amz-json-1.1"),
+            "events" => ("AWSEvents", "application/x-amz-json-1.1"),
             "servicediscovery" => ("Route53AutoNaming_v20170314", "application/x-amz-json-1.1"),
             "ssm" => ("AmazonSSM", "application/x-amz-json-1.1"),
             "application-autoscaling" => ("AnyScaleFrontendService", "application/x-amz-json-1.1"),

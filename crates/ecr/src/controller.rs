@@ -68,7 +68,8 @@ impl Controller for Scanner {
             if wanted(&image).is_none_or(|scan| scan.requested_at != requested_at) {
                 return Ok(Next::Done);
             }
-            tx.put(&key.scope, Image { scan: Some(scan), ..Image::clone(&image) });
+            let image = tx.put(&key.scope, Image { scan: Some(scan), ..Image::clone(&image) });
+            crate::notices::scanned(&mut tx, &key.scope, &image, now);
             tx.commit()
         };
         ticket.wait().await?;

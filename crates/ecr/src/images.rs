@@ -3,6 +3,7 @@
 //! All of it happens within the caller's transaction. Blobs are looked at, never written, here.
 
 use crate::manifest::{Descriptor, Manifest, ManifestError};
+use crate::notices;
 use crate::rows::{Image, Layer, Repository, Scan, ScanStatus, key};
 use crate::texts;
 use blob::Digest;
@@ -142,7 +143,8 @@ pub fn push(
     };
     image.pushed_at = now;
     image.tags.extend(tag.map(str::to_owned));
-    tx.put(scope, image);
+    let image = tx.put(scope, image);
+    notices::action(tx, scope, "PUSH", &image, tag, now);
     Ok(true)
 }
 

@@ -11,6 +11,7 @@ pub mod api;
 pub mod controller;
 pub mod images;
 pub mod manifest;
+mod notices;
 pub mod query;
 pub mod registry;
 pub mod rows;

@@ -9,7 +9,7 @@ use types::Region;
 const ALL: &str = "AWS_ENDPOINT_URL";
 
 /// The services that are here.
-static SERVICES: [&wire::ServiceInfo; 13] = [
+static SERVICES: [&wire::ServiceInfo; 14] = [
     &model::acm::SERVICE,
     &model::autoscaling::SERVICE,
     &model::cloudwatch::SERVICE,
@@ -17,6 +17,7 @@ static SERVICES: [&wire::ServiceInfo; 13] = [
     &model::ecr::SERVICE,
     &model::ecs::SERVICE,
     &model::elbv2::SERVICE,
+    &model::events::SERVICE,
     &model::iam::SERVICE,
     &model::logs::SERVICE,
     &model::secretsmanager::SERVICE,

@@ -251,6 +251,27 @@ pub fn unplaced(service: &str, closest: Option<(&str, Lack)>, of_provider: bool)
     )
 }
 
+/// What an event says of a message that a task could not be placed: the reason, and the container instance that came closest.
+/// A reason that is none of [`lack`]'s is the message's own.
+pub fn placement_failure(message: &str) -> (String, Option<&str>) {
+    let between = |start: &str, end: &str| Some(message.split_once(start)?.1.split_once(end)?.0);
+    let instance = between("(container-instance ", ")");
+    let told = [
+        ("is missing an attribute", Lack::Attribute),
+        ("is already using a port", Lack::Ports),
+        ("has insufficient CPU units", Lack::Cpu),
+        ("has insufficient memory", Lack::Memory),
+    ];
+    let reason = if instance.is_some() {
+        let known = told.into_iter().find(|(part, _)| message.contains(part)).map(|(_, lacking)| lack(lacking));
+        known.or_else(|| between("encountered error \"", "\"")).unwrap_or_default()
+    } else {
+        let reason = message.split_once("Reason: ").map_or(message, |(_, reason)| reason);
+        reason.split(" For more information").next().unwrap_or(reason)
+    };
+    (reason.to_owned(), instance)
+}
+
 /// seen
 pub fn cluster_contains_instances() -> ApiError {
     ApiError::new(
@@ -453,6 +474,35 @@ pub fn container_missing(container: &str) -> String {
 /// seen
 pub fn container_port_missing(container: &str, port: i32) -> String {
     format!("The container {container} did not have a container port {port} defined.")
+}
+
+/// The frame is seen.
+pub fn namespace_not_found(namespace: &str) -> ApiError {
+    ApiError::new("NamespaceNotFoundException", format!("Failed to retrieve namespace for {namespace}"))
+}
+
+/// own
+pub const PRINCIPAL_INVALID: &str =
+    "The principalArn is invalid. Specify a user, a role or the root user of the account.";
+/// own
+pub const SETTING_VALUE_WITHOUT_NAME: &str = "An account setting name must be specified with an account setting value.";
+
+/// own
+pub fn setting_denied() -> ApiError {
+    ApiError::new(
+        "AccessDeniedException",
+        "You must be the root user to change the account settings of other principals.",
+    )
+}
+
+/// own
+pub fn setting_unknown(name: &str) -> String {
+    format!("The account setting {name} is not valid.")
+}
+
+/// own
+pub fn setting_value(name: &str, value: &str) -> String {
+    format!("The value {value} is not valid for the account setting {name}.")
 }
 
 /// own

@@ -26,7 +26,7 @@ struct Habits {
     rest: &'static [&'static [Form]],
 }
 
-const HABITS: [Habits; 13] = [
+const HABITS: [Habits; 14] = [
     Habits {
         prefix: "ecs",
         without: &["List", "DescribeTaskDefinition", "DeregisterTaskDefinition"],
@@ -152,6 +152,16 @@ const HABITS: [Habits; 13] = [
         without: &["GetMetric", "ListMetrics", "PutMetricData"],
         own: &[("DescribeAlarms", &["alarm:{AlarmNames=*}"]), ("DescribeAlarmHistory", &["alarm:{AlarmName=*}"])],
         rest: &[&["{ResourceARN}"], &["alarm:{AlarmName}"], &["alarm:{AlarmNames}"]],
+    },
+    Habits {
+        prefix: "events",
+        without: &["ListRules", "ListRuleNamesByTarget", "ListEventBuses", "TestEventPattern"],
+        own: &[
+            ("PutEvents", &["event-bus/default"]),
+            ("DescribeEventBus", &["event-bus/{Name=default}"]),
+            ("ListTargetsByRule", &["rule/{Rule}"]),
+        ],
+        rest: &[&["{ResourceARN}"], &["rule/{Name}"], &["rule/{Rule}"]],
     },
     Habits {
         prefix: "servicediscovery",

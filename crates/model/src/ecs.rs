@@ -11,6 +11,7 @@ pub struct Handlers<S, C> {
     pub create_cluster: fn(&S, &mut C, CreateClusterRequest) -> Result<CreateClusterResponse, types::ApiError>,
     pub create_service: fn(&S, &mut C, CreateServiceRequest) -> Result<CreateServiceResponse, types::ApiError>,
     pub create_task_set: fn(&S, &mut C, CreateTaskSetRequest) -> Result<CreateTaskSetResponse, types::ApiError>,
+    pub delete_account_setting: fn(&S, &mut C, DeleteAccountSettingRequest) -> Result<DeleteAccountSettingResponse, types::ApiError>,
     pub delete_attributes: fn(&S, &mut C, DeleteAttributesRequest) -> Result<DeleteAttributesResponse, types::ApiError>,
     pub delete_capacity_provider: fn(&S, &mut C, DeleteCapacityProviderRequest) -> Result<DeleteCapacityProviderResponse, types::ApiError>,
     pub delete_cluster: fn(&S, &mut C, DeleteClusterRequest) -> Result<DeleteClusterResponse, types::ApiError>,
@@ -31,15 +32,19 @@ pub struct Handlers<S, C> {
     pub discover_poll_endpoint: fn(&S, &mut C, DiscoverPollEndpointRequest) -> Result<DiscoverPollEndpointResponse, types::ApiError>,
     pub execute_command: fn(&S, &mut C, ExecuteCommandRequest) -> Result<ExecuteCommandResponse, types::ApiError>,
     pub get_task_protection: fn(&S, &mut C, GetTaskProtectionRequest) -> Result<GetTaskProtectionResponse, types::ApiError>,
+    pub list_account_settings: fn(&S, &mut C, ListAccountSettingsRequest) -> Result<ListAccountSettingsResponse, types::ApiError>,
     pub list_attributes: fn(&S, &mut C, ListAttributesRequest) -> Result<ListAttributesResponse, types::ApiError>,
     pub list_clusters: fn(&S, &mut C, ListClustersRequest) -> Result<ListClustersResponse, types::ApiError>,
     pub list_container_instances: fn(&S, &mut C, ListContainerInstancesRequest) -> Result<ListContainerInstancesResponse, types::ApiError>,
     pub list_service_deployments: fn(&S, &mut C, ListServiceDeploymentsRequest) -> Result<ListServiceDeploymentsResponse, types::ApiError>,
     pub list_services: fn(&S, &mut C, ListServicesRequest) -> Result<ListServicesResponse, types::ApiError>,
+    pub list_services_by_namespace: fn(&S, &mut C, ListServicesByNamespaceRequest) -> Result<ListServicesByNamespaceResponse, types::ApiError>,
     pub list_tags_for_resource: fn(&S, &mut C, ListTagsForResourceRequest) -> Result<ListTagsForResourceResponse, types::ApiError>,
     pub list_task_definition_families: fn(&S, &mut C, ListTaskDefinitionFamiliesRequest) -> Result<ListTaskDefinitionFamiliesResponse, types::ApiError>,
     pub list_task_definitions: fn(&S, &mut C, ListTaskDefinitionsRequest) -> Result<ListTaskDefinitionsResponse, types::ApiError>,
     pub list_tasks: fn(&S, &mut C, ListTasksRequest) -> Result<ListTasksResponse, types::ApiError>,
+    pub put_account_setting: fn(&S, &mut C, PutAccountSettingRequest) -> Result<PutAccountSettingResponse, types::ApiError>,
+    pub put_account_setting_default: fn(&S, &mut C, PutAccountSettingDefaultRequest) -> Result<PutAccountSettingDefaultResponse, types::ApiError>,
     pub put_attributes: fn(&S, &mut C, PutAttributesRequest) -> Result<PutAttributesResponse, types::ApiError>,
     pub put_cluster_capacity_providers: fn(&S, &mut C, PutClusterCapacityProvidersRequest) -> Result<PutClusterCapacityProvidersResponse, types::ApiError>,
     pub register_container_instance: fn(&S, &mut C, RegisterContainerInstanceRequest) -> Result<RegisterContainerInstanceResponse, types::ApiError>,
@@ -88,54 +93,59 @@ impl<S: Send + Sync, C> wire::Service<C> for Api<S, C> {
             2 => call(h.create_cluster, s, c, input),
             3 => call(h.create_service, s, c, input),
             4 => call(h.create_task_set, s, c, input),
-            5 => call(h.delete_attributes, s, c, input),
-            6 => call(h.delete_capacity_provider, s, c, input),
-            7 => call(h.delete_cluster, s, c, input),
-            8 => call(h.delete_service, s, c, input),
-            9 => call(h.delete_task_definitions, s, c, input),
-            10 => call(h.delete_task_set, s, c, input),
-            11 => call(h.deregister_container_instance, s, c, input),
-            12 => call(h.deregister_task_definition, s, c, input),
-            13 => call(h.describe_capacity_providers, s, c, input),
-            14 => call(h.describe_clusters, s, c, input),
-            15 => call(h.describe_container_instances, s, c, input),
-            16 => call(h.describe_service_deployments, s, c, input),
-            17 => call(h.describe_service_revisions, s, c, input),
-            18 => call(h.describe_services, s, c, input),
-            19 => call(h.describe_task_definition, s, c, input),
-            20 => call(h.describe_task_sets, s, c, input),
-            21 => call(h.describe_tasks, s, c, input),
-            22 => call(h.discover_poll_endpoint, s, c, input),
-            23 => call(h.execute_command, s, c, input),
-            24 => call(h.get_task_protection, s, c, input),
-            25 => call(h.list_attributes, s, c, input),
-            26 => call(h.list_clusters, s, c, input),
-            27 => call(h.list_container_instances, s, c, input),
-            28 => call(h.list_service_deployments, s, c, input),
-            29 => call(h.list_services, s, c, input),
-            30 => call(h.list_tags_for_resource, s, c, input),
-            31 => call(h.list_task_definition_families, s, c, input),
-            32 => call(h.list_task_definitions, s, c, input),
-            33 => call(h.list_tasks, s, c, input),
-            34 => call(h.put_attributes, s, c, input),
-            35 => call(h.put_cluster_capacity_providers, s, c, input),
-            36 => call(h.register_container_instance, s, c, input),
-            37 => call(h.register_task_definition, s, c, input),
-            38 => call(h.run_task, s, c, input),
-            39 => call(h.start_task, s, c, input),
-            40 => call(h.stop_service_deployment, s, c, input),
-            41 => call(h.stop_task, s, c, input),
-            42 => call(h.tag_resource, s, c, input),
-            43 => call(h.untag_resource, s, c, input),
-            44 => call(h.update_capacity_provider, s, c, input),
-            45 => call(h.update_cluster, s, c, input),
-            46 => call(h.update_cluster_settings, s, c, input),
-            47 => call(h.update_container_agent, s, c, input),
-            48 => call(h.update_container_instances_state, s, c, input),
-            49 => call(h.update_service, s, c, input),
-            50 => call(h.update_service_primary_task_set, s, c, input),
-            51 => call(h.update_task_protection, s, c, input),
-            52 => call(h.update_task_set, s, c, input),
+            5 => call(h.delete_account_setting, s, c, input),
+            6 => call(h.delete_attributes, s, c, input),
+            7 => call(h.delete_capacity_provider, s, c, input),
+            8 => call(h.delete_cluster, s, c, input),
+            9 => call(h.delete_service, s, c, input),
+            10 => call(h.delete_task_definitions, s, c, input),
+            11 => call(h.delete_task_set, s, c, input),
+            12 => call(h.deregister_container_instance, s, c, input),
+            13 => call(h.deregister_task_definition, s, c, input),
+            14 => call(h.describe_capacity_providers, s, c, input),
+            15 => call(h.describe_clusters, s, c, input),
+            16 => call(h.describe_container_instances, s, c, input),
+            17 => call(h.describe_service_deployments, s, c, input),
+            18 => call(h.describe_service_revisions, s, c, input),
+            19 => call(h.describe_services, s, c, input),
+            20 => call(h.describe_task_definition, s, c, input),
+            21 => call(h.describe_task_sets, s, c, input),
+            22 => call(h.describe_tasks, s, c, input),
+            23 => call(h.discover_poll_endpoint, s, c, input),
+            24 => call(h.execute_command, s, c, input),
+            25 => call(h.get_task_protection, s, c, input),
+            26 => call(h.list_account_settings, s, c, input),
+            27 => call(h.list_attributes, s, c, input),
+            28 => call(h.list_clusters, s, c, input),
+            29 => call(h.list_container_instances, s, c, input),
+            30 => call(h.list_service_deployments, s, c, input),
+            31 => call(h.list_services, s, c, input),
+            32 => call(h.list_services_by_namespace, s, c, input),
+            33 => call(h.list_tags_for_resource, s, c, input),
+            34 => call(h.list_task_definition_families, s, c, input),
+            35 => call(h.list_task_definitions, s, c, input),
+            36 => call(h.list_tasks, s, c, input),
+            37 => call(h.put_account_setting, s, c, input),
+            38 => call(h.put_account_setting_default, s, c, input),
+            39 => call(h.put_attributes, s, c, input),
+            40 => call(h.put_cluster_capacity_providers, s, c, input),
+            41 => call(h.register_container_instance, s, c, input),
+            42 => call(h.register_task_definition, s, c, input),
+            43 => call(h.run_task, s, c, input),
+            44 => call(h.start_task, s, c, input),
+            45 => call(h.stop_service_deployment, s, c, input),
+            46 => call(h.stop_task, s, c, input),
+            47 => call(h.tag_resource, s, c, input),
+            48 => call(h.untag_resource, s, c, input),
+            49 => call(h.update_capacity_provider, s, c, input),
+            50 => call(h.update_cluster, s, c, input),
+            51 => call(h.update_cluster_settings, s, c, input),
+            52 => call(h.update_container_agent, s, c, input),
+            53 => call(h.update_container_instances_state, s, c, input),
+            54 => call(h.update_service, s, c, input),
+            55 => call(h.update_service_primary_task_set, s, c, input),
+            56 => call(h.update_task_protection, s, c, input),
+            57 => call(h.update_task_set, s, c, input),
             _ => Err(types::ApiError::not_implemented("this operation")),
         }
     }
@@ -160,6 +170,7 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "CreateCluster", input: &S_CreateClusterRequest, output: &S_CreateClusterResponse, wrapper: "" },
         wire::OperationInfo { name: "CreateService", input: &S_CreateServiceRequest, output: &S_CreateServiceResponse, wrapper: "" },
         wire::OperationInfo { name: "CreateTaskSet", input: &S_CreateTaskSetRequest, output: &S_CreateTaskSetResponse, wrapper: "" },
+        wire::OperationInfo { name: "DeleteAccountSetting", input: &S_DeleteAccountSettingRequest, output: &S_DeleteAccountSettingResponse, wrapper: "" },
         wire::OperationInfo { name: "DeleteAttributes", input: &S_DeleteAttributesRequest, output: &S_DeleteAttributesResponse, wrapper: "" },
         wire::OperationInfo { name: "DeleteCapacityProvider", input: &S_DeleteCapacityProviderRequest, output: &S_DeleteCapacityProviderResponse, wrapper: "" },
         wire::OperationInfo { name: "DeleteCluster", input: &S_DeleteClusterRequest, output: &S_DeleteClusterResponse, wrapper: "" },
@@ -180,15 +191,19 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "DiscoverPollEndpoint", input: &S_DiscoverPollEndpointRequest, output: &S_DiscoverPollEndpointResponse, wrapper: "" },
         wire::OperationInfo { name: "ExecuteCommand", input: &S_ExecuteCommandRequest, output: &S_ExecuteCommandResponse, wrapper: "" },
         wire::OperationInfo { name: "GetTaskProtection", input: &S_GetTaskProtectionRequest, output: &S_GetTaskProtectionResponse, wrapper: "" },
+        wire::OperationInfo { name: "ListAccountSettings", input: &S_ListAccountSettingsRequest, output: &S_ListAccountSettingsResponse, wrapper: "" },
         wire::OperationInfo { name: "ListAttributes", input: &S_ListAttributesRequest, output: &S_ListAttributesResponse, wrapper: "" },
         wire::OperationInfo { name: "ListClusters", input: &S_ListClustersRequest, output: &S_ListClustersResponse, wrapper: "" },
         wire::OperationInfo { name: "ListContainerInstances", input: &S_ListContainerInstancesRequest, output: &S_ListContainerInstancesResponse, wrapper: "" },
         wire::OperationInfo { name: "ListServiceDeployments", input: &S_ListServiceDeploymentsRequest, output: &S_ListServiceDeploymentsResponse, wrapper: "" },
         wire::OperationInfo { name: "ListServices", input: &S_ListServicesRequest, output: &S_ListServicesResponse, wrapper: "" },
+        wire::OperationInfo { name: "ListServicesByNamespace", input: &S_ListServicesByNamespaceRequest, output: &S_ListServicesByNamespaceResponse, wrapper: "" },
         wire::OperationInfo { name: "ListTagsForResource", input: &S_ListTagsForResourceRequest, output: &S_ListTagsForResourceResponse, wrapper: "" },
         wire::OperationInfo { name: "ListTaskDefinitionFamilies", input: &S_ListTaskDefinitionFamiliesRequest, output: &S_ListTaskDefinitionFamiliesResponse, wrapper: "" },
         wire::OperationInfo { name: "ListTaskDefinitions", input: &S_ListTaskDefinitionsRequest, output: &S_ListTaskDefinitionsResponse, wrapper: "" },
         wire::OperationInfo { name: "ListTasks", input: &S_ListTasksRequest, output: &S_ListTasksResponse, wrapper: "" },
+        wire::OperationInfo { name: "PutAccountSetting", input: &S_PutAccountSettingRequest, output: &S_PutAccountSettingResponse, wrapper: "" },
+        wire::OperationInfo { name: "PutAccountSettingDefault", input: &S_PutAccountSettingDefaultRequest, output: &S_PutAccountSettingDefaultResponse, wrapper: "" },
         wire::OperationInfo { name: "PutAttributes", input: &S_PutAttributesRequest, output: &S_PutAttributesResponse, wrapper: "" },
         wire::OperationInfo { name: "PutClusterCapacityProviders", input: &S_PutClusterCapacityProvidersRequest, output: &S_PutClusterCapacityProvidersResponse, wrapper: "" },
         wire::OperationInfo { name: "RegisterContainerInstance", input: &S_RegisterContainerInstanceRequest, output: &S_RegisterContainerInstanceResponse, wrapper: "" },
@@ -846,6 +861,27 @@ pub mod service_field {
 pub mod service_revision_cleanup {
     pub const BLOCKING: &str = "BLOCKING";
     pub const DEFERRED: &str = "DEFERRED";
+}
+
+/// The values of `SettingName`.
+pub mod setting_name {
+    pub const SERVICE_LONG_ARN_FORMAT: &str = "serviceLongArnFormat";
+    pub const TASK_LONG_ARN_FORMAT: &str = "taskLongArnFormat";
+    pub const CONTAINER_INSTANCE_LONG_ARN_FORMAT: &str = "containerInstanceLongArnFormat";
+    pub const AWSVPC_TRUNKING: &str = "awsvpcTrunking";
+    pub const CONTAINER_INSIGHTS: &str = "containerInsights";
+    pub const FARGATE_FIPS_MODE: &str = "fargateFIPSMode";
+    pub const TAG_RESOURCE_AUTHORIZATION: &str = "tagResourceAuthorization";
+    pub const FARGATE_TASK_RETIREMENT_WAIT_PERIOD: &str = "fargateTaskRetirementWaitPeriod";
+    pub const GUARD_DUTY_ACTIVATE: &str = "guardDutyActivate";
+    pub const DEFAULT_LOG_DRIVER_MODE: &str = "defaultLogDriverMode";
+    pub const FARGATE_EVENT_WINDOWS: &str = "fargateEventWindows";
+}
+
+/// The values of `SettingType`.
+pub mod setting_type {
+    pub const USER: &str = "user";
+    pub const AWS_MANAGED: &str = "aws_managed";
 }
 
 /// The values of `SortOrder`.
@@ -2960,6 +2996,70 @@ impl wire::Shape for CreatedAt {
 }
 
 impl std::fmt::Debug for CreatedAt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteAccountSettingRequest: wire::Schema = wire::Schema::plain("DeleteAccountSettingRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("name", "name", "name", true, &S_SettingName),
+    wire::schema::Member::new("principalArn", "principalArn", "principalArn", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteAccountSettingRequest {
+    pub name: String,
+    pub principal_arn: Option<String>,
+}
+
+impl wire::Shape for DeleteAccountSettingRequest {
+    const SCHEMA: &'static wire::Schema = &S_DeleteAccountSettingRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.name = wire::shape::Datum::from_value(value),
+            1 => self.principal_arn = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_DeleteAccountSettingRequest, 0, &self.name);
+        wire::shape::optional(writer, &S_DeleteAccountSettingRequest, 1, self.principal_arn.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DeleteAccountSettingRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteAccountSettingResponse: wire::Schema = wire::Schema::plain("DeleteAccountSettingResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("setting", "setting", "setting", false, &S_Setting),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteAccountSettingResponse {
+    pub setting: Option<Setting>,
+}
+
+impl wire::Shape for DeleteAccountSettingResponse {
+    const SCHEMA: &'static wire::Schema = &S_DeleteAccountSettingResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.setting = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeleteAccountSettingResponse, 0, self.setting.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DeleteAccountSettingResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -6489,6 +6589,90 @@ impl std::fmt::Debug for LinuxParameters {
     }
 }
 
+static S_ListAccountSettingsRequest: wire::Schema = wire::Schema::plain("ListAccountSettingsRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("name", "name", "name", false, &S_SettingName),
+    wire::schema::Member::new("value", "value", "value", false, &wire::schema::STRING),
+    wire::schema::Member::new("principalArn", "principalArn", "principalArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("effectiveSettings", "effectiveSettings", "effectiveSettings", false, &wire::schema::BOOLEAN),
+    wire::schema::Member::new("nextToken", "nextToken", "nextToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("maxResults", "maxResults", "maxResults", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ListAccountSettingsRequest {
+    pub name: Option<String>,
+    pub value: Option<String>,
+    pub principal_arn: Option<String>,
+    pub effective_settings: Option<bool>,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+}
+
+impl wire::Shape for ListAccountSettingsRequest {
+    const SCHEMA: &'static wire::Schema = &S_ListAccountSettingsRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.name = Some(wire::shape::Datum::from_value(value)),
+            1 => self.value = Some(wire::shape::Datum::from_value(value)),
+            2 => self.principal_arn = Some(wire::shape::Datum::from_value(value)),
+            3 => self.effective_settings = Some(wire::shape::Datum::from_value(value)),
+            4 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            5 => self.max_results = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ListAccountSettingsRequest, 0, self.name.as_ref());
+        wire::shape::optional(writer, &S_ListAccountSettingsRequest, 1, self.value.as_ref());
+        wire::shape::optional(writer, &S_ListAccountSettingsRequest, 2, self.principal_arn.as_ref());
+        wire::shape::optional(writer, &S_ListAccountSettingsRequest, 3, self.effective_settings.as_ref());
+        wire::shape::optional(writer, &S_ListAccountSettingsRequest, 4, self.next_token.as_ref());
+        wire::shape::optional(writer, &S_ListAccountSettingsRequest, 5, self.max_results.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ListAccountSettingsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ListAccountSettingsResponse: wire::Schema = wire::Schema::plain("ListAccountSettingsResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("settings", "settings", "settings", false, &S_Settings),
+    wire::schema::Member::new("nextToken", "nextToken", "nextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ListAccountSettingsResponse {
+    pub settings: Option<Vec<Setting>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for ListAccountSettingsResponse {
+    const SCHEMA: &'static wire::Schema = &S_ListAccountSettingsResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.settings = Some(wire::shape::Datum::from_value(value)),
+            1 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ListAccountSettingsResponse, 0, self.settings.as_ref());
+        wire::shape::optional(writer, &S_ListAccountSettingsResponse, 1, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ListAccountSettingsResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_ListAttributesRequest: wire::Schema = wire::Schema::plain("ListAttributesRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
     wire::schema::Member::new("targetType", "targetType", "targetType", true, &S_TargetType),
@@ -6800,6 +6984,78 @@ impl wire::Shape for ListServiceDeploymentsResponse {
 }
 
 impl std::fmt::Debug for ListServiceDeploymentsResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ListServicesByNamespaceRequest: wire::Schema = wire::Schema::plain("ListServicesByNamespaceRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("namespace", "namespace", "namespace", true, &wire::schema::STRING),
+    wire::schema::Member::new("nextToken", "nextToken", "nextToken", false, &wire::schema::STRING),
+    wire::schema::Member::new("maxResults", "maxResults", "maxResults", false, &wire::schema::INTEGER),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ListServicesByNamespaceRequest {
+    pub namespace: String,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+}
+
+impl wire::Shape for ListServicesByNamespaceRequest {
+    const SCHEMA: &'static wire::Schema = &S_ListServicesByNamespaceRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.namespace = wire::shape::Datum::from_value(value),
+            1 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            2 => self.max_results = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_ListServicesByNamespaceRequest, 0, &self.namespace);
+        wire::shape::optional(writer, &S_ListServicesByNamespaceRequest, 1, self.next_token.as_ref());
+        wire::shape::optional(writer, &S_ListServicesByNamespaceRequest, 2, self.max_results.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ListServicesByNamespaceRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ListServicesByNamespaceResponse: wire::Schema = wire::Schema::plain("ListServicesByNamespaceResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("serviceArns", "serviceArns", "serviceArns", false, &S_StringList),
+    wire::schema::Member::new("nextToken", "nextToken", "nextToken", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ListServicesByNamespaceResponse {
+    pub service_arns: Option<Vec<String>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for ListServicesByNamespaceResponse {
+    const SCHEMA: &'static wire::Schema = &S_ListServicesByNamespaceResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.service_arns = Some(wire::shape::Datum::from_value(value)),
+            1 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ListServicesByNamespaceResponse, 0, self.service_arns.as_ref());
+        wire::shape::optional(writer, &S_ListServicesByNamespaceResponse, 1, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ListServicesByNamespaceResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -8781,6 +9037,138 @@ impl std::fmt::Debug for ProxyConfiguration {
 
 static S_ProxyConfigurationProperties: wire::Schema = wire::Schema::plain("ProxyConfigurationProperties", wire::schema::Kind::List(wire::schema::List { member: &S_KeyValuePair, item: "", flattened: false }));
 static S_ProxyConfigurationType: wire::Schema = wire::Schema::new("ProxyConfigurationType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["APPMESH"], sensitive: false });
+static S_PutAccountSettingDefaultRequest: wire::Schema = wire::Schema::plain("PutAccountSettingDefaultRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("name", "name", "name", true, &S_SettingName),
+    wire::schema::Member::new("value", "value", "value", true, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PutAccountSettingDefaultRequest {
+    pub name: String,
+    pub value: String,
+}
+
+impl wire::Shape for PutAccountSettingDefaultRequest {
+    const SCHEMA: &'static wire::Schema = &S_PutAccountSettingDefaultRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.name = wire::shape::Datum::from_value(value),
+            1 => self.value = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_PutAccountSettingDefaultRequest, 0, &self.name);
+        wire::shape::required(writer, &S_PutAccountSettingDefaultRequest, 1, &self.value);
+    }
+}
+
+impl std::fmt::Debug for PutAccountSettingDefaultRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_PutAccountSettingDefaultResponse: wire::Schema = wire::Schema::plain("PutAccountSettingDefaultResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("setting", "setting", "setting", false, &S_Setting),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PutAccountSettingDefaultResponse {
+    pub setting: Option<Setting>,
+}
+
+impl wire::Shape for PutAccountSettingDefaultResponse {
+    const SCHEMA: &'static wire::Schema = &S_PutAccountSettingDefaultResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.setting = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_PutAccountSettingDefaultResponse, 0, self.setting.as_ref());
+    }
+}
+
+impl std::fmt::Debug for PutAccountSettingDefaultResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_PutAccountSettingRequest: wire::Schema = wire::Schema::plain("PutAccountSettingRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("name", "name", "name", true, &S_SettingName),
+    wire::schema::Member::new("value", "value", "value", true, &wire::schema::STRING),
+    wire::schema::Member::new("principalArn", "principalArn", "principalArn", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PutAccountSettingRequest {
+    pub name: String,
+    pub value: String,
+    pub principal_arn: Option<String>,
+}
+
+impl wire::Shape for PutAccountSettingRequest {
+    const SCHEMA: &'static wire::Schema = &S_PutAccountSettingRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.name = wire::shape::Datum::from_value(value),
+            1 => self.value = wire::shape::Datum::from_value(value),
+            2 => self.principal_arn = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_PutAccountSettingRequest, 0, &self.name);
+        wire::shape::required(writer, &S_PutAccountSettingRequest, 1, &self.value);
+        wire::shape::optional(writer, &S_PutAccountSettingRequest, 2, self.principal_arn.as_ref());
+    }
+}
+
+impl std::fmt::Debug for PutAccountSettingRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_PutAccountSettingResponse: wire::Schema = wire::Schema::plain("PutAccountSettingResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("setting", "setting", "setting", false, &S_Setting),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PutAccountSettingResponse {
+    pub setting: Option<Setting>,
+}
+
+impl wire::Shape for PutAccountSettingResponse {
+    const SCHEMA: &'static wire::Schema = &S_PutAccountSettingResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.setting = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_PutAccountSettingResponse, 0, self.setting.as_ref());
+    }
+}
+
+impl std::fmt::Debug for PutAccountSettingResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_PutAttributesRequest: wire::Schema = wire::Schema::plain("PutAttributesRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("cluster", "cluster", "cluster", false, &wire::schema::STRING),
     wire::schema::Member::new("attributes", "attributes", "attributes", true, &S_Attributes),
@@ -11006,6 +11394,51 @@ impl std::fmt::Debug for Session {
     }
 }
 
+static S_Setting: wire::Schema = wire::Schema::plain("Setting", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("name", "name", "name", false, &S_SettingName),
+    wire::schema::Member::new("value", "value", "value", false, &wire::schema::STRING),
+    wire::schema::Member::new("principalArn", "principalArn", "principalArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("type", "type", "type", false, &S_SettingType),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct Setting {
+    pub name: Option<String>,
+    pub value: Option<String>,
+    pub principal_arn: Option<String>,
+    pub type_: Option<String>,
+}
+
+impl wire::Shape for Setting {
+    const SCHEMA: &'static wire::Schema = &S_Setting;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.name = Some(wire::shape::Datum::from_value(value)),
+            1 => self.value = Some(wire::shape::Datum::from_value(value)),
+            2 => self.principal_arn = Some(wire::shape::Datum::from_value(value)),
+            3 => self.type_ = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_Setting, 0, self.name.as_ref());
+        wire::shape::optional(writer, &S_Setting, 1, self.value.as_ref());
+        wire::shape::optional(writer, &S_Setting, 2, self.principal_arn.as_ref());
+        wire::shape::optional(writer, &S_Setting, 3, self.type_.as_ref());
+    }
+}
+
+impl std::fmt::Debug for Setting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_SettingName: wire::Schema = wire::Schema::new("SettingName", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["serviceLongArnFormat", "taskLongArnFormat", "containerInstanceLongArnFormat", "awsvpcTrunking", "containerInsights", "fargateFIPSMode", "tagResourceAuthorization", "fargateTaskRetirementWaitPeriod", "guardDutyActivate", "defaultLogDriverMode", "fargateEventWindows"], sensitive: false });
+static S_SettingType: wire::Schema = wire::Schema::new("SettingType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["user", "aws_managed"], sensitive: false });
+static S_Settings: wire::Schema = wire::Schema::plain("Settings", wire::schema::Kind::List(wire::schema::List { member: &S_Setting, item: "", flattened: false }));
 static S_SharingStrategy: wire::Schema = wire::Schema::plain("SharingStrategy", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("nvidiaMps", "nvidiaMps", "nvidiaMps", false, &S_NvidiaMpsAllocation),
 ]));

@@ -24,6 +24,8 @@ pub mod secretsmanager;
 #[rustfmt::skip]
 pub mod ssm;
 #[rustfmt::skip]
+pub mod events;
+#[rustfmt::skip]
 pub mod servicediscovery;
 #[rustfmt::skip]
 pub mod acm;
@@ -47,6 +49,7 @@ pub static SERVICES: &[&wire::ServiceInfo] = &[
     &logs::SERVICE,
     &secretsmanager::SERVICE,
     &ssm::SERVICE,
+    &events::SERVICE,
     &servicediscovery::SERVICE,
     &acm::SERVICE,
     &application_autoscaling::SERVICE,

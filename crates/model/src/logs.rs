@@ -10,13 +10,16 @@ pub struct Handlers<S, C> {
     pub create_log_stream: fn(&S, &mut C, CreateLogStreamRequest) -> Result<wire::Unit, types::ApiError>,
     pub delete_log_group: fn(&S, &mut C, DeleteLogGroupRequest) -> Result<wire::Unit, types::ApiError>,
     pub delete_log_stream: fn(&S, &mut C, DeleteLogStreamRequest) -> Result<wire::Unit, types::ApiError>,
+    pub delete_resource_policy: fn(&S, &mut C, DeleteResourcePolicyRequest) -> Result<wire::Unit, types::ApiError>,
     pub delete_retention_policy: fn(&S, &mut C, DeleteRetentionPolicyRequest) -> Result<wire::Unit, types::ApiError>,
     pub describe_log_groups: fn(&S, &mut C, DescribeLogGroupsRequest) -> Result<DescribeLogGroupsResponse, types::ApiError>,
     pub describe_log_streams: fn(&S, &mut C, DescribeLogStreamsRequest) -> Result<DescribeLogStreamsResponse, types::ApiError>,
+    pub describe_resource_policies: fn(&S, &mut C, DescribeResourcePoliciesRequest) -> Result<DescribeResourcePoliciesResponse, types::ApiError>,
     pub filter_log_events: fn(&S, &mut C, FilterLogEventsRequest) -> Result<FilterLogEventsResponse, types::ApiError>,
     pub get_log_events: fn(&S, &mut C, GetLogEventsRequest) -> Result<GetLogEventsResponse, types::ApiError>,
     pub list_tags_for_resource: fn(&S, &mut C, ListTagsForResourceRequest) -> Result<ListTagsForResourceResponse, types::ApiError>,
     pub put_log_events: fn(&S, &mut C, PutLogEventsRequest) -> Result<PutLogEventsResponse, types::ApiError>,
+    pub put_resource_policy: fn(&S, &mut C, PutResourcePolicyRequest) -> Result<PutResourcePolicyResponse, types::ApiError>,
     pub put_retention_policy: fn(&S, &mut C, PutRetentionPolicyRequest) -> Result<wire::Unit, types::ApiError>,
     pub tag_resource: fn(&S, &mut C, TagResourceRequest) -> Result<wire::Unit, types::ApiError>,
     pub untag_resource: fn(&S, &mut C, UntagResourceRequest) -> Result<wire::Unit, types::ApiError>,
@@ -48,16 +51,19 @@ impl<S: Send + Sync, C> wire::Service<C> for Api<S, C> {
             1 => call(h.create_log_stream, s, c, input),
             2 => call(h.delete_log_group, s, c, input),
             3 => call(h.delete_log_stream, s, c, input),
-            4 => call(h.delete_retention_policy, s, c, input),
-            5 => call(h.describe_log_groups, s, c, input),
-            6 => call(h.describe_log_streams, s, c, input),
-            7 => call(h.filter_log_events, s, c, input),
-            8 => call(h.get_log_events, s, c, input),
-            9 => call(h.list_tags_for_resource, s, c, input),
-            10 => call(h.put_log_events, s, c, input),
-            11 => call(h.put_retention_policy, s, c, input),
-            12 => call(h.tag_resource, s, c, input),
-            13 => call(h.untag_resource, s, c, input),
+            4 => call(h.delete_resource_policy, s, c, input),
+            5 => call(h.delete_retention_policy, s, c, input),
+            6 => call(h.describe_log_groups, s, c, input),
+            7 => call(h.describe_log_streams, s, c, input),
+            8 => call(h.describe_resource_policies, s, c, input),
+            9 => call(h.filter_log_events, s, c, input),
+            10 => call(h.get_log_events, s, c, input),
+            11 => call(h.list_tags_for_resource, s, c, input),
+            12 => call(h.put_log_events, s, c, input),
+            13 => call(h.put_resource_policy, s, c, input),
+            14 => call(h.put_retention_policy, s, c, input),
+            15 => call(h.tag_resource, s, c, input),
+            16 => call(h.untag_resource, s, c, input),
             _ => Err(types::ApiError::not_implemented("this operation")),
         }
     }
@@ -81,13 +87,16 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
         wire::OperationInfo { name: "CreateLogStream", input: &S_CreateLogStreamRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DeleteLogGroup", input: &S_DeleteLogGroupRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DeleteLogStream", input: &S_DeleteLogStreamRequest, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "DeleteResourcePolicy", input: &S_DeleteResourcePolicyRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DeleteRetentionPolicy", input: &S_DeleteRetentionPolicyRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DescribeLogGroups", input: &S_DescribeLogGroupsRequest, output: &S_DescribeLogGroupsResponse, wrapper: "" },
         wire::OperationInfo { name: "DescribeLogStreams", input: &S_DescribeLogStreamsRequest, output: &S_DescribeLogStreamsResponse, wrapper: "" },
+        wire::OperationInfo { name: "DescribeResourcePolicies", input: &S_DescribeResourcePoliciesRequest, output: &S_DescribeResourcePoliciesResponse, wrapper: "" },
         wire::OperationInfo { name: "FilterLogEvents", input: &S_FilterLogEventsRequest, output: &S_FilterLogEventsResponse, wrapper: "" },
         wire::OperationInfo { name: "GetLogEvents", input: &S_GetLogEventsRequest, output: &S_GetLogEventsResponse, wrapper: "" },
         wire::OperationInfo { name: "ListTagsForResource", input: &S_ListTagsForResourceRequest, output: &S_ListTagsForResourceResponse, wrapper: "" },
         wire::OperationInfo { name: "PutLogEvents", input: &S_PutLogEventsRequest, output: &S_PutLogEventsResponse, wrapper: "" },
+        wire::OperationInfo { name: "PutResourcePolicy", input: &S_PutResourcePolicyRequest, output: &S_PutResourcePolicyResponse, wrapper: "" },
         wire::OperationInfo { name: "PutRetentionPolicy", input: &S_PutRetentionPolicyRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "TagResource", input: &S_TagResourceRequest, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "UntagResource", input: &S_UntagResourceRequest, output: &wire::schema::UNIT, wrapper: "" },
@@ -143,6 +152,12 @@ pub mod log_group_class {
 pub mod order_by {
     pub const LOG_STREAM_NAME: &str = "LogStreamName";
     pub const LAST_EVENT_TIME: &str = "LastEventTime";
+}
+
+/// The values of `PolicyScope`.
+pub mod policy_scope {
+    pub const ACCOUNT: &str = "ACCOUNT";
+    pub const RESOURCE: &str = "RESOURCE";
 }
 
 static S_AccountId: wire::Schema = wire::Schema::new("AccountId", wire::schema::Kind::String, wire::schema::Traits { min: Some(12.0), max: Some(12.0), pattern: Some(wire::schema::Pattern::new("^\\d{12}$", "^[0-9]{12}$")), values: &[], sensitive: false });
@@ -288,6 +303,44 @@ impl wire::Shape for DeleteLogStreamRequest {
 }
 
 impl std::fmt::Debug for DeleteLogStreamRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteResourcePolicyRequest: wire::Schema = wire::Schema::plain("DeleteResourcePolicyRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("policyName", "policyName", "policyName", false, &wire::schema::STRING),
+    wire::schema::Member::new("resourceArn", "resourceArn", "resourceArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("expectedRevisionId", "expectedRevisionId", "expectedRevisionId", false, &S_ExpectedRevisionId),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteResourcePolicyRequest {
+    pub policy_name: Option<String>,
+    pub resource_arn: Option<String>,
+    pub expected_revision_id: Option<String>,
+}
+
+impl wire::Shape for DeleteResourcePolicyRequest {
+    const SCHEMA: &'static wire::Schema = &S_DeleteResourcePolicyRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.policy_name = Some(wire::shape::Datum::from_value(value)),
+            1 => self.resource_arn = Some(wire::shape::Datum::from_value(value)),
+            2 => self.expected_revision_id = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DeleteResourcePolicyRequest, 0, self.policy_name.as_ref());
+        wire::shape::optional(writer, &S_DeleteResourcePolicyRequest, 1, self.resource_arn.as_ref());
+        wire::shape::optional(writer, &S_DeleteResourcePolicyRequest, 2, self.expected_revision_id.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DeleteResourcePolicyRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -505,6 +558,82 @@ impl std::fmt::Debug for DescribeLogStreamsResponse {
     }
 }
 
+static S_DescribeResourcePoliciesRequest: wire::Schema = wire::Schema::plain("DescribeResourcePoliciesRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("nextToken", "nextToken", "nextToken", false, &S_NextToken),
+    wire::schema::Member::new("limit", "limit", "limit", false, &S_DescribeLimit),
+    wire::schema::Member::new("resourceArn", "resourceArn", "resourceArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("policyScope", "policyScope", "policyScope", false, &S_PolicyScope),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeResourcePoliciesRequest {
+    pub next_token: Option<String>,
+    pub limit: Option<i32>,
+    pub resource_arn: Option<String>,
+    pub policy_scope: Option<String>,
+}
+
+impl wire::Shape for DescribeResourcePoliciesRequest {
+    const SCHEMA: &'static wire::Schema = &S_DescribeResourcePoliciesRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            1 => self.limit = Some(wire::shape::Datum::from_value(value)),
+            2 => self.resource_arn = Some(wire::shape::Datum::from_value(value)),
+            3 => self.policy_scope = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeResourcePoliciesRequest, 0, self.next_token.as_ref());
+        wire::shape::optional(writer, &S_DescribeResourcePoliciesRequest, 1, self.limit.as_ref());
+        wire::shape::optional(writer, &S_DescribeResourcePoliciesRequest, 2, self.resource_arn.as_ref());
+        wire::shape::optional(writer, &S_DescribeResourcePoliciesRequest, 3, self.policy_scope.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeResourcePoliciesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeResourcePoliciesResponse: wire::Schema = wire::Schema::plain("DescribeResourcePoliciesResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("resourcePolicies", "resourcePolicies", "resourcePolicies", false, &S_ResourcePolicies),
+    wire::schema::Member::new("nextToken", "nextToken", "nextToken", false, &S_NextToken),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeResourcePoliciesResponse {
+    pub resource_policies: Option<Vec<ResourcePolicy>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeResourcePoliciesResponse {
+    const SCHEMA: &'static wire::Schema = &S_DescribeResourcePoliciesResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.resource_policies = Some(wire::shape::Datum::from_value(value)),
+            1 => self.next_token = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeResourcePoliciesResponse, 0, self.resource_policies.as_ref());
+        wire::shape::optional(writer, &S_DescribeResourcePoliciesResponse, 1, self.next_token.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeResourcePoliciesResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_Entity: wire::Schema = wire::Schema::plain("Entity", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("keyAttributes", "keyAttributes", "keyAttributes", false, &S_EntityKeyAttributes),
     wire::schema::Member::new("attributes", "attributes", "attributes", false, &S_EntityAttributes),
@@ -548,6 +677,7 @@ static S_EntityKeyAttributesValue: wire::Schema = wire::Schema::new("EntityKeyAt
 static S_EntityRejectionErrorType: wire::Schema = wire::Schema::new("EntityRejectionErrorType", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["InvalidEntity", "InvalidTypeValue", "InvalidKeyAttributes", "InvalidAttributes", "EntitySizeTooLarge", "UnsupportedLogGroupType", "MissingRequiredFields"], sensitive: false });
 static S_EventMessage: wire::Schema = wire::Schema::new("EventMessage", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: None, pattern: None, values: &[], sensitive: false });
 static S_EventsLimit: wire::Schema = wire::Schema::new("EventsLimit", wire::schema::Kind::Integer, wire::schema::Traits { min: Some(1.0), max: Some(10000.0), pattern: None, values: &[], sensitive: false });
+static S_ExpectedRevisionId: wire::Schema = wire::Schema::new("ExpectedRevisionId", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: None, pattern: None, values: &[], sensitive: false });
 static S_FilterLogEventsRequest: wire::Schema = wire::Schema::plain("FilterLogEventsRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("logGroupName", "logGroupName", "logGroupName", false, &S_LogGroupName),
     wire::schema::Member::new("logGroupIdentifier", "logGroupIdentifier", "logGroupIdentifier", false, &S_LogGroupIdentifier),
@@ -1095,6 +1225,8 @@ impl std::fmt::Debug for OutputLogEvent {
 }
 
 static S_OutputLogEvents: wire::Schema = wire::Schema::plain("OutputLogEvents", wire::schema::Kind::List(wire::schema::List { member: &S_OutputLogEvent, item: "", flattened: false }));
+static S_PolicyDocument: wire::Schema = wire::Schema::new("PolicyDocument", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(51200.0), pattern: None, values: &[], sensitive: false });
+static S_PolicyScope: wire::Schema = wire::Schema::new("PolicyScope", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["ACCOUNT", "RESOURCE"], sensitive: false });
 static S_PutLogEventsRequest: wire::Schema = wire::Schema::plain("PutLogEventsRequest", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("logGroupName", "logGroupName", "logGroupName", true, &S_LogGroupName),
     wire::schema::Member::new("logStreamName", "logStreamName", "logStreamName", true, &S_LogStreamName),
@@ -1174,6 +1306,82 @@ impl wire::Shape for PutLogEventsResponse {
 }
 
 impl std::fmt::Debug for PutLogEventsResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_PutResourcePolicyRequest: wire::Schema = wire::Schema::plain("PutResourcePolicyRequest", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("policyName", "policyName", "policyName", false, &wire::schema::STRING),
+    wire::schema::Member::new("policyDocument", "policyDocument", "policyDocument", false, &S_PolicyDocument),
+    wire::schema::Member::new("resourceArn", "resourceArn", "resourceArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("expectedRevisionId", "expectedRevisionId", "expectedRevisionId", false, &S_ExpectedRevisionId),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PutResourcePolicyRequest {
+    pub policy_name: Option<String>,
+    pub policy_document: Option<String>,
+    pub resource_arn: Option<String>,
+    pub expected_revision_id: Option<String>,
+}
+
+impl wire::Shape for PutResourcePolicyRequest {
+    const SCHEMA: &'static wire::Schema = &S_PutResourcePolicyRequest;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.policy_name = Some(wire::shape::Datum::from_value(value)),
+            1 => self.policy_document = Some(wire::shape::Datum::from_value(value)),
+            2 => self.resource_arn = Some(wire::shape::Datum::from_value(value)),
+            3 => self.expected_revision_id = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_PutResourcePolicyRequest, 0, self.policy_name.as_ref());
+        wire::shape::optional(writer, &S_PutResourcePolicyRequest, 1, self.policy_document.as_ref());
+        wire::shape::optional(writer, &S_PutResourcePolicyRequest, 2, self.resource_arn.as_ref());
+        wire::shape::optional(writer, &S_PutResourcePolicyRequest, 3, self.expected_revision_id.as_ref());
+    }
+}
+
+impl std::fmt::Debug for PutResourcePolicyRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_PutResourcePolicyResponse: wire::Schema = wire::Schema::plain("PutResourcePolicyResponse", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("resourcePolicy", "resourcePolicy", "resourcePolicy", false, &S_ResourcePolicy),
+    wire::schema::Member::new("revisionId", "revisionId", "revisionId", false, &S_ExpectedRevisionId),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PutResourcePolicyResponse {
+    pub resource_policy: Option<ResourcePolicy>,
+    pub revision_id: Option<String>,
+}
+
+impl wire::Shape for PutResourcePolicyResponse {
+    const SCHEMA: &'static wire::Schema = &S_PutResourcePolicyResponse;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.resource_policy = Some(wire::shape::Datum::from_value(value)),
+            1 => self.revision_id = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_PutResourcePolicyResponse, 0, self.resource_policy.as_ref());
+        wire::shape::optional(writer, &S_PutResourcePolicyResponse, 1, self.revision_id.as_ref());
+    }
+}
+
+impl std::fmt::Debug for PutResourcePolicyResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -1276,6 +1484,57 @@ impl wire::Shape for RejectedLogEventsInfo {
 }
 
 impl std::fmt::Debug for RejectedLogEventsInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_ResourcePolicies: wire::Schema = wire::Schema::plain("ResourcePolicies", wire::schema::Kind::List(wire::schema::List { member: &S_ResourcePolicy, item: "", flattened: false }));
+static S_ResourcePolicy: wire::Schema = wire::Schema::plain("ResourcePolicy", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("policyName", "policyName", "policyName", false, &wire::schema::STRING),
+    wire::schema::Member::new("policyDocument", "policyDocument", "policyDocument", false, &S_PolicyDocument),
+    wire::schema::Member::new("lastUpdatedTime", "lastUpdatedTime", "lastUpdatedTime", false, &S_Timestamp),
+    wire::schema::Member::new("policyScope", "policyScope", "policyScope", false, &S_PolicyScope),
+    wire::schema::Member::new("resourceArn", "resourceArn", "resourceArn", false, &wire::schema::STRING),
+    wire::schema::Member::new("revisionId", "revisionId", "revisionId", false, &S_ExpectedRevisionId),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ResourcePolicy {
+    pub policy_name: Option<String>,
+    pub policy_document: Option<String>,
+    pub last_updated_time: Option<i64>,
+    pub policy_scope: Option<String>,
+    pub resource_arn: Option<String>,
+    pub revision_id: Option<String>,
+}
+
+impl wire::Shape for ResourcePolicy {
+    const SCHEMA: &'static wire::Schema = &S_ResourcePolicy;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.policy_name = Some(wire::shape::Datum::from_value(value)),
+            1 => self.policy_document = Some(wire::shape::Datum::from_value(value)),
+            2 => self.last_updated_time = Some(wire::shape::Datum::from_value(value)),
+            3 => self.policy_scope = Some(wire::shape::Datum::from_value(value)),
+            4 => self.resource_arn = Some(wire::shape::Datum::from_value(value)),
+            5 => self.revision_id = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_ResourcePolicy, 0, self.policy_name.as_ref());
+        wire::shape::optional(writer, &S_ResourcePolicy, 1, self.policy_document.as_ref());
+        wire::shape::optional(writer, &S_ResourcePolicy, 2, self.last_updated_time.as_ref());
+        wire::shape::optional(writer, &S_ResourcePolicy, 3, self.policy_scope.as_ref());
+        wire::shape::optional(writer, &S_ResourcePolicy, 4, self.resource_arn.as_ref());
+        wire::shape::optional(writer, &S_ResourcePolicy, 5, self.revision_id.as_ref());
+    }
+}
+
+impl std::fmt::Debug for ResourcePolicy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }

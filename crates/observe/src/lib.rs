@@ -4,12 +4,15 @@
 //! streams, on disk and never resident. [`append()`] is how a task's output comes in without the API. [`controller`] trims
 //! what a group's retention has outlived and deletes the records of streams that are gone.
 //!
+//! [`access`] says which services may write into log groups, as resource policies have it.
+//!
 //! [`alarms`] are evaluated minute by minute, as crate `tracking` decides.
 //!
 //! [`publish`](mod@publish) is how other services' metrics come in without the API.
 //!
 //! What it is not: it does not collect anything itself, and knows no tasks.
 
+pub mod access;
 mod aggregate;
 pub mod alarms;
 mod api;
@@ -38,6 +41,7 @@ pub fn tables() -> Vec<TableDef> {
     vec![
         TableDef::of::<rows::LogGroup>(),
         TableDef::of::<rows::LogStream>(),
+        TableDef::of::<access::ResourcePolicy>(),
         TableDef::of::<rows::Metric>(),
         TableDef::of::<alarms::Alarm>(),
     ]

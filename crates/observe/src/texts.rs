@@ -87,6 +87,23 @@ pub(crate) fn too_many_tags() -> ApiError {
     ApiError::new("TooManyTagsException", "A resource can have no more than 50 tags.")
 }
 
+/// own
+pub(crate) fn needed(parameter: &str) -> ApiError {
+    invalid_parameter(format!("{parameter} is a required parameter."))
+}
+
+pub(crate) fn policy_too_long(most: usize) -> ApiError {
+    invalid_parameter(format!("Policy document length breaking Cloudwatch Logs Constraints, either < 1 or > {most}"))
+}
+
+pub(crate) fn no_such_policy(name: &str) -> ApiError {
+    ApiError::new("ResourceNotFoundException", format!("Policy with name [{name}] does not exist."))
+}
+
+pub(crate) fn limit_exceeded() -> ApiError {
+    ApiError::new("LimitExceededException", "Resource limit exceeded.")
+}
+
 // CloudWatch.
 
 pub(crate) fn invalid_value(message: impl Into<String>) -> ApiError {

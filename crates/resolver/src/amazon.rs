@@ -5,7 +5,7 @@ use vpc::names::AMAZON;
 use vpc::query::{GATEWAY_SERVICES, INTERFACE_SERVICES};
 
 /// The services that have regional names and no endpoints in VPCs.
-const WITHOUT_ENDPOINTS: [&str; 4] = ["acm", "data-servicediscovery", "iam", "servicediscovery"];
+const WITHOUT_ENDPOINTS: [&str; 5] = ["acm", "data-servicediscovery", "events", "iam", "servicediscovery"];
 /// Those that have a name without a region.
 const GLOBAL: [&str; 3] = ["iam", "s3", "sts"];
 

@@ -55,6 +55,7 @@ pub(crate) fn tables() -> Vec<TableDef> {
         acm::tables(),
         elb::tables(),
         discovery::tables(),
+        events::tables(),
         ecs::tables(),
         observe::tables(),
         scaling::tables(),
@@ -130,6 +131,9 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     controllers.push(Arc::new(ecs::LogShipper::new(control.clone())));
     controllers.push(Arc::new(ecs::HealthChecker::new(control.clone())));
     controllers.push(Arc::new(ecs::DiscoveryHealth::new(control.clone())));
+    controllers.push(Arc::new(ecs::TaskEvents::new(control.clone())));
+    controllers.push(Arc::new(ecs::ServiceEvents::new(control.clone())));
+    controllers.push(Arc::new(events::Deliverer::new(store.clone(), clock.clone())));
     controllers.push(Arc::new(discovery::Keeper::new(store.clone(), clock.clone())));
     controllers.push(Arc::new(ecs::TokenKeeper::new(control.clone())));
     controllers.push(Arc::new(ecs::DefinitionKeeper::new(control.clone())));
@@ -150,6 +154,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
             Box::new(model::secretsmanager::Api::new(secrets.clone(), secrets::handlers())),
             Box::new(model::logs::Api::new(observe::Observe, observe::handlers())),
             Box::new(model::cloudwatch::Api::new(observe::Observe, observe::cloudwatch_handlers())),
+            Box::new(model::events::Api::new(events::Events, events::handlers())),
             Box::new(model::servicediscovery::Api::new(discovery::Discovery { pace: *pace }, discovery::handlers())),
             Box::new(model::application_autoscaling::Api::new(
                 scaling::Scaling { services: scaled },

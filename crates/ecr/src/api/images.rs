@@ -4,6 +4,7 @@ use super::page::page;
 use super::{registry_id, repository};
 use crate::images::{self, ImageError, ImageName, Pushed};
 use crate::manifest::{MAX_SIZE, Manifest, is_tag};
+use crate::notices;
 use crate::rows::{Image, ScanStatus};
 use crate::service::Ecr;
 use crate::texts;
@@ -154,11 +155,17 @@ pub(super) fn batch_delete_image(
         // A tag's deletion takes the image along only if it was its last.
         if let Some(tag) = id.image_tag.as_deref().filter(|_| image.tags.len() > 1) {
             images::untag(cx.tx(), &scope, &image, tag);
+            let now = cx.now;
+            notices::action(cx.tx(), &scope, "DELETE", &image, Some(tag), now);
             deleted.push(identifier(&image.digest, Some(tag)));
             continue;
         }
         match images::delete(cx.tx(), &scope, &image) {
-            Ok(()) => deleted.extend(identifiers(&image)),
+            Ok(()) => {
+                let now = cx.now;
+                notices::action(cx.tx(), &scope, "DELETE", &image, id.image_tag.as_deref(), now);
+                deleted.extend(identifiers(&image));
+            }
             Err(ImageError::Referenced(lists)) => {
                 let reason = texts::referenced_by_lists(&lists);
                 failures.push(failure(id, "ImageReferencedByManifestList", &reason));

@@ -106,7 +106,7 @@ impl World {
     }
 
     pub async fn start_in(dir: tempfile::TempDir, clock: Arc<dyn Clock>) -> Self {
-        let store = Store::open(&dir.path().join("store"), ecr::tables()).unwrap();
+        let store = Store::open(&dir.path().join("store"), [ecr::tables(), events::tables()].concat()).unwrap();
         let blobs = Arc::new(BlobStore::open(dir.path(), clock.clone()).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

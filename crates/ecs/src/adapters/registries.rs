@@ -22,10 +22,18 @@ impl Registries for RealRegistries {
     fn registry(&self, view: &View, scope: &Scope, arn: &str) -> Option<Registry> {
         let service = find(view, scope, arn)?;
         Some(Registry {
+            namespace: service.namespace.clone(),
             needs_port: service.ttl("SRV").is_some(),
             needs_ipv6: service.ttl("AAAA").is_some(),
             custom_health: service.custom_health,
         })
+    }
+
+    fn namespaces(&self, view: &View, scope: &Scope, reference: &str) -> Vec<String> {
+        if reference.starts_with("arn:") {
+            return query::namespace(view, scope, reference).map(|row| row.id.clone()).into_iter().collect();
+        }
+        query::namespaces_named(view, scope, reference).into_iter().map(|row| row.id.clone()).collect()
     }
 
     fn register(&self, tx: &mut Tx, scope: &Scope, arn: &str, instance: Instance<'_>, now: Timestamp) {

@@ -1,5 +1,6 @@
 //! Clusters: CreateCluster, DescribeClusters, ListClusters, DeleteCluster.
 
+use super::account_settings::{CONTAINER_INSIGHTS, container_insights};
 use super::{capacity, exec, includes, paging, shapes};
 use crate::placing::is_on_instances;
 use crate::rows::{
@@ -25,12 +26,14 @@ pub(super) fn create(
     if !names::is_plain(&name) {
         return Err(texts::invalid("Cluster name must match ^[a-zA-Z][a-zA-Z0-9_-]{0,254}$"));
     }
-    let (scope, now) = (cx.scope.clone(), cx.now);
+    let (scope, now, principal) = (cx.scope.clone(), cx.now, cx.principal.clone());
     let providers = input.capacity_providers.unwrap_or_default();
     let capacity_providers = capacity::check_providers(cx.view(), &scope, providers)?;
     let default_strategy = input.default_capacity_provider_strategy.unwrap_or_default();
     let default_strategy = capacity::strategy(&default_strategy, &capacity_providers)?;
-    let settings = settings(vec![], input.settings.as_deref().unwrap_or_default())?;
+    let insights = container_insights(cx.view(), &scope, &principal);
+    let settings =
+        settings(vec![(CONTAINER_INSIGHTS.to_owned(), insights)], input.settings.as_deref().unwrap_or_default())?;
     let tags = shapes::tag_rows(input.tags.as_deref().unwrap_or_default())?;
     exec::check_configuration(input.configuration.as_ref())?;
     let tx = cx.tx();

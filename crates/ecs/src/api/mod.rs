@@ -1,5 +1,6 @@
 //! The handlers: requests become intent in the store, rows become answers.
 
+mod account_settings;
 mod attributes;
 mod capacity;
 mod capacity_providers;
@@ -12,6 +13,7 @@ mod exec;
 mod fargate;
 mod instances;
 mod load_balancers;
+mod namespaces;
 mod on_instances;
 mod paging;
 mod placement;
@@ -90,6 +92,11 @@ pub fn handlers() -> Handlers<Ecs, Context> {
         update_task_protection: task_protection::update,
         get_task_protection: task_protection::get,
         tag_resource: tags::tag,
+        put_account_setting: account_settings::put,
+        put_account_setting_default: account_settings::put_default,
+        delete_account_setting: account_settings::delete,
+        list_account_settings: account_settings::list,
+        list_services_by_namespace: namespaces::list_services,
         untag_resource: tags::untag,
         list_tags_for_resource: tags::list,
     }
@@ -122,6 +129,11 @@ fn definition(view: &View, scope: &Scope, reference: &str) -> Result<Option<Arc<
 fn runnable(view: &View, scope: &Scope, reference: &str) -> Result<Arc<DefinitionRow>, ApiError> {
     let row = definition(view, scope, reference)?.ok_or_else(|| texts::client(texts::DEFINITION_NOT_FOUND))?;
     if row.active { Ok(row) } else { Err(texts::client(texts::DEFINITION_INACTIVE)) }
+}
+
+/// A task as answers and events tell it, without its tags.
+pub(crate) fn task_shape(scope: &Scope, row: &crate::rows::TaskRow) -> model::ecs::Task {
+    shapes::task(scope, row, false)
 }
 
 pub(crate) use shapes::health;

@@ -11,8 +11,10 @@ pub(crate) mod managed_scaling;
 pub(crate) mod meter;
 mod on_instances;
 pub(crate) mod service;
+pub(crate) mod service_events;
 mod start;
 pub(crate) mod task;
+pub(crate) mod task_events;
 pub(crate) mod tokens;
 
 pub(crate) use service::record;

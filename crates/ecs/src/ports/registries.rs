@@ -7,6 +7,8 @@ use types::{Scope, Timestamp};
 /// A service of Cloud Map, as far as ECS cares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registry {
+    /// The id of its namespace.
+    pub namespace: String,
     /// It has SRV records, which need a port.
     pub needs_port: bool,
     /// It has AAAA records, which need an IPv6 address.
@@ -19,6 +21,8 @@ pub struct Registry {
 pub trait Registries: Send + Sync {
     /// The registry of this ARN.
     fn registry(&self, view: &View, scope: &Scope, arn: &str) -> Option<Registry>;
+    /// The ids of the namespaces that an ARN or a name means.
+    fn namespaces(&self, view: &View, scope: &Scope, reference: &str) -> Vec<String>;
     /// Tells of a task, which is the instance of its id. Twice is once; of a registry that is gone nobody is told.
     fn register(&self, tx: &mut Tx, scope: &Scope, arn: &str, instance: Instance<'_>, now: Timestamp);
     /// What was told of a task's health, if it is there.

@@ -15,6 +15,7 @@
 //! | [`ShippedRow`] | `task/container` |
 //! | [`ContainerInstanceRow`] | 32 hexadecimal digits |
 
+mod account_setting;
 mod cluster;
 mod definition;
 mod deployment;
@@ -24,7 +25,9 @@ mod provider;
 mod registry;
 mod service;
 mod task;
+mod told;
 
+pub use account_setting::AccountSettingRow;
 pub use cluster::ClusterRow;
 pub use definition::{DefinitionRow, FamilyRow};
 pub use deployment::{
@@ -46,6 +49,7 @@ pub use task::{
     ContainerRow, EniRow, Health, LogTarget, ShippedRow, Stop, TASKS_BY_CLUSTER, TASKS_BY_CREDENTIALS, TASKS_BY_ENI,
     TASKS_BY_INSTANCE, TASKS_BY_SERVICE, TOKEN_LASTS, TaskRow, TokenRow,
 };
+pub use told::ToldRow;
 
 use rollout::Placement;
 use serde::{Deserialize, Serialize};
@@ -54,6 +58,7 @@ use store::TableDef;
 /// The tables of this crate, to be registered when the store opens.
 pub fn tables() -> Vec<TableDef> {
     vec![
+        TableDef::of::<AccountSettingRow>(),
         TableDef::of::<ClusterRow>(),
         TableDef::of::<ProviderRow>(),
         TableDef::of::<FamilyRow>(),
@@ -65,6 +70,7 @@ pub fn tables() -> Vec<TableDef> {
         TableDef::of::<TaskRow>(),
         TableDef::of::<ShippedRow>(),
         TableDef::of::<TokenRow>(),
+        TableDef::of::<ToldRow>(),
         TableDef::of::<ImagesRow>(),
         TableDef::of::<ContainerInstanceRow>(),
     ]

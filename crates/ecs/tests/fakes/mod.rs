@@ -224,10 +224,15 @@ impl Network for Outside {
 impl Registries for Outside {
     fn registry(&self, _: &View, _: &Scope, arn: &str) -> Option<Registry> {
         arn.contains(":service/srv-").then_some(Registry {
+            namespace: "ns-1".to_owned(),
             needs_port: arn.contains("port"),
             needs_ipv6: false,
             custom_health: true,
         })
+    }
+
+    fn namespaces(&self, _: &View, _: &Scope, reference: &str) -> Vec<String> {
+        if reference == "corp.local" { vec!["ns-1".to_owned()] } else { vec![] }
     }
 
     fn register(&self, _: &mut Tx, _: &Scope, _: &str, instance: Instance<'_>, _: Timestamp) {

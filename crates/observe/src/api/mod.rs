@@ -9,6 +9,7 @@ mod metric_data;
 mod metrics;
 mod page;
 mod put_alarm;
+mod resource_policies;
 mod statistics;
 mod streams;
 mod tags;
@@ -22,13 +23,16 @@ pub(crate) fn handlers() -> model::logs::Handlers<Observe, Context> {
         create_log_stream: streams::create,
         delete_log_group: groups::delete,
         delete_log_stream: streams::delete,
+        delete_resource_policy: resource_policies::delete,
         delete_retention_policy: groups::delete_retention,
         describe_log_groups: groups::describe,
         describe_log_streams: streams::describe,
+        describe_resource_policies: resource_policies::describe,
         filter_log_events: filter::filter,
         get_log_events: events::get,
         list_tags_for_resource: tags::list,
         put_log_events: events::put,
+        put_resource_policy: resource_policies::put,
         put_retention_policy: groups::put_retention,
         tag_resource: tags::tag,
         untag_resource: tags::untag,
