@@ -25,6 +25,7 @@ mod stories {
     mod failures;
     mod first_steps;
     mod flow_logs;
+    mod gotchas;
     mod hostile_images;
     mod instances;
     mod internet;

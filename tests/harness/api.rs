@@ -14,6 +14,8 @@ pub(crate) struct Api {
     pub(crate) address: SocketAddr,
     pub(crate) access_key: String,
     pub(crate) secret: String,
+    /// Of a role's session.
+    pub(crate) token: Option<String>,
 }
 
 /// An error answer.
@@ -50,7 +52,7 @@ pub(crate) fn now() -> Timestamp {
 impl Api {
     /// The account's root at `address`.
     pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { address, access_key: "test".into(), secret: "test".into() }
+        Self { address, access_key: "test".into(), secret: "test".into(), token: None }
     }
 
     /// A signed POST to `/`.
@@ -98,7 +100,7 @@ impl Api {
         }
         let signer = Signer {
             access_key: self.access_key.clone(),
-            secret: Secret { key: self.secret.clone(), token: None },
+            secret: Secret { key: self.secret.clone(), token: self.token.clone() },
             region: "us-east-1".to_owned(),
             service: service.to_owned(),
         };
