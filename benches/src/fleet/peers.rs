@@ -1,6 +1,8 @@
 //! The peers of a single start: crun on a bundle, and a process of the same program without any container.
 
 use crate::{Outcome, peers};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -29,6 +31,7 @@ impl Bundle {
             fs::write(folder.join("config.json"), config(&out).to_string())
         };
         made().map_err(|error| format!("cannot make a bundle: {error}"))?;
+        hide_unified().map_err(|error| format!("cannot make a mount namespace for crun: {error}"))?;
         Ok(Self { folder, out })
     }
 
@@ -63,6 +66,16 @@ impl Bundle {
         }
         Err(format!("{name} does not run: {}", String::from_utf8_lossy(&output.stderr)))
     }
+}
+
+/// Gives this thread, and what it starts from now on, a mount namespace without the tree of control groups of version 2:
+/// crun refuses a host that mounts both versions.
+fn hide_unified() -> nix::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
+    // There is none where only one version is mounted.
+    let _ = umount2("/sys/fs/cgroup/unified", MntFlags::MNT_DETACH);
+    Ok(())
 }
 
 /// What `crun spec` writes, but for the command, one mount, and no control group.
