@@ -3,7 +3,7 @@
 //! Amazon's own resolver is asked by the very function that answers the containers' packets, so that the agent and an
 //! application never disagree. Any other server is asked with a packet from the task's namespace.
 
-use super::reach::{PATIENCE, Reach};
+use super::reach::{Reach, patience};
 use crate::rows::EniRow;
 use crate::texts;
 use resolver::{Answer, Kind, Zone, question};
@@ -39,7 +39,7 @@ impl Reach {
             let answer = match self.amazons_answer(scope, &eni, server, host) {
                 Some(Some(answer)) => Ok(answer),
                 Some(None) => {
-                    self.clock().sleep(self.pace.scale(PATIENCE)).await;
+                    self.clock().sleep(patience(self.pace)).await;
                     let asker = SocketAddrV4::new(eni.ip, ephemeral_port(self.clock().now()));
                     Err(texts::no_answer(host, server, asker, "i/o timeout"))
                 }
@@ -115,7 +115,7 @@ impl Reach {
         };
         tokio::select! {
             answer = answered => answer,
-            () = self.clock().sleep(self.pace.scale(PATIENCE)) => Err(ErrorKind::TimedOut.into()),
+            () = self.clock().sleep(patience(self.pace)) => Err(ErrorKind::TimedOut.into()),
         }
     }
 }

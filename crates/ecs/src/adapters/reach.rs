@@ -23,7 +23,9 @@ const ATTEMPTS: usize = 3;
 /// What the agent waits before it asks a service again that refused it.
 const RETRY: Duration = Duration::from_secs(1);
 /// How long one attempt waits, to be told an address and to connect.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(5);
+/// What it waits at any pace: what answers is real, and a busy machine's answer takes its time.
+const SHORTEST_PATIENCE: Duration = Duration::from_millis(500);
 /// How often, and after which pause, it is looked whether somebody listens who is about to: for five seconds at most.
 pub(super) const LOOKS: u32 = 250;
 pub(super) const PAUSE: Duration = Duration::from_millis(20);
@@ -37,6 +39,11 @@ pub struct Reach {
     store: Store,
     clock: Arc<dyn Clock>,
     pub(super) pace: Pace,
+}
+
+/// How long one attempt waits at this pace.
+pub(super) fn patience(pace: Pace) -> Duration {
+    pace.scale(PATIENCE).max(SHORTEST_PATIENCE)
 }
 
 impl Reach {
@@ -164,7 +171,7 @@ impl Reach {
         let stream = TcpStream::from_std(stream)?;
         tokio::select! {
             ready = stream.writable() => ready?,
-            () = self.clock.sleep(self.pace.scale(PATIENCE)) => return Err(ErrorKind::TimedOut.into()),
+            () = self.clock.sleep(patience(self.pace)) => return Err(ErrorKind::TimedOut.into()),
         }
         match stream.take_error()? {
             Some(error) => Err(error),

@@ -26,8 +26,10 @@ pub(super) const NAME: &str = "ecs-tasks";
 
 /// A look again where nothing is sure to wake us.
 const POLL: Duration = Duration::from_secs(1);
-/// How long a network interface may take (AWS: three minutes).
+/// How long a network interface may take (AWS: three minutes), in time that follows the pace.
 const ENI_PATIENCE: Duration = Duration::from_mins(3);
+/// What it may take at any pace, for the kernel's work is no waiting time of AWS's and gets no faster.
+const ENI_WORK: Duration = Duration::from_secs(30);
 /// How long the last output of a task may take to be shipped before it is given up.
 const LOG_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a stopped task can be described.
@@ -155,13 +157,17 @@ impl TaskController {
 
     // --- PROVISIONING: the network interface ---
 
+    fn eni_patience(&self) -> Duration {
+        self.control.pace.scale(ENI_PATIENCE).max(ENI_WORK)
+    }
+
     async fn provision(&self, scope: &Scope, row: &TaskRow) -> Result<Step, Failure> {
         let network = &self.control.ports.network;
         let now = self.control.now();
         if let Some(host) = row.host.as_ref().filter(|host| host.mode == NetworkMode::Bridge)
             && !network.stands_behind(&self.control.store.view(), scope, &row.netns())
         {
-            if now.since(row.created_at) > self.control.pace.scale(ENI_PATIENCE) {
+            if now.since(row.created_at) > self.eni_patience() {
                 return self.fail(scope, row, texts::ENI_TIMEOUT.to_owned(), None).await;
             }
             let ((), ticket) = self.control.write(|tx| {
@@ -209,7 +215,7 @@ impl TaskController {
             self.to(scope, row, TaskStatus::Pending, |fresh, now| fresh.connectivity_at = Some(now)).await?;
             return Ok(Step::Again);
         }
-        if now.since(row.created_at) > self.control.pace.scale(ENI_PATIENCE) {
+        if now.since(row.created_at) > self.eni_patience() {
             return self.fail(scope, row, texts::ENI_TIMEOUT.to_owned(), None).await;
         }
         Ok(Step::Rest(Next::After(POLL)))
