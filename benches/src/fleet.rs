@@ -11,6 +11,7 @@ use crate::figures::{Aim, Better, Figures, OURS, Samples};
 use crate::process::memory_of;
 use crate::task::podman::Podman;
 use crate::{Outcome, stop, world};
+use std::time::Duration;
 
 /// How many tasks run at once.
 const TASKS: usize = 300;
@@ -20,6 +21,8 @@ const CONTAINERS: usize = 30;
 const SERVICE: usize = 20;
 /// How often a single start is measured.
 const STARTS: usize = 100;
+/// What is waited before each round of them.
+const REST: Duration = Duration::from_millis(200);
 const UPDATES: usize = 3;
 const PODMAN: &str = "podman";
 const CRUN: &str = "crun";
@@ -37,6 +40,8 @@ pub(crate) fn run(figures: &mut Figures) -> Outcome {
     let [mut task, mut crun, mut bare, mut with_podman] = [const { Vec::new() }; 4];
     for round in 0..=STARTS {
         stop::check()?;
+        // The end of the ones before takes the kernel a moment, in which it makes no namespaces for anybody.
+        std::thread::sleep(REST);
         let all = (fleet.start()?, bundle.crun()?, bundle.bare()?);
         // podman takes long, and its spread is small.
         let fourth = if round % 10 == 0 { Some(podman.start("bridge")?.wall_ms) } else { None };

@@ -1,6 +1,6 @@
 //! Elastic IP addresses.
 
-use super::describe::{self, Kind, Selection, maybe, one};
+use super::describe::{self, Kind, Selection, Values, maybe, one};
 use super::{Ec2, begin, instance, refuse, tags};
 use crate::instances;
 use crate::rows::{Address, InstanceState, InternetGateway, NatGateway, NatGatewayState, NetworkInterface};
@@ -77,18 +77,23 @@ fn managed(view: &View, scope: &Scope, address: &Address) -> bool {
 
 const KIND: Kind<Address> = Kind { not_found: texts::allocation_not_found, tags: |_, address| &address.tags, filter };
 
-fn filter(view: &View, scope: &Scope, address: &Address, name: &str) -> Option<Vec<String>> {
-    let association = address.association.as_ref();
+fn filter(name: &str) -> Option<Values<Address>> {
     Some(match name {
-        "allocation-id" => one(&address.id),
-        "association-id" => maybe(association.map(|(id, ..)| id)),
-        "domain" => one("vpc"),
-        "instance-id" => maybe(instance_of(view, scope, address)),
-        "network-border-group" => one(&scope.region),
-        "network-interface-id" => maybe(association.map(|(_, interface, _)| interface)),
-        "network-interface-owner-id" => maybe(association.map(|_| &scope.account)),
-        "private-ip-address" => maybe(association.map(|(_, _, private)| private)),
-        "public-ip" => one(address.public_ip),
+        "allocation-id" => Box::new(|_, _, address| one(&address.id)),
+        "association-id" => Box::new(|_, _, address| maybe(address.association.as_ref().map(|(id, ..)| id))),
+        "domain" => Box::new(|_, _, _| one("vpc")),
+        "instance-id" => Box::new(|view, scope, address| maybe(instance_of(view, scope, address))),
+        "network-border-group" => Box::new(|_, scope, _| one(&scope.region)),
+        "network-interface-id" => {
+            Box::new(|_, _, address| maybe(address.association.as_ref().map(|(_, interface, _)| interface)))
+        }
+        "network-interface-owner-id" => {
+            Box::new(|_, scope, address| maybe(address.association.as_ref().map(|_| &scope.account)))
+        }
+        "private-ip-address" => {
+            Box::new(|_, _, address| maybe(address.association.as_ref().map(|(_, _, private)| private)))
+        }
+        "public-ip" => Box::new(|_, _, address| one(address.public_ip)),
         _ => return None,
     })
 }

@@ -19,14 +19,17 @@ pub(crate) struct Selection {
     pub(crate) next_token: Option<String>,
 }
 
+/// The values that a filter has on a resource.
+pub(crate) type Values<R> = Box<dyn Fn(&View, &Scope, &R) -> Vec<String>>;
+
 /// How a kind of resource is selected.
 pub(crate) struct Kind<R> {
     /// The error for an id that is not there.
     pub(crate) not_found: fn(&str) -> ApiError,
     /// The tags that an account sees on it.
     pub(crate) tags: for<'a> fn(&Scope, &'a R) -> &'a Tags,
-    /// The values of a filter; `None` if it has no such filter.
-    pub(crate) filter: fn(&View, &Scope, &R, &str) -> Option<Vec<String>>,
+    /// The filter of this name, but for tags; `None` if there is none.
+    pub(crate) filter: fn(&str) -> Option<Values<R>>,
 }
 
 /// A page of rows, and the token of the next one.
@@ -54,33 +57,55 @@ pub(crate) fn of<R: Row>(
     found: Vec<Arc<R>>,
     selection: Selection,
 ) -> Result<Page<R>, ApiError> {
-    let mut kept = Vec::new();
-    let filters = selection.filters.unwrap_or_default();
-    for row in found {
-        if matches(view, scope, kind, &row, &filters)? {
-            kept.push(row);
-        }
-    }
+    // A misspelt one is told whether or not there is anything to look at.
+    let filters =
+        selection.filters.iter().flatten().map(|filter| sieve(kind, filter)).collect::<Result<Vec<_>, _>>()?;
+    let kept = found.into_iter().filter(|row| filters.iter().all(|keeps| keeps(view, scope, row))).collect();
     page(kept, selection.max_results, selection.next_token.as_deref(), |row| row.id().into_owned())
 }
 
-fn matches<R>(view: &View, scope: &Scope, kind: &Kind<R>, row: &R, filters: &[ec2::Filter]) -> Result<bool, ApiError> {
+/// What a filter keeps.
+fn sieve<'f, R: 'static>(
+    kind: &Kind<R>,
+    filter: &'f ec2::Filter,
+) -> Result<impl Fn(&View, &Scope, &R) -> bool + use<'f, R>, ApiError> {
+    let name = filter.name.as_deref().unwrap_or_default();
+    let wanted = filter.values.as_deref().unwrap_or_default();
+    let tags = kind.tags;
+    let values: Values<R> = if let Some(key) = name.strip_prefix("tag:") {
+        let key = key.to_owned();
+        Box::new(move |_, scope, row| tags(scope, row).get(&key).cloned().into_iter().collect())
+    } else if name == "tag-key" {
+        Box::new(move |_, scope, row| tags(scope, row).keys().cloned().collect())
+    } else {
+        (kind.filter)(name).ok_or_else(|| texts::invalid_filter(name))?
+    };
+    Ok(move |view: &View, scope: &Scope, row: &R| {
+        let values = values(view, scope, row);
+        wanted.iter().any(|pattern| values.iter().any(|value| wildcard(pattern, value)))
+    })
+}
+
+/// Whether what has `values` for a filter's name is kept by all of the filters.
+pub(crate) fn kept(
+    filters: Option<&[ec2::Filter]>,
+    values: impl Fn(&str) -> Option<Vec<String>>,
+) -> Result<bool, ApiError> {
     let mut all = true;
-    for filter in filters {
+    for filter in filters.into_iter().flatten() {
         let name = filter.name.as_deref().unwrap_or_default();
-        let wanted = filter.values.as_deref().unwrap_or_default();
-        let tags = (kind.tags)(scope, row);
-        let values = if let Some(key) = name.strip_prefix("tag:") {
-            tags.get(key).cloned().into_iter().collect()
-        } else if name == "tag-key" {
-            tags.keys().cloned().collect()
-        } else {
-            (kind.filter)(view, scope, row, name).ok_or_else(|| texts::invalid_filter(name))?
-        };
+        let values = values(name).ok_or_else(|| texts::invalid_filter(name))?;
+        let mut wanted = filter.values.iter().flatten();
         // Goes on to the next one, which may be misspelt.
-        all &= wanted.iter().any(|pattern| values.iter().any(|value| wildcard(pattern, value)));
+        all &= wanted.any(|pattern| values.iter().any(|value| wildcard(pattern, value)));
     }
     Ok(all)
+}
+
+/// Refuses filters that are not `known`, where there may be nothing to look at.
+pub(crate) fn check_filters(filters: Option<&[ec2::Filter]>, known: impl Fn(&str) -> bool) -> Result<(), ApiError> {
+    let names = filters.into_iter().flatten().map(|filter| filter.name.as_deref().unwrap_or_default());
+    names.filter(|name| !known(name)).map(texts::invalid_filter).next().map_or(Ok(()), Err)
 }
 
 /// Whether `value` is like `pattern`, in which `*` stands for any run and `?` for any one character; `\` makes the next

@@ -1,6 +1,6 @@
 //! Sets of DHCP options, and which VPC has which.
 
-use super::describe::{self, Kind, Selection, one};
+use super::describe::{self, Kind, Selection, Values, one};
 use super::{Ec2, begin, tags};
 use crate::names;
 use crate::rows::{DhcpOptions, Tags, Vpc};
@@ -8,7 +8,6 @@ use crate::texts;
 use gateway::Context;
 use model::ec2;
 use std::net::{IpAddr, Ipv4Addr};
-use store::View;
 use types::id::DhcpOptionsId;
 use types::{ApiError, Region, Scope};
 use wire::Unit;
@@ -95,12 +94,12 @@ fn show(scope: &Scope, options: &DhcpOptions) -> ec2::DhcpOptions {
 const KIND: Kind<DhcpOptions> =
     Kind { not_found: texts::dhcp_options_not_found, tags: |_, options| &options.tags, filter };
 
-fn filter(_: &View, scope: &Scope, options: &DhcpOptions, name: &str) -> Option<Vec<String>> {
+fn filter(name: &str) -> Option<Values<DhcpOptions>> {
     Some(match name {
-        "dhcp-options-id" => one(&options.id),
-        "key" => options.options.iter().map(|(key, _)| key.clone()).collect(),
-        "value" => options.options.iter().flat_map(|(_, values)| values.clone()).collect(),
-        "owner-id" => one(&scope.account),
+        "dhcp-options-id" => Box::new(|_, _, options| one(&options.id)),
+        "key" => Box::new(|_, _, options| options.options.iter().map(|(key, _)| key.clone()).collect()),
+        "value" => Box::new(|_, _, options| options.options.iter().flat_map(|(_, values)| values.clone()).collect()),
+        "owner-id" => Box::new(|_, scope, _| one(&scope.account)),
         _ => return None,
     })
 }

@@ -63,11 +63,8 @@ pub(crate) fn delete(
 }
 
 /// They are filtered by tags alone.
-const KIND: Kind<EgressOnlyInternetGateway> = Kind {
-    not_found: texts::egress_only_gateway_not_found,
-    tags: |_, gateway| &gateway.tags,
-    filter: |_, _, _, _| None,
-};
+const KIND: Kind<EgressOnlyInternetGateway> =
+    Kind { not_found: texts::egress_only_gateway_not_found, tags: |_, gateway| &gateway.tags, filter: |_| None };
 
 pub(crate) fn describe(
     _: &Ec2,

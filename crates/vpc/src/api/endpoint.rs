@@ -1,6 +1,6 @@
 //! VPC endpoints: interfaces or routes that lead to AWS's services.
 
-use super::describe::{self, Kind, Selection, one};
+use super::describe::{self, Kind, Selection, Values, one};
 use super::{Ec2, begin, refuse, tags};
 use crate::intent::{self, Ipv6Addresses, NewInterface};
 use crate::names;
@@ -328,14 +328,19 @@ fn dns_entries(view: &View, scope: &Scope, endpoint: &VpcEndpoint) -> Vec<ec2::D
 const KIND: Kind<VpcEndpoint> =
     Kind { not_found: texts::endpoint_not_found, tags: |_, endpoint| &endpoint.tags, filter };
 
-fn filter(view: &View, scope: &Scope, endpoint: &VpcEndpoint, name: &str) -> Option<Vec<String>> {
+fn filter(name: &str) -> Option<Values<VpcEndpoint>> {
     Some(match name {
-        "ip-address-type" => one("ipv4"),
-        "service-name" => one(&endpoint.service),
-        "vpc-endpoint-id" => one(&endpoint.id),
-        "vpc-endpoint-state" => show(view, scope, endpoint).state.into_iter().collect(),
-        "vpc-endpoint-type" => one(&endpoint.kind),
-        "vpc-id" => one(&endpoint.vpc),
+        "ip-address-type" => Box::new(|_, _, _| one("ipv4")),
+        "service-region" => {
+            Box::new(|view, scope, endpoint| show(view, scope, endpoint).service_region.into_iter().collect())
+        }
+        "service-name" => Box::new(|_, _, endpoint| one(&endpoint.service)),
+        "vpc-endpoint-id" => Box::new(|_, _, endpoint| one(&endpoint.id)),
+        "vpc-endpoint-state" => {
+            Box::new(|view, scope, endpoint| show(view, scope, endpoint).state.into_iter().collect())
+        }
+        "vpc-endpoint-type" => Box::new(|_, _, endpoint| one(&endpoint.kind)),
+        "vpc-id" => Box::new(|_, _, endpoint| one(&endpoint.vpc)),
         _ => return None,
     })
 }

@@ -29,7 +29,7 @@ pub(crate) fn describe_services(
     }
     let mut kept = Vec::new();
     for service in all {
-        let fits = fits(input.filters.as_deref(), |name| service.filter(&region, name))?;
+        let fits = describe::kept(input.filters.as_deref(), |name| service.filter(&region, name))?;
         if fits && (named.is_empty() || named.contains(&service.name)) {
             kept.push(service);
         }
@@ -117,19 +117,6 @@ fn private_name(name: String) -> ec2::PrivateDnsDetails {
     ec2::PrivateDnsDetails { private_dns_name: Some(name) }
 }
 
-/// Whether every filter has a value that is among `values` of its name.
-fn fits(filters: Option<&[ec2::Filter]>, values: impl Fn(&str) -> Option<Vec<String>>) -> Result<bool, ApiError> {
-    for filter in filters.unwrap_or_default() {
-        let name = filter.name.as_deref().unwrap_or_default();
-        let found = values(name).ok_or_else(|| texts::invalid_filter(name))?;
-        let wanted = filter.values.as_deref().unwrap_or_default();
-        if !wanted.iter().any(|pattern| found.iter().any(|value| describe::wildcard(pattern, value))) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
 pub(crate) fn describe_prefix_lists(
     service: &Ec2,
     cx: &mut Context,
@@ -144,7 +131,7 @@ pub(crate) fn describe_prefix_lists(
     }
     let mut kept = Vec::new();
     for list in all {
-        let fits = fits(input.filters.as_deref(), |name| match name {
+        let fits = describe::kept(input.filters.as_deref(), |name| match name {
             "prefix-list-id" => Some(vec![list.id.clone()]),
             "prefix-list-name" => Some(vec![list.name.clone()]),
             _ => None,

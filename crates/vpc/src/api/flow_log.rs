@@ -3,7 +3,7 @@
 //! Whether records can be delivered is found out when there are some, and shown then: on AWS, too, a log group or a role
 //! that is not there is no error here.
 
-use super::describe::{self, Kind, Selection, one};
+use super::describe::{self, Kind, Selection, Values, one};
 use super::{Ec2, begin, refuse, tags};
 use crate::flow_logs::PRINCIPAL;
 use crate::rows::{FlowLog, NetworkInterface, Subnet, Vpc};
@@ -198,14 +198,14 @@ fn status(row: &FlowLog) -> &'static str {
 const KIND: Kind<FlowLog> =
     Kind { not_found: |id| texts::flow_logs_not_found(&[id]), tags: |_, row| &row.tags, filter };
 
-fn filter(_: &View, _: &Scope, row: &FlowLog, name: &str) -> Option<Vec<String>> {
+fn filter(name: &str) -> Option<Values<FlowLog>> {
     Some(match name {
-        "deliver-log-status" => one(status(row)),
-        "log-destination-type" => one(CLOUD_WATCH_LOGS),
-        "flow-log-id" => one(&row.id),
-        "log-group-name" => one(&row.log_group),
-        "resource-id" => one(&row.resource),
-        "traffic-type" => one(&row.traffic),
+        "deliver-log-status" => Box::new(|_, _, row| one(status(row))),
+        "log-destination-type" => Box::new(|_, _, _| one(CLOUD_WATCH_LOGS)),
+        "flow-log-id" => Box::new(|_, _, row| one(&row.id)),
+        "log-group-name" => Box::new(|_, _, row| one(&row.log_group)),
+        "resource-id" => Box::new(|_, _, row| one(&row.resource)),
+        "traffic-type" => Box::new(|_, _, row| one(&row.traffic)),
         _ => return None,
     })
 }

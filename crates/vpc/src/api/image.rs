@@ -1,7 +1,7 @@
 //! The machine images that instances can be launched from.
 
 use super::describe::{self, one};
-use super::{Ec2, begin, instance_type};
+use super::{Ec2, begin};
 use crate::images::{self, Image};
 use crate::texts;
 use gateway::Context;
@@ -81,7 +81,7 @@ pub(crate) fn describe(
     let mut found = Vec::new();
     for image in images::all(&region).into_iter().filter(|_| owned && public) {
         if (named.is_empty() || named.contains(&image.id))
-            && instance_type::kept(input.filters.as_deref(), |name| filter(&image, name))?
+            && describe::kept(input.filters.as_deref(), |name| filter(&image, name))?
         {
             found.push(image);
         }

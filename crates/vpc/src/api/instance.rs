@@ -1,6 +1,6 @@
 //! Instances: launched, shown, started, stopped and terminated.
 
-use super::describe::{self, Kind, Selection, maybe, one};
+use super::describe::{self, Kind, Selection, Values, maybe, one};
 use super::{Ec2, begin, interface, refuse, tags};
 use crate::instances::{self, Wish};
 use crate::launch::{self, Launch};
@@ -227,92 +227,106 @@ fn not_found(id: &str) -> ApiError {
 
 const KIND: Kind<Instance> = Kind { not_found, tags: |_, row| &row.tags, filter };
 
-fn filter(view: &View, scope: &Scope, row: &Instance, name: &str) -> Option<Vec<String>> {
-    let all = || instances::interfaces(view, scope, row.id.as_str());
-    let primary = || all().into_iter().next();
+fn primary(view: &View, scope: &Scope, row: &Instance) -> Option<Arc<NetworkInterface>> {
+    instances::interfaces(view, scope, row.id.as_str()).into_iter().next()
+}
+
+/// Those filters of interfaces that instances have with `network-interface.` before them.
+const OF_INTERFACES: [&str; 23] = [
+    "group-id",
+    "group-name",
+    "mac-address",
+    "network-interface-id",
+    "subnet-id",
+    "vpc-id",
+    "status",
+    "description",
+    "owner-id",
+    "requester-id",
+    "requester-managed",
+    "source-dest-check",
+    "availability-zone",
+    "addresses.private-ip-address",
+    "addresses.primary",
+    "addresses.association.public-ip",
+    "association.public-ip",
+    "ipv6-addresses.ipv6-address",
+    "attachment.attachment-id",
+    "attachment.instance-id",
+    "attachment.status",
+    "attachment.delete-on-termination",
+    "attachment.instance-owner-id",
+];
+
+fn filter(name: &str) -> Option<Values<Instance>> {
     if let Some(name) = name.strip_prefix("network-interface.") {
-        let mut values = Vec::new();
-        for interface in all() {
-            let name = match name {
-                "group-id"
-                | "group-name"
-                | "mac-address"
-                | "network-interface-id"
-                | "subnet-id"
-                | "vpc-id"
-                | "status"
-                | "description"
-                | "owner-id"
-                | "requester-id"
-                | "requester-managed"
-                | "source-dest-check"
-                | "availability-zone"
-                | "addresses.private-ip-address"
-                | "addresses.primary"
-                | "addresses.association.public-ip"
-                | "association.public-ip"
-                | "ipv6-addresses.ipv6-address"
-                | "attachment.attachment-id"
-                | "attachment.instance-id"
-                | "attachment.status"
-                | "attachment.delete-on-termination"
-                | "attachment.instance-owner-id" => name,
-                _ => return None,
-            };
-            values.extend(interface::filter(view, scope, &interface, name)?);
-        }
-        return Some(values);
+        let values = interface::filter(name).filter(|_| OF_INTERFACES.contains(&name))?;
+        return Some(Box::new(move |view, scope, row| {
+            let all = instances::interfaces(view, scope, row.id.as_str());
+            all.iter().flat_map(|interface| values(view, scope, interface)).collect()
+        }));
     }
     Some(match name {
-        "architecture" => maybe(instance_types::find(&row.kind).map(|kind| kind.family.architecture.as_str())),
-        "availability-zone" => one(&row.zone),
-        "availability-zone-id" => one(super::zone_id(&row.zone)),
-        "client-token" => maybe(row.client_token.as_ref()),
-        "dns-name" => {
-            let ip = primary().and_then(|interface| query::public_ip(view, scope, &interface));
+        "architecture" => {
+            Box::new(|_, _, row| maybe(instance_types::find(&row.kind).map(|kind| kind.family.architecture.as_str())))
+        }
+        "availability-zone" => Box::new(|_, _, row| one(&row.zone)),
+        "availability-zone-id" => Box::new(|_, _, row| one(super::zone_id(&row.zone))),
+        "client-token" => Box::new(|_, _, row| maybe(row.client_token.as_ref())),
+        "dns-name" => Box::new(|view, scope, row| {
+            let ip = primary(view, scope, row).and_then(|interface| query::public_ip(view, scope, &interface));
             one(public_name(view, scope, row, ip))
-        }
-        "hypervisor" => one("xen"),
-        "iam-instance-profile.arn" => maybe(row.profile.as_ref().map(|(arn, _)| arn)),
-        "iam-instance-profile.id" => maybe(row.profile.as_ref().map(|(_, id)| id)),
-        "image-id" => one(&row.image),
-        "instance-id" => one(&row.id),
-        "instance-state-code" => one(row.state.code()),
-        "instance-state-name" => one(row.state.as_str()),
-        "instance-type" => one(&row.kind),
-        "instance.group-id" | "group-id" => {
-            primary().map(|interface| interface.groups.iter().map(ToString::to_string).collect()).unwrap_or_default()
-        }
-        "instance.group-name" | "group-name" => {
-            primary().and_then(|interface| interface::filter(view, scope, &interface, "group-name")).unwrap_or_default()
-        }
-        "ip-address" => maybe(primary().and_then(|interface| query::public_ip(view, scope, &interface))),
+        }),
+        "hypervisor" => Box::new(|_, _, _| one("xen")),
+        "iam-instance-profile.arn" => Box::new(|_, _, row| maybe(row.profile.as_ref().map(|(arn, _)| arn))),
+        "iam-instance-profile.id" => Box::new(|_, _, row| maybe(row.profile.as_ref().map(|(_, id)| id))),
+        "image-id" => Box::new(|_, _, row| one(&row.image)),
+        "instance-id" => Box::new(|_, _, row| one(&row.id)),
+        "instance-state-code" => Box::new(|_, _, row| one(row.state.code())),
+        "instance-state-name" => Box::new(|_, _, row| one(row.state.as_str())),
+        "instance-type" => Box::new(|_, _, row| one(&row.kind)),
+        "instance.group-id" | "group-id" => Box::new(|view, scope, row| {
+            primary(view, scope, row)
+                .map(|interface| interface.groups.iter().map(ToString::to_string).collect())
+                .unwrap_or_default()
+        }),
+        "instance.group-name" | "group-name" => Box::new(|view, scope, row| {
+            let names = |interface: Arc<NetworkInterface>| interface::group_names(view, scope, &interface);
+            primary(view, scope, row).map(names).unwrap_or_default()
+        }),
+        "ip-address" => Box::new(|view, scope, row| {
+            maybe(primary(view, scope, row).and_then(|interface| query::public_ip(view, scope, &interface)))
+        }),
         "instance-lifecycle" | "key-name" | "kernel-id" | "ramdisk-id" | "platform" | "spot-instance-request-id" => {
-            Vec::new()
+            Box::new(|_, _, _| Vec::new())
         }
-        "launch-index" => one(row.launch_index),
-        "launch-time" => one(row.launched.iso8601()),
-        "metadata-options.http-tokens" => maybe(metadata(row).http_tokens),
-        "metadata-options.http-endpoint" => maybe(metadata(row).http_endpoint),
-        "metadata-options.http-put-response-hop-limit" => one(row.metadata.hop_limit),
-        "metadata-options.instance-metadata-tags" => maybe(metadata(row).instance_metadata_tags),
-        "monitoring-state" => one(monitoring(row)),
-        "owner-id" => one(&scope.account),
-        "private-dns-name" => {
-            let ip = primary().and_then(|interface| interface.private_ip());
+        "launch-index" => Box::new(|_, _, row| one(row.launch_index)),
+        "launch-time" => Box::new(|_, _, row| one(row.launched.iso8601())),
+        "metadata-options.http-tokens" => Box::new(|_, _, row| maybe(metadata(row).http_tokens)),
+        "metadata-options.http-endpoint" => Box::new(|_, _, row| maybe(metadata(row).http_endpoint)),
+        "metadata-options.http-put-response-hop-limit" => Box::new(|_, _, row| one(row.metadata.hop_limit)),
+        "metadata-options.instance-metadata-tags" => Box::new(|_, _, row| maybe(metadata(row).instance_metadata_tags)),
+        "monitoring-state" => Box::new(|_, _, row| one(monitoring(row))),
+        "owner-id" => Box::new(|_, scope, _| one(&scope.account)),
+        "private-dns-name" => Box::new(|view, scope, row| {
+            let ip = primary(view, scope, row).and_then(|interface| interface.private_ip());
             maybe(ip.map(|ip| names::private_name(&scope.region, ip)))
+        }),
+        "private-ip-address" => {
+            Box::new(|view, scope, row| maybe(primary(view, scope, row).and_then(|interface| interface.private_ip())))
         }
-        "private-ip-address" => maybe(primary().and_then(|interface| interface.private_ip())),
-        "requester-id" => maybe(row.requester.as_ref()),
-        "reservation-id" => one(&row.reservation),
-        "root-device-name" => one("/dev/xvda"),
-        "root-device-type" => one("ebs"),
-        "source-dest-check" => maybe(primary().map(|interface| interface.source_dest_check)),
-        "state-reason-code" => maybe(row.reason.as_ref().map(|(code, _)| code)),
-        "subnet-id" => one(&row.subnet),
-        "tenancy" => one("default"),
-        "virtualization-type" => one("hvm"),
-        "vpc-id" => one(&row.vpc),
+        "requester-id" => Box::new(|_, _, row| maybe(row.requester.as_ref())),
+        "reservation-id" => Box::new(|_, _, row| one(&row.reservation)),
+        "root-device-name" => Box::new(|_, _, _| one("/dev/xvda")),
+        "root-device-type" => Box::new(|_, _, _| one("ebs")),
+        "source-dest-check" => {
+            Box::new(|view, scope, row| maybe(primary(view, scope, row).map(|interface| interface.source_dest_check)))
+        }
+        "state-reason-code" => Box::new(|_, _, row| maybe(row.reason.as_ref().map(|(code, _)| code))),
+        "subnet-id" => Box::new(|_, _, row| one(&row.subnet)),
+        "tenancy" => Box::new(|_, _, _| one("default")),
+        "virtualization-type" => Box::new(|_, _, _| one("hvm")),
+        "vpc-id" => Box::new(|_, _, row| one(&row.vpc)),
         _ => return None,
     })
 }
@@ -399,15 +413,16 @@ fn status_words(row: &Instance) -> (&'static str, Option<&'static str>) {
     if row.state == InstanceState::Running { ("ok", Some("passed")) } else { ("not-applicable", None) }
 }
 
-fn status_filter(_: &View, _: &Scope, row: &Instance, name: &str) -> Option<Vec<String>> {
-    let (status, detail) = status_words(row);
+fn status_filter(name: &str) -> Option<Values<Instance>> {
     Some(match name {
-        "availability-zone" => one(&row.zone),
-        "availability-zone-id" => one(super::zone_id(&row.zone)),
-        "instance-state-code" => one(row.state.code()),
-        "instance-state-name" => one(row.state.as_str()),
-        "instance-status.status" | "system-status.status" => one(status),
-        "instance-status.reachability" | "system-status.reachability" => maybe(detail),
+        "availability-zone" => Box::new(|_, _, row| one(&row.zone)),
+        "availability-zone-id" => Box::new(|_, _, row| one(super::zone_id(&row.zone))),
+        "instance-state-code" => Box::new(|_, _, row| one(row.state.code())),
+        "instance-state-name" => Box::new(|_, _, row| one(row.state.as_str())),
+        "instance-status.status" | "system-status.status" => Box::new(|_, _, row| one(status_words(row).0)),
+        "instance-status.reachability" | "system-status.reachability" => {
+            Box::new(|_, _, row| maybe(status_words(row).1))
+        }
         _ => return None,
     })
 }

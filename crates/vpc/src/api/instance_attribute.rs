@@ -206,7 +206,7 @@ fn credits(row: &Instance) -> Option<String> {
 const CREDITS: Kind<Instance> = Kind {
     not_found: texts::instance_not_found,
     tags: |_, row| &row.tags,
-    filter: |_, _, row, name| (name == "instance-id").then(|| one(&row.id)),
+    filter: |name| if name == "instance-id" { Some(Box::new(|_, _, row| one(&row.id))) } else { None },
 };
 
 pub(crate) fn describe_credits(

@@ -1,6 +1,6 @@
 //! Instance types and where they are offered.
 
-use super::describe::{self, one, wildcard};
+use super::describe::{self, one};
 use super::{Ec2, begin};
 use crate::instance_types::{self, InstanceType};
 use crate::texts;
@@ -105,7 +105,7 @@ pub(crate) fn describe(
     }
     let mut found = Vec::new();
     for kind in instance_types::all().filter(|kind| named.is_empty() || named.contains(&kind.name)) {
-        if kept(input.filters.as_deref(), |name| filter(&kind, name))? {
+        if describe::kept(input.filters.as_deref(), |name| filter(&kind, name))? {
             found.push(kind);
         }
     }
@@ -113,22 +113,6 @@ pub(crate) fn describe(
     let (page, next_token) =
         describe::page(found, input.max_results, input.next_token.as_deref(), |kind| kind.name.clone())?;
     Ok(ec2::DescribeInstanceTypesResult { instance_types: Some(page.iter().map(show).collect()), next_token })
-}
-
-/// Whether what has `values` for a filter's name is kept by all of the filters.
-pub(super) fn kept(
-    filters: Option<&[ec2::Filter]>,
-    values: impl Fn(&str) -> Option<Vec<String>>,
-) -> Result<bool, ApiError> {
-    for filter in filters.into_iter().flatten() {
-        let name = filter.name.as_deref().unwrap_or_default();
-        let values = values(name).ok_or_else(|| texts::invalid_filter(name))?;
-        let mut wanted = filter.values.iter().flatten();
-        if !wanted.any(|pattern| values.iter().any(|value| wildcard(pattern, value))) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 /// Every type is offered everywhere, as far as it can be run at all.
@@ -155,7 +139,7 @@ pub(crate) fn describe_offerings(
                 "location" => Some(one(place)),
                 _ => None,
             };
-            if kept(input.filters.as_deref(), values)? {
+            if describe::kept(input.filters.as_deref(), values)? {
                 found.push((one_kind.name.clone(), place.clone()));
             }
         }

@@ -1,6 +1,6 @@
 //! Network interfaces.
 
-use super::describe::{self, Kind, Selection, maybe, one};
+use super::describe::{self, Kind, Selection, Values, maybe, one};
 use super::{Ec2, begin, interface_ipv6, refuse, subnet, tags};
 use crate::intent::{self, NewInterface, Secondary};
 use crate::names;
@@ -154,6 +154,14 @@ fn association(
     })
 }
 
+fn primary_association(
+    view: &View,
+    scope: &Scope,
+    interface: &NetworkInterface,
+) -> Option<ec2::NetworkInterfaceAssociation> {
+    association(view, scope, interface, interface.private_ip()?)
+}
+
 pub(super) fn shown_groups(
     view: &View,
     scope: &Scope,
@@ -213,7 +221,7 @@ pub(super) fn show(view: &View, scope: &Scope, interface: &NetworkInterface) -> 
         private_ip_addresses: Some(private_ips.collect()),
         ipv6_addresses: Some(ipv6.collect()),
         ipv6_address: interface.ipv6.first().map(ToString::to_string),
-        association: primary.and_then(|ip| association(view, scope, interface, ip)),
+        association: primary_association(view, scope, interface),
         attachment: shown_attachment(interface),
         groups: shown_groups(view, scope, interface),
         source_dest_check: Some(interface.source_dest_check),
@@ -225,47 +233,87 @@ pub(super) fn show(view: &View, scope: &Scope, interface: &NetworkInterface) -> 
 const KIND: Kind<NetworkInterface> =
     Kind { not_found: texts::interface_not_found, tags: |_, interface| &interface.tags, filter };
 
-pub(super) fn filter(view: &View, scope: &Scope, interface: &NetworkInterface, name: &str) -> Option<Vec<String>> {
-    let attachment = interface.attachment.as_ref();
-    let elastic = || view.by_index(&Address::BY_INTERFACE, scope, interface.id.as_str());
-    let ips = || interface.private_ips.iter().map(ToString::to_string).collect();
+/// The names of an interface's groups.
+pub(super) fn group_names(view: &View, scope: &Scope, interface: &NetworkInterface) -> Vec<String> {
+    let groups = interface.groups.iter().filter_map(|id| view.get::<SecurityGroup>(scope, id.as_str()));
+    groups.map(|group| group.name.clone()).collect()
+}
+
+fn elastic<'v>(
+    view: &'v View,
+    scope: &Scope,
+    interface: &NetworkInterface,
+) -> impl Iterator<Item = &'v Arc<Address>> + use<'v> {
+    view.by_index(&Address::BY_INTERFACE, scope, interface.id.as_str())
+}
+
+pub(super) fn filter(name: &str) -> Option<Values<NetworkInterface>> {
     Some(match name {
-        "addresses.association.public-ip" | "association.public-ip" => maybe(query::public_ip(view, scope, interface)),
-        "addresses.private-ip-address" => ips(),
-        "addresses.primary" => {
+        "addresses.association.public-ip" | "association.public-ip" => {
+            Box::new(|view, scope, interface| maybe(query::public_ip(view, scope, interface)))
+        }
+        "addresses.private-ip-address" => {
+            Box::new(|_, _, interface| interface.private_ips.iter().map(ToString::to_string).collect())
+        }
+        "addresses.primary" => Box::new(|_, _, interface| {
             interface.private_ips.iter().map(|ip| (Some(*ip) == interface.private_ip()).to_string()).collect()
+        }),
+        "association.allocation-id" => Box::new(|view, scope, interface| {
+            elastic(view, scope, interface).map(|address| address.id.to_string()).collect()
+        }),
+        "association.association-id" => Box::new(|view, scope, interface| {
+            elastic(view, scope, interface)
+                .filter_map(|address| Some(address.association.as_ref()?.0.to_string()))
+                .collect()
+        }),
+        "attachment.delete-on-termination" => Box::new(|_, _, interface| {
+            maybe(interface.attachment.as_ref().map(|attachment| attachment.delete_on_termination))
+        }),
+        "attachment.attachment-id" => {
+            Box::new(|_, _, interface| maybe(interface.attachment.as_ref().map(|attachment| &attachment.id)))
         }
-        "association.allocation-id" => elastic().map(|address| address.id.to_string()).collect(),
-        "association.association-id" => {
-            elastic().filter_map(|address| Some(address.association.as_ref()?.0.to_string())).collect()
+        "attachment.instance-id" => Box::new(|_, _, interface| {
+            maybe(interface.attachment.as_ref().and_then(|attachment| attachment.instance.as_ref()))
+        }),
+        "attachment.device-index" => {
+            Box::new(|_, _, interface| maybe(interface.attachment.as_ref().map(|attachment| attachment.device_index)))
         }
-        "attachment.delete-on-termination" => maybe(attachment.map(|attachment| attachment.delete_on_termination)),
-        "attachment.attachment-id" => maybe(attachment.map(|attachment| &attachment.id)),
-        "attachment.instance-id" => maybe(attachment.and_then(|attachment| attachment.instance.as_ref())),
-        "attachment.device-index" => maybe(attachment.map(|attachment| attachment.device_index)),
-        "attachment.instance-owner-id" => maybe(attachment.map(|attachment| &attachment.owner)),
-        "attachment.status" => maybe(attachment.map(|_| "attached")),
-        "availability-zone" => one(&interface.zone),
-        "description" => one(&interface.description),
-        "group-id" => interface.groups.iter().map(ToString::to_string).collect(),
-        "group-name" => interface
-            .groups
-            .iter()
-            .filter_map(|id| view.get::<SecurityGroup>(scope, id.as_str()))
-            .map(|group| group.name.clone())
-            .collect(),
-        "interface-type" => one(interface.kind.as_str()),
-        "ipv6-addresses.ipv6-address" => interface.ipv6.iter().map(ToString::to_string).collect(),
-        "mac-address" => one(interface.mac_text()),
-        "network-interface-id" => one(&interface.id),
-        "owner-id" => one(&scope.account),
-        "private-ip-address" => maybe(interface.private_ip()),
-        "requester-id" => maybe(interface.requester.as_ref()),
-        "requester-managed" => one(interface.requester.is_some()),
-        "source-dest-check" => one(interface.source_dest_check),
-        "status" => one(interface.status()),
-        "subnet-id" => one(&interface.subnet),
-        "vpc-id" => one(&interface.vpc),
+        "attachment.instance-owner-id" => {
+            Box::new(|_, _, interface| maybe(interface.attachment.as_ref().map(|attachment| &attachment.owner)))
+        }
+        "attachment.attach-time" => {
+            Box::new(|_, _, interface| maybe(interface.attachment.as_ref().map(|attachment| attachment.at.iso8601())))
+        }
+        "addresses.association.owner-id" => Box::new(|view, scope, interface| {
+            let each = interface.private_ips.iter().filter_map(|ip| association(view, scope, interface, *ip));
+            each.filter_map(|association| association.ip_owner_id).collect()
+        }),
+        "association.ip-owner-id" => Box::new(|view, scope, interface| {
+            maybe(primary_association(view, scope, interface).and_then(|it| it.ip_owner_id))
+        }),
+        "association.public-dns-name" => Box::new(|view, scope, interface| {
+            maybe(primary_association(view, scope, interface).and_then(|it| it.public_dns_name))
+        }),
+        "private-dns-name" => Box::new(|view, scope, interface| maybe(show(view, scope, interface).private_dns_name)),
+        "attachment.status" => Box::new(|_, _, interface| maybe(interface.attachment.as_ref().map(|_| "attached"))),
+        "availability-zone" => Box::new(|_, _, interface| one(&interface.zone)),
+        "description" => Box::new(|_, _, interface| one(&interface.description)),
+        "group-id" => Box::new(|_, _, interface| interface.groups.iter().map(ToString::to_string).collect()),
+        "group-name" => Box::new(group_names),
+        "interface-type" => Box::new(|_, _, interface| one(interface.kind.as_str())),
+        "ipv6-addresses.ipv6-address" => {
+            Box::new(|_, _, interface| interface.ipv6.iter().map(ToString::to_string).collect())
+        }
+        "mac-address" => Box::new(|_, _, interface| one(interface.mac_text())),
+        "network-interface-id" => Box::new(|_, _, interface| one(&interface.id)),
+        "owner-id" => Box::new(|_, scope, _| one(&scope.account)),
+        "private-ip-address" => Box::new(|_, _, interface| maybe(interface.private_ip())),
+        "requester-id" => Box::new(|_, _, interface| maybe(interface.requester.as_ref())),
+        "requester-managed" => Box::new(|_, _, interface| one(interface.requester.is_some())),
+        "source-dest-check" => Box::new(|_, _, interface| one(interface.source_dest_check)),
+        "status" => Box::new(|_, _, interface| one(interface.status())),
+        "subnet-id" => Box::new(|_, _, interface| one(&interface.subnet)),
+        "vpc-id" => Box::new(|_, _, interface| one(&interface.vpc)),
         _ => return None,
     })
 }

@@ -1,13 +1,12 @@
 //! Internet gateways.
 
-use super::describe::{self, Kind, Selection, maybe, one};
+use super::describe::{self, Kind, Selection, Values, maybe, one};
 use super::{Ec2, begin, tags};
 use crate::query;
 use crate::rows::{InternetGateway, NetworkInterface, Vpc};
 use crate::texts;
 use gateway::Context;
 use model::ec2;
-use store::View;
 use types::id::InternetGatewayId;
 use types::{ApiError, Scope};
 use wire::Unit;
@@ -105,12 +104,12 @@ pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteInternetGatewa
 const KIND: Kind<InternetGateway> =
     Kind { not_found: texts::internet_gateway_not_found, tags: |_, gateway| &gateway.tags, filter };
 
-fn filter(_: &View, scope: &Scope, gateway: &InternetGateway, name: &str) -> Option<Vec<String>> {
+fn filter(name: &str) -> Option<Values<InternetGateway>> {
     Some(match name {
-        "attachment.state" => gateway.vpc.iter().map(|_| "available".to_owned()).collect(),
-        "attachment.vpc-id" => maybe(gateway.vpc.as_ref()),
-        "internet-gateway-id" => one(&gateway.id),
-        "owner-id" => one(&scope.account),
+        "attachment.state" => Box::new(|_, _, gateway| gateway.vpc.iter().map(|_| "available".to_owned()).collect()),
+        "attachment.vpc-id" => Box::new(|_, _, gateway| maybe(gateway.vpc.as_ref())),
+        "internet-gateway-id" => Box::new(|_, _, gateway| one(&gateway.id)),
+        "owner-id" => Box::new(|_, scope, _| one(&scope.account)),
         _ => return None,
     })
 }

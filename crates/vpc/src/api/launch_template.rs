@@ -157,10 +157,10 @@ fn show_version(row: &LaunchTemplate, version: &LaunchTemplateVersion) -> Result
 const KIND: Kind<LaunchTemplate> = Kind {
     not_found: texts::launch_template_id_not_found,
     tags: |_, row| &row.tags,
-    filter: |_, _, row, name| {
+    filter: |name| {
         Some(match name {
-            "create-time" => one(row.created.iso8601()),
-            "launch-template-name" => one(&row.name),
+            "create-time" => Box::new(|_, _, row| one(row.created.iso8601())),
+            "launch-template-name" => Box::new(|_, _, row| one(&row.name)),
             _ => return None,
         })
     },
@@ -234,7 +234,7 @@ pub(crate) fn describe_versions(
     }
     let mut kept = Vec::new();
     for (row, version) in found {
-        if super::instance_type::kept(input.filters.as_deref(), |name| version_filter(&row, &version, name))? {
+        if describe::kept(input.filters.as_deref(), |name| version_filter(&row, &version, name))? {
             kept.push((row, version));
         }
     }

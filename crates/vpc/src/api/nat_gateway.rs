@@ -1,15 +1,14 @@
 //! NAT gateways.
 
-use super::describe::{self, Kind, Selection, maybe, one};
+use super::describe::{self, Kind, Selection, Values, maybe, one};
 use super::{Ec2, begin, refuse, tags};
 use crate::intent::{self, Ipv6Addresses, NewInterface};
 use crate::rows::{Address, InterfaceType, InternetGateway, NatGateway, NatGatewayState, Subnet, Tags};
 use crate::texts;
 use gateway::Context;
 use model::ec2;
-use store::View;
+use types::ApiError;
 use types::id::{AssociationId, NatGatewayId};
-use types::{ApiError, Scope};
 
 pub(crate) fn create(
     ec2_: &Ec2,
@@ -136,14 +135,14 @@ fn show(gateway: &NatGateway) -> ec2::NatGateway {
 const KIND: Kind<NatGateway> =
     Kind { not_found: texts::nat_gateway_not_found, tags: |_, gateway| &gateway.tags, filter };
 
-fn filter(_: &View, _: &Scope, gateway: &NatGateway, name: &str) -> Option<Vec<String>> {
+fn filter(name: &str) -> Option<Values<NatGateway>> {
     Some(match name {
-        "nat-gateway-id" => one(&gateway.id),
-        "state" => one(gateway.state.as_str()),
-        "subnet-id" => one(&gateway.subnet),
-        "vpc-id" => one(&gateway.vpc),
-        "connectivity-type" => one(&gateway.connectivity),
-        "network-interface-id" => maybe(Some(&gateway.interface)),
+        "nat-gateway-id" => Box::new(|_, _, gateway| one(&gateway.id)),
+        "state" => Box::new(|_, _, gateway| one(gateway.state.as_str())),
+        "subnet-id" => Box::new(|_, _, gateway| one(&gateway.subnet)),
+        "vpc-id" => Box::new(|_, _, gateway| one(&gateway.vpc)),
+        "connectivity-type" => Box::new(|_, _, gateway| one(&gateway.connectivity)),
+        "network-interface-id" => Box::new(|_, _, gateway| maybe(Some(&gateway.interface))),
         _ => return None,
     })
 }

@@ -1,12 +1,13 @@
 //! Network ACLs, their entries, and which subnet has which.
 
-use super::describe::{self, Kind, Selection, one};
+use super::describe::{self, Kind, Selection, Values, one};
 use super::{Ec2, begin, tags, vpc};
 use crate::rows::{AclEntry, AclTraffic, NetworkAcl, Subnet, Vpc};
 use crate::texts;
 use gateway::Context;
 use ipnet::{Ipv4Net, Ipv6Net};
 use model::ec2;
+use std::sync::Arc;
 use store::View;
 use types::id::{NetworkAclAssociationId, NetworkAclId};
 use types::{ApiError, Scope};
@@ -88,28 +89,75 @@ fn show_entry(entry: &AclEntry) -> ec2::NetworkAclEntry {
 
 const KIND: Kind<NetworkAcl> = Kind { not_found: texts::network_acl_not_found, tags: |_, acl| &acl.tags, filter };
 
-fn filter(view: &View, scope: &Scope, acl: &NetworkAcl, name: &str) -> Option<Vec<String>> {
-    let entries = || entries(view, scope, acl);
-    let cidrs = |ipv6: bool| {
-        let of_family = entries().into_iter().filter(move |entry| entry.cidr.contains(':') == ipv6);
-        of_family.map(|entry| entry.cidr).collect()
-    };
-    let subnets = || view.by_index(&Subnet::BY_NETWORK_ACL, scope, acl.id.as_str());
+fn cidrs(view: &View, scope: &Scope, acl: &NetworkAcl, ipv6: bool) -> Vec<String> {
+    let of_family = entries(view, scope, acl).into_iter().filter(|entry| entry.cidr.contains(':') == ipv6);
+    of_family.map(|entry| entry.cidr).collect()
+}
+
+fn icmp(view: &View, scope: &Scope, acl: &NetworkAcl, part: fn((i32, i32)) -> i32) -> Vec<String> {
+    let found = entries(view, scope, acl).into_iter().filter_map(|entry| match entry.traffic {
+        AclTraffic::Icmp(kind, code) => Some(part((kind, code)).to_string()),
+        _ => None,
+    });
+    found.collect()
+}
+
+fn ports(view: &View, scope: &Scope, acl: &NetworkAcl, part: fn((i32, i32)) -> i32) -> Vec<String> {
+    let found = entries(view, scope, acl).into_iter().filter_map(|entry| match entry.traffic {
+        AclTraffic::Ports(from, to) => Some(part((from, to)).to_string()),
+        _ => None,
+    });
+    found.collect()
+}
+
+/// The name by which a filter may ask for a protocol besides its number.
+fn protocol_name(number: &str) -> Option<&'static str> {
+    match number {
+        "1" => Some("icmp"),
+        "6" => Some("tcp"),
+        "17" => Some("udp"),
+        _ => None,
+    }
+}
+
+fn subnets<'v>(view: &'v View, scope: &Scope, acl: &NetworkAcl) -> impl Iterator<Item = &'v Arc<Subnet>> + use<'v> {
+    view.by_index(&Subnet::BY_NETWORK_ACL, scope, acl.id.as_str())
+}
+
+fn filter(name: &str) -> Option<Values<NetworkAcl>> {
     Some(match name {
-        "association.association-id" => subnets().map(|subnet| subnet.network_acl_association.to_string()).collect(),
-        "association.network-acl-id" | "network-acl-id" => one(&acl.id),
-        "association.subnet-id" => subnets().map(|subnet| subnet.id.to_string()).collect(),
-        "default" => one(acl.is_default),
-        "entry.cidr" => cidrs(false),
-        "entry.ipv6-cidr" => cidrs(true),
-        "entry.egress" => entries().iter().map(|entry| entry.egress.to_string()).collect(),
-        "entry.protocol" => entries().into_iter().map(|entry| entry.protocol).collect(),
-        "entry.rule-action" => {
-            entries().iter().map(|entry| if entry.allow { "allow" } else { "deny" }.to_owned()).collect()
+        "association.association-id" => Box::new(|view, scope, acl| {
+            subnets(view, scope, acl).map(|subnet| subnet.network_acl_association.to_string()).collect()
+        }),
+        "association.network-acl-id" | "network-acl-id" => Box::new(|_, _, acl| one(&acl.id)),
+        "association.subnet-id" => {
+            Box::new(|view, scope, acl| subnets(view, scope, acl).map(|subnet| subnet.id.to_string()).collect())
         }
-        "entry.rule-number" => entries().iter().map(|entry| entry.number.to_string()).collect(),
-        "owner-id" => one(&scope.account),
-        "vpc-id" => one(&acl.vpc),
+        "default" => Box::new(|_, _, acl| one(acl.is_default)),
+        "entry.cidr" => Box::new(|view, scope, acl| cidrs(view, scope, acl, false)),
+        "entry.ipv6-cidr" => Box::new(|view, scope, acl| cidrs(view, scope, acl, true)),
+        "entry.egress" => Box::new(|view, scope, acl| {
+            entries(view, scope, acl).iter().map(|entry| entry.egress.to_string()).collect()
+        }),
+        "entry.icmp.code" => Box::new(|view, scope, acl| icmp(view, scope, acl, |(_, code)| code)),
+        "entry.icmp.type" => Box::new(|view, scope, acl| icmp(view, scope, acl, |(kind, _)| kind)),
+        "entry.port-range.from" => Box::new(|view, scope, acl| ports(view, scope, acl, |(from, _)| from)),
+        "entry.port-range.to" => Box::new(|view, scope, acl| ports(view, scope, acl, |(_, to)| to)),
+        "entry.protocol" => Box::new(|view, scope, acl| {
+            let numbers = entries(view, scope, acl).into_iter().map(|entry| entry.protocol);
+            numbers.flat_map(|number| [protocol_name(&number).map(str::to_owned), Some(number)]).flatten().collect()
+        }),
+        "entry.rule-action" => Box::new(|view, scope, acl| {
+            entries(view, scope, acl)
+                .iter()
+                .map(|entry| if entry.allow { "allow" } else { "deny" }.to_owned())
+                .collect()
+        }),
+        "entry.rule-number" => Box::new(|view, scope, acl| {
+            entries(view, scope, acl).iter().map(|entry| entry.number.to_string()).collect()
+        }),
+        "owner-id" => Box::new(|_, scope, _| one(&scope.account)),
+        "vpc-id" => Box::new(|_, _, acl| one(&acl.vpc)),
         _ => return None,
     })
 }

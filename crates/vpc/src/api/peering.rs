@@ -1,6 +1,6 @@
 //! VPC peering connections: asked for by one side, answered by the other, ended by either.
 
-use super::describe::{self, Kind, Selection, one};
+use super::describe::{self, Kind, Selection, Values, one};
 use super::{Ec2, begin, refuse, tags};
 use crate::query;
 use crate::rows::{PeeringSide, PeeringState, Tags, Vpc, VpcPeeringConnection};
@@ -231,25 +231,38 @@ pub(crate) fn delete(
 
 const KIND: Kind<VpcPeeringConnection> = Kind { not_found: texts::peering_not_found, tags: tags_of, filter };
 
-fn filter(view: &View, _: &Scope, row: &VpcPeeringConnection, name: &str) -> Option<Vec<String>> {
-    let shown = show(view, row);
-    let of_side = |side: &PeeringSide, info: Option<ec2::VpcPeeringConnectionVpcInfo>, name: &str| match name {
-        "cidr-block" => Some(info.and_then(|info| info.cidr_block).into_iter().collect()),
-        "owner-id" => Some(one(&side.scope.account)),
-        "vpc-id" => Some(one(&side.vpc)),
-        _ => None,
-    };
+fn filter(name: &str) -> Option<Values<VpcPeeringConnection>> {
     if let Some(name) = name.strip_prefix("accepter-vpc-info.") {
-        return of_side(&row.accepter, shown.accepter_vpc_info, name);
+        return side_filter(name, |row| &row.accepter, |shown| shown.accepter_vpc_info);
     }
     if let Some(name) = name.strip_prefix("requester-vpc-info.") {
-        return of_side(&row.requester, shown.requester_vpc_info, name);
+        return side_filter(name, |row| &row.requester, |shown| shown.requester_vpc_info);
     }
     Some(match name {
-        "expiration-time" => shown.expiration_time.map(types::Timestamp::iso8601).into_iter().collect(),
-        "status-code" => one(row.state.code()),
-        "status-message" => shown.status.and_then(|status| status.message).into_iter().collect(),
-        "vpc-peering-connection-id" => one(&row.id),
+        "expiration-time" => Box::new(|view, _, row| {
+            show(view, row).expiration_time.map(types::Timestamp::iso8601).into_iter().collect()
+        }),
+        "status-code" => Box::new(|_, _, row| one(row.state.code())),
+        "status-message" => {
+            Box::new(|view, _, row| show(view, row).status.and_then(|status| status.message).into_iter().collect())
+        }
+        "vpc-peering-connection-id" => Box::new(|_, _, row| one(&row.id)),
+        _ => return None,
+    })
+}
+
+/// A filter of one of the two VPCs.
+fn side_filter(
+    name: &str,
+    side: fn(&VpcPeeringConnection) -> &PeeringSide,
+    info: fn(ec2::VpcPeeringConnection) -> Option<ec2::VpcPeeringConnectionVpcInfo>,
+) -> Option<Values<VpcPeeringConnection>> {
+    Some(match name {
+        "cidr-block" => {
+            Box::new(move |view, _, row| info(show(view, row)).and_then(|info| info.cidr_block).into_iter().collect())
+        }
+        "owner-id" => Box::new(move |_, _, row| one(&side(row).scope.account)),
+        "vpc-id" => Box::new(move |_, _, row| one(&side(row).vpc)),
         _ => return None,
     })
 }

@@ -1,6 +1,6 @@
 //! Managed prefix lists: the account's own with their versions, and those of AWS, which cannot be changed.
 
-use super::describe::{self, Kind, Selection, one};
+use super::describe::{self, Kind, Selection, Values, one};
 use super::{Ec2, begin, refuse, tags};
 use crate::query;
 use crate::rows::{ManagedPrefixList, Peer, PrefixListEntry, PrefixListState, RouteTable, SecurityGroup, Tags};
@@ -158,11 +158,11 @@ fn find_own(service: &Ec2, view: &View, scope: &Scope, id: &str) -> Result<Arc<M
 const KIND: Kind<ManagedPrefixList> =
     Kind { not_found: texts::managed_prefix_list_not_found, tags: |_, list| &list.tags, filter };
 
-fn filter(_: &View, scope: &Scope, list: &ManagedPrefixList, name: &str) -> Option<Vec<String>> {
+fn filter(name: &str) -> Option<Values<ManagedPrefixList>> {
     Some(match name {
-        "owner-id" => one(owner_of(scope, list)),
-        "prefix-list-id" => one(&list.id),
-        "prefix-list-name" => one(&list.name),
+        "owner-id" => Box::new(|_, scope, list| one(owner_of(scope, list))),
+        "prefix-list-id" => Box::new(|_, _, list| one(&list.id)),
+        "prefix-list-name" => Box::new(|_, _, list| one(&list.name)),
         _ => return None,
     })
 }

@@ -1,6 +1,7 @@
 //! Regions, zones and the account's attributes.
 
-use super::{Ec2, begin, describe, subnet};
+use super::describe::{self, one};
+use super::{Ec2, begin, subnet};
 use crate::rows::Vpc;
 use crate::texts;
 use gateway::Context;
@@ -28,18 +29,6 @@ const REGIONS: [&str; 17] = [
     "us-west-2",
 ];
 
-fn fits(filters: Option<&Vec<ec2::Filter>>, value: impl Fn(&str) -> Option<String>) -> Result<bool, ApiError> {
-    for filter in filters.into_iter().flatten() {
-        let name = filter.name.as_deref().unwrap_or_default();
-        let value = value(name).ok_or_else(|| texts::invalid_filter(name))?;
-        let wanted = filter.values.as_deref().unwrap_or_default();
-        if !wanted.iter().any(|pattern| describe::wildcard(pattern, &value)) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
 pub(crate) fn availability_zones(
     _: &Ec2,
     cx: &mut Context,
@@ -58,8 +47,8 @@ pub(crate) fn availability_zones(
         let id = subnet::zone_id(&zone);
         let named = input.zone_names.as_ref().is_none_or(|names| names.is_empty() || names.contains(&zone))
             && input.zone_ids.as_ref().is_none_or(|ids| ids.is_empty() || ids.contains(&id));
-        let value = |name: &str| {
-            Some(match name {
+        let values = |name: &str| {
+            Some(one(match name {
                 "group-name" | "network-border-group" | "region-name" => region.clone(),
                 "message" => String::new(),
                 "opt-in-status" => "opt-in-not-required".to_owned(),
@@ -68,9 +57,9 @@ pub(crate) fn availability_zones(
                 "zone-name" => zone.clone(),
                 "zone-type" => "availability-zone".to_owned(),
                 _ => return None,
-            })
+            }))
         };
-        if fits(input.filters.as_ref(), value)? && named {
+        if describe::kept(input.filters.as_deref(), values)? && named {
             shown.push(ec2::AvailabilityZone {
                 opt_in_status: Some("opt-in-not-required".to_owned()),
                 messages: Some(Vec::new()),
@@ -100,17 +89,17 @@ pub(crate) fn regions(
     let mut shown = Vec::new();
     for region in REGIONS {
         let endpoint = format!("ec2.{region}.amazonaws.com");
-        let value = |name: &str| {
-            Some(match name {
+        let values = |name: &str| {
+            Some(one(match name {
                 "endpoint" => endpoint.clone(),
                 "opt-in-status" => "opt-in-not-required".to_owned(),
                 "region-name" => region.to_owned(),
                 _ => return None,
-            })
+            }))
         };
         let named =
             input.region_names.as_ref().is_none_or(|names| names.is_empty() || names.iter().any(|name| name == region));
-        if fits(input.filters.as_ref(), value)? && named {
+        if describe::kept(input.filters.as_deref(), values)? && named {
             shown.push(ec2::Region {
                 opt_in_status: Some("opt-in-not-required".to_owned()),
                 region_name: Some(region.to_owned()),

@@ -1,6 +1,6 @@
 //! Route tables and their associations. Their routes are in [`super::route`].
 
-use super::describe::{self, Kind, Selection, one};
+use super::describe::{self, Kind, Selection, Values, one};
 use super::{Ec2, begin, refuse, route, tags};
 use crate::rows::{RouteTable, RouteTableAssociation, Subnet, Vpc};
 use crate::texts;
@@ -69,39 +69,51 @@ fn show(view: &View, scope: &Scope, table: &RouteTable) -> ec2::RouteTable {
 
 const KIND: Kind<RouteTable> = Kind { not_found: texts::route_table_not_found, tags: |_, table| &table.tags, filter };
 
-fn filter(view: &View, scope: &Scope, table: &RouteTable, name: &str) -> Option<Vec<String>> {
-    let routes = || route::shown(view, scope, table);
+/// What its routes have of something.
+fn routes(view: &View, scope: &Scope, table: &RouteTable, of: fn(ec2::Route) -> Option<String>) -> Vec<String> {
+    route::shown(view, scope, table).into_iter().filter_map(of).collect()
+}
+
+fn filter(name: &str) -> Option<Values<RouteTable>> {
     Some(match name {
-        "association.main" => {
+        "association.main" => Box::new(|_, _, table| {
             let explicit = table.associations.iter().map(|_| "false".to_owned());
             explicit.chain(table.main_association.iter().map(|_| "true".to_owned())).collect()
-        }
-        "association.route-table-association-id" => {
+        }),
+        "association.route-table-association-id" => Box::new(|_, _, table| {
             let explicit = table.associations.iter().map(|association| association.id.to_string());
             explicit.chain(table.main_association.iter().map(ToString::to_string)).collect()
-        }
-        "association.route-table-id" | "route-table-id" => one(&table.id),
-        "association.subnet-id" => {
+        }),
+        "association.route-table-id" | "route-table-id" => Box::new(|_, _, table| one(&table.id)),
+        "association.subnet-id" => Box::new(|_, _, table| {
             table.associations.iter().map(|association| association.subnet.to_string()).collect()
-        }
-        "owner-id" => one(&scope.account),
+        }),
+        "owner-id" => Box::new(|_, scope, _| one(&scope.account)),
         "route.destination-cidr-block" => {
-            routes().into_iter().filter_map(|route| route.destination_cidr_block).collect()
+            Box::new(|view, scope, table| routes(view, scope, table, |route| route.destination_cidr_block))
         }
         "route.destination-prefix-list-id" => {
-            routes().into_iter().filter_map(|route| route.destination_prefix_list_id).collect()
+            Box::new(|view, scope, table| routes(view, scope, table, |route| route.destination_prefix_list_id))
         }
         "route.destination-ipv6-cidr-block" => {
-            routes().into_iter().filter_map(|route| route.destination_ipv6_cidr_block).collect()
+            Box::new(|view, scope, table| routes(view, scope, table, |route| route.destination_ipv6_cidr_block))
         }
         "route.egress-only-internet-gateway-id" => {
-            routes().into_iter().filter_map(|route| route.egress_only_internet_gateway_id).collect()
+            Box::new(|view, scope, table| routes(view, scope, table, |route| route.egress_only_internet_gateway_id))
         }
-        "route.gateway-id" => routes().into_iter().filter_map(|route| route.gateway_id).collect(),
-        "route.nat-gateway-id" => routes().into_iter().filter_map(|route| route.nat_gateway_id).collect(),
-        "route.origin" => routes().into_iter().filter_map(|route| route.origin).collect(),
-        "route.state" => routes().into_iter().filter_map(|route| route.state).collect(),
-        "vpc-id" => one(&table.vpc),
+        "route.gateway-id" => Box::new(|view, scope, table| routes(view, scope, table, |route| route.gateway_id)),
+        "route.nat-gateway-id" => {
+            Box::new(|view, scope, table| routes(view, scope, table, |route| route.nat_gateway_id))
+        }
+        "route.instance-id" => Box::new(|view, scope, table| routes(view, scope, table, |route| route.instance_id)),
+        "route.vpc-peering-connection-id" => {
+            Box::new(|view, scope, table| routes(view, scope, table, |route| route.vpc_peering_connection_id))
+        }
+        // There are none of these here.
+        "association.gateway-id" | "route.transit-gateway-id" => Box::new(|_, _, _| Vec::new()),
+        "route.origin" => Box::new(|view, scope, table| routes(view, scope, table, |route| route.origin)),
+        "route.state" => Box::new(|view, scope, table| routes(view, scope, table, |route| route.state)),
+        "vpc-id" => Box::new(|_, _, table| one(&table.vpc)),
         _ => return None,
     })
 }

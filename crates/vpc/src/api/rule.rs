@@ -553,28 +553,23 @@ pub(crate) fn describe(
     begin(cx, input.dry_run)?;
     let scope = cx.scope.clone();
     let view = cx.view();
+    let known = ["group-id", "security-group-rule-id", "tag-key"];
+    describe::check_filters(input.filters.as_deref(), |name| known.contains(&name) || name.starts_with("tag:"))?;
     let ids = input.security_group_rule_ids.filter(|ids| !ids.is_empty());
     let mut found = Vec::new();
     for group in view.scan::<SecurityGroup>(&scope) {
-        'rules: for rule in &group.rules {
+        for rule in &group.rules {
             if ids.as_ref().is_some_and(|ids| !ids.iter().any(|id| id == rule.id.as_str())) {
                 continue;
             }
-            for filter in input.filters.iter().flatten() {
-                let name = filter.name.as_deref().unwrap_or_default();
-                let values = match name {
-                    "group-id" => one(&group.id),
-                    "security-group-rule-id" => one(&rule.id),
-                    "tag-key" => rule.tags.keys().cloned().collect(),
-                    _ => match name.strip_prefix("tag:") {
-                        Some(key) => rule.tags.get(key).cloned().into_iter().collect(),
-                        None => return Err(texts::invalid_filter(name)),
-                    },
-                };
-                let wanted = filter.values.as_deref().unwrap_or_default();
-                if !wanted.iter().any(|pattern| values.iter().any(|value| describe::wildcard(pattern, value))) {
-                    continue 'rules;
-                }
+            let values = |name: &str| match name {
+                "group-id" => Some(one(&group.id)),
+                "security-group-rule-id" => Some(one(&rule.id)),
+                "tag-key" => Some(rule.tags.keys().cloned().collect()),
+                _ => Some(rule.tags.get(name.strip_prefix("tag:")?).cloned().into_iter().collect()),
+            };
+            if !describe::kept(input.filters.as_deref(), values)? {
+                continue;
             }
             found.push(show(view, &scope, group, rule));
         }

@@ -1,6 +1,6 @@
 //! Security groups. Their rules are in [`super::rule`].
 
-use super::describe::{self, Kind, Selection, one};
+use super::describe::{self, Kind, Selection, Values, one};
 use super::{Ec2, begin, rule, tags, vpc};
 use crate::query;
 use crate::rows::{NetworkInterface, Peer, PeeringState, Rule, SecurityGroup, Vpc, VpcEndpoint};
@@ -107,45 +107,54 @@ fn show(view: &View, scope: &Scope, group: &SecurityGroup) -> ec2::SecurityGroup
 
 const KIND: Kind<SecurityGroup> = Kind { not_found: texts::group_not_found, tags: |_, group| &group.tags, filter };
 
-fn filter(_: &View, scope: &Scope, group: &SecurityGroup, name: &str) -> Option<Vec<String>> {
+fn filter(name: &str) -> Option<Values<SecurityGroup>> {
     let (egress, key) = match name.strip_prefix("egress.ip-permission.") {
         Some(key) => (true, Some(key)),
         None => (false, name.strip_prefix("ip-permission.")),
     };
     if let Some(key) = key {
-        // Also where there is no rule to look at.
-        if !RULE_KEYS.contains(&key) {
-            return None;
-        }
-        let rules = group.rules.iter().filter(|rule| rule.egress == egress);
-        return rules
-            .map(|rule| rule_value(rule, key))
-            .collect::<Option<Vec<_>>>()
-            .map(|found| found.into_iter().flatten().collect());
+        let value = rule_value(key)?;
+        return Some(Box::new(move |view, scope, group| {
+            let rules = group.rules.iter().filter(|rule| rule.egress == egress);
+            rules.filter_map(|rule| value(view, scope, rule)).collect()
+        }));
     }
     Some(match name {
-        "description" => one(&group.description),
-        "group-id" => one(&group.id),
-        "group-name" => one(&group.name),
-        "owner-id" => one(&scope.account),
-        "vpc-id" => one(&group.vpc),
+        "description" => Box::new(|_, _, group| one(&group.description)),
+        "group-id" => Box::new(|_, _, group| one(&group.id)),
+        "group-name" => Box::new(|_, _, group| one(&group.name)),
+        "owner-id" => Box::new(|_, scope, _| one(&scope.account)),
+        "vpc-id" => Box::new(|_, _, group| one(&group.vpc)),
         _ => return None,
     })
 }
 
-/// What rules are selected by, after `ip-permission.` and `egress.ip-permission.`.
-const RULE_KEYS: [&str; 7] = ["cidr", "ipv6-cidr", "group-id", "prefix-list-id", "from-port", "to-port", "protocol"];
+/// What a rule has of something.
+type RuleValue = fn(&View, &Scope, &Rule) -> Option<String>;
 
-fn rule_value(rule: &Rule, key: &str) -> Option<Option<String>> {
-    Some(match (key, &rule.peer) {
-        ("cidr", Peer::Ipv4(cidr)) | ("ipv6-cidr", Peer::Ipv6(cidr)) => Some(cidr.clone()),
-        ("group-id", Peer::Group(id)) => Some(id.to_string()),
-        ("group-id", Peer::Peered(peer)) => Some(peer.group.to_string()),
-        ("prefix-list-id", Peer::PrefixList(id)) => Some(id.clone()),
-        ("cidr" | "ipv6-cidr" | "group-id" | "prefix-list-id", _) => None,
-        ("from-port", _) => Some(rule.from_port.to_string()),
-        ("to-port", _) => Some(rule.to_port.to_string()),
-        ("protocol", _) => Some(rule.protocol.clone()),
+/// What rules are selected by, after `ip-permission.` and `egress.ip-permission.`.
+fn rule_value(key: &str) -> Option<RuleValue> {
+    Some(match key {
+        "cidr" => |_, _, rule| if let Peer::Ipv4(cidr) = &rule.peer { Some(cidr.clone()) } else { None },
+        "ipv6-cidr" => |_, _, rule| if let Peer::Ipv6(cidr) = &rule.peer { Some(cidr.clone()) } else { None },
+        "group-id" => |_, _, rule| match &rule.peer {
+            Peer::Group(id) => Some(id.to_string()),
+            Peer::Peered(peer) => Some(peer.group.to_string()),
+            _ => None,
+        },
+        "group-name" => |view, scope, rule| match &rule.peer {
+            Peer::Group(id) => Some(view.get::<SecurityGroup>(scope, id.as_str())?.name.clone()),
+            _ => None,
+        },
+        "user-id" => |_, scope, rule| match &rule.peer {
+            Peer::Group(_) => Some(scope.account.to_string()),
+            Peer::Peered(peer) => Some(peer.account.to_string()),
+            _ => None,
+        },
+        "prefix-list-id" => |_, _, rule| if let Peer::PrefixList(id) = &rule.peer { Some(id.clone()) } else { None },
+        "from-port" => |_, _, rule| Some(rule.from_port.to_string()),
+        "to-port" => |_, _, rule| Some(rule.to_port.to_string()),
+        "protocol" => |_, _, rule| Some(rule.protocol.clone()),
         _ => return None,
     })
 }
@@ -252,13 +261,13 @@ pub(crate) fn references(
 
 const FOR_VPC: Kind<SecurityGroup> = Kind { filter: filter_for_vpc, ..KIND };
 
-fn filter_for_vpc(_: &View, scope: &Scope, group: &SecurityGroup, name: &str) -> Option<Vec<String>> {
+fn filter_for_vpc(name: &str) -> Option<Values<SecurityGroup>> {
     Some(match name {
-        "description" => one(&group.description),
-        "group-id" => one(&group.id),
-        "group-name" => one(&group.name),
-        "owner-id" => one(&scope.account),
-        "primary-vpc-id" => one(&group.vpc),
+        "description" => Box::new(|_, _, group| one(&group.description)),
+        "group-id" => Box::new(|_, _, group| one(&group.id)),
+        "group-name" => Box::new(|_, _, group| one(&group.name)),
+        "owner-id" => Box::new(|_, scope, _| one(&scope.account)),
+        "primary-vpc-id" => Box::new(|_, _, group| one(&group.vpc)),
         _ => return None,
     })
 }

@@ -1,6 +1,6 @@
 //! Subnets.
 
-use super::describe::{self, Kind, Selection, one};
+use super::describe::{self, Kind, Selection, Values, one};
 use super::{Ec2, begin, refuse, subnet_cidr, tags, vpc};
 use crate::query;
 use crate::rows::{NatGateway, NatGatewayState, NetworkInterface, RouteTable, Subnet, Tags, Vpc};
@@ -175,23 +175,38 @@ fn show(view: &View, scope: &Scope, subnet: &Subnet) -> ec2::Subnet {
 
 const KIND: Kind<Subnet> = Kind { not_found: texts::subnet_not_found, tags: |_, subnet| &subnet.tags, filter };
 
-fn filter(view: &View, scope: &Scope, subnet: &Subnet, name: &str) -> Option<Vec<String>> {
+fn filter(name: &str) -> Option<Values<Subnet>> {
     Some(match name {
-        "availability-zone" | "availabilityZone" => one(&subnet.zone),
-        "availability-zone-id" => one(zone_id(&subnet.zone)),
-        "available-ip-address-count" => one(query::free_addresses(view, scope, subnet)),
-        "cidr-block" | "cidr" | "cidrBlock" => one(subnet.cidr),
-        "default-for-az" | "defaultForAz" => one(subnet.default_for_zone),
-        "enable-dns64" | "ipv6-native" => one(false),
-        "ipv6-cidr-block-association.ipv6-cidr-block" => subnet.ipv6.iter().map(|(_, cidr)| cidr.to_string()).collect(),
-        "ipv6-cidr-block-association.association-id" => subnet.ipv6.iter().map(|(id, _)| id.to_string()).collect(),
-        "ipv6-cidr-block-association.state" => subnet.ipv6.iter().map(|_| "associated".to_owned()).collect(),
-        "map-public-ip-on-launch" => one(subnet.map_public_ip_on_launch),
-        "owner-id" => one(&scope.account),
-        "state" => one("available"),
-        "subnet-arn" => one(types::arn::Arn::new("ec2", scope, format!("subnet/{}", subnet.id))),
-        "subnet-id" => one(&subnet.id),
-        "vpc-id" => one(&subnet.vpc),
+        "availability-zone" | "availabilityZone" => Box::new(|_, _, subnet| one(&subnet.zone)),
+        "availability-zone-id" => Box::new(|_, _, subnet| one(zone_id(&subnet.zone))),
+        "available-ip-address-count" => Box::new(|view, scope, subnet| one(query::free_addresses(view, scope, subnet))),
+        "cidr-block" | "cidr" | "cidrBlock" => Box::new(|_, _, subnet| one(subnet.cidr)),
+        "default-for-az" | "defaultForAz" => Box::new(|_, _, subnet| one(subnet.default_for_zone)),
+        "enable-dns64" | "ipv6-native" => Box::new(|_, _, _| one(false)),
+        "ipv6-cidr-block-association.ipv6-cidr-block" => {
+            Box::new(|_, _, subnet| subnet.ipv6.iter().map(|(_, cidr)| cidr.to_string()).collect())
+        }
+        "ipv6-cidr-block-association.association-id" => {
+            Box::new(|_, _, subnet| subnet.ipv6.iter().map(|(id, _)| id.to_string()).collect())
+        }
+        "ipv6-cidr-block-association.state" => {
+            Box::new(|_, _, subnet| subnet.ipv6.iter().map(|_| "associated".to_owned()).collect())
+        }
+        "private-dns-name-options-on-launch.hostname-type" => Box::new(|_, _, subnet| one(&subnet.hostname_type)),
+        "private-dns-name-options-on-launch.enable-resource-name-dns-a-record" => {
+            Box::new(|_, _, subnet| one(subnet.resource_name_dns_a_record))
+        }
+        "private-dns-name-options-on-launch.enable-resource-name-dns-aaaa-record" => {
+            Box::new(|_, _, subnet| one(subnet.resource_name_dns_aaaa_record))
+        }
+        "map-public-ip-on-launch" => Box::new(|_, _, subnet| one(subnet.map_public_ip_on_launch)),
+        "owner-id" => Box::new(|_, scope, _| one(&scope.account)),
+        "state" => Box::new(|_, _, _| one("available")),
+        "subnet-arn" => {
+            Box::new(|_, scope, subnet| one(types::arn::Arn::new("ec2", scope, format!("subnet/{}", subnet.id))))
+        }
+        "subnet-id" => Box::new(|_, _, subnet| one(&subnet.id)),
+        "vpc-id" => Box::new(|_, _, subnet| one(&subnet.vpc)),
         _ => return None,
     })
 }

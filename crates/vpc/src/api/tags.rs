@@ -211,26 +211,25 @@ pub(crate) fn describe(
     input: ec2::DescribeTagsRequest,
 ) -> Result<ec2::DescribeTagsResult, ApiError> {
     begin(cx, input.dry_run)?;
+    let known = ["key", "resource-id", "resource-type", "value"];
+    describe::check_filters(input.filters.as_deref(), |name| known.contains(&name) || name.starts_with("tag:"))?;
     let scope = cx.scope.clone();
     let mut kept = Vec::new();
     for tag in all(cx.view(), &scope) {
-        let mut fits = true;
-        for filter in input.filters.iter().flatten() {
-            let name = filter.name.as_deref().unwrap_or_default();
+        let values = |name: &str| {
             let value = match name {
                 "key" => tag.key.clone(),
                 "resource-id" => tag.resource_id.clone(),
                 "resource-type" => tag.resource_type.clone(),
                 "value" => tag.value.clone(),
-                _ => match name.strip_prefix("tag:") {
-                    Some(key) => tag.value.clone().filter(|_| tag.key.as_deref() == Some(key)),
-                    None => return Err(texts::invalid_filter(name)),
-                },
+                _ => {
+                    let key = name.strip_prefix("tag:")?;
+                    tag.value.clone().filter(|_| tag.key.as_deref() == Some(key))
+                }
             };
-            let wanted = filter.values.as_deref().unwrap_or_default();
-            fits &= value.is_some_and(|value| wanted.iter().any(|pattern| describe::wildcard(pattern, &value)));
-        }
-        if fits {
+            Some(value.into_iter().collect())
+        };
+        if describe::kept(input.filters.as_deref(), values)? {
             kept.push(tag);
         }
     }

@@ -1,6 +1,6 @@
 //! VPCs and their attributes, and what a region has before anybody uses it.
 
-use super::describe::{self, Kind, Selection, maybe, one};
+use super::describe::{self, Kind, Selection, Values, maybe, one};
 use super::{Ec2, begin, dhcp_options, refuse, subnet, tags, vpc_cidr};
 use crate::query;
 use crate::rows::{
@@ -13,7 +13,7 @@ use gateway::Context;
 use ipnet::Ipv4Net;
 use model::ec2;
 use std::net::Ipv4Addr;
-use store::{Tx, View};
+use store::Tx;
 use types::id::{
     DhcpOptionsId, InternetGatewayId, NetworkAclId, RouteTableAssociationId, RouteTableId, SecurityGroupId,
     SecurityGroupRuleId, VpcCidrAssociationId, VpcId,
@@ -270,21 +270,31 @@ fn show(scope: &Scope, vpc: &Vpc) -> ec2::Vpc {
 
 const KIND: Kind<Vpc> = Kind { not_found: texts::vpc_not_found, tags: |_, vpc| &vpc.tags, filter };
 
-fn filter(_: &View, scope: &Scope, vpc: &Vpc, name: &str) -> Option<Vec<String>> {
+fn filter(name: &str) -> Option<Values<Vpc>> {
     Some(match name {
-        "cidr" | "cidrBlock" => one(vpc.cidr),
-        "cidr-block-association.cidr-block" => vpc.cidrs().map(|cidr| cidr.to_string()).collect(),
-        "cidr-block-association.association-id" => associations(vpc).map(|(id, _)| id.to_string()).collect(),
-        "cidr-block-association.state" => one("associated"),
-        "dhcp-options-id" => maybe(vpc.dhcp_options.as_ref()),
-        "ipv6-cidr-block-association.ipv6-cidr-block" => vpc.ipv6_cidrs().map(|cidr| cidr.to_string()).collect(),
-        "ipv6-cidr-block-association.ipv6-pool" => vpc.ipv6.iter().map(|_| vpc_cidr::AMAZON.to_owned()).collect(),
-        "ipv6-cidr-block-association.association-id" => vpc.ipv6.iter().map(|(id, _)| id.to_string()).collect(),
-        "ipv6-cidr-block-association.state" => vpc.ipv6.iter().map(|_| "associated".to_owned()).collect(),
-        "is-default" | "isDefault" => one(vpc.is_default),
-        "owner-id" => one(&scope.account),
-        "state" => one("available"),
-        "vpc-id" => one(&vpc.id),
+        "cidr" | "cidrBlock" => Box::new(|_, _, vpc| one(vpc.cidr)),
+        "cidr-block-association.cidr-block" => Box::new(|_, _, vpc| vpc.cidrs().map(|cidr| cidr.to_string()).collect()),
+        "cidr-block-association.association-id" => {
+            Box::new(|_, _, vpc| associations(vpc).map(|(id, _)| id.to_string()).collect())
+        }
+        "cidr-block-association.state" => Box::new(|_, _, _| one("associated")),
+        "dhcp-options-id" => Box::new(|_, _, vpc| maybe(vpc.dhcp_options.as_ref())),
+        "ipv6-cidr-block-association.ipv6-cidr-block" => {
+            Box::new(|_, _, vpc| vpc.ipv6_cidrs().map(|cidr| cidr.to_string()).collect())
+        }
+        "ipv6-cidr-block-association.ipv6-pool" => {
+            Box::new(|_, _, vpc| vpc.ipv6.iter().map(|_| vpc_cidr::AMAZON.to_owned()).collect())
+        }
+        "ipv6-cidr-block-association.association-id" => {
+            Box::new(|_, _, vpc| vpc.ipv6.iter().map(|(id, _)| id.to_string()).collect())
+        }
+        "ipv6-cidr-block-association.state" => {
+            Box::new(|_, _, vpc| vpc.ipv6.iter().map(|_| "associated".to_owned()).collect())
+        }
+        "is-default" | "isDefault" => Box::new(|_, _, vpc| one(vpc.is_default)),
+        "owner-id" => Box::new(|_, scope, _| one(&scope.account)),
+        "state" => Box::new(|_, _, _| one("available")),
+        "vpc-id" => Box::new(|_, _, vpc| one(&vpc.id)),
         _ => return None,
     })
 }

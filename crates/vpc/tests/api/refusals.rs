@@ -161,3 +161,112 @@ fn a_misspelt_filter_is_refused_whatever_else_is_asked() {
     let none = world.ok(world.handlers.describe_security_groups, asked(vec![filter("ip-permission.from-port", "80")]));
     assert_eq!(none.security_groups.unwrap_or_default().len(), 0);
 }
+
+/// Each of these operations with a misspelt filter, in a region that has nothing to filter.
+#[test]
+fn a_misspelt_filter_is_told_where_there_is_nothing() {
+    let world = World::new();
+    let misspelt = || Some(vec![ec2::Filter { name: Some("vpcid".to_owned()), values: strings(["vpc-0"]) }]);
+    macro_rules! told {
+        ($($operation:ident($input:ident { $filters:ident })),+ $(,)?) => {
+            $(
+                let input = ec2::$input { $filters: misspelt(), ..Default::default() };
+                let error = world.call(world.handlers.$operation, input).expect_err(stringify!($operation));
+                let told = (error.code.as_str(), error.message.as_str());
+                assert_eq!(told, ("InvalidParameterValue", "The filter 'vpcid' is invalid"), stringify!($operation));
+            )+
+        };
+    }
+    told!(
+        describe_addresses(DescribeAddressesRequest { filters }),
+        describe_availability_zones(DescribeAvailabilityZonesRequest { filters }),
+        describe_dhcp_options(DescribeDhcpOptionsRequest { filters }),
+        describe_egress_only_internet_gateways(DescribeEgressOnlyInternetGatewaysRequest { filters }),
+        describe_flow_logs(DescribeFlowLogsRequest { filter }),
+        describe_instance_status(DescribeInstanceStatusRequest { filters }),
+        describe_instances(DescribeInstancesRequest { filters }),
+        describe_internet_gateways(DescribeInternetGatewaysRequest { filters }),
+        describe_launch_templates(DescribeLaunchTemplatesRequest { filters }),
+        describe_managed_prefix_lists(DescribeManagedPrefixListsRequest { filters }),
+        describe_nat_gateways(DescribeNatGatewaysRequest { filter }),
+        describe_network_acls(DescribeNetworkAclsRequest { filters }),
+        describe_network_insights_analyses(DescribeNetworkInsightsAnalysesRequest { filters }),
+        describe_network_insights_paths(DescribeNetworkInsightsPathsRequest { filters }),
+        describe_network_interfaces(DescribeNetworkInterfacesRequest { filters }),
+        describe_route_tables(DescribeRouteTablesRequest { filters }),
+        describe_security_group_rules(DescribeSecurityGroupRulesRequest { filters }),
+        describe_security_groups(DescribeSecurityGroupsRequest { filters }),
+        describe_subnets(DescribeSubnetsRequest { filters }),
+        describe_tags(DescribeTagsRequest { filters }),
+        describe_vpc_endpoints(DescribeVpcEndpointsRequest { filters }),
+        describe_vpc_peering_connections(DescribeVpcPeeringConnectionsRequest { filters }),
+        describe_vpcs(DescribeVpcsRequest { filters }),
+    );
+}
+
+#[test]
+fn tables_acls_and_groups_are_found_by_what_their_rules_say() {
+    let world = World::new();
+    let vpc = world.vpc("10.0.0.0/16");
+    let by = |name: &str, value: &str| {
+        Some(vec![
+            ec2::Filter { name: Some(name.to_owned()), values: strings([value]) },
+            ec2::Filter { name: Some("vpc-id".to_owned()), values: strings([&vpc]) },
+        ])
+    };
+    let acls = |name: &str, value: &str| {
+        let input = ec2::DescribeNetworkAclsRequest { filters: by(name, value), ..Default::default() };
+        world.ok(world.handlers.describe_network_acls, input).network_acls.unwrap_or_default()
+    };
+    let acl = acls("default", "true").remove(0).network_acl_id.expect("it has an id");
+    world.ok(
+        world.handlers.create_network_acl_entry,
+        ec2::CreateNetworkAclEntryRequest {
+            network_acl_id: acl.clone(),
+            rule_number: 50,
+            protocol: "6".to_owned(),
+            rule_action: "deny".to_owned(),
+            egress: false,
+            cidr_block: Some("10.9.0.0/16".to_owned()),
+            port_range: Some(ec2::PortRange { from: Some(22), to: Some(23) }),
+            ..Default::default()
+        },
+    );
+    world.ok(
+        world.handlers.create_network_acl_entry,
+        ec2::CreateNetworkAclEntryRequest {
+            network_acl_id: acl,
+            rule_number: 60,
+            protocol: "1".to_owned(),
+            rule_action: "deny".to_owned(),
+            egress: false,
+            cidr_block: Some("10.9.0.0/16".to_owned()),
+            icmp_type_code: Some(ec2::IcmpTypeCode { type_: Some(8), code: Some(-1) }),
+            ..Default::default()
+        },
+    );
+    for (name, value, expected) in [
+        ("entry.port-range.from", "22", 1),
+        ("entry.port-range.to", "23", 1),
+        ("entry.port-range.to", "22", 0),
+        ("entry.icmp.type", "8", 1),
+        ("entry.icmp.code", "-1", 1),
+        ("entry.protocol", "tcp", 1),
+        ("entry.protocol", "6", 1),
+        ("entry.protocol", "udp", 0),
+    ] {
+        assert_eq!(acls(name, value).len(), expected, "{name}={value}");
+    }
+    let groups = |name: &str, value: &str| {
+        let input = ec2::DescribeSecurityGroupsRequest { filters: by(name, value), ..Default::default() };
+        world.ok(world.handlers.describe_security_groups, input).security_groups.unwrap_or_default().len()
+    };
+    // The default group lets its own members in.
+    assert_eq!((groups("ip-permission.group-name", "default"), groups("ip-permission.group-name", "other")), (1, 0));
+    assert_eq!((groups("ip-permission.user-id", "123456789012"), groups("egress.ip-permission.user-id", "*")), (1, 0));
+    let tables = |name: &str, value: &str| {
+        let input = ec2::DescribeRouteTablesRequest { filters: by(name, value), ..Default::default() };
+        world.ok(world.handlers.describe_route_tables, input).route_tables.unwrap_or_default().len()
+    };
+    assert_eq!((tables("route.gateway-id", "local"), tables("route.vpc-peering-connection-id", "*")), (1, 0));
+}

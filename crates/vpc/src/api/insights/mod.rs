@@ -6,14 +6,13 @@
 mod analysis;
 mod components;
 
-use super::describe::{self, Kind, Selection, maybe, one};
+use super::describe::{self, Kind, Selection, Values, maybe, one};
 use super::{Ec2, begin, refuse, tags};
 use crate::rows::{NetworkInsightsAnalysis, NetworkInsightsPath};
 use crate::texts;
 use gateway::Context;
 use model::ec2;
 use std::net::IpAddr;
-use store::View;
 use types::id::{NetworkInsightsAnalysisId, NetworkInsightsPathId};
 use types::{ApiError, Scope};
 
@@ -121,11 +120,11 @@ pub(crate) fn delete_path(
 const PATHS: Kind<NetworkInsightsPath> =
     Kind { not_found: texts::insights_path_not_found, tags: |_, path| &path.tags, filter: path_filter };
 
-fn path_filter(_: &View, _: &Scope, path: &NetworkInsightsPath, name: &str) -> Option<Vec<String>> {
+fn path_filter(name: &str) -> Option<Values<NetworkInsightsPath>> {
     Some(match name {
-        "destination" => maybe(path.destination.as_ref()),
-        "protocol" => one(&path.protocol),
-        "source" => one(&path.source),
+        "destination" => Box::new(|_, _, path| maybe(path.destination.as_ref())),
+        "protocol" => Box::new(|_, _, path| one(&path.protocol)),
+        "source" => Box::new(|_, _, path| one(&path.source)),
         _ => return None,
     })
 }
@@ -197,10 +196,10 @@ fn show_analysis(scope: &Scope, row: &NetworkInsightsAnalysis) -> ec2::NetworkIn
 const ANALYSES: Kind<NetworkInsightsAnalysis> =
     Kind { not_found: texts::insights_analysis_not_found, tags: |_, analysis| &analysis.tags, filter: analysis_filter };
 
-fn analysis_filter(_: &View, _: &Scope, row: &NetworkInsightsAnalysis, name: &str) -> Option<Vec<String>> {
+fn analysis_filter(name: &str) -> Option<Values<NetworkInsightsAnalysis>> {
     Some(match name {
-        "path-found" => maybe(row.found.network_path_found),
-        "status" => maybe(row.found.status.as_ref()),
+        "path-found" => Box::new(|_, _, row| maybe(row.found.network_path_found)),
+        "status" => Box::new(|_, _, row| maybe(row.found.status.as_ref())),
         _ => return None,
     })
 }
