@@ -20,6 +20,7 @@ mod stories {
     mod deployments;
     mod endpoints;
     mod events;
+    mod every_operation;
     mod exec;
     mod explain;
     mod failures;
