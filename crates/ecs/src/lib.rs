@@ -11,6 +11,7 @@
 
 pub mod adapters;
 mod api;
+mod connect;
 mod control;
 pub mod endpoint;
 mod endpoints;
@@ -28,6 +29,7 @@ pub mod texts;
 mod volumes;
 
 pub use api::handlers;
+pub use connect::Sidecars;
 pub use control::agents::ExecAgents;
 pub use control::definitions::DefinitionKeeper;
 pub use control::discovery::DiscoveryHealth;

@@ -77,6 +77,9 @@ pub struct Attributes {
     pub http2: bool,
     /// `load_balancing.cross_zone.enabled`; a target group may say otherwise.
     pub cross_zone: bool,
+    /// It is no load balancer of the user's but the proxy beside a task, which adds nothing to a request and speaks of itself as
+    /// Envoy does.
+    pub sidecar: bool,
 }
 
 impl Default for Attributes {
@@ -93,6 +96,7 @@ impl Default for Attributes {
             tls_headers: false,
             http2: true,
             cross_zone: true,
+            sidecar: false,
         }
     }
 }
@@ -132,6 +136,8 @@ pub enum Protocol {
     Http,
     /// HTTP over TLS.
     Https,
+    /// Whatever goes over a connection.
+    Tcp,
 }
 
 impl Protocol {
@@ -140,6 +146,7 @@ impl Protocol {
         match self {
             Self::Http => "http",
             Self::Https => "https",
+            Self::Tcp => "tcp",
         }
     }
 }

@@ -19,6 +19,7 @@ mod paging;
 mod placement;
 mod register;
 mod registries;
+mod service_connect;
 mod service_deployments;
 mod services;
 mod services_write;

@@ -55,6 +55,7 @@ impl Asked {
             eni: place.eni,
             targets: vec![],
             registries: vec![],
+            endpoints: vec![],
             enable_execute_command: self.enable_execute_command,
             tags: self.tags.clone(),
             now,

@@ -122,6 +122,7 @@ pub(super) fn run(ecs: &Ecs, cx: &mut Context, input: RunTaskRequest) -> Result<
             eni: None,
             targets: vec![],
             registries: vec![],
+            endpoints: vec![],
             enable_execute_command: input.enable_execute_command.unwrap_or(false),
             tags: tags.clone(),
             now,

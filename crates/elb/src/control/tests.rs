@@ -39,6 +39,16 @@ impl Connector for Fake {
     }
 }
 
+struct Nobody;
+
+impl Guests for Nobody {
+    fn tables(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn add(&self, _: &View, _: &mut ProxyConfig) {}
+}
+
 struct World {
     store: Store,
     clock: SimClock,
@@ -51,12 +61,13 @@ impl World {
         let tables: Vec<TableDef> = [crate::tables(), vpc::tables(), acm::tables()].concat();
         let store = Store::in_memory(tables);
         let clock = SimClock::new(Timestamp(1_000_000));
-        let (controller, _, link) = controller(Control {
+        let (controller, _, _, link) = controllers(Control {
             store: store.clone(),
             clock: Arc::new(clock.clone()),
             pace: Pace::REAL,
             acm: Acm { vault: Vault::ephemeral() },
             namespaces: PathBuf::from("/run/netns"),
+            guests: Arc::new(Nobody),
         });
         let runner = Runner::start(&store, Arc::new(clock.clone()), vec![controller], Limits::default());
         let ends = Ends::default();
@@ -114,6 +125,7 @@ fn interface() -> NetworkInterface {
         source_dest_check: true,
         requester: None,
         attachment: None,
+        redirects: Vec::new(),
         state: InterfaceState::Pending,
         created: Timestamp(0),
         tags: BTreeMap::new(),

@@ -193,6 +193,8 @@ impl Connection {
 
     /// Answers without a target.
     async fn answer(&mut self, view: &View, own: &Own, keep_alive: bool) -> bool {
+        let of_sidecar = view.attributes.sidecar.then(|| own.of_sidecar());
+        let own = of_sidecar.as_ref().unwrap_or(own);
         view.counters.own_answer(own.status);
         let mut out = std::mem::take(&mut self.spare.1);
         own.write(&mut out, keep_alive, self.head.method() != "HEAD");
@@ -257,11 +259,11 @@ impl Connection {
                             return self.answer(view, &Own::error(status), false).await;
                         }
                     },
-                    Err(NoConnection::TimedOut) => {
+                    Err(NoConnection::TimedOut) if !view.attributes.sidecar => {
                         // the time that a client is made to wait is used up
                         return self.answer(view, &Own::error(504), false).await;
                     }
-                    Err(NoConnection::Refused | NoConnection::Tls) => {
+                    Err(_) => {
                         status = 502;
                         tried.push(target.address);
                         break;

@@ -283,7 +283,8 @@ impl<'a> Carrying<'a> {
             host,
             eni,
             targets: deployment.targets.clone(),
-            registries: deployment.registries.clone(),
+            registries: deployment.told_of(),
+            endpoints: deployment.endpoints.clone(),
             enable_execute_command: service.enable_execute_command,
             tags: tags(service, &definition),
             now: self.now,
@@ -364,6 +365,7 @@ impl<'a> Carrying<'a> {
             self.row.targets.clone_from(&target.targets);
         }
         self.row.registries.clone_from(&target.registries);
+        self.row.connect.clone_from(&target.connect);
         self.row.deployments.insert(0, target);
         self.row.impaired = false;
         self.messages.push(texts::rolling_back(&self.row.name, to));
