@@ -17,8 +17,8 @@ use std::path::PathBuf;
 use store::{Row, View};
 use types::Scope;
 
-/// How long a connection to an instance may take to come about: Envoy's own limit.
-const CONNECT_MS: u64 = 5_000;
+/// How long a connection to an instance may take to come about; AWS tells of no limit.
+const CONNECT_MS: u64 = 1_000;
 
 /// The proxies beside tasks.
 pub struct Sidecars {

@@ -8,7 +8,7 @@ use ecs::ports::{
     Messages, Network, Ports, Pull, Pulled, Registries, Registry, Roles, Secrets, Session, Standing, Subnet, Target,
     TargetGroup, TargetState, Targets,
 };
-use ecs::rows::{EniRow, HostRow, LogTarget};
+use ecs::rows::{EndpointRow, EniRow, HostRow, LogTarget};
 use rollout::TargetHealth;
 use runtime::{ImageConfig, ImageSnapshot, LayerRef};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub targets: BTreeMap<(String, String, u16), Entry>,
     /// Tasks that service discovery was told of, and whether they are healthy.
     pub told: BTreeMap<String, bool>,
+    /// Registries that ECS took away again.
+    pub withdrawn: Vec<String>,
     pub logs: BTreeMap<String, Vec<(u64, Vec<String>)>>,
     /// Every address whose application never gets healthy.
     pub sick: Vec<String>,

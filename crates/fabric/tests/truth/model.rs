@@ -188,6 +188,10 @@ impl<'n> Carrier<'n> {
     fn receive(&mut self, at: &'n NetworkInterface, packet: Packet, depth: usize) -> Option<(Arrival<'n>, Packet)> {
         let own = at.addresses.iter().any(|address| address.private == packet.to);
         if self.is_nat(at) {
+            // It knows no IPv6, also where a route names its interface.
+            if packet.to.is_ipv6() {
+                return None;
+            }
             if packet.answer {
                 let sent = |memory: &Memory<'_>| {
                     memory.sent.from == packet.to && memory.sent.to == packet.from && memory.gateway.id == at.id
