@@ -372,7 +372,7 @@ pub(crate) fn standing(view: &View, scope: &Scope, instance: &Instance, id: &str
 }
 
 fn group_ids(given: Vec<String>) -> Result<Vec<SecurityGroupId>, ApiError> {
-    given.iter().map(|id| SecurityGroupId::parse(id).ok_or_else(|| texts::group_not_found(id))).collect()
+    given.iter().map(|id| SecurityGroupId::parse(id).ok_or_else(|| texts::no_group(id))).collect()
 }
 
 fn named_groups<'g>(

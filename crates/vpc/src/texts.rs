@@ -145,6 +145,40 @@ pub(crate) fn unknown_flow_log_field(field: &str) -> ApiError {
     ApiError::new("InvalidParameter", format!("Invalid Flow Log Format: unknown field '{field}'"))
 }
 
+/// A name that AWS keeps for its own lists.
+pub(crate) fn reserved_prefix_list_name(reserved: &str) -> ApiError {
+    let text = format!("The prefix list name cannot begin with ({reserved}).");
+    ApiError::new("InvalidParameterValue", text)
+}
+
+/// An entry that is to come and to go at once.
+pub(crate) fn entry_added_and_removed(cidr: &str) -> ApiError {
+    let text = format!("Request cannot contain Cidr {cidr} in both AddPrefixListEntries and RemovePrefixListEntries");
+    ApiError::new("InvalidParameterValue", text)
+}
+
+/// Why a prefix list could not be made larger. The text is not verified against AWS.
+pub(crate) fn no_room_for_prefix_list(groups: &[String]) -> String {
+    format!("The following VPC Security Group resources do not have sufficient capacity [{}]", groups.join(", "))
+}
+
+/// A route's interface is another VPC's. AWS names it so, not by its id.
+pub(crate) fn interface_elsewhere(table: &str, interface: &str) -> ApiError {
+    let interface = interface.strip_prefix("eni-").unwrap_or(interface);
+    let text = format!("route table {table} and interface interface-{interface} belong to different networks");
+    ApiError::new("InvalidParameterValue", text)
+}
+
+/// An id that is none of a security group.
+pub(crate) fn malformed_group_id(id: &str) -> ApiError {
+    ApiError::new("InvalidGroupId.Malformed", format!("Invalid id: \"{id}\" (expecting \"sg-...\")"))
+}
+
+/// No security group of this id.
+pub(crate) fn no_group(id: &str) -> ApiError {
+    if id.starts_with("sg-") { group_not_found(id) } else { malformed_group_id(id) }
+}
+
 /// A filter that the operation does not have.
 pub(crate) fn invalid_filter(name: &str) -> ApiError {
     ApiError::new("InvalidParameterValue", format!("The filter '{name}' is invalid"))

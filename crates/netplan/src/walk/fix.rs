@@ -203,6 +203,10 @@ pub(super) fn route_out(
     if let Some(fix) = peering_route(index, sender, packet) {
         return Some(fix);
     }
+    // Nothing outside has a private address.
+    if matches!(packet.destination, IpAddr::V4(ip) if ip.is_private()) {
+        return None;
+    }
     // Over IPv6 everybody leaves with their own address, by one of two gateways.
     let family = Family::of(packet.destination);
     let direct = sender.nat || index.outside_of(vpc, packet.source).is_some();

@@ -156,6 +156,10 @@ pub(crate) fn associate(
         (None, None) => return Err(texts::missing("NetworkInterfaceId")),
     };
     let interface = tx.get::<NetworkInterface>(&scope, &id).ok_or_else(|| texts::interface_not_found(&id))?;
+    // A service's interface is not the user's to change: a NAT gateway would send as somebody else.
+    if interface.requester.is_some() {
+        return Err(texts::auth_failure());
+    }
     if tx.by_index(&InternetGateway::BY_VPC, &scope, interface.vpc.as_str()).next().is_none() {
         return Err(ApiError::new(
             "Gateway.NotAttached",

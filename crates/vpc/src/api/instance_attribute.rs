@@ -114,7 +114,7 @@ pub(crate) fn modify(
         tx.update::<NetworkInterface>(&scope, primary.id.as_str(), |row| row.source_dest_check = check);
     }
     if let Some(asked) = input.groups {
-        let ids = asked.iter().map(|id| SecurityGroupId::parse(id).ok_or_else(|| texts::group_not_found(id)));
+        let ids = asked.iter().map(|id| SecurityGroupId::parse(id).ok_or_else(|| texts::no_group(id)));
         let ids = ids.collect::<Result<Vec<_>, _>>()?;
         let subnet = tx
             .get::<Subnet>(&scope, primary.subnet.as_str())

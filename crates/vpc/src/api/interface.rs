@@ -73,8 +73,7 @@ pub(crate) fn create(
 }
 
 fn group_ids(given: Vec<String>) -> Result<Vec<SecurityGroupId>, ApiError> {
-    let ids = given.iter().map(|id| SecurityGroupId::parse(id)).collect::<Option<Vec<_>>>();
-    ids.ok_or_else(|| ApiError::new("InvalidGroupId.Malformed", "Invalid id (expecting \"sg-...\")"))
+    given.iter().map(|id| SecurityGroupId::parse(id).ok_or_else(|| texts::no_group(id))).collect()
 }
 
 fn address(text: &str) -> Result<Ipv4Addr, ApiError> {

@@ -19,7 +19,12 @@ const MAX_ENTRIES: i32 = 1000;
 /// How many entries a request may add or remove. Source: EC2 API reference, CreateManagedPrefixList.
 const MAX_PER_REQUEST: usize = 100;
 /// What the names of AWS's own lists begin with, and no other's.
-const AWS: &str = "com.amazonaws";
+const RESERVED: [&str; 3] = ["com.amazonaws.", "com.amazon.", "com.aws."];
+
+/// Whether it is one of AWS's own.
+fn is_aws(list: &ManagedPrefixList) -> bool {
+    RESERVED.iter().any(|start| list.name.starts_with(start))
+}
 
 fn block(text: &str, ipv6: bool) -> Result<IpNet, ApiError> {
     let block = text.parse::<IpNet>().map_err(|_| texts::invalid_value(text, "Cidr", "This is not a valid CIDR."))?;
@@ -49,12 +54,11 @@ fn joined(
 }
 
 fn check_name(name: &str) -> Result<(), ApiError> {
-    if name.is_empty() || name.chars().count() > 255 || name.starts_with(AWS) {
-        return Err(texts::invalid_value(
-            name,
-            "PrefixListName",
-            "It has 1 to 255 characters and another beginning than com.amazonaws.",
-        ));
+    if RESERVED.iter().any(|start| name.starts_with(start)) {
+        return Err(texts::reserved_prefix_list_name(&RESERVED.join(", ")));
+    }
+    if name.is_empty() || name.chars().count() > 255 {
+        return Err(texts::invalid_value(name, "PrefixListName", "It has 1 to 255 characters."));
     }
     Ok(())
 }
@@ -98,19 +102,24 @@ pub(crate) fn create(
 
 /// AWS's lists are told without versions and sizes.
 fn show(scope: &Scope, list: &ManagedPrefixList) -> ec2::ManagedPrefixList {
-    let own = !list.name.starts_with(AWS);
+    let own = !is_aws(list);
     let owner = if own { scope.account.to_string() } else { "aws".to_owned() };
     ec2::ManagedPrefixList {
         prefix_list_id: Some(list.id.to_string()),
         address_family: Some(if list.ipv6 { "IPv6" } else { "IPv4" }.to_owned()),
         state: Some(
-            match list.state {
+            match &list.state {
                 PrefixListState::Created => "create-complete",
                 PrefixListState::Modified => "modify-complete",
+                PrefixListState::ModifyFailed(_) => "modify-failed",
                 PrefixListState::Restored => "restore-complete",
             }
             .to_owned(),
         ),
+        state_message: match &list.state {
+            PrefixListState::ModifyFailed(groups) => Some(texts::no_room_for_prefix_list(groups)),
+            _ => None,
+        },
         prefix_list_arn: Some(format!("arn:aws:ec2:{}:{owner}:prefix-list/{}", scope.region, list.id)),
         prefix_list_name: Some(list.name.clone()),
         max_entries: own.then_some(list.max_entries),
@@ -122,7 +131,7 @@ fn show(scope: &Scope, list: &ManagedPrefixList) -> ec2::ManagedPrefixList {
 }
 
 fn owner_of(scope: &Scope, list: &ManagedPrefixList) -> String {
-    if list.name.starts_with(AWS) { "AWS".to_owned() } else { scope.account.to_string() }
+    if is_aws(list) { "AWS".to_owned() } else { scope.account.to_string() }
 }
 
 /// AWS's own lists in the account's terms.
@@ -152,7 +161,7 @@ fn find(service: &Ec2, view: &View, scope: &Scope, id: &str) -> Result<Arc<Manag
 /// The list of that id, which must be the account's own.
 fn find_own(service: &Ec2, view: &View, scope: &Scope, id: &str) -> Result<Arc<ManagedPrefixList>, ApiError> {
     let list = find(service, view, scope, id)?;
-    if list.name.starts_with(AWS) { Err(texts::prefix_list_of_aws(id)) } else { Ok(list) }
+    if is_aws(&list) { Err(texts::prefix_list_of_aws(id)) } else { Ok(list) }
 }
 
 const KIND: Kind<ManagedPrefixList> =
@@ -199,6 +208,9 @@ pub(crate) fn modify(
     refuse(input.ipam_prefix_list_resolver_sync_enabled.is_some(), "IPAM prefix list resolvers")?;
     let (add, remove) = (input.add_entries.unwrap_or_default(), input.remove_entries.unwrap_or_default());
     let changes = !add.is_empty() || !remove.is_empty();
+    if let Some(both) = add.iter().find(|entry| remove.iter().any(|other| other.cidr == entry.cidr)) {
+        return Err(texts::entry_added_and_removed(&both.cidr));
+    }
     if changes && input.max_entries.is_some() {
         return Err(texts::entries_and_size_at_once());
     }
@@ -218,7 +230,17 @@ pub(crate) fn modify(
     }
     if let Some(max) = input.max_entries {
         check_size(max, list.entries().len())?;
-        list.max_entries = max;
+        let before = std::mem::replace(&mut list.max_entries, max);
+        tx.put(&scope, list.clone());
+        let full = groups_without_room(tx, &scope, list.id.as_str());
+        if !full.is_empty() {
+            // The change fails after it has begun, and all stays as it was.
+            (list.max_entries, list.state) = (before, PrefixListState::ModifyFailed(full));
+            let list = tx.put(&scope, list);
+            let state = Some("modify-in-progress".to_owned());
+            let shown = ec2::ManagedPrefixList { state, state_message: None, ..show(&scope, &list) };
+            return Ok(ec2::ModifyManagedPrefixListResult { prefix_list: Some(shown) });
+        }
     }
     if changes {
         let mut entries = list.entries().to_vec();
@@ -270,6 +292,15 @@ fn referring(view: &View, scope: &Scope, id: &str) -> Vec<String> {
     let tables = view.scan::<RouteTable>(scope).filter(in_table).map(|table| table.id.to_string());
     let groups = view.scan::<SecurityGroup>(scope).filter(in_group).map(|group| group.id.to_string());
     tables.chain(groups).collect()
+}
+
+/// The ids of the first ten groups that have more rules than they may, by a list that they refer to.
+fn groups_without_room(view: &View, scope: &Scope, id: &str) -> Vec<String> {
+    let refers = |group: &&Arc<SecurityGroup>| {
+        group.rules.iter().any(|rule| matches!(&rule.peer, Peer::PrefixList(list) if list == id))
+    };
+    let full = |group: &&Arc<SecurityGroup>| super::rule::check_room(view, scope, &group.rules).is_err();
+    view.scan::<SecurityGroup>(scope).filter(refers).filter(full).take(10).map(|group| group.id.to_string()).collect()
 }
 
 pub(crate) fn delete(

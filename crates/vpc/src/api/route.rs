@@ -80,6 +80,7 @@ pub(crate) fn leads(view: &View, scope: &Scope, table: &RouteTable, target: &Tar
             .is_some_and(|gateway| !matches!(gateway.state, NatGatewayState::Deleted | NatGatewayState::Failed)),
         Target::NetworkInterface(id) => view
             .get::<NetworkInterface>(scope, id.as_str())
+            .filter(|interface| interface.vpc == table.vpc)
             .is_some_and(|interface| interface.attachment.as_ref().is_some_and(|attachment| !attachment.rests())),
         Target::Endpoint(id) => view.contains::<VpcEndpoint>(scope, id.as_str()),
         Target::Peering(id) => query::peering(view, scope, id.as_str())
@@ -155,7 +156,7 @@ impl Wanted {
             if gateway.or(*nat).or(*interface).or(*peering).or(*egress_only).is_some() {
                 return Err(texts::invalid_combination("You may specify only one target."));
             }
-            return instance_target(view, scope, id);
+            return instance_target(view, scope, table, id);
         }
         if let Some(id) = egress_only {
             if gateway.or(*nat).or(*interface).or(*peering).is_some() {
@@ -200,7 +201,7 @@ impl Wanted {
             (None, None, Some(id), None) => {
                 let interface =
                     view.get::<NetworkInterface>(scope, id).ok_or_else(|| texts::interface_not_found(id))?;
-                Ok(Target::NetworkInterface(interface.id.clone()))
+                interface_target(table, &interface)
             }
             (None, None, None, Some(id)) => {
                 let row = query::peering(view, scope, id).ok_or_else(|| texts::peering_not_found(id))?;
@@ -239,13 +240,21 @@ fn stays_within(
 }
 
 /// The one interface of an instance.
-fn instance_target(view: &View, scope: &Scope, id: &str) -> Result<Target, ApiError> {
+fn instance_target(view: &View, scope: &Scope, table: &RouteTable, id: &str) -> Result<Target, ApiError> {
     instance::find_live(view, scope, id)?;
     match &instances::interfaces(view, scope, id)[..] {
-        [only] => Ok(Target::NetworkInterface(only.id.clone())),
+        [only] => interface_target(table, only),
         [] => Err(texts::instance_is_over(id)),
         _ => Err(texts::several_interfaces(id)),
     }
+}
+
+/// An interface, which must be in the table's VPC.
+fn interface_target(table: &RouteTable, interface: &NetworkInterface) -> Result<Target, ApiError> {
+    if interface.vpc != table.vpc {
+        return Err(texts::interface_elsewhere(table.id.as_str(), interface.id.as_str()));
+    }
+    Ok(Target::NetworkInterface(interface.id.clone()))
 }
 
 fn egress_only_target(
@@ -369,6 +378,10 @@ pub(crate) fn replace(_: &Ec2, cx: &mut Context, input: ec2::ReplaceRouteRequest
     let tx = cx.tx();
     let id = &input.route_table_id;
     let table = tx.get::<RouteTable>(&scope, id).ok_or_else(|| texts::route_table_not_found(id))?;
+    let vpc = tx.get::<Vpc>(&scope, table.vpc.as_str());
+    let is_local = |block: &IpNet| vpc.as_ref().is_some_and(|vpc| own_blocks(vpc).any(|own| own == *block));
+    let named = Wanted::destination(&named!(input))?;
+    refuse(named.as_ref().is_ok_and(is_local), "replacing the local route's target")?;
     let Wanted { destination, target } = wanted!(tx, &scope, &table, input);
     if !table.routes.iter().any(|route| route.destination == destination) {
         return Err(no_route(&destination, id));

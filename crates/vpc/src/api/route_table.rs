@@ -2,7 +2,7 @@
 
 use super::describe::{self, Kind, Selection, Values, one};
 use super::{Ec2, begin, refuse, route, tags};
-use crate::rows::{RouteTable, RouteTableAssociation, Subnet, Vpc};
+use crate::rows::{RouteTable, RouteTableAssociation, Subnet, Vpc, VpcEndpoint};
 use crate::texts;
 use gateway::Context;
 use model::ec2;
@@ -143,6 +143,11 @@ pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteRouteTableRequ
     let table = tx.get::<RouteTable>(&scope, id).ok_or_else(|| texts::route_table_not_found(id))?;
     if table.main_association.is_some() || !table.associations.is_empty() {
         return Err(texts::dependency("routeTable", id));
+    }
+    // Gateway endpoints that had a route there know it no more.
+    let of_endpoints: Vec<_> = tx.scan::<VpcEndpoint>(&scope).filter(|row| row.route_tables.contains(&table.id)).cloned().collect();
+    for endpoint in of_endpoints {
+        tx.update::<VpcEndpoint>(&scope, endpoint.id.as_str(), |row| row.route_tables.retain(|at| *at != table.id));
     }
     tx.delete::<RouteTable>(&scope, id);
     Ok(Unit)

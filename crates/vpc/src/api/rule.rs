@@ -284,7 +284,7 @@ fn peered(view: &View, scope: &Scope, group: &SecurityGroup, id: &str, owner: Op
                 "You have specified two resources that belong to different networks.",
             )
         } else {
-            texts::group_not_found(id)
+            texts::no_group(id)
         }
     })
 }

@@ -105,7 +105,7 @@ fn show(view: &View, scope: &Scope, group: &SecurityGroup) -> ec2::SecurityGroup
     }
 }
 
-const KIND: Kind<SecurityGroup> = Kind { not_found: texts::group_not_found, tags: |_, group| &group.tags, filter };
+const KIND: Kind<SecurityGroup> = Kind { not_found: texts::no_group, tags: |_, group| &group.tags, filter };
 
 fn filter(name: &str) -> Option<Values<SecurityGroup>> {
     let (egress, key) = match name.strip_prefix("egress.ip-permission.") {
@@ -187,7 +187,7 @@ pub(crate) fn find(
     name: Option<&str>,
 ) -> Result<Arc<SecurityGroup>, ApiError> {
     match (id, name) {
-        (Some(id), _) => view.get(scope, id).ok_or_else(|| texts::group_not_found(id)),
+        (Some(id), _) => view.get(scope, id).ok_or_else(|| texts::no_group(id)),
         (None, Some(name)) => {
             let default = view.scan::<Vpc>(scope).find(|vpc| vpc.is_default);
             let group = default.and_then(|vpc| {

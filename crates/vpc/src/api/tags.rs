@@ -10,7 +10,7 @@ use crate::rows::{
 use crate::texts;
 use gateway::Context;
 use model::ec2;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use store::{Tx, View};
 use types::{ApiError, Scope};
 use wire::Unit;
@@ -49,8 +49,16 @@ pub(crate) fn of_kinds(
 }
 
 fn add(tags: &mut Tags, new: Vec<ec2::Tag>) -> Result<(), ApiError> {
+    let mut keys = BTreeSet::new();
     for tag in new {
         let key = tag.key.unwrap_or_default();
+        if !keys.insert(key.clone()) {
+            return Err(ApiError::new("InvalidParameterValue", format!("Duplicate tag key '{key}' specified.")));
+        }
+        // XML could not tell them again.
+        if key.chars().chain(tag.value.iter().flat_map(|value| value.chars())).any(char::is_control) {
+            return Err(ApiError::new("InvalidParameterValue", "Tags must not have control characters."));
+        }
         if key.is_empty() || key.chars().count() > 128 {
             return Err(ApiError::new(
                 "InvalidParameterValue",
@@ -193,7 +201,7 @@ fn all(view: &View, scope: &Scope) -> Vec<ec2::TagDescription> {
         NatGateway: "natgateway", NetworkAcl: "network-acl", NetworkInterface: "network-interface",
         NetworkInsightsAnalysis: "network-insights-analysis", NetworkInsightsPath: "network-insights-path",
         ManagedPrefixList: "prefix-list", RouteTable: "route-table", SecurityGroup: "security-group", Subnet: "subnet", Vpc: "vpc",
-        VpcEndpoint: "vpc-endpoint",
+        VpcEndpoint: "vpc-endpoint", Instance: "instance", LaunchTemplate: "launch-template",
     }
     for group in view.scan::<SecurityGroup>(scope) {
         group.rules.iter().for_each(|rule| tell("security-group-rule", rule.id.as_str(), &rule.tags));

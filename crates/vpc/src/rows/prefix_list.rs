@@ -35,12 +35,14 @@ pub struct PrefixListEntry {
 }
 
 /// What was done to a prefix list last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PrefixListState {
     /// It was made.
     Created,
     /// It was modified.
     Modified,
+    /// It was to be larger, for which these groups have no room.
+    ModifyFailed(Vec<String>),
     /// An earlier version was restored.
     Restored,
 }

@@ -270,3 +270,165 @@ fn tables_acls_and_groups_are_found_by_what_their_rules_say() {
     };
     assert_eq!((tables("route.gateway-id", "local"), tables("route.vpc-peering-connection-id", "*")), (1, 0));
 }
+
+fn failed<T: std::fmt::Debug>(outcome: Result<T, types::ApiError>) -> (String, String) {
+    let error = outcome.expect_err("it is refused");
+    (error.code, error.message)
+}
+
+fn says(code: &str, message: &str) -> (String, String) {
+    (code.to_owned(), message.to_owned())
+}
+
+#[test]
+fn a_route_stays_within_its_vpc_and_the_local_one_as_it_is() {
+    let world = World::new();
+    let (here, there) = (world.vpc("10.0.0.0/16"), world.vpc("10.1.0.0/16"));
+    let foreign = world.interface(&world.subnet(&there, "10.1.0.0/24"));
+    let table = main_table(&world, &here).route_table_id.expect("it has an id");
+    let create = ec2::CreateRouteRequest {
+        route_table_id: table.clone(),
+        destination_cidr_block: Some("10.9.0.0/16".to_owned()),
+        network_interface_id: Some(foreign.clone()),
+        ..Default::default()
+    };
+    let other = foreign.replace("eni-", "interface-");
+    let words = format!("route table {table} and interface {other} belong to different networks");
+    assert_eq!(failed(world.call(world.handlers.create_route, create)), says("InvalidParameterValue", &words));
+    let replace = ec2::ReplaceRouteRequest {
+        route_table_id: table,
+        destination_cidr_block: Some("10.0.0.0/16".to_owned()),
+        network_interface_id: Some(world.interface(&world.subnet(&here, "10.0.0.0/24"))),
+        ..Default::default()
+    };
+    let (code, text) = failed(world.call(world.handlers.replace_route, replace));
+    assert!(code == "NotImplemented" && text.contains("local route"), "{code}: {text}");
+}
+
+#[test]
+fn a_services_interface_takes_no_elastic_address() {
+    let world = World::new();
+    let vpc = world.vpc("10.0.0.0/16");
+    let interface = world.service_interface(&world.subnet(&vpc, "10.0.0.0/24"), "node", "amazon-elb");
+    let address = world.ok(world.handlers.allocate_address, ec2::AllocateAddressRequest::default());
+    let associate = ec2::AssociateAddressRequest {
+        allocation_id: address.allocation_id,
+        network_interface_id: Some(interface),
+        ..Default::default()
+    };
+    let words = "You do not have permission to access the specified resource.";
+    assert_eq!(failed(world.call(world.handlers.associate_address, associate)), says("AuthFailure", words));
+}
+
+#[test]
+fn prefix_lists_have_their_own_names_and_grow_as_their_groups_allow() {
+    let world = World::new();
+    let create = |name: &str| ec2::CreateManagedPrefixListRequest {
+        prefix_list_name: name.to_owned(),
+        address_family: "IPv4".to_owned(),
+        max_entries: 3,
+        ..Default::default()
+    };
+    let words = "The prefix list name cannot begin with (com.amazonaws., com.amazon., com.aws.).";
+    for name in ["com.amazonaws.x", "com.amazon.x", "com.aws.x"] {
+        let refused = failed(world.call(world.handlers.create_managed_prefix_list, create(name)));
+        assert_eq!(refused, says("InvalidParameterValue", words), "{name}");
+    }
+    let made = world.ok(world.handlers.create_managed_prefix_list, create("com.amazonaws-x")).prefix_list;
+    let list = made.and_then(|list| list.prefix_list_id).expect("it has an id");
+    let modify = |max: Option<i32>| ec2::ModifyManagedPrefixListRequest {
+        prefix_list_id: list.clone(),
+        max_entries: max,
+        ..Default::default()
+    };
+    let entry = |cidr: &str| ec2::AddPrefixListEntry { cidr: cidr.to_owned(), ..Default::default() };
+    let both = ec2::ModifyManagedPrefixListRequest {
+        add_entries: Some(vec![entry("10.1.0.0/16")]),
+        remove_entries: Some(vec![ec2::RemovePrefixListEntry { cidr: "10.1.0.0/16".to_owned() }]),
+        ..modify(None)
+    };
+    let words = "Request cannot contain Cidr 10.1.0.0/16 in both AddPrefixListEntries and RemovePrefixListEntries";
+    let refused = failed(world.call(world.handlers.modify_managed_prefix_list, both));
+    assert_eq!(refused, says("InvalidParameterValue", words));
+    let group = world.group(&world.vpc("10.0.0.0/16"), "web");
+    let rule = ec2::IpPermission {
+        ip_protocol: Some("-1".to_owned()),
+        prefix_list_ids: Some(vec![ec2::PrefixListId { prefix_list_id: Some(list.clone()), ..Default::default() }]),
+        ..Default::default()
+    };
+    let authorize = ec2::AuthorizeSecurityGroupIngressRequest {
+        group_id: Some(group.clone()),
+        ip_permissions: Some(vec![rule]),
+        ..Default::default()
+    };
+    world.ok(world.handlers.authorize_security_group_ingress, authorize);
+    let shown = || {
+        let input = ec2::DescribeManagedPrefixListsRequest {
+            prefix_list_ids: strings([&list]),
+            ..Default::default()
+        };
+        let mut found = world.ok(world.handlers.describe_managed_prefix_lists, input).prefix_lists.unwrap_or_default();
+        let list = found.remove(0);
+        (list.state.unwrap_or_default(), list.max_entries, list.state_message.is_some_and(|text| text.contains(&group)))
+    };
+    for (max, state, size, tells) in
+        [(500, "modify-failed", 3, true), (60, "modify-complete", 60, false), (61, "modify-failed", 60, true)]
+    {
+        world.ok(world.handlers.modify_managed_prefix_list, modify(Some(max)));
+        assert_eq!(shown(), (state.to_owned(), Some(size), tells), "{max}");
+    }
+}
+
+#[test]
+fn tags_are_told_of_everything_and_each_key_once() {
+    let world = World::new();
+    let vpc = world.vpc("10.0.0.0/16");
+    let tag = |key: &str, value: &str| ec2::Tag { key: Some(key.to_owned()), value: Some(value.to_owned()) };
+    let create = |tags: Vec<ec2::Tag>| ec2::CreateTagsRequest { resources: vec![vpc.clone()], tags, ..Default::default() };
+    for tags in [vec![tag("a", "1"), tag("a", "2")], vec![tag("a\u{1}", "")], vec![tag("a", "\u{0}")]] {
+        assert_eq!(world.refused(world.handlers.create_tags, create(tags)), "InvalidParameterValue");
+    }
+    let template = ec2::CreateLaunchTemplateRequest {
+        launch_template_name: "web".to_owned(),
+        tag_specifications: Some(vec![ec2::TagSpecification {
+            resource_type: Some("launch-template".to_owned()),
+            tags: Some(vec![tag("team", "net")]),
+        }]),
+        ..Default::default()
+    };
+    world.ok(world.handlers.create_launch_template, template);
+    let filter = ec2::Filter { name: Some("resource-type".to_owned()), values: strings(["launch-template"]) };
+    let input = ec2::DescribeTagsRequest { filters: Some(vec![filter]), ..Default::default() };
+    let found = world.ok(world.handlers.describe_tags, input).tags.unwrap_or_default();
+    assert_eq!(found.len(), 1);
+}
+
+#[test]
+fn what_is_no_id_of_a_group_is_told_so() {
+    let world = World::new();
+    let input = ec2::DescribeSecurityGroupsRequest { group_ids: strings(["foo"]), ..Default::default() };
+    let words = "Invalid id: \"foo\" (expecting \"sg-...\")";
+    let refused = failed(world.call(world.handlers.describe_security_groups, input));
+    assert_eq!(refused, says("InvalidGroupId.Malformed", words));
+}
+
+#[test]
+fn a_gateway_endpoint_forgets_a_table_that_goes() {
+    let world = World::new();
+    let vpc = world.vpc("10.0.0.0/16");
+    let input = ec2::CreateRouteTableRequest { vpc_id: vpc.clone(), ..Default::default() };
+    let table = world.ok(world.handlers.create_route_table, input).route_table.and_then(|table| table.route_table_id);
+    let table = table.expect("it has an id");
+    let input = ec2::CreateVpcEndpointRequest {
+        vpc_endpoint_type: Some("Gateway".to_owned()),
+        vpc_id: vpc,
+        service_name: Some("com.amazonaws.us-east-1.s3".to_owned()),
+        route_table_ids: strings([&table]),
+        ..Default::default()
+    };
+    world.ok(world.handlers.create_vpc_endpoint, input);
+    let delete = ec2::DeleteRouteTableRequest { route_table_id: table, ..Default::default() };
+    world.ok(world.handlers.delete_route_table, delete);
+    let found = world.ok(world.handlers.describe_vpc_endpoints, ec2::DescribeVpcEndpointsRequest::default());
+    assert_eq!(found.vpc_endpoints.unwrap_or_default()[0].route_table_ids, Some(vec![]));
+}

@@ -103,9 +103,14 @@ impl<'a, 'e> Node<'a, 'e> {
         children
     }
 
-    /// The children whose names are numbers, in the numbers' order.
+    /// The children whose names are numbers, in the numbers' order. A number that is none of a list's places is the last one:
+    /// what is asked for must not vanish.
     fn numbered(self) -> Vec<Node<'a, 'e>> {
-        let number = |(name, node): (&str, _)| Some((name.parse::<u32>().ok()?, node));
+        let number = |(name, node): (&str, _)| {
+            let digits = name.strip_prefix('-').unwrap_or(name);
+            let counts = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+            counts.then(|| (name.parse::<u32>().unwrap_or(u32::MAX), node))
+        };
         let mut items: Vec<(u32, Node<'a, 'e>)> = self.children().into_iter().filter_map(number).collect();
         items.sort_by_key(|(number, _)| *number);
         items.into_iter().map(|(_, node)| node).collect()

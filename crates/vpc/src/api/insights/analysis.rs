@@ -2,7 +2,8 @@
 
 use super::components;
 use crate::controller::network_state;
-use crate::query;
+use crate::api::instance;
+use crate::{instances, query};
 use crate::rows::{InternetGateway, NetworkInsightsPath, NetworkInterface, VpcEndpoint};
 use crate::texts;
 use model::ec2;
@@ -42,7 +43,10 @@ impl End {
         } else if id.starts_with("tgw-") || id.starts_with("vgw-") {
             Err(unknown("transit and virtual private gateways"))
         } else if id.starts_with("i-") {
-            Err(texts::instance_not_found(id))
+            // By its primary interface.
+            instance::find_live(view, scope, id)?;
+            let first = instances::interfaces(view, scope, id).into_iter().next();
+            first.map(Self::Interface).ok_or_else(|| texts::instance_is_over(id))
         } else {
             Err(texts::invalid_value(id, "resource", "It is not the ID of a source or destination."))
         }

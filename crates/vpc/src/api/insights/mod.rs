@@ -34,6 +34,9 @@ pub(crate) fn create_path(
     if input.destination.is_none() && destination_ip.is_none() {
         return Err(texts::missing("destination"));
     }
+    if !matches!(input.protocol.as_str(), "tcp" | "udp") {
+        return Err(texts::invalid_value(&input.protocol, "protocol", "Expecting tcp or udp."));
+    }
     let port = |port: i32| {
         let known = u16::try_from(port).ok().filter(|port| *port > 0);
         known.ok_or_else(|| texts::invalid_value(port, "destinationPort", "A port is a number from 1 to 65535."))
