@@ -163,7 +163,7 @@ pub(crate) fn no_room_for_prefix_list(groups: &[String]) -> String {
 }
 
 /// A route's interface is another VPC's. AWS names it so, not by its id.
-pub(crate) fn interface_elsewhere(table: &str, interface: &str) -> ApiError {
+pub(crate) fn route_elsewhere(table: &str, interface: &str) -> ApiError {
     let interface = interface.strip_prefix("eni-").unwrap_or(interface);
     let text = format!("route table {table} and interface interface-{interface} belong to different networks");
     ApiError::new("InvalidParameterValue", text)

@@ -252,7 +252,7 @@ fn instance_target(view: &View, scope: &Scope, table: &RouteTable, id: &str) -> 
 /// An interface, which must be in the table's VPC.
 fn interface_target(table: &RouteTable, interface: &NetworkInterface) -> Result<Target, ApiError> {
     if interface.vpc != table.vpc {
-        return Err(texts::interface_elsewhere(table.id.as_str(), interface.id.as_str()));
+        return Err(texts::route_elsewhere(table.id.as_str(), interface.id.as_str()));
     }
     Ok(Target::NetworkInterface(interface.id.clone()))
 }

@@ -145,7 +145,8 @@ pub(crate) fn delete(_: &Ec2, cx: &mut Context, input: ec2::DeleteRouteTableRequ
         return Err(texts::dependency("routeTable", id));
     }
     // Gateway endpoints that had a route there know it no more.
-    let of_endpoints: Vec<_> = tx.scan::<VpcEndpoint>(&scope).filter(|row| row.route_tables.contains(&table.id)).cloned().collect();
+    let of_endpoints: Vec<_> =
+        tx.scan::<VpcEndpoint>(&scope).filter(|row| row.route_tables.contains(&table.id)).cloned().collect();
     for endpoint in of_endpoints {
         tx.update::<VpcEndpoint>(&scope, endpoint.id.as_str(), |row| row.route_tables.retain(|at| *at != table.id));
     }

@@ -363,10 +363,7 @@ fn prefix_lists_have_their_own_names_and_grow_as_their_groups_allow() {
     };
     world.ok(world.handlers.authorize_security_group_ingress, authorize);
     let shown = || {
-        let input = ec2::DescribeManagedPrefixListsRequest {
-            prefix_list_ids: strings([&list]),
-            ..Default::default()
-        };
+        let input = ec2::DescribeManagedPrefixListsRequest { prefix_list_ids: strings([&list]), ..Default::default() };
         let mut found = world.ok(world.handlers.describe_managed_prefix_lists, input).prefix_lists.unwrap_or_default();
         let list = found.remove(0);
         (list.state.unwrap_or_default(), list.max_entries, list.state_message.is_some_and(|text| text.contains(&group)))
@@ -384,7 +381,8 @@ fn tags_are_told_of_everything_and_each_key_once() {
     let world = World::new();
     let vpc = world.vpc("10.0.0.0/16");
     let tag = |key: &str, value: &str| ec2::Tag { key: Some(key.to_owned()), value: Some(value.to_owned()) };
-    let create = |tags: Vec<ec2::Tag>| ec2::CreateTagsRequest { resources: vec![vpc.clone()], tags, ..Default::default() };
+    let create =
+        |tags: Vec<ec2::Tag>| ec2::CreateTagsRequest { resources: vec![vpc.clone()], tags, ..Default::default() };
     for tags in [vec![tag("a", "1"), tag("a", "2")], vec![tag("a\u{1}", "")], vec![tag("a", "\u{0}")]] {
         assert_eq!(world.refused(world.handlers.create_tags, create(tags)), "InvalidParameterValue");
     }

@@ -1,11 +1,11 @@
 //! What an analysis finds: the walk between the ends of a path.
 
 use super::components;
-use crate::controller::network_state;
 use crate::api::instance;
-use crate::{instances, query};
+use crate::controller::network_state;
 use crate::rows::{InternetGateway, NetworkInsightsPath, NetworkInterface, VpcEndpoint};
 use crate::texts;
+use crate::{instances, query};
 use model::ec2;
 use netplan::walk::{Content, EPHEMERAL, Origin, Station, Walk, walk};
 use netplan::{Ground, NetworkState, PortRange, Traffic};
