@@ -1,5 +1,6 @@
 //! A capacity provider of an Auto Scaling group: a service without instances gets them, and those with tasks are protected.
 
+use crate::harness::api::Api;
 use crate::harness::network::vpc;
 use crate::harness::server::Server;
 use crate::harness::tasks::{self, CLUSTER};
@@ -83,6 +84,7 @@ fn a_service_gets_the_instances_that_it_needs() {
         let told = api.query("autoscaling", "DescribeAutoScalingInstances", &[]);
         if told.all("ProtectedFromScaleIn") == ["false", "false"] { Ok(()) } else { Err(told) }
     });
+    a_task_waits_for_room(&api, &definition);
     api.ecs("DeleteService", json!({ "cluster": CLUSTER, "service": "web", "force": true }));
     let fields = [("AutoScalingGroupName", "nodes"), ("ForceDelete", "true")];
     api.query("autoscaling", "DeleteAutoScalingGroup", &fields);
@@ -91,4 +93,25 @@ fn a_service_gets_the_instances_that_it_needs() {
         if told.all("AutoScalingGroupName").is_empty() { Ok(()) } else { Err(told) }
     });
     server.leave();
+}
+
+/// Three tasks where two instances have room for one each: the third waits, until there is one more instance.
+fn a_task_waits_for_room(api: &Api, definition: &str) {
+    let input = json!({ "cluster": CLUSTER, "taskDefinition": definition, "count": 3 });
+    let told = api.ecs("RunTask", input);
+    assert_eq!(told["failures"], json!([]), "{told}");
+    let tasks: Vec<&str> =
+        told["tasks"].as_array().unwrap().iter().map(|task| task["taskArn"].as_str().unwrap()).collect();
+    assert_eq!(tasks.len(), 3);
+    for task in &told["tasks"].as_array().unwrap()[..] {
+        assert_eq!((&task["lastStatus"], &task["launchType"]), (&json!("PROVISIONING"), &json!("EC2")), "{task}");
+    }
+    for task in &tasks {
+        tasks::wait_for(api, task, "RUNNING", seconds(30));
+    }
+    let list = api.ecs("ListContainerInstances", json!({ "cluster": CLUSTER }));
+    assert_eq!(list["containerInstanceArns"].as_array().map(Vec::len), Some(3), "a third instance was made for it");
+    for task in tasks {
+        api.ecs("StopTask", json!({ "cluster": CLUSTER, "task": task }));
+    }
 }

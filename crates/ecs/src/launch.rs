@@ -2,7 +2,8 @@
 
 use crate::control::health;
 use crate::rows::{
-    ContainerRow, DefinitionRow, EndpointRow, EniRow, Health, HostRow, NetworkRow, RegistryRow, Tag, TargetRow, TaskRow,
+    ContainerRow, DefinitionRow, EndpointRow, EniRow, Health, HostRow, NetworkRow, RegistryRow, Tag, TargetRow,
+    TaskRow, WaitRow,
 };
 use crate::{logging, names, texts};
 use model::Stored;
@@ -27,6 +28,8 @@ pub(crate) struct Birth<'a> {
     /// The container instance that it goes to, and its interface where the task has none of its own.
     pub(crate) host: Option<HostRow>,
     pub(crate) eni: Option<EniRow>,
+    /// What it waits for in place of an instance.
+    pub(crate) waits: Option<WaitRow>,
     pub(crate) targets: Vec<TargetRow>,
     pub(crate) registries: Vec<RegistryRow>,
     pub(crate) endpoints: Vec<EndpointRow>,
@@ -101,6 +104,8 @@ pub(crate) fn task(scope: &Scope, birth: Birth) -> TaskRow {
         protected_until: None,
         placement: birth.placement,
         host: birth.host,
+        waits: birth.waits,
+        placed_at: None,
         security_groups: birth.network.security_groups.clone(),
         assign_public_ip: birth.network.assign_public_ip,
         attachment_id: types::id::random_uuid(),

@@ -43,6 +43,7 @@ pub use control::service_events::ServiceEvents;
 pub use control::task::TaskController;
 pub use control::task_events::TaskEvents;
 pub use control::tokens::TokenKeeper;
+pub use control::waiting::WaitingTasks;
 pub use control::{Control, pump};
 pub use exec::{DataChannels, Registry as ExecRegistry};
 pub use ports::Ports;

@@ -272,6 +272,11 @@ pub fn placement_failure(message: &str) -> (String, Option<&str>) {
     (reason.to_owned(), instance)
 }
 
+/// own: of a task that no instance of its capacity provider has had room for
+pub fn waited_too_long(provider: &str) -> String {
+    format!("No container instance of the capacity provider {provider} has had room for the task.")
+}
+
 /// seen
 pub fn cluster_contains_instances() -> ApiError {
     ApiError::new(

@@ -295,6 +295,108 @@ async fn a_group_grows_to_what_waits_and_shrinks_when_it_has_rested() {
 }
 
 #[tokio::test]
+async fn a_standalone_task_waits_for_an_instance_of_its_provider() {
+    let world = World::new();
+    world.cluster();
+    let group = ecs::ports::Group {
+        name: "nodes".to_owned(),
+        arn: "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:x:autoScalingGroupName/nodes".to_owned(),
+        desired: 0,
+        bounds: (0, 3),
+        protects_new: false,
+        instances: vec![],
+        size: Some((2048, 4096)),
+    };
+    world.outside.state().groups.insert("nodes".to_owned(), group);
+    let provider = shape::CreateCapacityProviderRequest {
+        name: "nodes".to_owned(),
+        auto_scaling_group_provider: Some(shape::AutoScalingGroupProvider {
+            auto_scaling_group_arn: "nodes".to_owned(),
+            managed_scaling: Some(shape::ManagedScaling { status: Some("ENABLED".to_owned()), ..Default::default() }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    world.call(world.handlers.create_capacity_provider, provider).expect("the group is there");
+    let put = shape::PutClusterCapacityProvidersRequest {
+        cluster: "c".to_owned(),
+        capacity_providers: vec!["nodes".to_owned()],
+        ..Default::default()
+    };
+    world.call(world.handlers.put_cluster_capacity_providers, put).expect("it exists");
+    world.register_for_instances(8080);
+    let item = shape::CapacityProviderStrategyItem { capacity_provider: "nodes".to_owned(), ..Default::default() };
+    let run = |change: &dyn Fn(&mut shape::RunTaskRequest)| {
+        let mut input = shape::RunTaskRequest {
+            cluster: Some("c".to_owned()),
+            task_definition: "web".to_owned(),
+            capacity_provider_strategy: Some(vec![shape::CapacityProviderStrategyItem {
+                weight: Some(1),
+                ..item.clone()
+            }]),
+            ..Default::default()
+        };
+        change(&mut input);
+        world.call(world.handlers.run_task, input)
+    };
+    let told = run(&|input| input.count = Some(2)).expect("they wait");
+    let tasks = told.tasks.expect("tasks");
+    assert_eq!((tasks.len(), told.failures), (2, Some(vec![])));
+    for task in &tasks {
+        assert_eq!(task.last_status.as_deref(), Some("PROVISIONING"));
+        assert_eq!((task.launch_type.as_deref(), task.capacity_provider_name.as_deref()), (Some("EC2"), Some("nodes")));
+        assert_eq!((&task.container_instance_arn, &task.availability_zone), (&None, &None));
+    }
+    let desired = || world.outside.state().groups["nodes"].desired;
+    let boot = |number: u32| {
+        let one = fakes::instance(number, "a");
+        let one = ecs::ports::Ec2Instance { group: Some("nodes".to_owned()), ..one };
+        let mut state = world.outside.state();
+        state.groups.get_mut("nodes").expect("it is there").instances.push((one.id.clone(), false));
+        state.instances.insert(one.id.clone(), Standing::Ready(Box::new(one)));
+    };
+    // Longer than a network interface may take, which is another matter.
+    world.pass(300).await;
+    assert_eq!(desired(), 1, "both would fit by size");
+    boot(1);
+    world.look_at_instances().await;
+    world.pass(5).await;
+    assert_eq!(world.running().len(), 1, "the port is taken");
+    world.pass(70).await;
+    assert_eq!(desired(), 2, "the other one still waits");
+
+    // One that is stopped waits no more, and what nobody can make room for fails at once.
+    let waiting = world.tasks().into_iter().find(|row| row.waits.is_some()).expect("one waits");
+    let stop = shape::StopTaskRequest { cluster: Some("c".to_owned()), task: waiting.id.clone(), ..Default::default() };
+    world.call(world.handlers.stop_task, stop).expect("it is there");
+    world.pass(5).await;
+    let stopped = world.tasks().into_iter().find(|row| row.id == waiting.id).expect("it can be described");
+    assert_eq!((stopped.last, stopped.host.is_some()), (TaskStatus::Stopped, false));
+    let nowhere = shape::PlacementConstraint {
+        type_: Some("memberOf".to_owned()),
+        expression: Some("attribute:ecs.availability-zone == nowhere".to_owned()),
+    };
+    let refused = run(&|input| input.placement_constraints = Some(vec![nowhere.clone()])).expect("it is answered");
+    assert_eq!((refused.tasks.map(|tasks| tasks.len()), refused.failures.map(|list| list.len())), (Some(0), Some(1)));
+
+    // Room that another task leaves is as good as a new instance, and nobody waits for ever.
+    run(&|input| input.count = Some(2)).expect("they wait");
+    let first = world.running().remove(0).id.clone();
+    let stop = shape::StopTaskRequest { cluster: Some("c".to_owned()), task: first.clone(), ..Default::default() };
+    world.call(world.handlers.stop_task, stop).expect("it runs");
+    world.pass(10).await;
+    assert_eq!(world.running().len(), 1);
+    assert_ne!(world.running()[0].id, first);
+    world.outside.state().groups.get_mut("nodes").expect("it is there").bounds = (0, 1);
+    world.pass(1000).await;
+    let late: Vec<_> = world.tasks().into_iter().filter(|row| row.waits.is_some() && row.id != waiting.id).collect();
+    assert_eq!(late.len(), 1);
+    let stop = late[0].stop.clone().expect("it has stopped");
+    assert_eq!((late[0].last, stop.code), (TaskStatus::Stopped, rollout::StopCode::TaskFailedToStart));
+    assert!(stop.reason.contains("capacity provider nodes"), "{}", stop.reason);
+}
+
+#[tokio::test]
 async fn tasks_in_bridge_mode_have_ports_and_addresses_of_their_own() {
     let world = World::new();
     world.cluster();

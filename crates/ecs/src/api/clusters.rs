@@ -166,8 +166,8 @@ pub(super) fn shape(view: &View, scope: &Scope, row: &ClusterRow, include: &[Str
     let include = Some(include.to_vec());
     let with = |what: &str| includes(include.as_ref(), what);
     let tasks = || view.by_index(&TASKS_BY_CLUSTER, scope, &row.name).map(AsRef::as_ref);
-    let on_instances = shapes::Counts::of(tasks().filter(|task: &&TaskRow| task.host.is_some()));
-    let on_fargate = shapes::Counts::of(tasks().filter(|task: &&TaskRow| task.host.is_none()));
+    let on_instances = shapes::Counts::of(tasks().filter(|task: &&TaskRow| task.is_on_instance()));
+    let on_fargate = shapes::Counts::of(tasks().filter(|task: &&TaskRow| !task.is_on_instance()));
     let services: Vec<_> = view.by_index(&SERVICES_BY_CLUSTER, scope, &row.name).collect();
     let count = |status: ServiceStatus, on_instances: bool| {
         let counted = services.iter().filter(|service| service.status == status);

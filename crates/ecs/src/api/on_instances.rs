@@ -4,17 +4,21 @@ use super::capacity::Capacity;
 use super::clusters::missing;
 use super::tasks::{check_overrides, check_started_by, inherit};
 use super::{cluster, exec, instances, placement, runnable, shapes};
+use crate::control::waiting;
 use crate::launch::{self, Birth};
 use crate::placing::{self, Member, Placed, Unplaced, Wish};
-use crate::rows::{ClusterRow, DefinitionRow, InstanceStatus, NetworkRow, Tag, TaskRow};
+use crate::rows::{
+    ClusterRow, DefinitionRow, InstanceStatus, NetworkMode, NetworkRow, ProviderRow, Tag, TaskRow, WaitRow,
+};
 use crate::{Ecs, names, texts};
 use gateway::Context;
 use model::ecs::{Failure, RunTaskRequest, StartTaskRequest, StartTaskResponse, TaskOverride};
+use rollout::Placement;
 use rollout::capacity::next_provider;
 use rollout::fargate::Size;
 use rollout::placement::Strategy;
 use std::sync::Arc;
-use store::Tx;
+use store::{Tx, View};
 use types::{ApiError, Scope, Timestamp};
 
 /// What a request asks of each task that it starts.
@@ -35,10 +39,15 @@ impl Asked {
         tx: &mut Tx,
         scope: &Scope,
         cluster: &str,
-        place: Placed,
+        place: Result<Placed, WaitRow>,
         at: (Option<String>, Timestamp),
     ) -> TaskRow {
         let (provider, now) = at;
+        let (place, waits) = place.map_or_else(|waits| (None, Some(waits)), |place| (Some(place), None));
+        let (placement, host, eni) = match place {
+            Some(place) => (place.placement, Some(place.host), place.eni),
+            None => (Placement { subnet: String::new(), zone: String::new() }, None, None),
+        };
         let birth = Birth {
             cluster,
             definition: &self.definition,
@@ -50,9 +59,10 @@ impl Asked {
             launch_type: provider.is_none().then(|| "EC2".to_owned()),
             capacity_provider: provider,
             network: &self.network,
-            placement: place.placement,
-            host: Some(place.host),
-            eni: place.eni,
+            placement,
+            host,
+            eni,
+            waits,
             targets: vec![],
             registries: vec![],
             endpoints: vec![],
@@ -64,7 +74,11 @@ impl Asked {
     }
 }
 
-/// Starts as many tasks as can be placed; of the others it is said what each instance lacks.
+/// As many tasks of a cluster may wait for room. Source: ECS developer guide, "Service quotas".
+const MOST_WAITING: usize = 500;
+
+/// Starts as many tasks as can be placed. Those for whom a capacity provider can make room wait for it; of the others it is said
+/// what each instance lacks.
 pub(super) fn run(
     ecs: &Ecs,
     tx: &mut Tx,
@@ -77,7 +91,7 @@ pub(super) fn run(
         return Err(texts::invalid(texts::PLATFORM_ON_INSTANCE));
     }
     let given = placement::constraints(input.placement_constraints.as_deref().unwrap_or_default())?;
-    let strategies = placement::strategies(input.placement_strategy.as_deref().unwrap_or_default())?;
+    let given_strategies = placement::strategies(input.placement_strategy.as_deref().unwrap_or_default())?;
     let overrides = input.overrides.clone().unwrap_or_default();
     check_overrides(&definition, &overrides)?;
     let role = overrides.task_role_arn.as_deref().or(definition.shape.task_role_arn.as_deref());
@@ -101,7 +115,7 @@ pub(super) fn run(
     };
     let constraints = placing::constraints(&asked.definition, &given)
         .map_err(|why| texts::invalid(texts::expression_malformed(&why)))?;
-    let mut strategies = placing::strategies(&strategies);
+    let mut strategies = placing::strategies(&given_strategies);
     if strategies.is_empty() {
         strategies.push(Strategy::Random);
     }
@@ -123,7 +137,21 @@ pub(super) fn run(
             seed: u64::try_from(now.millis()).unwrap_or(0).wrapping_add(u64::try_from(index).unwrap_or(0)),
         };
         match placing::choose(tx, scope, &wish) {
-            Ok(place) => rows.push(asked.birth(tx, scope, &cluster.name, place, (provider, now))),
+            Ok(place) => rows.push(asked.birth(tx, scope, &cluster.name, Ok(place), (provider, now))),
+            Err(why)
+                if waiting::may_wait(&why)
+                    && provider.as_ref().is_some_and(|name| scales(tx, scope, name))
+                    && waiting::count(tx, scope, &cluster.name) < MOST_WAITING =>
+            {
+                let waits = WaitRow {
+                    // Definitions with another mode are refused before.
+                    mode: placing::mode(&asked.definition).unwrap_or(NetworkMode::Awsvpc),
+                    constraints: given.clone(),
+                    strategies: given_strategies.clone(),
+                    network: asked.network.clone(),
+                };
+                rows.push(asked.birth(tx, scope, &cluster.name, Err(waits), (provider, now)));
+            }
             Err(Unplaced::NoInstances) if provider.is_some() => {
                 return Err(texts::invalid(texts::NO_INSTANCES_OF_PROVIDER));
             }
@@ -139,6 +167,11 @@ pub(super) fn run(
         }
     }
     Ok((rows, failures))
+}
+
+/// Whether managed scaling is on for a capacity provider. Without it nobody would make room.
+fn scales(view: &View, scope: &Scope, provider: &str) -> bool {
+    view.get::<ProviderRow>(scope, provider).is_some_and(|row| row.scaling.enabled)
 }
 
 pub(super) fn start(ecs: &Ecs, cx: &mut Context, input: StartTaskRequest) -> Result<StartTaskResponse, ApiError> {
@@ -206,7 +239,7 @@ pub(super) fn start(ecs: &Ecs, cx: &mut Context, input: StartTaskRequest) -> Res
         };
         match placing::choose_among(&[Member::of(tx, &scope, &row)], &wish) {
             Ok(place) => {
-                let row = asked.birth(tx, &scope, &cluster.name, place, (None, now));
+                let row = asked.birth(tx, &scope, &cluster.name, Ok(place), (None, now));
                 tasks.push(shapes::task(&scope, &row, true));
             }
             Err(unplaced) => failures.extend(unplaced.closest().map(|(_, lack)| failure(texts::lack(lack)))),

@@ -100,7 +100,7 @@ pub(super) fn load_balancers(service: &ServiceRow) -> Vec<LoadBalancer> {
 
 /// A task.
 pub(super) fn task(scope: &Scope, row: &TaskRow, with_tags: bool) -> Task {
-    let on_fargate = row.host.is_none();
+    let on_fargate = !row.is_on_instance();
     let connectivity = row
         .connectivity_at
         .map(|_| if row.last >= TaskStatus::Deprovisioning { "DISCONNECTED" } else { "CONNECTED" }.to_owned());
@@ -111,7 +111,7 @@ pub(super) fn task(scope: &Scope, row: &TaskRow, with_tags: bool) -> Task {
             value: Some("x86_64".to_owned()),
             ..Attribute::default()
         }]),
-        availability_zone: Some(row.placement.zone.clone()),
+        availability_zone: Some(row.placement.zone.clone()).filter(|zone| !zone.is_empty()),
         capacity_provider_name: row.capacity_provider.clone(),
         cluster_arn: Some(names::cluster_arn(scope, &row.cluster)),
         container_instance_arn: row
@@ -156,7 +156,7 @@ pub(super) fn task(scope: &Scope, row: &TaskRow, with_tags: bool) -> Task {
 
 /// `launchType`, which a task has with a capacity provider, too.
 pub(super) fn launch_type(row: &TaskRow) -> &str {
-    let of_capacity = if row.host.is_some() { "EC2" } else { "FARGATE" };
+    let of_capacity = if row.is_on_instance() { "EC2" } else { "FARGATE" };
     row.launch_type.as_deref().unwrap_or(of_capacity)
 }
 
@@ -192,7 +192,11 @@ fn overrides(row: &TaskRow) -> model::ecs::TaskOverride {
 
 fn attachment(row: &TaskRow) -> Attachment {
     let pair = |name: &str, value: String| KeyValuePair { name: Some(name.to_owned()), value: Some(value) };
-    let mut details = vec![pair("subnetId", row.placement.subnet.clone())];
+    let mut details = vec![];
+    // One that waits for an instance does not know its subnet yet.
+    if !row.placement.subnet.is_empty() {
+        details.push(pair("subnetId", row.placement.subnet.clone()));
+    }
     if let Some(eni) = &row.eni {
         details.push(pair("networkInterfaceId", eni.id.clone()));
         details.push(pair("macAddress", eni.mac.clone()));

@@ -120,6 +120,7 @@ pub(super) fn run(ecs: &Ecs, cx: &mut Context, input: RunTaskRequest) -> Result<
             placement: network.places[index % network.places.len()].clone(),
             host: None,
             eni: None,
+            waits: None,
             targets: vec![],
             registries: vec![],
             endpoints: vec![],

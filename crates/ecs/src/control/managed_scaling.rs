@@ -6,7 +6,7 @@
 //! outwards at once, inwards after fifteen minutes in which there was too much, as AWS's alarms do.
 
 use super::instances::usable;
-use super::{Control, on_instances};
+use super::{Control, on_instances, waiting};
 use crate::ports::Group;
 use crate::rows::{
     ClusterRow, ContainerInstanceRow, DefinitionRow, INSTANCES_BY_CLUSTER, INSTANCES_BY_EC2, InstanceStatus,
@@ -125,9 +125,9 @@ fn needed(view: &View, scope: &Scope, cluster: &str, row: &ProviderRow, group: &
         instance.status != InstanceStatus::Inactive && instance.capacity_provider.as_ref() == Some(&row.name)
     };
     let registered: Vec<_> = rows.filter(of_provider).collect();
-    let (mut cpu, mut memory, mut count) = (0u64, 0u64, 0u64);
+    let (mut count, mut cpu, mut memory) = waiting::of_provider(view, scope, cluster, &row.name, now);
     for service in view.by_index(&SERVICES_BY_CLUSTER, scope, cluster) {
-        if let Some((waiting, size)) = waiting(view, scope, service, &row.name, now) {
+        if let Some((waiting, size)) = waiting_of(view, scope, service, &row.name, now) {
             count += u64::from(waiting);
             cpu += u64::from(waiting) * u64::from(size.0);
             memory += u64::from(waiting) * u64::from(size.1);
@@ -144,7 +144,7 @@ fn needed(view: &View, scope: &Scope, cluster: &str, row: &ProviderRow, group: &
 }
 
 /// How many tasks of a service wait for an instance of the provider, and the CPU units and MiB of each.
-fn waiting(
+fn waiting_of(
     view: &View,
     scope: &Scope,
     service: &ServiceRow,

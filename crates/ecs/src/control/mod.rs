@@ -16,6 +16,7 @@ mod start;
 pub(crate) mod task;
 pub(crate) mod task_events;
 pub(crate) mod tokens;
+pub(crate) mod waiting;
 
 pub(crate) use service::record;
 

@@ -164,10 +164,15 @@ impl TaskController {
     async fn provision(&self, scope: &Scope, row: &TaskRow) -> Result<Step, Failure> {
         let network = &self.control.ports.network;
         let now = self.control.now();
+        if row.waits.is_some() {
+            // `waiting` finds it an instance.
+            return Ok(Step::Rest(Next::Done));
+        }
+        let since = row.placed_at.unwrap_or(row.created_at);
         if let Some(host) = row.host.as_ref().filter(|host| host.mode == NetworkMode::Bridge)
             && !network.stands_behind(&self.control.store.view(), scope, &row.netns())
         {
-            if now.since(row.created_at) > self.eni_patience() {
+            if now.since(since) > self.eni_patience() {
                 return self.fail(scope, row, texts::ENI_TIMEOUT.to_owned(), None).await;
             }
             let ((), ticket) = self.control.write(|tx| {
@@ -216,7 +221,7 @@ impl TaskController {
             self.to(scope, row, TaskStatus::Pending, |fresh, now| fresh.connectivity_at = Some(now)).await?;
             return Ok(Step::Again);
         }
-        if now.since(row.created_at) > self.eni_patience() {
+        if now.since(since) > self.eni_patience() {
             return self.fail(scope, row, texts::ENI_TIMEOUT.to_owned(), None).await;
         }
         Ok(Step::Rest(Next::After(POLL)))

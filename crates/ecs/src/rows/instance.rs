@@ -1,6 +1,6 @@
 //! Container instances, and what a task is to the one that it runs on.
 
-use super::{EniRow, Tag};
+use super::{EniRow, NetworkRow, Tag};
 use crate::ports::Session;
 use rollout::placement::Protocol;
 use serde::{Deserialize, Serialize};
@@ -155,6 +155,19 @@ pub struct BindingRow {
     pub container_port: u16,
     /// `hostPort`.
     pub host_port: u16,
+}
+
+/// What a task that waits for room on an instance is to be placed by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitRow {
+    /// Its network mode.
+    pub mode: NetworkMode,
+    /// `placementConstraints`: type and expression.
+    pub constraints: Vec<(String, Option<String>)>,
+    /// `placementStrategy`: type and field.
+    pub strategies: Vec<(String, Option<String>)>,
+    /// Where it may have its network interface.
+    pub network: NetworkRow,
 }
 
 /// What a service asks for on instances.

@@ -39,7 +39,7 @@ pub use deployment::{
 pub use images::{ImagesRow, pinned};
 pub use instance::{
     BindingRow, ContainerInstanceRow, HostRow, INSTANCES_BY_CLUSTER, INSTANCES_BY_EC2, INSTANCES_BY_NAMESPACE,
-    InstanceStatus, NetworkMode, PlacementRow,
+    InstanceStatus, NetworkMode, PlacementRow, WaitRow,
 };
 pub use provider::{ProviderRow, ScalingRow};
 pub use registry::RegistryRow;
@@ -49,7 +49,7 @@ pub use service::{
 };
 pub use task::{
     ContainerRow, EniRow, Health, LogTarget, ShippedRow, Stop, TASKS_BY_CLUSTER, TASKS_BY_CREDENTIALS, TASKS_BY_ENI,
-    TASKS_BY_INSTANCE, TASKS_BY_SERVICE, TOKEN_LASTS, TaskRow, TokenRow,
+    TASKS_BY_INSTANCE, TASKS_BY_SERVICE, TOKEN_LASTS, TaskRow, TokenRow, WAITING_TASKS,
 };
 pub use told::ToldRow;
 

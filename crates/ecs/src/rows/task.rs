@@ -1,6 +1,6 @@
 //! Tasks, their containers, and what is kept beside them.
 
-use super::{EndpointRow, HostRow, NetworkMode, RegistryRow, ServiceRow, Tag, TargetRow};
+use super::{EndpointRow, HostRow, NetworkMode, RegistryRow, ServiceRow, Tag, TargetRow, WaitRow};
 use crate::ports::Target;
 use model::Stored;
 use model::ecs as shape;
@@ -110,6 +110,12 @@ pub struct TaskRow {
     /// The container instance that it is on; none on Fargate.
     #[serde(default)]
     pub host: Option<HostRow>,
+    /// It is to be on an instance, which is not there yet.
+    #[serde(default)]
+    pub waits: Option<WaitRow>,
+    /// When it was given an instance that it had waited for.
+    #[serde(default)]
+    pub placed_at: Option<Timestamp>,
     /// Its security groups.
     pub security_groups: Vec<String>,
     /// It gets a public address.
@@ -173,9 +179,15 @@ impl TaskRow {
         self.host.as_ref().map_or_else(|| self.netns(), |host| host.namespace.clone())
     }
 
+    /// Whether it runs, or is to run, on a container instance.
+    pub fn is_on_instance(&self) -> bool {
+        self.host.is_some() || self.waits.is_some()
+    }
+
     /// Whether it has a network interface of its own.
     pub fn has_own_interface(&self) -> bool {
-        self.host.as_ref().is_none_or(|host| host.mode == NetworkMode::Awsvpc)
+        let mode = self.host.as_ref().map(|host| host.mode).or(self.waits.as_ref().map(|wait| wait.mode));
+        mode.is_none_or(|mode| mode == NetworkMode::Awsvpc)
     }
 
     /// What is registered for an entry of its load balancers: its address, or its instance and the port there.
@@ -210,6 +222,11 @@ pub const TASKS_BY_ENI: Index<TaskRow> = Index::new("eni", |row| row.eni.iter().
 /// The tasks of a container instance.
 pub const TASKS_BY_INSTANCE: Index<TaskRow> =
     Index::new("instance", |row| row.host.iter().map(|host| host.instance.clone()).collect());
+/// The tasks of a cluster that wait for room on an instance.
+pub const WAITING_TASKS: Index<TaskRow> = Index::new("waiting", |row| {
+    let waits = row.waits.is_some() && row.desired == DesiredStatus::Running;
+    waits.then(|| row.cluster.clone()).into_iter().collect()
+});
 /// The task of a credentials id.
 pub const TASKS_BY_CREDENTIALS: Index<TaskRow> = Index::new("credentials", |row| vec![row.credentials_id.clone()]);
 
@@ -221,7 +238,7 @@ impl Row for TaskRow {
     }
 
     fn indexes() -> &'static [Index<Self>] {
-        &[TASKS_BY_SERVICE, TASKS_BY_CLUSTER, TASKS_BY_ENI, TASKS_BY_INSTANCE, TASKS_BY_CREDENTIALS]
+        &[TASKS_BY_SERVICE, TASKS_BY_CLUSTER, TASKS_BY_ENI, TASKS_BY_INSTANCE, WAITING_TASKS, TASKS_BY_CREDENTIALS]
     }
 }
 

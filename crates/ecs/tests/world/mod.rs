@@ -7,7 +7,7 @@ use controller::{Limits, Runner};
 use ecs::rows::{EventsRow, ServiceRow, TaskRow};
 use ecs::{
     Control, DiscoveryHealth, Ecs, HealthChecker, InstanceController, LogShipper, ManagedScaling, ServiceController,
-    TaskController, TokenKeeper,
+    TaskController, TokenKeeper, WaitingTasks,
 };
 use gateway::{Context, Principal};
 use model::ecs as shape;
@@ -60,6 +60,7 @@ impl World {
             Arc::new(TaskController::new(control.clone())),
             Arc::new(InstanceController::new(control.clone())),
             Arc::new(ManagedScaling::new(control.clone())),
+            Arc::new(WaitingTasks::new(control.clone())),
             Arc::new(LogShipper::new(control.clone())),
             Arc::new(HealthChecker::new(control.clone())),
             Arc::new(TokenKeeper::new(control.clone())),

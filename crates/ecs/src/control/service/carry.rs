@@ -282,6 +282,7 @@ impl<'a> Carrying<'a> {
             placement,
             host,
             eni,
+            waits: None,
             targets: deployment.targets.clone(),
             registries: deployment.told_of(),
             endpoints: deployment.endpoints.clone(),
