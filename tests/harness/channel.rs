@@ -34,6 +34,8 @@ impl DataChannel {
             "ClientId": "f2cd4d2b-3a46-4a35-8c64-5d4d6d5b8f2a",
             "ClientVersion": "1.2.677.0",
         });
+        // The plugin asks for a sign of life at once, sometimes before it has said who it is.
+        channel.frame(9, b"keepalive");
         channel.frame(1, open.to_string().as_bytes());
         let request = channel.expect(5);
         assert_eq!(request["RequestedClientActions"][0]["ActionType"], "SessionType", "{request}");

@@ -53,7 +53,7 @@ pub(super) async fn hold<S: AsyncRead + AsyncWrite + Unpin>(
     mut socket: WebSocketStream<S>,
 ) {
     let token = tokio::select! {
-        first = socket.next() => token_in(first),
+        token = token_of(&mut socket) => token,
         () = control.clock.sleep(TOKEN_PATIENCE) => None,
     };
     let opening = token.and_then(|token| registry.begin(id, &token, control.clock.now()));
@@ -87,6 +87,16 @@ struct Counted<'a>(&'a Registry);
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.leave();
+    }
+}
+
+/// The token that a client begins with. Session Manager's plugin may ask for a sign of life before.
+async fn token_of<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>) -> Option<String> {
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            first => return token_in(first),
+        }
     }
 }
 
