@@ -1,5 +1,6 @@
 //! An Auto Scaling group keeps as many instances as it is told, which register with their cluster, and takes them with it.
 
+use super::events;
 use crate::harness::api::{Api, Xml};
 use crate::harness::network::vpc;
 use crate::harness::server::Server;
@@ -36,6 +37,7 @@ fn a_group_replaces_what_ends_scales_in_and_goes() {
     let api = server.api();
     let vpc = vpc(&api);
     tasks::ground(&api, "nodes");
+    events::write_down(&api, &json!({ "detail-type": ["ECS Container Instance State Change"] }));
     let ami = api.ec2("DescribeImages", &[]).get("imageId").to_owned();
     api.ec2(
         "CreateLaunchTemplate",
@@ -78,6 +80,23 @@ fn a_group_replaces_what_ends_scales_in_and_goes() {
         if ids.len() == 2 && !ids.contains(&first[0]) { Ok(ids) } else { Err(ids) }
     });
     assert!(second.contains(&first[1]), "the other one stays: {second:?}");
+
+    eventually("events tell of both", seconds(10), || {
+        let told: Vec<Value> = events::written_down(&api).into_iter().map(|event| event["detail"].clone()).collect();
+        let of = |id: &str, status: &str, connected: bool| {
+            let is_it = |detail: &&Value| {
+                detail["ec2InstanceId"] == id && detail["status"] == status && detail["agentConnected"] == connected
+            };
+            told.iter().find(is_it)
+        };
+        let came = second.iter().all(|id| {
+            of(id, "ACTIVE", true).is_some_and(|detail| {
+                let arn = detail["clusterArn"].as_str().unwrap_or_default();
+                arn.ends_with(CLUSTER) && detail["registeredAt"].is_string() && detail["remainingResources"].is_array()
+            })
+        });
+        if came && of(&first[0], "INACTIVE", false).is_some() { Ok(()) } else { Err(told) }
+    });
 
     // The protected one stays when there are too many.
     let kept = &first[1];

@@ -1,5 +1,6 @@
 //! Events: a rule has what becomes of a task written into a log group, as far as a resource policy lets it.
 
+use crate::harness::api::Api;
 use crate::harness::network::vpc;
 use crate::harness::server::Server;
 use crate::harness::tasks::{self, CLUSTER};
@@ -7,6 +8,27 @@ use crate::harness::{eventually, image, possible, seconds};
 use serde_json::{Value, json};
 
 const GROUP: &str = "/aws/events/ecs";
+
+/// Has the events of a pattern written into a log group, which EventBridge may write into.
+pub(super) fn write_down(api: &Api, pattern: &Value) {
+    api.json("logs", "CreateLogGroup", json!({ "logGroupName": GROUP }));
+    let arn = format!("arn:aws:logs:us-east-1:123456789012:log-group:{GROUP}");
+    let policy = json!({ "Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": { "Service": "events.amazonaws.com" },
+        "Action": ["logs:CreateLogStream", "logs:PutLogEvents"], "Resource": format!("{arn}:*"),
+    }] });
+    let policy = json!({ "policyName": "events", "policyDocument": policy.to_string() });
+    api.json("logs", "PutResourcePolicy", policy);
+    api.json("events", "PutRule", json!({ "Name": "told", "EventPattern": pattern.to_string() }));
+    api.json("events", "PutTargets", json!({ "Rule": "told", "Targets": [{ "Id": "log", "Arn": arn }] }));
+}
+
+/// The events that are there.
+pub(super) fn written_down(api: &Api) -> Vec<Value> {
+    let found = api.json("logs", "FilterLogEvents", json!({ "logGroupName": GROUP }));
+    let events = found["events"].as_array().into_iter().flatten();
+    events.map(|event| serde_json::from_str(event["message"].as_str().unwrap()).unwrap()).collect()
+}
 
 #[test]
 fn a_rule_tells_of_tasks() {
@@ -20,30 +42,18 @@ fn a_rule_tells_of_tasks() {
     let image = image::push(&server, "tools", image::busybox());
     let role = tasks::ground(&api, "told");
 
-    api.json("logs", "CreateLogGroup", json!({ "logGroupName": GROUP }));
-    let arn = format!("arn:aws:logs:us-east-1:123456789012:log-group:{GROUP}");
-    let policy = json!({ "Version": "2012-10-17", "Statement": [{
-        "Effect": "Allow", "Principal": { "Service": "events.amazonaws.com" },
-        "Action": ["logs:CreateLogStream", "logs:PutLogEvents"], "Resource": format!("{arn}:*"),
-    }] });
-    let policy = json!({ "policyName": "events", "policyDocument": policy.to_string() });
-    api.json("logs", "PutResourcePolicy", policy);
     let pattern = json!({
         "source": ["aws.ecs"], "detail-type": ["ECS Task State Change"],
         "detail": { "lastStatus": ["RUNNING", "STOPPED"], "clusterArn": [{ "suffix": format!("/{CLUSTER}") }] },
     });
-    api.json("events", "PutRule", json!({ "Name": "tasks", "EventPattern": pattern.to_string() }));
-    api.json("events", "PutTargets", json!({ "Rule": "tasks", "Targets": [{ "Id": "log", "Arn": arn }] }));
+    write_down(&api, &pattern);
 
     let definition = tasks::register(&api, tasks::definition("told", &role, &image, tasks::WEB));
     let task = tasks::run(&api, &vpc, &definition, &[&group]);
     tasks::wait_for(&api, &task, "RUNNING", seconds(40));
     api.ecs("StopTask", json!({ "cluster": CLUSTER, "task": task, "reason": "enough" }));
     let told = eventually("its end is told", seconds(20), || {
-        let found = api.json("logs", "FilterLogEvents", json!({ "logGroupName": GROUP }));
-        let events = found["events"].as_array().into_iter().flatten();
-        let told: Vec<Value> =
-            events.map(|event| serde_json::from_str(event["message"].as_str().unwrap()).unwrap()).collect();
+        let told = written_down(&api);
         let ended = told.iter().any(|event| event["detail"]["lastStatus"] == "STOPPED");
         if ended { Ok(told) } else { Err(told.len()) }
     });

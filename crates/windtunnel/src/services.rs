@@ -134,7 +134,8 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     controllers.push(Arc::new(ecs::LogShipper::new(control.clone())));
     controllers.push(Arc::new(ecs::HealthChecker::new(control.clone())));
     controllers.push(Arc::new(ecs::DiscoveryHealth::new(control.clone())));
-    controllers.push(Arc::new(ecs::TaskEvents::new(control.clone())));
+    controllers.push(Arc::new(ecs::StateEvents::<ecs::rows::TaskRow>::new(control.clone())));
+    controllers.push(Arc::new(ecs::StateEvents::<ecs::rows::ContainerInstanceRow>::new(control.clone())));
     controllers.push(Arc::new(ecs::ServiceEvents::new(control.clone())));
     controllers.push(Arc::new(events::Deliverer::new(store.clone(), clock.clone())));
     controllers.push(Arc::new(discovery::Keeper::new(store.clone(), clock.clone())));

@@ -137,6 +137,15 @@ pub(crate) fn task_shape(scope: &Scope, row: &crate::rows::TaskRow) -> model::ec
     shapes::task(scope, row, false)
 }
 
+/// A container instance as answers and events tell it, without its tags.
+pub(crate) fn instance_shape(
+    view: &View,
+    scope: &Scope,
+    row: &std::sync::Arc<crate::rows::ContainerInstanceRow>,
+) -> model::ecs::ContainerInstance {
+    instances::shape(view, scope, row, false)
+}
+
 pub(crate) use shapes::health;
 
 fn includes(include: Option<&Vec<String>>, what: &str) -> bool {

@@ -13,8 +13,8 @@ mod on_instances;
 pub(crate) mod service;
 pub(crate) mod service_events;
 mod start;
+pub(crate) mod state_events;
 pub(crate) mod task;
-pub(crate) mod task_events;
 pub(crate) mod tokens;
 pub(crate) mod waiting;
 

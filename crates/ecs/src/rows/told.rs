@@ -1,16 +1,16 @@
-//! What EventBridge was told of tasks and services.
+//! What EventBridge was told of tasks, container instances and services.
 
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use store::Row;
 
-/// How far what became of a task or a service was told.
+/// How far what became of a task, a container instance or a service was told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToldRow {
-    /// `task/<id>` or `service/<cluster>/<name>`.
+    /// `task/<id>`, `instance/<id>` or `service/<cluster>/<name>`.
     pub what: String,
-    /// Of a task: the version that was told last.
+    /// Of a task or an instance: the version that was told last.
     pub version: i64,
     /// Of a service: the newest of its events then.
     pub event: Option<String>,
@@ -19,9 +19,9 @@ pub struct ToldRow {
 }
 
 impl ToldRow {
-    /// The key of a task's row.
-    pub fn task(id: &str) -> String {
-        format!("task/{id}")
+    /// The key of the row of a task or a container instance.
+    pub fn of(kind: &str, id: &str) -> String {
+        format!("{kind}/{id}")
     }
 
     /// The key of a service's row; `key` is the service's own.
