@@ -101,7 +101,6 @@ fn interface(n: usize) -> NetworkInterface {
         addresses: vec![InterfaceAddress { private: address(n).into(), public: None }],
         groups: groups.collect(),
         source_dest_check: true,
-        redirects: Vec::new(),
         attachment: Some(Attachment { netns: format!("task{n}"), device_index: 0 }),
     }
 }

@@ -1,7 +1,6 @@
 //! What others ask of Cloud Map: instances come, go, and fare well or ill.
 
-use crate::rows::{Health, Instance, Namespace, Operation, Service, Tags};
-use crate::{ids, query};
+use crate::rows::{Health, Instance, Operation, Service};
 use std::collections::BTreeMap;
 use store::Tx;
 use types::{Scope, Timestamp};
@@ -53,70 +52,6 @@ pub(crate) fn put(tx: &mut Tx, scope: &Scope, mut instance: Instance, now: Times
     instance.operation = operation(tx, scope, "REGISTER_INSTANCE", &targets, now);
     tx.put(scope, instance);
     Some(())
-}
-
-/// The HTTP namespace of this name, made if there is no namespace of it. Its ARN.
-pub fn http_namespace(tx: &mut Tx, scope: &Scope, name: &str, now: Timestamp) -> String {
-    if let Some(row) = query::namespaces_named(tx, scope, name).first() {
-        return row.arn(scope);
-    }
-    let id = ids::namespace();
-    let row = Namespace {
-        operation: operation(tx, scope, "CREATE_NAMESPACE", &[("NAMESPACE", &id)], now),
-        id,
-        name: name.to_owned(),
-        zone: None,
-        description: None,
-        created: now,
-        creator_request: None,
-        tags: managed(),
-    };
-    tx.put(scope, row).arn(scope)
-}
-
-/// The service of this name for `owner`, of the type HTTP and with health that is told, made if it is not there. Its ARN;
-/// none if somebody else has the name, or there is no such namespace.
-pub fn managed_service(
-    tx: &mut Tx,
-    scope: &Scope,
-    namespace: &str,
-    name: &str,
-    owner: &str,
-    now: Timestamp,
-) -> Option<String> {
-    let home = query::namespace(tx, scope, namespace)?;
-    let description = format!("Managed by {owner}");
-    if let Some(row) = query::service_named(tx, scope, &home, name) {
-        return (row.description.as_ref() == Some(&description)).then(|| row.arn(scope));
-    }
-    let row = Service {
-        id: ids::service(),
-        namespace: home.id.clone(),
-        name: name.to_owned(),
-        description: Some(description),
-        dns: None,
-        custom_health: true,
-        attributes: BTreeMap::new(),
-        revision: 1,
-        created: now,
-        creator_request: None,
-        tags: managed(),
-    };
-    Some(tx.put(scope, row).arn(scope))
-}
-
-/// Takes a service away, with its instances. One that is not there is no error.
-pub fn delete_service(tx: &mut Tx, scope: &Scope, arn: &str) {
-    let Some(service) = query::service(tx, scope, arn) else { return };
-    for instance in query::instances(tx, scope, &service.id) {
-        tx.delete::<Instance>(scope, &Instance::key(&service.id, &instance.id));
-    }
-    tx.delete::<Service>(scope, &service.id);
-}
-
-/// The tag of what Amazon ECS manages.
-fn managed() -> Tags {
-    Tags::from([("AmazonECSManaged".to_owned(), "true".to_owned())])
 }
 
 /// Counts a change of a service's instances. None if there is no such service.

@@ -2,8 +2,7 @@
 
 use crate::control::health;
 use crate::rows::{
-    ContainerRow, DefinitionRow, EndpointRow, EniRow, Health, HostRow, NetworkRow, RegistryRow, Tag, TargetRow,
-    TaskRow, WaitRow,
+    ContainerRow, DefinitionRow, EniRow, Health, HostRow, NetworkRow, RegistryRow, Tag, TargetRow, TaskRow, WaitRow,
 };
 use crate::{logging, names, texts};
 use model::Stored;
@@ -32,7 +31,6 @@ pub(crate) struct Birth<'a> {
     pub(crate) waits: Option<WaitRow>,
     pub(crate) targets: Vec<TargetRow>,
     pub(crate) registries: Vec<RegistryRow>,
-    pub(crate) endpoints: Vec<EndpointRow>,
     pub(crate) enable_execute_command: bool,
     pub(crate) tags: Vec<Tag>,
     pub(crate) now: Timestamp,
@@ -112,7 +110,6 @@ pub(crate) fn task(scope: &Scope, birth: Birth) -> TaskRow {
         eni: birth.eni,
         targets: birth.targets,
         registries: birth.registries,
-        endpoints: birth.endpoints,
         registered: false,
         credentials_id: types::id::random_uuid(),
         enable_execute_command: birth.enable_execute_command,

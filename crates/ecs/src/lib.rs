@@ -11,7 +11,6 @@
 
 pub mod adapters;
 mod api;
-mod connect;
 mod control;
 pub mod endpoint;
 mod endpoints;
@@ -29,7 +28,6 @@ pub mod texts;
 mod volumes;
 
 pub use api::handlers;
-pub use connect::Sidecars;
 pub use control::agents::ExecAgents;
 pub use control::definitions::DefinitionKeeper;
 pub use control::discovery::DiscoveryHealth;

@@ -11,10 +11,9 @@ pub use groups::{Group, Groups};
 pub use instances::{Ec2Instance, Instances, Standing};
 pub use registries::{Instance, Registries, Registry};
 
-use crate::rows::{EndpointRow, EniRow, HostRow, LogTarget, NetworkRow};
+use crate::rows::{EniRow, HostRow, LogTarget, NetworkRow};
 use rollout::{Placement, TargetHealth};
 use runtime::ImageSnapshot;
-use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::sync::Arc;
 use store::{Tx, View};
@@ -88,10 +87,6 @@ pub trait Network: Send + Sync {
     fn is_attached(&self, view: &View, scope: &Scope, eni: &str) -> bool;
     /// Waits until credentials and metadata are answered in the namespace, or it is clear that they will not soon be.
     async fn await_metadata(&self, netns: &str);
-    /// Waits until the proxy of Service Connect listens in the namespace, or it is clear that it will not soon.
-    async fn await_proxy(&self, netns: &str, addresses: &[SocketAddrV4]);
-    /// Has the ports of these endpoints lead to the proxy's, in the namespace of the interface.
-    fn redirect(&self, tx: &mut Tx, scope: &Scope, eni: &str, endpoints: &[EndpointRow]);
     /// Takes the intent back. One that is gone is no error.
     fn delete(&self, tx: &mut Tx, scope: &Scope, eni: &str);
     /// Writes the intent of a network for the task behind its instance's.

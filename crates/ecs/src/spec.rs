@@ -227,15 +227,7 @@ fn hosts(scope: &Scope, row: &TaskRow, container: &ContainerDefinition, name: Op
     let extra = container.extra_hosts.iter().flatten().filter_map(|entry| {
         Some(HostEntry { address: entry.ip_address.parse().ok()?, names: vec![entry.hostname.clone()] })
     });
-    own.chain(connected(row)).chain(extra).collect()
-}
-
-/// The names that the task finds by Service Connect.
-fn connected(row: &TaskRow) -> impl Iterator<Item = HostEntry> {
-    row.endpoints
-        .chunk_by(|a, b| a.name == b.name)
-        .filter_map(<[_]>::first)
-        .map(|endpoint| HostEntry { address: IpAddr::V4(endpoint.address), names: vec![endpoint.name.clone()] })
+    own.chain(extra).collect()
 }
 
 /// The container's own name servers, or else those of the VPC's DHCP.

@@ -487,37 +487,6 @@ pub fn namespace_not_found(namespace: &str) -> ApiError {
 }
 
 /// own
-pub const CONNECT_WITHOUT_NAMESPACE: &str =
-    "A namespace must be specified, as the cluster has no Service Connect defaults.";
-/// own
-pub const CONNECT_OVER_UDP: &str = "Service Connect does not support port mappings with the protocol udp.";
-
-/// own
-pub fn port_name_missing(name: &str, definition: &str) -> String {
-    format!("The portName '{name}' is not the name of a port mapping of the task definition {definition}.")
-}
-
-/// own
-pub fn connect_name_twice(name: &str) -> String {
-    format!("The discoveryName '{name}' is used more than once.")
-}
-
-/// own
-pub fn connect_name_taken(name: &str) -> String {
-    format!("The discoveryName '{name}' is already used by another service in the namespace.")
-}
-
-/// own
-pub fn connect_alias_taken(name: &str, port: u16) -> String {
-    format!("The client alias '{name}:{port}' is already used in the namespace.")
-}
-
-/// own
-pub fn connect_alias_invalid(name: &str) -> String {
-    format!("The dnsName '{name}' of a client alias is invalid.")
-}
-
-/// own
 pub const PRINCIPAL_INVALID: &str =
     "The principalArn is invalid. Specify a user, a role or the root user of the account.";
 /// own

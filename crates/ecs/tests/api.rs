@@ -11,7 +11,6 @@ use types::{AccountId, ApiError, Scope, SimClock, Timestamp};
 
 struct Server {
     store: Store,
-    outside: std::sync::Arc<Outside>,
     ecs: Ecs,
     handlers: shape::Handlers<Ecs, Context>,
 }
@@ -19,8 +18,8 @@ struct Server {
 impl Server {
     fn new() -> Self {
         let outside = Outside::new(SimClock::new(Timestamp(1_800_000_000_000)));
-        let (store, ecs) = (Store::in_memory(ecs::tables()), Ecs::new(outside.ports()));
-        let server = Self { store, ecs, handlers: ecs::handlers(), outside };
+        let server =
+            Self { store: Store::in_memory(ecs::tables()), ecs: Ecs::new(outside.ports()), handlers: ecs::handlers() };
         let input = shape::CreateClusterRequest { cluster_name: Some("c".to_owned()), ..Default::default() };
         server.call(server.handlers.create_cluster, input).expect("a cluster can be made");
         server
@@ -163,99 +162,6 @@ fn a_registry_is_checked_and_shown() {
     );
     let given = shape::ServiceRegistry { port: Some(80), ..registry(&ports) };
     assert_eq!(create("web", given.clone()).expect("it is fine").service_registries, Some(vec![given]));
-}
-
-/// What Service Connect says of one named port.
-fn connect(port_name: &str, discovery: &str, alias: Option<(&str, i32)>) -> shape::ServiceConnectConfiguration {
-    let alias = alias.map(|(name, port)| shape::ServiceConnectClientAlias {
-        port,
-        dns_name: Some(name.to_owned()).filter(|name| !name.is_empty()),
-        ..Default::default()
-    });
-    let service = shape::ServiceConnectService {
-        port_name: port_name.to_owned(),
-        discovery_name: Some(discovery.to_owned()),
-        client_aliases: alias.map(|alias| vec![alias]),
-        ..Default::default()
-    };
-    shape::ServiceConnectConfiguration {
-        enabled: true,
-        namespace: Some("corp.local".to_owned()),
-        services: Some(vec![service]),
-        ..Default::default()
-    }
-}
-
-#[test]
-fn what_a_service_offers_is_found_by_those_that_come_later() {
-    let server = Server::new();
-    let named = |name: &str, protocol: Option<&str>| shape::PortMapping {
-        container_port: Some(3000),
-        name: Some(name.to_owned()),
-        app_protocol: protocol.map(str::to_owned),
-        ..Default::default()
-    };
-    let ports = vec![named("web", Some("http")), named("raw", None)];
-    server.register(|input| first(input).port_mappings = Some(ports)).expect("the definition is valid");
-    let create = |name: &str, connect: shape::ServiceConnectConfiguration| {
-        server.create(|input| {
-            (input.service_name, input.load_balancers) = (name.to_owned(), None);
-            input.service_connect_configuration = Some(connect);
-        })
-    };
-    let invalid = |connect, text: &str| {
-        let (code, message) = refused(create("x", connect));
-        assert!(code == "InvalidParameterException" && message.contains(text), "{code}: {message}");
-    };
-    invalid(connect("none", "a", None), "The portName 'none'");
-    invalid(connect("web", "taken", None), "The discoveryName 'taken'");
-    invalid(connect("web", "a", Some(("a b", 80))), "The dnsName 'a b'");
-    invalid(connect("web", "a", Some(("a", 0))), "Invalid port 0.");
-    let mut nowhere = connect("web", "a", None);
-    nowhere.namespace = None;
-    invalid(nowhere.clone(), "A namespace must be specified");
-    nowhere.namespace = Some("gone".to_owned());
-    assert_eq!(refused(create("x", nowhere)).0, "NamespaceNotFoundException");
-    let mut secure = connect("web", "a", None);
-    secure.services.as_mut().expect("it has services")[0].tls = Some(shape::ServiceConnectTlsConfiguration::default());
-    assert!(refused(create("x", secure)).1.contains("TLS of Service Connect"));
-
-    let api = create("api", connect("web", "api", Some(("api", 80)))).expect("it is fine");
-    let deployment = &api.deployments.as_ref().expect("it has one")[0];
-    let resource = &deployment.service_connect_resources.as_ref().expect("it offers something")[0];
-    assert_eq!(resource.discovery_name.as_deref(), Some("api"));
-    assert_eq!(deployment.service_connect_configuration, Some(connect("web", "api", Some(("api", 80)))));
-    invalid(connect("raw", "other", Some(("api", 80))), "The client alias 'api:80' is already used");
-    create("raw", connect("raw", "raw", Some(("api", 81)))).expect("another port of the same name");
-    create("plain", connect("web", "plain", None)).expect("it gets a name by itself");
-
-    let endpoints = |service: &str| {
-        let row = server.store.view().get::<ecs::rows::ServiceRow>(&Scope::default(), &format!("c/{service}"));
-        let row = row.expect("the service is there");
-        let shown =
-            |it: &ecs::rows::EndpointRow| (it.name.clone(), it.port, format!("{}:{}", it.address, it.listens), it.http);
-        row.deployments[0].endpoints.iter().map(shown).collect::<Vec<_>>()
-    };
-    let api = ("api".to_owned(), 80, "127.255.0.1:15001".to_owned(), true);
-    let raw = ("api".to_owned(), 81, "127.255.0.1:15002".to_owned(), false);
-    let plain = ("plain.corp.local".to_owned(), 3000, "127.255.0.2:15001".to_owned(), true);
-    assert_eq!(endpoints("api"), std::slice::from_ref(&api), "what came later is not known");
-    assert_eq!(endpoints("raw"), [api.clone(), raw.clone()]);
-    assert_eq!(endpoints("plain"), [api, raw, plain]);
-
-    let update = shape::UpdateServiceRequest {
-        cluster: Some("c".to_owned()),
-        service: "api".to_owned(),
-        service_connect_configuration: Some(connect("web", "shop", Some(("api", 80)))),
-        ..Default::default()
-    };
-    server.call(server.handlers.update_service, update).expect("another name");
-    assert_eq!(endpoints("api").len(), 3, "a new deployment looks again");
-    let delete =
-        shape::DeleteServiceRequest { cluster: Some("c".to_owned()), service: "raw".to_owned(), force: Some(true) };
-    server.call(server.handlers.delete_service, delete).expect("it goes");
-    let withdrawn = ["api", "raw"].map(|name| format!("arn:aws:servicediscovery:us-east-1:1:service/srv-{name}"));
-    assert_eq!(server.outside.state().withdrawn, withdrawn);
 }
 
 #[test]

@@ -14,8 +14,8 @@ pub mod rows;
 mod texts;
 
 pub use control::{
-    Channel, Connector, Control, ForGuests, Guests, Keeper, Link, LoadBalancers, LoopbackPorts, Meter, ProxyProcess,
-    Start, Told, controllers,
+    Channel, Connector, Control, Keeper, Link, LoadBalancers, LoopbackPorts, Meter, ProxyProcess, Start, Told,
+    controller,
 };
 
 use gateway::Context;

@@ -37,5 +37,5 @@ pub use ruleset::{
 pub use state::{
     AclEntry, Attachment, Behind, Destination, EgressOnlyInternetGateway, ForwardedPort, GatewayEndpoint, GroupRule,
     InterfaceAddress, InternetGateway, MacAddress, NatGateway, NetworkAcl, NetworkInterface, NetworkState, Peer,
-    PortRange, Redirect, RouteEntry, RouteTable, RouteTarget, SecurityGroup, Subnet, Traffic, Vpc, VpcPeering,
+    PortRange, RouteEntry, RouteTable, RouteTarget, SecurityGroup, Subnet, Traffic, Vpc, VpcPeering,
 };

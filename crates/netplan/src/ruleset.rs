@@ -140,8 +140,6 @@ pub enum ChainHook {
     Input,
     /// A connection's first packet that came in: where it is really for.
     DestinationNat,
-    /// The same of a connection that begins in this namespace.
-    OwnDestinationNat,
     /// A connection's first packet on its way out: who it is really from.
     SourceNat,
 }

@@ -368,19 +368,6 @@ pub struct NetworkInterface {
     pub source_dest_check: bool,
     /// Where it is attached, if it is. Leave it out for a NAT gateway's: the plan attaches those itself.
     pub attachment: Option<Attachment>,
-    /// Ports of loopback addresses that lead to others in the namespace where it is attached.
-    pub redirects: Vec<Redirect>,
-}
-
-/// A TCP port of a loopback address that leads to another port of it, for whoever connects from the same namespace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Redirect {
-    /// The address, out of 127.0.0.0/8.
-    pub address: Ipv4Addr,
-    /// The port that is connected to.
-    pub port: u16,
-    /// The port that it leads to.
-    pub to: u16,
 }
 
 /// An address of an interface, with the public one that stands for it.

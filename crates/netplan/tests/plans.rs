@@ -111,7 +111,6 @@ fn interface() -> impl Strategy<Value = (u8, NetworkInterface)> {
             groups: groups.into_iter().map(sg).collect(),
             source_dest_check: check,
             // One interface a namespace and index: the API sees to that.
-            redirects: Vec::new(),
             attachment: place.map(|(_, index)| Attachment { netns: format!("n{n}"), device_index: index }),
         };
         (n, interface)

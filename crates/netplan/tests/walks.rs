@@ -64,7 +64,6 @@ fn peered() -> NetworkState {
             addresses: vec![InterfaceAddress { private: address(n), public: None }],
             groups: vec![group],
             source_dest_check: true,
-            redirects: Vec::new(),
             attachment: Some(Attachment { netns: format!("n{n}"), device_index: 0 }),
         };
         state.network_interfaces.push(interface.into());

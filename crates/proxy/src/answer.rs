@@ -10,21 +10,12 @@ pub(crate) struct Own {
     pub(crate) content_type: Option<String>,
     pub(crate) location: Option<String>,
     pub(crate) body: String,
-    server: &'static str,
 }
-
-const BALANCER: &str = "awselb/2.0";
 
 impl Own {
     /// An error's page.
     pub(crate) fn error(status: u16) -> Self {
-        Self {
-            status,
-            content_type: Some("text/html".to_owned()),
-            location: None,
-            body: page(status),
-            server: BALANCER,
-        }
+        Self { status, content_type: Some("text/html".to_owned()), location: None, body: page(status) }
     }
 
     /// A redirect.
@@ -41,27 +32,13 @@ impl Own {
             Some(other) => other,
         };
         let content_type = (!action.body.is_empty()).then(|| content_type.to_owned());
-        Self { status: action.status, content_type, location: None, body: action.body.clone(), server: BALANCER }
-    }
-
-    /// The same as Envoy says it: what an application behind a proxy of Service Connect's sees.
-    pub(crate) fn of_sidecar(&self) -> Self {
-        const UNREACHED: &str =
-            "upstream connect error or disconnect/reset before headers. reset reason: connection failure";
-        let (status, body) = match self.status {
-            502 => (503, UNREACHED),
-            503 => (503, "no healthy upstream"),
-            504 => (504, "upstream request timeout"),
-            other => (other, ""),
-        };
-        let content_type = (!body.is_empty()).then(|| "text/plain".to_owned());
-        Self { status, content_type, location: None, body: body.to_owned(), server: "envoy" }
+        Self { status: action.status, content_type, location: None, body: action.body.clone() }
     }
 
     /// Adds it as HTTP/1.1.
     pub(crate) fn write(&self, out: &mut Vec<u8>, keep_alive: bool, with_body: bool) {
         line(out, "HTTP/1.1 ", &format!("{} {}", self.status, reason(self.status)));
-        line(out, "Server: ", self.server);
+        line(out, "Server: ", "awselb/2.0");
         out.extend_from_slice(b"Date: ");
         clock::write_date(out);
         out.extend_from_slice(b"\r\n");

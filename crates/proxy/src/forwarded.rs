@@ -105,13 +105,6 @@ pub(crate) fn write_head(
             out.extend_from_slice(b"\r\n");
         }
     }
-    if hop.attributes.sidecar {
-        if let Some(trace) = trace {
-            header(out, "X-Amzn-Trace-Id", trace);
-        }
-        let _ = write!(out, "X-Forwarded-Proto: {}\r\n\r\n", hop.protocol.scheme());
-        return Ok(());
-    }
     let _ = write!(out, "X-Forwarded-Proto: {}\r\nX-Forwarded-Port: {}\r\n", hop.protocol.scheme(), hop.port);
     if let Some((cipher, version)) = hop.tls {
         let _ = write!(out, "X-Amzn-Tls-Version: {version}\r\nX-Amzn-Tls-Cipher-Suite: {cipher}\r\n");

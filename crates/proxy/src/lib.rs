@@ -5,7 +5,7 @@
 //! whole configuration ([`client`]), the process compiles it and swaps it in between two requests; it survives the daemon.
 //!
 //! A request's way: [`worker`] accepts → [`h1`] or [`h2`] parses → [`decide`] routes → [`upstream`] chooses a target and connects from the
-//! node's network namespace → the same task relays both directions. [`tcp`] relays what is not HTTP.
+//! node's network namespace → the same task relays both directions.
 //!
 //! [`loopback`] is another process, by which hosts that cannot reach public addresses get at load balancers.
 
@@ -28,7 +28,6 @@ mod plan;
 pub mod process;
 mod shared;
 mod stream;
-mod tcp;
 mod tls;
 mod tunnel;
 mod upstream;

@@ -92,7 +92,7 @@ pub(crate) async fn connect(
         Ok(Ok(stream)) => stream,
     };
     let io = match protocol {
-        Protocol::Http | Protocol::Tcp => Stream::Plain(stream),
+        Protocol::Http => Stream::Plain(stream),
         Protocol::Https => {
             let handshake = tokio_rustls::TlsConnector::from(tls::client())
                 .connect(ServerName::IpAddress(address.ip().into()), stream);

@@ -284,9 +284,6 @@ async fn connection(stream: TcpStream, client: SocketAddr, door: Rc<Door>, view:
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    if view.listener.protocol() == Protocol::Tcp {
-        return crate::tcp::serve(stream, view).await;
-    }
     let Some(tls) = view.listener.tls.clone() else {
         return h1::serve::serve(crate::stream::Stream::Plain(stream), client, door, None).await;
     };

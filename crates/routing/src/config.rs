@@ -77,9 +77,6 @@ pub struct Attributes {
     pub http2: bool,
     /// `load_balancing.cross_zone.enabled`; a target group may say otherwise.
     pub cross_zone: bool,
-    /// It is no load balancer of the user's but the proxy beside a task, which adds nothing to a request and speaks of itself as
-    /// Envoy does.
-    pub sidecar: bool,
 }
 
 impl Default for Attributes {
@@ -96,7 +93,6 @@ impl Default for Attributes {
             tls_headers: false,
             http2: true,
             cross_zone: true,
-            sidecar: false,
         }
     }
 }
@@ -136,8 +132,6 @@ pub enum Protocol {
     Http,
     /// HTTP over TLS.
     Https,
-    /// Whatever goes over a connection.
-    Tcp,
 }
 
 impl Protocol {
@@ -146,7 +140,6 @@ impl Protocol {
         match self {
             Self::Http => "http",
             Self::Https => "https",
-            Self::Tcp => "tcp",
         }
     }
 }

@@ -301,7 +301,6 @@ pub fn network_state(view: &View, ground: &Ground) -> NetworkState {
                 .namespace
                 .as_ref()
                 .map(|netns| netplan::Attachment { netns: netns.clone(), device_index: attachment.device() }),
-            redirects: interface.redirects.clone(),
         };
         state.network_interfaces.push(row.into());
     }

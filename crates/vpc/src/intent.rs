@@ -2,8 +2,8 @@
 //! and writes back [`InterfaceState`].
 
 use crate::rows::{
-    Address, Attachment, Behind, Instance, InterfaceState, InterfaceType, NetworkInterface, Redirect, SecurityGroup,
-    Subnet, Tags, Vpc,
+    Address, Attachment, Behind, Instance, InterfaceState, InterfaceType, NetworkInterface, SecurityGroup, Subnet,
+    Tags, Vpc,
 };
 use crate::{instance_types, texts};
 use ipnet::Ipv4Net;
@@ -114,7 +114,6 @@ pub fn create_interface(
         source_dest_check: new.kind != InterfaceType::NatGateway,
         requester: new.requester,
         attachment,
-        redirects: Vec::new(),
         state: InterfaceState::Pending,
         created: now,
         tags: new.tags,
@@ -135,12 +134,6 @@ pub fn delete_interface(tx: &mut Tx, scope: &Scope, id: &EniId) {
         tx.update::<Address>(scope, address.id.as_str(), |address| address.association = None);
     }
     tx.delete::<NetworkInterface>(scope, id.as_str());
-}
-
-/// Has ports of loopback addresses lead to others in the namespace where an interface is attached. Nothing happens if it is
-/// gone.
-pub fn redirect(tx: &mut Tx, scope: &Scope, id: &EniId, redirects: Vec<Redirect>) {
-    tx.update::<NetworkInterface>(scope, id.as_str(), |row| row.redirects = redirects);
 }
 
 /// Makes a network behind another one. The fabric has it stand soon after the commit ([`Behind::attached`]).

@@ -97,13 +97,12 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
         ports: ports.clone(),
     };
     let certificates = acm::Acm { vault: vault.clone() };
-    let (load_balancers, guests, elb_meter, link) = elb::controllers(elb::Control {
+    let (load_balancers, elb_meter, link) = elb::controller(elb::Control {
         store: store.clone(),
         clock: clock.clone(),
         pace: *pace,
         acm: certificates.clone(),
         namespaces: fabric.netns_directory().to_owned(),
-        guests: Arc::new(ecs::Sidecars { namespaces: fabric.netns_directory().to_owned() }),
     });
     let mut controllers: Vec<Arc<dyn Controller>> = vec![
         Arc::new(vpc::controller::Network::new(store.clone(), clock.clone(), fabric.clone()).tracing(traced.clone())),
@@ -113,7 +112,6 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     controllers.push(Arc::new(vpc::client_tokens::TokenKeeper::new(store.clone(), clock.clone())));
     controllers.extend(ecr::controller::controllers(&registry));
     controllers.push(load_balancers);
-    controllers.push(guests);
     controllers.push(elb_meter);
     controllers.push(Arc::new(observe::controller::Keeper::new(store.clone(), clock.clone())));
     controllers.push(Arc::new(observe::alarms::Evaluator::new(store.clone(), clock.clone(), *pace)));

@@ -2,18 +2,17 @@
 
 use super::Reach;
 use crate::ports::{EniRequest, Network, Subnet};
-use crate::rows::{BindingRow, EndpointRow, EniRow, HostRow};
+use crate::rows::{BindingRow, EniRow, HostRow};
 use async_trait::async_trait;
 use fabric::Fabric;
 use rollout::placement::Protocol;
-use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::sync::Arc;
 use store::{Row, Tx, View};
 use types::Scope;
 use types::id::{EniId, SecurityGroupId, SubnetId};
 use vpc::intent::{Ipv6Addresses, NewInterface, PublicPool};
-use vpc::rows::{Behind, InterfaceState, InterfaceType, NetworkInterface, Redirect};
+use vpc::rows::{Behind, InterfaceState, InterfaceType, NetworkInterface};
 
 /// Subnets and interfaces as the EC2 API has them.
 pub struct RealNetwork {
@@ -90,18 +89,6 @@ impl Network for RealNetwork {
 
     async fn await_metadata(&self, netns: &str) {
         self.reach.await_metadata(netns).await;
-    }
-
-    async fn await_proxy(&self, netns: &str, addresses: &[SocketAddrV4]) {
-        for address in addresses {
-            self.reach.await_listener(netns, (*address).into()).await;
-        }
-    }
-
-    fn redirect(&self, tx: &mut Tx, scope: &Scope, eni: &str, endpoints: &[EndpointRow]) {
-        let Some(id) = EniId::parse(eni).filter(|_| !endpoints.is_empty()) else { return };
-        let to = |row: &EndpointRow| Redirect { address: row.address, port: row.port, to: row.listens };
-        vpc::intent::redirect(tx, scope, &id, endpoints.iter().map(to).collect());
     }
 
     fn delete(&self, tx: &mut Tx, scope: &Scope, eni: &str) {

@@ -153,14 +153,10 @@ impl Reach {
     /// Waits until somebody listens at the address of credentials and metadata. The listener follows the VPC's router,
     /// which may have been made a moment ago for this very task; its applications ask at once, and do not all ask again.
     pub(super) async fn await_metadata(&self, netns: &str) {
-        self.await_listener(netns, super::link_local::ADDRESS).await;
-    }
-
-    /// Waits until somebody listens at an address in a namespace, for five seconds at most.
-    pub(super) async fn await_listener(&self, netns: &str, address: SocketAddr) {
         for _ in 0..LOOKS {
             let (fabric, name) = (self.fabric.clone(), netns.to_owned());
-            let begun = tokio::task::spawn_blocking(move || fabric.connect_tcp(&name, address)).await;
+            let begun =
+                tokio::task::spawn_blocking(move || fabric.connect_tcp(&name, super::link_local::ADDRESS)).await;
             if let Ok(Ok(stream)) = begun
                 && self.finish(stream).await.is_ok()
             {

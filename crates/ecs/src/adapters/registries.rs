@@ -36,33 +36,6 @@ impl Registries for RealRegistries {
         query::namespaces_named(view, scope, reference).into_iter().map(|row| row.id.clone()).collect()
     }
 
-    fn namespace_name(&self, view: &View, scope: &Scope, id: &str) -> Option<String> {
-        query::namespace(view, scope, id).map(|row| row.name.clone())
-    }
-
-    fn default_namespace(&self, tx: &mut Tx, scope: &Scope, reference: &str, now: Timestamp) -> Option<String> {
-        if reference.starts_with("arn:") {
-            return query::namespace(tx, scope, reference).map(|row| row.arn(scope));
-        }
-        Some(intent::http_namespace(tx, scope, reference, now))
-    }
-
-    fn offer(
-        &self,
-        tx: &mut Tx,
-        scope: &Scope,
-        namespace: &str,
-        name: &str,
-        service: &str,
-        now: Timestamp,
-    ) -> Option<String> {
-        intent::managed_service(tx, scope, namespace, name, service, now)
-    }
-
-    fn withdraw(&self, tx: &mut Tx, scope: &Scope, arn: &str) {
-        intent::delete_service(tx, scope, arn);
-    }
-
     fn register(&self, tx: &mut Tx, scope: &Scope, arn: &str, instance: Instance<'_>, now: Timestamp) {
         let Some(service) = find(tx, scope, arn) else { return };
         let what = (instance.task, instance.attributes);

@@ -1,6 +1,6 @@
 //! Clusters changed: UpdateCluster, UpdateClusterSettings, PutClusterCapacityProviders.
 
-use super::clusters::{connect_namespace, settings, shape};
+use super::clusters::{settings, shape};
 use super::{capacity, cluster, exec};
 use crate::rows::{ClusterRow, SERVICES_BY_CLUSTER, ServiceStatus, TASKS_BY_CLUSTER};
 use crate::{Ecs, texts};
@@ -23,7 +23,7 @@ fn put(cx: &mut Context, row: ClusterRow) -> Cluster {
 }
 
 pub(super) fn update(
-    ecs: &Ecs,
+    _: &Ecs,
     cx: &mut Context,
     input: UpdateClusterRequest,
 ) -> Result<UpdateClusterResponse, ApiError> {
@@ -38,8 +38,8 @@ pub(super) fn update(
         row.configuration = Some(model::Stored(configuration));
     }
     if let Some(defaults) = input.service_connect_defaults {
-        let now = cx.now;
-        row.service_connect_namespace = connect_namespace(ecs, cx.tx(), &scope, &defaults.namespace, now)?;
+        // An empty name takes the default away.
+        row.service_connect_namespace = Some(defaults.namespace).filter(|name| !name.is_empty());
     }
     Ok(UpdateClusterResponse { cluster: Some(put(cx, row)) })
 }

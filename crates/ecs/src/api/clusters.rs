@@ -14,11 +14,11 @@ use model::ecs::{
     KeyValuePair, ListClustersRequest, ListClustersResponse,
 };
 use rollout::TaskStatus;
-use store::{Tx, View};
-use types::{ApiError, Scope, Timestamp};
+use store::View;
+use types::{ApiError, Scope};
 
 pub(super) fn create(
-    ecs: &Ecs,
+    _: &Ecs,
     cx: &mut Context,
     input: CreateClusterRequest,
 ) -> Result<CreateClusterResponse, ApiError> {
@@ -41,10 +41,6 @@ pub(super) fn create(
         let include = ["SETTINGS".to_owned(), "TAGS".to_owned()];
         return Ok(CreateClusterResponse { cluster: Some(shape(tx, &scope, &existing, &include)) });
     }
-    let service_connect_namespace = match input.service_connect_defaults {
-        Some(defaults) => connect_namespace(ecs, tx, &scope, &defaults.namespace, now)?,
-        None => None,
-    };
     let row = tx.put(
         &scope,
         ClusterRow {
@@ -54,7 +50,7 @@ pub(super) fn create(
             configuration: input.configuration.map(model::Stored),
             capacity_providers,
             default_strategy,
-            service_connect_namespace,
+            service_connect_namespace: input.service_connect_defaults.map(|defaults| defaults.namespace),
             tags,
             created_at: now,
             deleted_at: None,
@@ -62,22 +58,6 @@ pub(super) fn create(
     );
     let include = ["SETTINGS".to_owned(), "TAGS".to_owned(), "CONFIGURATIONS".to_owned()];
     Ok(CreateClusterResponse { cluster: Some(shape(tx, &scope, &row, &include)) })
-}
-
-/// The namespace of services that name none, by its ARN; one that is not there is made. Nothing by an empty name. Source: API reference,
-/// `ClusterServiceConnectDefaultsRequest`.
-pub(super) fn connect_namespace(
-    ecs: &Ecs,
-    tx: &mut Tx,
-    scope: &Scope,
-    named: &str,
-    now: Timestamp,
-) -> Result<Option<String>, ApiError> {
-    if named.is_empty() {
-        return Ok(None);
-    }
-    let arn = ecs.ports.registries.default_namespace(tx, scope, named, now);
-    arn.map(Some).ok_or_else(|| texts::namespace_not_found(named))
 }
 
 pub(super) fn describe(

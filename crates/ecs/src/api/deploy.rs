@@ -1,7 +1,7 @@
 //! A new deployment of a service: in front of the others, in the target groups that are free, with its record.
 
 use super::deployment_configuration::shifts;
-use super::{service_connect, shapes};
+use super::shapes;
 use crate::Ecs;
 use crate::control::record;
 use crate::rows::{DefinitionRow, DeploymentRow, NetworkRow, ServiceRow, TargetRow};
@@ -49,8 +49,6 @@ pub(super) fn deploy(
         network: wanted.network,
         targets,
         registries: row.registries.clone(),
-        connect: row.connect.clone(),
-        endpoints: service_connect::endpoints(tx, scope, row),
         configuration: Some(row.deployment_configuration.clone()),
         task_set: None,
         created_at: now,

@@ -19,7 +19,6 @@ mod paging;
 mod placement;
 mod register;
 mod registries;
-mod service_connect;
 mod service_deployments;
 mod services;
 mod services_write;

@@ -22,12 +22,7 @@ pub(super) fn list_services(
     }
     let is_in = |row: &ServiceRow| {
         let of = |arn: &str| registries.registry(view, &scope, arn).map(|registry| registry.namespace);
-        let connected = row.connect.as_ref().is_some_and(|connect| namespaces.contains(&connect.namespace));
-        connected
-            || row
-                .registries
-                .iter()
-                .any(|entry| of(&entry.arn).is_some_and(|namespace| namespaces.contains(&namespace)))
+        row.registries.iter().any(|entry| of(&entry.arn).is_some_and(|namespace| namespaces.contains(&namespace)))
     };
     let rows = view.scan::<ServiceRow>(&scope).filter(|row| row.status != ServiceStatus::Inactive && is_in(row));
     let items = rows.map(|row| (row.id().into_owned(), names::service_arn(&scope, &row.cluster, &row.name)));

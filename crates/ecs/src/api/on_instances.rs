@@ -65,7 +65,6 @@ impl Asked {
             waits,
             targets: vec![],
             registries: vec![],
-            endpoints: vec![],
             enable_execute_command: self.enable_execute_command,
             tags: self.tags.clone(),
             now,

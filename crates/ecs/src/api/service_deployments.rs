@@ -247,7 +247,6 @@ fn revision(view: &View, scope: &Scope, row: &ServiceRevisionRow) -> ServiceRevi
         launch_type: row.launch_type.clone(),
         platform_version: Some(shapes::PLATFORM_VERSION.to_owned()),
         platform_family: Some("Linux".to_owned()),
-        service_connect_configuration: row.connect.as_ref().map(|stored| stored.0.clone()),
         load_balancers: Some(row.load_balancers.iter().map(|entry| entry.0.clone()).collect()),
         network_configuration: shapes::shown_network(&row.network),
         container_images: Some(images.collect()),

@@ -2,7 +2,6 @@
 
 use super::capacity::{Capacity, capacity, strategy};
 use super::deploy::{Wanted, deploy};
-use super::service_connect::{self, About};
 use super::services::shape;
 use super::tasks::check_platform;
 use super::{cluster, deployment_configuration, exec, load_balancers, placement, registries, runnable, shapes};
@@ -87,7 +86,6 @@ pub(super) fn create(
         targets: vec![],
         shifts: vec![],
         registries: vec![],
-        connect: None,
         controller,
         enable_execute_command: enabled,
         managed_tags: input.enable_ecs_managed_tags.unwrap_or(false),
@@ -134,11 +132,6 @@ pub(super) fn create(
         check_shifts(&row)?;
         let given = input.service_registries.as_deref().unwrap_or_default();
         row.registries = registries::checked(ecs, tx, &scope, &definition, given)?;
-        if let Some(given) = input.service_connect_configuration {
-            let about = About { cluster: &cluster, service: &row.name, definition: &definition, now };
-            row.connect = service_connect::read(ecs, tx, &scope, &about, given)?;
-        }
-        check_connect(&row)?;
         row.grace_seconds = grace(input.health_check_grace_period_seconds, !row.targets.is_empty())?;
         let wanted = Wanted { platform_version, network, targets: row.targets.clone() };
         deploy(ecs, tx, &scope, &mut row, &definition, wanted, now);
@@ -151,6 +144,9 @@ pub(super) fn create(
 /// Refuses by name what is not here yet.
 fn refuse_unknown(input: &CreateServiceRequest) -> Result<(), ApiError> {
     let refuse = |what: &str| Err(ApiError::not_implemented(what));
+    if input.service_connect_configuration.as_ref().is_some_and(|configuration| configuration.enabled) {
+        return refuse("Service Connect");
+    }
     if input.vpc_lattice_configurations.as_ref().is_some_and(|list| !list.is_empty()) {
         return refuse("VPC Lattice");
     }
@@ -233,7 +229,6 @@ fn controller(input: &CreateServiceRequest) -> Result<ControllerType, ApiError> 
         ("capacityProviderStrategy", input.capacity_provider_strategy.as_ref().is_some_and(|list| !list.is_empty())),
         ("platformVersion", input.platform_version.is_some()),
         ("serviceRegistries", input.service_registries.as_ref().is_some_and(|list| !list.is_empty())),
-        ("serviceConnectConfiguration", input.service_connect_configuration.is_some()),
     ];
     if let Some((member, _)) = given.iter().find(|(_, given)| *given) {
         return Err(texts::invalid(texts::external_lacks(member)));
@@ -248,14 +243,6 @@ fn controller(input: &CreateServiceRequest) -> Result<ControllerType, ApiError> 
         return Err(texts::invalid(texts::external_lacks("a strategy, a circuit breaker or alarms")));
     }
     Ok(ControllerType::External)
-}
-
-/// Service Connect's own traffic is not shifted here.
-fn check_connect(row: &ServiceRow) -> Result<(), ApiError> {
-    if row.connect.is_some() && deployment_configuration::shifts(&row.deployment_configuration) {
-        return Err(ApiError::not_implemented("deployment strategies that shift traffic of Service Connect"));
-    }
-    Ok(())
 }
 
 /// A strategy that shifts traffic needs to know where.
@@ -376,20 +363,6 @@ pub(super) fn update(
         Some(given) => load_balancers::read(ecs, tx, &scope, &definition, given)?,
         None => (row.targets.clone(), row.shifts.clone()),
     };
-    let connect = match input.service_connect_configuration.clone() {
-        Some(given) => {
-            let about = About { cluster: &cluster, service: &row.name, definition: &definition, now };
-            service_connect::read(ecs, tx, &scope, &about, given)?
-        }
-        // With another definition the named ports may be others.
-        None => match row.connect.clone().filter(|_| definition.arn() != before.definition_arn) {
-            Some(connect) => {
-                let about = About { cluster: &cluster, service: &row.name, definition: &definition, now };
-                service_connect::read(ecs, tx, &scope, &about, connect.configuration.0)?
-            }
-            None => row.connect.clone(),
-        },
-    };
     let registries = match input.service_registries.as_deref() {
         Some(given) => registries::checked(ecs, tx, &scope, &definition, given)?,
         None => row.registries.clone(),
@@ -403,14 +376,10 @@ pub(super) fn update(
         || targets != row.targets
         || shifts != row.shifts
         || registries != row.registries
-        || connect != row.connect
         || enabled != row.enable_execute_command;
     row.enable_execute_command = enabled;
     (row.targets, row.shifts, row.registries) = (targets, shifts, registries);
-    service_connect::withdraw(ecs, tx, &scope, row.connect.as_ref(), connect.as_ref());
-    row.connect = connect;
     check_shifts(&row)?;
-    check_connect(&row)?;
     if changed || input.force_new_deployment == Some(true) {
         check_definition(&definition, on_instances)?;
         let wanted = Wanted { platform_version, network, targets: row.targets.clone() };
@@ -442,6 +411,9 @@ fn refuse_unknown_update(input: &UpdateServiceRequest) -> Result<(), ApiError> {
     if input.deployment_controller.as_ref().is_some_and(|controller| controller.type_ != "ECS") {
         return refuse("deployment controllers other than ECS");
     }
+    if input.service_connect_configuration.as_ref().is_some_and(|configuration| configuration.enabled) {
+        return refuse("Service Connect");
+    }
     if input.vpc_lattice_configurations.as_ref().is_some_and(|list| !list.is_empty()) {
         return refuse("VPC Lattice");
     }
@@ -452,7 +424,7 @@ fn refuse_unknown_update(input: &UpdateServiceRequest) -> Result<(), ApiError> {
 }
 
 pub(super) fn delete(
-    ecs: &Ecs,
+    _: &Ecs,
     cx: &mut Context,
     input: DeleteServiceRequest,
 ) -> Result<DeleteServiceResponse, ApiError> {
@@ -477,7 +449,6 @@ pub(super) fn delete(
             }
         }
         row.desired = 0;
-        service_connect::withdraw(ecs, tx, &scope, row.connect.as_ref(), None);
         let busy = tx.by_index(&TASKS_BY_SERVICE, &scope, &key).any(|task| task.last != TaskStatus::Stopped);
         row.status = if busy { ServiceStatus::Draining } else { ServiceStatus::Inactive };
         row.deleted_at = (!busy).then_some(now);

@@ -321,8 +321,6 @@ fn deployment(service: &ServiceRow, row: &DeploymentRow, tasks: &[&TaskRow]) -> 
         platform_version: on_fargate.then(|| PLATFORM_VERSION.to_owned()),
         platform_family: on_fargate.then(|| "Linux".to_owned()),
         network_configuration: shown_network(&row.network),
-        service_connect_configuration: row.connect.as_ref().map(|connect| connect.configuration.0.clone()),
-        service_connect_resources: row.connect.as_ref().map(super::service_connect::resources),
         rollout_state: Some(row.state.rollout.to_string()),
         rollout_state_reason: Some(row.reason.clone()),
         ..Deployment::default()

@@ -123,7 +123,6 @@ pub(super) fn run(ecs: &Ecs, cx: &mut Context, input: RunTaskRequest) -> Result<
             waits: None,
             targets: vec![],
             registries: vec![],
-            endpoints: vec![],
             enable_execute_command: input.enable_execute_command.unwrap_or(false),
             tags: tags.clone(),
             now,

@@ -10,7 +10,6 @@ use model::ecs::ContainerDefinition;
 use rollout::{DesiredStatus, TaskStatus};
 use runtime::{RuntimeError, StartError, TaskId};
 use std::collections::BTreeMap;
-use std::net::SocketAddrV4;
 use types::Scope;
 
 /// As whom and from where the agent works for a task.
@@ -102,8 +101,6 @@ impl TaskController {
         }
         let netns = row.netns();
         self.control.ports.network.await_metadata(&netns).await;
-        let proxies: Vec<_> = row.endpoints.iter().map(|it| SocketAddrV4::new(it.address, it.listens)).collect();
-        self.control.ports.network.await_proxy(&netns, &proxies).await;
         let netns = self.control.ports.network.netns_path(&netns);
         let Some(spec) = spec::task(scope, row, &definition, netns, resolved, self.control.pace) else {
             return self

@@ -207,7 +207,6 @@ impl TaskController {
                     now,
                 };
                 Some(network.create(tx, scope, &request).map(|eni| {
-                    network.redirect(tx, scope, &eni.id, &fresh.endpoints);
                     tx.update::<TaskRow>(scope, &row.id, |fresh| fresh.eni = Some(eni));
                 }))
             });

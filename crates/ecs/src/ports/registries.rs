@@ -23,23 +23,6 @@ pub trait Registries: Send + Sync {
     fn registry(&self, view: &View, scope: &Scope, arn: &str) -> Option<Registry>;
     /// The ids of the namespaces that an ARN or a name means.
     fn namespaces(&self, view: &View, scope: &Scope, reference: &str) -> Vec<String>;
-    /// The name of a namespace.
-    fn namespace_name(&self, view: &View, scope: &Scope, id: &str) -> Option<String>;
-    /// The ARN of the namespace that an ARN or a name means; one of a name is made if it is not there.
-    fn default_namespace(&self, tx: &mut Tx, scope: &Scope, reference: &str, now: Timestamp) -> Option<String>;
-    /// The ARN of the registry of this name that ECS keeps for a service, made if it is not there. None if somebody else has
-    /// the name.
-    fn offer(
-        &self,
-        tx: &mut Tx,
-        scope: &Scope,
-        namespace: &str,
-        name: &str,
-        service: &str,
-        now: Timestamp,
-    ) -> Option<String>;
-    /// Takes such a registry away, with all that was told there. One that is not there is no error.
-    fn withdraw(&self, tx: &mut Tx, scope: &Scope, arn: &str);
     /// Tells of a task, which is the instance of its id. Twice is once; of a registry that is gone nobody is told.
     fn register(&self, tx: &mut Tx, scope: &Scope, arn: &str, instance: Instance<'_>, now: Timestamp);
     /// What was told of a task's health, if it is there.

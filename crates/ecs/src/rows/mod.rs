@@ -17,7 +17,6 @@
 
 mod account_setting;
 mod cluster;
-mod connect;
 mod definition;
 mod deployment;
 mod images;
@@ -30,7 +29,6 @@ mod told;
 
 pub use account_setting::AccountSettingRow;
 pub use cluster::ClusterRow;
-pub use connect::{ConnectRow, EndpointRow, OfferRow};
 pub use definition::{DefinitionRow, FamilyRow};
 pub use deployment::{
     ControllerType, MonitorStatus, RollbackRow, ServiceDeploymentRow, ServiceDeploymentStatus, ServiceRevisionRow,

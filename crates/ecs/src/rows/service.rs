@@ -1,8 +1,6 @@
 //! Services, their deployments and their events.
 
-use super::{
-    ConnectRow, ControllerType, EndpointRow, NetworkRow, PlacementRow, RegistryRow, ShiftRow, Tag, TaskSetRow,
-};
+use super::{ControllerType, NetworkRow, PlacementRow, RegistryRow, ShiftRow, Tag, TaskSetRow};
 use model::Stored;
 use model::ecs as shape;
 use rollout::{CircuitBreaker, StrategyItem};
@@ -81,9 +79,6 @@ pub struct ServiceRow {
     /// `serviceRegistries` of the service as a whole; a deployment has its own copy.
     #[serde(default)]
     pub registries: Vec<RegistryRow>,
-    /// `serviceConnectConfiguration`; a deployment has its own copy.
-    #[serde(default)]
-    pub connect: Option<ConnectRow>,
     /// Where the traffic of `targets` is shifted, one for each; empty if it never is.
     #[serde(default)]
     pub shifts: Vec<ShiftRow>,
@@ -141,20 +136,6 @@ impl ServiceRow {
     }
 }
 
-impl DeploymentRow {
-    /// Where its tasks are told of, those of Service Connect included.
-    pub fn told_of(&self) -> Vec<RegistryRow> {
-        let offers = self.connect.iter().flat_map(|connect| &connect.offers);
-        let offers = offers.map(|offer| RegistryRow {
-            arn: offer.registry.clone(),
-            container: Some(offer.container.clone()),
-            container_port: Some(offer.port),
-            port: None,
-        });
-        self.registries.iter().cloned().chain(offers).collect()
-    }
-}
-
 /// The services of a target group, for health changes to find them.
 pub const SERVICES_BY_TARGET_GROUP: Index<ServiceRow> = Index::new("target-group", |row| {
     let sets = row.deployments.iter().flat_map(|deployment| &deployment.targets);
@@ -199,12 +180,6 @@ pub struct DeploymentRow {
     /// Where its tasks are told of.
     #[serde(default)]
     pub registries: Vec<RegistryRow>,
-    /// Its Service Connect.
-    #[serde(default)]
-    pub connect: Option<ConnectRow>,
-    /// What its tasks find in the namespace of that.
-    #[serde(default)]
-    pub endpoints: Vec<EndpointRow>,
     /// The deployment configuration when it began; without one the service's.
     #[serde(default)]
     pub configuration: Option<Stored<shape::DeploymentConfiguration>>,

@@ -8,7 +8,7 @@ use ecs::ports::{
     Messages, Network, Ports, Pull, Pulled, Registries, Registry, Roles, Secrets, Session, Standing, Subnet, Target,
     TargetGroup, TargetState, Targets,
 };
-use ecs::rows::{EndpointRow, EniRow, HostRow, LogTarget};
+use ecs::rows::{EniRow, HostRow, LogTarget};
 use rollout::TargetHealth;
 use runtime::{ImageConfig, ImageSnapshot, LayerRef};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,8 +38,6 @@ pub(crate) struct State {
     pub targets: BTreeMap<(String, String, u16), Entry>,
     /// Tasks that service discovery was told of, and whether they are healthy.
     pub told: BTreeMap<String, bool>,
-    /// Registries that ECS took away again.
-    pub withdrawn: Vec<String>,
     pub logs: BTreeMap<String, Vec<(u64, Vec<String>)>>,
     /// Every address whose application never gets healthy.
     pub sick: Vec<String>,
@@ -195,10 +193,6 @@ impl Network for Outside {
 
     async fn await_metadata(&self, _: &str) {}
 
-    async fn await_proxy(&self, _: &str, _: &[std::net::SocketAddrV4]) {}
-
-    fn redirect(&self, _: &mut Tx, _: &Scope, _: &str, _: &[EndpointRow]) {}
-
     fn delete(&self, _: &mut Tx, _: &Scope, eni: &str) {
         let mut state = self.state();
         if let Some(netns) = state.namespaces.remove(eni) {
@@ -239,22 +233,6 @@ impl Registries for Outside {
 
     fn namespaces(&self, _: &View, _: &Scope, reference: &str) -> Vec<String> {
         if reference == "corp.local" { vec!["ns-1".to_owned()] } else { vec![] }
-    }
-
-    fn namespace_name(&self, _: &View, _: &Scope, _: &str) -> Option<String> {
-        Some("corp.local".to_owned())
-    }
-
-    fn default_namespace(&self, _: &mut Tx, _: &Scope, reference: &str, _: Timestamp) -> Option<String> {
-        (reference == "corp.local").then(|| "arn:aws:servicediscovery:us-east-1:1:namespace/ns-1".to_owned())
-    }
-
-    fn offer(&self, _: &mut Tx, _: &Scope, _: &str, name: &str, _: &str, _: Timestamp) -> Option<String> {
-        (name != "taken").then(|| format!("arn:aws:servicediscovery:us-east-1:1:service/srv-{name}"))
-    }
-
-    fn withdraw(&self, _: &mut Tx, _: &Scope, arn: &str) {
-        self.state().withdrawn.push(arn.to_owned());
     }
 
     fn register(&self, _: &mut Tx, _: &Scope, _: &str, instance: Instance<'_>, _: Timestamp) {

@@ -7,7 +7,6 @@
 
 mod compile;
 mod connect;
-mod guests;
 mod link;
 mod loopback;
 mod meter;
@@ -15,7 +14,6 @@ mod meter;
 mod tests;
 
 pub use connect::{Channel, Connector, ProxyProcess, Start};
-pub use guests::{ForGuests, Guests};
 pub use link::Link;
 pub use loopback::{Keeper, LoopbackPorts, Told};
 pub use meter::Meter;
@@ -27,7 +25,7 @@ use async_trait::async_trait;
 use controller::{Controller, Failure, Key, Next};
 use routing::{ProxyConfig, TargetHealth};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use store::{Change, Row, Store, View};
 use tokio::sync::watch;
@@ -46,25 +44,21 @@ pub struct Control {
     pub acm: Acm,
     /// Where network namespaces are mounted: `<run>/netns`.
     pub namespaces: PathBuf,
-    /// Who else has the proxy serve something.
-    pub guests: Arc<dyn Guests>,
 }
 
-/// The controllers, the meter of what the proxy counts, and the link to the proxy, which somebody must [`Link::run`].
-pub fn controllers(control: Control) -> (Arc<LoadBalancers>, Arc<ForGuests>, Arc<Meter>, Link) {
+/// The controller, the meter of what the proxy counts, and the link to the proxy, which somebody must [`Link::run`].
+pub fn controller(control: Control) -> (Arc<LoadBalancers>, Arc<Meter>, Link) {
     let (newest, seen) = watch::channel(Arc::new(ProxyConfig::default()));
     let (counted, totals) = watch::channel(None);
     let meter = Meter::new(control.store.clone(), control.clock.clone(), control.pace, totals);
-    let balancers = Arc::new(LoadBalancers { control: control.clone(), newest, turn: Mutex::default() });
-    (balancers.clone(), Arc::new(ForGuests(balancers)), Arc::new(meter), Link::new(control, seen, counted))
+    let balancers = LoadBalancers { control: control.clone(), newest };
+    (Arc::new(balancers), Arc::new(meter), Link::new(control, seen, counted))
 }
 
 /// The controller of all load balancers of the instance. It has one key: there is one proxy, with one configuration.
 pub struct LoadBalancers {
     control: Control,
     newest: watch::Sender<Arc<ProxyConfig>>,
-    /// Held from the look at the rows until it is sent, so that nothing older is sent after something newer.
-    turn: Mutex<()>,
 }
 
 /// How long a draining target has; in the proxy's and our own counting the same.
@@ -86,26 +80,6 @@ enum Repair {
 }
 
 impl LoadBalancers {
-    /// Compiles all rows, and sends what has changed.
-    fn send(&self) {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let view = self.control.store.view();
-        let mut config = compile::config(&self.control, &view);
-        self.control.guests.add(&view, &mut config);
-        let now = self.control.clock.now();
-        self.newest.send_if_modified(|newest| {
-            config.generation = newest.generation;
-            // The first one is sent in any case: a proxy of before may serve what is gone.
-            if newest.generation > 0 && **newest == config {
-                return false;
-            }
-            // Greater than that of an earlier daemon too.
-            config.generation = (newest.generation + 1).max(u64::try_from(now.millis()).unwrap_or(0));
-            *newest = Arc::new(config);
-            true
-        });
-    }
-
     /// What is to be done about targets now, and when to look again.
     fn repairs(&self, view: &View, now: Timestamp) -> (Repairs, Option<Duration>) {
         let (mut repairs, mut soonest) = (Vec::new(), None::<Duration>);
@@ -187,7 +161,18 @@ impl Controller for LoadBalancers {
             // Its rows wake this controller again.
             ticket.await?;
         }
-        self.send();
+        let mut config = compile::config(&self.control, &self.control.store.view());
+        self.newest.send_if_modified(|newest| {
+            config.generation = newest.generation;
+            // The first one is sent in any case: a proxy of before may serve what is gone.
+            if newest.generation > 0 && **newest == config {
+                return false;
+            }
+            // Greater than that of an earlier daemon too.
+            config.generation = (newest.generation + 1).max(u64::try_from(now.millis()).unwrap_or(0));
+            *newest = Arc::new(config);
+            true
+        });
         Ok(soonest.map_or(Next::Done, Next::After))
     }
 }

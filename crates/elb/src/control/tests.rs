@@ -39,16 +39,6 @@ impl Connector for Fake {
     }
 }
 
-struct Nobody;
-
-impl Guests for Nobody {
-    fn tables(&self) -> &'static [&'static str] {
-        &[]
-    }
-
-    fn add(&self, _: &View, _: &mut ProxyConfig) {}
-}
-
 struct World {
     store: Store,
     clock: SimClock,
@@ -61,13 +51,12 @@ impl World {
         let tables: Vec<TableDef> = [crate::tables(), vpc::tables(), acm::tables()].concat();
         let store = Store::in_memory(tables);
         let clock = SimClock::new(Timestamp(1_000_000));
-        let (controller, _, _, link) = controllers(Control {
+        let (controller, _, link) = controller(Control {
             store: store.clone(),
             clock: Arc::new(clock.clone()),
             pace: Pace::REAL,
             acm: Acm { vault: Vault::ephemeral() },
             namespaces: PathBuf::from("/run/netns"),
-            guests: Arc::new(Nobody),
         });
         let runner = Runner::start(&store, Arc::new(clock.clone()), vec![controller], Limits::default());
         let ends = Ends::default();
@@ -125,7 +114,6 @@ fn interface() -> NetworkInterface {
         source_dest_check: true,
         requester: None,
         attachment: None,
-        redirects: Vec::new(),
         state: InterfaceState::Pending,
         created: Timestamp(0),
         tags: BTreeMap::new(),

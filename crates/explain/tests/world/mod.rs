@@ -188,7 +188,6 @@ pub(crate) fn interface(n: u8, name: &str) -> NetworkInterface {
             instance: None,
             device_index: 0,
         }),
-        redirects: Vec::new(),
         state: InterfaceState::Attached,
         created: Timestamp(0),
         tags: named(name),

@@ -160,7 +160,6 @@ impl Lab {
             addresses: vec![InterfaceAddress { private: ip(address).into(), public: None }],
             groups: groups.iter().map(|n| sg(*n)).collect(),
             source_dest_check: true,
-            redirects: Vec::new(),
             attachment: Some(Attachment { netns: format!("n{n}"), device_index: 0 }),
         };
         self.state.network_interfaces.push(interface.into());

@@ -195,7 +195,6 @@ impl Draft<'_> {
                 groups,
                 // A NAT gateway's has none: the API sees to that.
                 source_dest_check: self.chance.percent(70) && !nat,
-                redirects: Vec::new(),
                 attachment: attached.then(|| Attachment { netns: format!("n{number}"), device_index: 0 }),
             };
             self.state.network_interfaces.push(interface.into());

@@ -7,11 +7,7 @@ use super::{
     router::{MARKS, OWN, PRIVATE_OF, PUBLIC_OF, SOURCES, UNCHECKED, filter_of, put},
     router_netns, set, speak_ipv6,
 };
-use crate::{
-    Chain, ChainHook, FabricPlan, Family, Match, NetworkInterface, Redirect, Route, RouteAction, Rule, Ruleset, Value,
-    Verdict,
-    ruleset::{Action, Range},
-};
+use crate::{FabricPlan, Family, NetworkInterface, Route, RouteAction, Value, Verdict, ruleset::Range};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -118,27 +114,8 @@ fn devices(plug: &Plug, part: &mut FabricPlan) {
         namespace.neighbours.insert(neighbour(&device, ROUTER_IPV6, near_mac));
         speak_ipv6(namespace);
     }
-    if !interface.redirects.is_empty() {
-        namespace.filter = Some(redirecting(&interface.redirects));
-    }
     let (near, far) = (end(&router_name, link, near_mac), end(netns, &device, interface.mac));
     part.cables.insert(interface.id.as_str().to_owned(), cable(near, far));
-}
-
-/// A filter that leads what goes to loopback addresses elsewhere.
-fn redirecting(redirects: &[Redirect]) -> Ruleset {
-    let rules = redirects.iter().map(|redirect| Rule {
-        when: vec![
-            Match::Destination(IpNet::from(IpAddr::V4(redirect.address))),
-            Match::Protocol(6),
-            Match::Port(redirect.port, redirect.port),
-        ],
-        then: Action::DestinationNatTo(redirect.address, redirect.to),
-    });
-    let mut filter = Ruleset::default();
-    let chain = Chain { hook: Some(ChainHook::OwnDestinationNat), accept_at_end: true, rules: rules.collect() };
-    filter.chains.insert("redirects".to_owned(), chain);
-    filter
 }
 
 /// An interface's elements in the router's filter.

@@ -193,8 +193,6 @@ impl Connection {
 
     /// Answers without a target.
     async fn answer(&mut self, view: &View, own: &Own, keep_alive: bool) -> bool {
-        let of_sidecar = view.attributes.sidecar.then(|| own.of_sidecar());
-        let own = of_sidecar.as_ref().unwrap_or(own);
         view.counters.own_answer(own.status);
         let mut out = std::mem::take(&mut self.spare.1);
         own.write(&mut out, keep_alive, self.head.method() != "HEAD");
@@ -259,11 +257,11 @@ impl Connection {
                             return self.answer(view, &Own::error(status), false).await;
                         }
                     },
-                    Err(NoConnection::TimedOut) if !view.attributes.sidecar => {
+                    Err(NoConnection::TimedOut) => {
                         // the time that a client is made to wait is used up
                         return self.answer(view, &Own::error(504), false).await;
                     }
-                    Err(_) => {
+                    Err(NoConnection::Refused | NoConnection::Tls) => {
                         status = 502;
                         tried.push(target.address);
                         break;

@@ -1,7 +1,6 @@
 //! A network interface.
 
 use super::{Tags, row};
-use netplan::Redirect;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use store::Index;
@@ -40,9 +39,6 @@ pub struct NetworkInterface {
     pub requester: Option<String>,
     /// What it is attached to.
     pub attachment: Option<Attachment>,
-    /// Ports of loopback addresses that lead to others where it is attached.
-    #[serde(default)]
-    pub redirects: Vec<Redirect>,
     /// What the fabric made of it.
     pub state: InterfaceState,
     /// When it was made.

@@ -28,7 +28,6 @@ pub use insights::{NetworkInsightsAnalysis, NetworkInsightsPath};
 pub use instance::{Instance, InstanceState, MetadataOptions};
 pub use interface::{Attachment, InterfaceState, InterfaceType, NetworkInterface};
 pub use launch_template::{LaunchTemplate, LaunchTemplateVersion};
-pub use netplan::Redirect;
 pub use network_acl::{AclEntry, AclTraffic, NetworkAcl};
 pub use peering::{PeeringSide, PeeringState, VpcPeeringConnection};
 pub use prefix_list::{ManagedPrefixList, PrefixListEntry, PrefixListState};
