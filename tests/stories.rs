@@ -37,6 +37,7 @@ mod stories {
     mod permissions;
     mod scaling;
     mod security_groups;
+    mod service_connect;
     mod service_discovery;
     mod survival;
     mod trace;

@@ -1,9 +1,67 @@
-//! What others ask of Cloud Map: instances come, go, and fare well or ill.
+//! What others ask of Cloud Map: instances come, go, and fare well or ill; and ECS's Service Connect makes namespaces and services.
 
-use crate::rows::{Health, Instance, Operation, Service};
+use crate::rows::{Health, Instance, Namespace, Operation, Service, Tags};
+use crate::{ids, query};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use store::Tx;
 use types::{Scope, Timestamp};
+
+/// Makes a namespace for HTTP. There must be none of the name.
+pub fn create_namespace(tx: &mut Tx, scope: &Scope, name: &str, tags: Tags, now: Timestamp) -> Arc<Namespace> {
+    let id = ids::namespace();
+    let operation = operation(tx, scope, "CREATE_NAMESPACE", &[("NAMESPACE", &id)], now);
+    let row = Namespace {
+        id,
+        name: name.to_owned(),
+        zone: None,
+        description: None,
+        created: now,
+        creator_request: None,
+        operation,
+        tags,
+    };
+    tx.put(scope, row)
+}
+
+/// Makes a service of the type HTTP in a namespace, by its id. None if there is no such namespace; one of the name that is there already
+/// is answered as it is.
+pub fn create_service(
+    tx: &mut Tx,
+    scope: &Scope,
+    namespace: &str,
+    name: &str,
+    tags: Tags,
+    now: Timestamp,
+) -> Option<Arc<Service>> {
+    let home = query::namespace(tx, scope, namespace)?;
+    if let Some(present) = query::service_named(tx, scope, &home, name) {
+        return Some(present);
+    }
+    let row = Service {
+        id: ids::service(),
+        namespace: home.id.clone(),
+        name: name.to_owned(),
+        description: None,
+        dns: None,
+        custom_health: false,
+        attributes: BTreeMap::new(),
+        revision: 1,
+        created: now,
+        creator_request: None,
+        tags,
+    };
+    Some(tx.put(scope, row))
+}
+
+/// Takes a service away that has no instances. False if it has some; one that is not there is no error.
+pub fn delete_service(tx: &mut Tx, scope: &Scope, service: &str) -> bool {
+    if tx.by_index(&Instance::BY_SERVICE, scope, service).next().is_some() {
+        return false;
+    }
+    tx.delete::<Service>(scope, service);
+    true
+}
 
 /// Registers an instance, or replaces the one of its id. None if there is no such service. What it is refused for through
 /// the API is not looked at here: whoever calls knows its services.

@@ -2,9 +2,10 @@
 
 use crate::control::health;
 use crate::rows::{
-    ContainerRow, DefinitionRow, EniRow, Health, HostRow, NetworkRow, RegistryRow, Tag, TargetRow, TaskRow, WaitRow,
+    ConnectRow, ContainerRow, DefinitionRow, EniRow, Health, HostRow, NetworkRow, RegistryRow, Tag, TargetRow, TaskRow,
+    WaitRow,
 };
-use crate::{logging, names, texts};
+use crate::{connect, logging, names, texts};
 use model::Stored;
 use model::ecs::{ContainerDefinition, TaskOverride, Volume};
 use rollout::fargate::{self, Size};
@@ -31,6 +32,7 @@ pub(crate) struct Birth<'a> {
     pub(crate) waits: Option<WaitRow>,
     pub(crate) targets: Vec<TargetRow>,
     pub(crate) registries: Vec<RegistryRow>,
+    pub(crate) connect: Option<&'a ConnectRow>,
     pub(crate) enable_execute_command: bool,
     pub(crate) tags: Vec<Tag>,
     pub(crate) now: Timestamp,
@@ -110,6 +112,7 @@ pub(crate) fn task(scope: &Scope, birth: Birth) -> TaskRow {
         eni: birth.eni,
         targets: birth.targets,
         registries: birth.registries,
+        connect: birth.connect.map(|row| connect::of_task(row, &id)),
         registered: false,
         credentials_id: types::id::random_uuid(),
         enable_execute_command: birth.enable_execute_command,

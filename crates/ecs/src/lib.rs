@@ -11,6 +11,7 @@
 
 pub mod adapters;
 mod api;
+mod connect;
 mod control;
 pub mod endpoint;
 mod endpoints;
@@ -29,6 +30,7 @@ mod volumes;
 
 pub use api::handlers;
 pub use control::agents::ExecAgents;
+pub use control::connect::{ConnectKeeper, Sidecars};
 pub use control::definitions::DefinitionKeeper;
 pub use control::discovery::DiscoveryHealth;
 pub use control::health::HealthChecker;

@@ -5,10 +5,12 @@
 
 mod groups;
 mod instances;
+mod namespaces;
 mod registries;
 
 pub use groups::{Group, Groups};
 pub use instances::{Ec2Instance, Instances, Standing};
+pub use namespaces::{Namespace, Namespaces, Proxy};
 pub use registries::{Instance, Registries, Registry};
 
 use crate::rows::{EniRow, HostRow, LogTarget, NetworkRow};
@@ -32,6 +34,10 @@ pub struct Ports {
     pub targets: Arc<dyn Targets>,
     /// Service discovery.
     pub registries: Arc<dyn Registries>,
+    /// Namespaces of Service Connect.
+    pub namespaces: Arc<dyn Namespaces>,
+    /// Service Connect's proxy.
+    pub proxy: Arc<dyn Proxy>,
     /// Images.
     pub images: Arc<dyn Images>,
     /// Secrets and parameters.

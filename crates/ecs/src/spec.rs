@@ -3,7 +3,7 @@
 use crate::control::dependencies::awaited;
 use crate::rows::{DefinitionRow, EniRow, TaskRow};
 use crate::volumes;
-use crate::{endpoints, logging};
+use crate::{connect, endpoints, logging};
 use model::ecs::{ContainerDefinition, ContainerOverride};
 use runtime::{
     Capabilities, ContainerSpec, CpuLimit, HostEntry, ImageSnapshot, Limits, Network, Resource, Restart, StartWhen,
@@ -227,7 +227,7 @@ fn hosts(scope: &Scope, row: &TaskRow, container: &ContainerDefinition, name: Op
     let extra = container.extra_hosts.iter().flatten().filter_map(|entry| {
         Some(HostEntry { address: entry.ip_address.parse().ok()?, names: vec![entry.hostname.clone()] })
     });
-    own.chain(extra).collect()
+    own.chain(extra).chain(connect::hosts(row)).collect()
 }
 
 /// The container's own name servers, or else those of the VPC's DHCP.

@@ -3,6 +3,7 @@
 //! *doc*: Amazon ECS developer guide or API reference. *seen*: copied from answers of the real service in public reports.
 //! *own*: AWS's wording is not known to us.
 
+pub mod connect;
 pub mod exec;
 
 use rollout::FailCause;

@@ -14,8 +14,8 @@ pub mod rows;
 mod texts;
 
 pub use control::{
-    Channel, Connector, Control, Keeper, Link, LoadBalancers, LoopbackPorts, Meter, ProxyProcess, Start, Told,
-    controller,
+    Channel, Connector, Control, Keeper, Link, LoadBalancers, LoopbackPorts, MeshSource, Meter, ProxyProcess, Served,
+    Serving, Start, Told, controller, serving,
 };
 
 use gateway::Context;

@@ -10,6 +10,7 @@
 //! From the internet namespace into the world leads only what a program outside carries: where
 //! [`FabricConfig::outbound`] says so, there is a namespace for it to make its device in.
 
+pub mod capture;
 mod counters;
 mod error;
 mod ground;

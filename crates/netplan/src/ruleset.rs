@@ -140,6 +140,8 @@ pub enum ChainHook {
     Input,
     /// A connection's first packet that came in: where it is really for.
     DestinationNat,
+    /// A connection's first packet that the namespace's own processes send: where it is really for.
+    OwnDestinationNat,
     /// A connection's first packet on its way out: who it is really from.
     SourceNat,
 }

@@ -7,6 +7,8 @@
 //! A request's way: [`worker`] accepts → [`h1`] or [`h2`] parses → [`decide`] routes → [`upstream`] chooses a target and connects from the
 //! node's network namespace → the same task relays both directions.
 //!
+//! Service Connect ([`connect`]) has listeners of another kind, in tasks' own networks, and a thread of its own.
+//!
 //! [`loopback`] is another process, by which hosts that cannot reach public addresses get at load balancers.
 
 mod answer;
@@ -14,6 +16,7 @@ mod buffer;
 mod checks;
 pub mod client;
 mod clock;
+mod connect;
 mod control;
 mod deadline;
 mod decide;

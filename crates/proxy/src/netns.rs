@@ -54,6 +54,11 @@ impl Namespace {
         Ok(stream)
     }
 
+    /// Leads these connections within it to its listeners, and no others from now on.
+    pub(crate) fn capture(&self, all: &[fabric::capture::Capture]) -> io::Result<()> {
+        self.open.as_ref().map_or(Ok(()), |(there, _)| fabric::capture::capture(there, all))
+    }
+
     fn socket(&self, address: SocketAddr) -> io::Result<TcpSocket> {
         let make = || if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
         match &self.open {

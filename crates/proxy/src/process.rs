@@ -5,6 +5,7 @@
 //! serve.
 
 use crate::checks::{Checks, TargetKey};
+use crate::connect;
 use crate::control::{self, Audience, Event};
 use crate::netns::Namespace;
 use crate::plan::Planner;
@@ -73,6 +74,7 @@ struct Process {
     failures: Vec<ListenerFailure>,
     checks: Checks,
     changed: mpsc::UnboundedReceiver<TargetKey>,
+    connect: connect::Handle,
     audience: Audience,
     draining: BTreeMap<TargetKey, u64>,
     counted: Option<Status>,
@@ -90,6 +92,7 @@ impl Process {
             failures: Vec::new(),
             checks: Checks::new(send),
             changed,
+            connect: connect::start()?,
             audience: Audience::default(),
             draining: BTreeMap::new(),
             counted: None,
@@ -173,6 +176,7 @@ impl Process {
             open.insert(key.clone(), Arc::clone(&endpoint.namespace));
             true
         });
+        failures.extend(self.connect.apply(&self.config.mesh).await);
         self.open = open;
         self.failures = failures;
         self.snapshot = Arc::new(snapshot);
@@ -256,7 +260,8 @@ impl Process {
 
     /// Opens what could not be opened, and closes what has lost its namespace.
     async fn repair(&mut self) {
-        if self.failures.is_empty() && self.open.values().all(|namespace| namespace.is_current()) {
+        let current = self.open.values().all(|namespace| namespace.is_current());
+        if self.failures.is_empty() && current && self.connect.is_current().await {
             return;
         }
         let before = self.failures.clone();

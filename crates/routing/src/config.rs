@@ -3,6 +3,7 @@
 //! The control plane compiles it whole; the proxy process swaps it in atomically. Durations are milliseconds that the
 //! pace has already divided. It carries private keys, so its `Debug` hides them.
 
+use crate::connect::Mesh;
 use crate::matcher::Matcher;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,16 @@ pub struct ProxyConfig {
     pub load_balancers: Vec<LoadBalancer>,
     /// The target groups, each at most once.
     pub target_groups: Vec<TargetGroup>,
+    /// Service Connect.
+    #[serde(default)]
+    pub mesh: Mesh,
+}
+
+impl ProxyConfig {
+    /// Whether there is nothing to serve.
+    pub fn is_empty(&self) -> bool {
+        self.load_balancers.is_empty() && self.mesh.sidecars.is_empty()
+    }
 }
 
 /// One load balancer.
@@ -505,6 +516,7 @@ mod tests {
                     state: TargetState::Draining { since: Timestamp(5) },
                 }],
             }],
+            mesh: Mesh::default(),
         };
         let text = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::from_str::<ProxyConfig>(&text).unwrap(), config);

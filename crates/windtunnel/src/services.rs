@@ -5,8 +5,8 @@
 use blob::{BlobStore, Digest};
 use controller::Controller;
 use ecs::adapters::{
-    Reach, RealAlarms, RealGroups, RealImages, RealInstances, RealLogs, RealMessages, RealNetwork, RealRegistries,
-    RealRoles, RealSecrets, RealTargets,
+    Reach, RealAlarms, RealGroups, RealImages, RealInstances, RealLogs, RealMessages, RealNamespaces, RealNetwork,
+    RealProxy, RealRegistries, RealRoles, RealSecrets, RealTargets,
 };
 use fabric::Fabric;
 use gateway::{Context, Extra};
@@ -75,6 +75,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     let registry = ecr::Ecr::open(config, store.clone(), blobs.clone(), clock.clone(), identity.clone())
         .map_err(|error| format!("cannot open the registry: {error}"))?;
 
+    let (serving, served) = elb::serving();
     let reach = Reach::new(fabric.clone(), store.clone(), clock.clone(), *pace);
     let ports = ecs::Ports {
         network: Arc::new(RealNetwork::new(fabric.clone(), reach.clone())),
@@ -82,6 +83,8 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
         groups: Arc::new(RealGroups),
         targets: Arc::new(RealTargets),
         registries: Arc::new(RealRegistries),
+        namespaces: Arc::new(RealNamespaces),
+        proxy: Arc::new(RealProxy(served)),
         images: Arc::new(RealImages::new(registry.clone(), reach.clone())),
         logs: Arc::new(RealLogs::new(store.clone(), reach.clone())),
         messages: Arc::new(RealMessages::new(reach.clone())),
@@ -103,6 +106,8 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
         pace: *pace,
         acm: certificates.clone(),
         namespaces: fabric.netns_directory().to_owned(),
+        mesh: Some(Arc::new(ecs::Sidecars::new(ports.clone()))),
+        serving,
     });
     let mut controllers: Vec<Arc<dyn Controller>> = vec![
         Arc::new(vpc::controller::Network::new(store.clone(), clock.clone(), fabric.clone()).tracing(traced.clone())),
@@ -134,6 +139,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     controllers.push(Arc::new(ecs::DiscoveryHealth::new(control.clone())));
     controllers.push(Arc::new(ecs::StateEvents::<ecs::rows::TaskRow>::new(control.clone())));
     controllers.push(Arc::new(ecs::StateEvents::<ecs::rows::ContainerInstanceRow>::new(control.clone())));
+    controllers.push(Arc::new(ecs::ConnectKeeper::new(control.clone())));
     controllers.push(Arc::new(ecs::ServiceEvents::new(control.clone())));
     controllers.push(Arc::new(events::Deliverer::new(store.clone(), clock.clone())));
     controllers.push(Arc::new(discovery::Keeper::new(store.clone(), clock.clone())));

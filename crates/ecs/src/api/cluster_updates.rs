@@ -1,7 +1,7 @@
 //! Clusters changed: UpdateCluster, UpdateClusterSettings, PutClusterCapacityProviders.
 
 use super::clusters::{settings, shape};
-use super::{capacity, cluster, exec};
+use super::{capacity, cluster, connect, exec};
 use crate::rows::{ClusterRow, SERVICES_BY_CLUSTER, ServiceStatus, TASKS_BY_CLUSTER};
 use crate::{Ecs, texts};
 use gateway::Context;
@@ -23,11 +23,11 @@ fn put(cx: &mut Context, row: ClusterRow) -> Cluster {
 }
 
 pub(super) fn update(
-    _: &Ecs,
+    ecs: &Ecs,
     cx: &mut Context,
     input: UpdateClusterRequest,
 ) -> Result<UpdateClusterResponse, ApiError> {
-    let scope = cx.scope.clone();
+    let (scope, now) = (cx.scope.clone(), cx.now);
     exec::check_configuration(input.configuration.as_ref())?;
     let row = cluster(cx.tx(), &scope, Some(&input.cluster))?;
     let mut row = ClusterRow::clone(&row);
@@ -39,7 +39,8 @@ pub(super) fn update(
     }
     if let Some(defaults) = input.service_connect_defaults {
         // An empty name takes the default away.
-        row.service_connect_namespace = Some(defaults.namespace).filter(|name| !name.is_empty());
+        row.service_connect_namespace =
+            connect::default_namespace(ecs, cx.tx(), &scope, Some(&defaults.namespace), now)?;
     }
     Ok(UpdateClusterResponse { cluster: Some(put(cx, row)) })
 }

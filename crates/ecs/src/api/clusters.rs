@@ -1,7 +1,7 @@
 //! Clusters: CreateCluster, DescribeClusters, ListClusters, DeleteCluster.
 
 use super::account_settings::{CONTAINER_INSIGHTS, container_insights};
-use super::{capacity, exec, includes, paging, shapes};
+use super::{capacity, connect, exec, includes, paging, shapes};
 use crate::placing::is_on_instances;
 use crate::rows::{
     ClusterRow, INSTANCES_BY_CLUSTER, InstanceStatus, SERVICES_BY_CLUSTER, ServiceStatus, TASKS_BY_CLUSTER, TaskRow,
@@ -18,7 +18,7 @@ use store::View;
 use types::{ApiError, Scope};
 
 pub(super) fn create(
-    _: &Ecs,
+    ecs: &Ecs,
     cx: &mut Context,
     input: CreateClusterRequest,
 ) -> Result<CreateClusterResponse, ApiError> {
@@ -41,6 +41,8 @@ pub(super) fn create(
         let include = ["SETTINGS".to_owned(), "TAGS".to_owned()];
         return Ok(CreateClusterResponse { cluster: Some(shape(tx, &scope, &existing, &include)) });
     }
+    let namespace = input.service_connect_defaults.map(|defaults| defaults.namespace);
+    let service_connect_namespace = connect::default_namespace(ecs, tx, &scope, namespace.as_deref(), now)?;
     let row = tx.put(
         &scope,
         ClusterRow {
@@ -50,7 +52,7 @@ pub(super) fn create(
             configuration: input.configuration.map(model::Stored),
             capacity_providers,
             default_strategy,
-            service_connect_namespace: input.service_connect_defaults.map(|defaults| defaults.namespace),
+            service_connect_namespace,
             tags,
             created_at: now,
             deleted_at: None,

@@ -1,7 +1,7 @@
 //! A new deployment of a service: in front of the others, in the target groups that are free, with its record.
 
 use super::deployment_configuration::shifts;
-use super::shapes;
+use super::{connect, shapes};
 use crate::Ecs;
 use crate::control::record;
 use crate::rows::{DefinitionRow, DeploymentRow, NetworkRow, ServiceRow, TargetRow};
@@ -38,6 +38,7 @@ pub(super) fn deploy(
         old.state.status = DeploymentStatus::Active;
         old.updated_at = now;
     }
+    connect::begin(ecs, tx, scope, row, now);
     let id = format!("ecs-svc/{}", types::id::random_digits(19));
     let deployment = DeploymentRow {
         reason: texts::rollout_in_progress(&id),
@@ -49,6 +50,7 @@ pub(super) fn deploy(
         network: wanted.network,
         targets,
         registries: row.registries.clone(),
+        connect: row.connect.clone(),
         configuration: Some(row.deployment_configuration.clone()),
         task_set: None,
         created_at: now,

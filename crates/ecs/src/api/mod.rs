@@ -6,6 +6,7 @@ mod capacity;
 mod capacity_providers;
 mod cluster_updates;
 mod clusters;
+mod connect;
 mod definitions;
 mod deploy;
 mod deployment_configuration;

@@ -65,6 +65,7 @@ impl Asked {
             waits,
             targets: vec![],
             registries: vec![],
+            connect: None,
             enable_execute_command: self.enable_execute_command,
             tags: self.tags.clone(),
             now,

@@ -251,6 +251,7 @@ fn revision(view: &View, scope: &Scope, row: &ServiceRevisionRow) -> ServiceRevi
         network_configuration: shapes::shown_network(&row.network),
         container_images: Some(images.collect()),
         guard_duty_enabled: Some(false),
+        service_connect_configuration: row.connect.as_ref().map(|connect| connect.0.clone()),
         created_at: Some(row.created_at),
         resolved_configuration: (!row.resolved.is_empty())
             .then(|| ResolvedConfiguration { load_balancers: Some(resolved.collect()), ..Default::default() }),

@@ -4,7 +4,9 @@ use super::capacity::{Capacity, capacity, strategy};
 use super::deploy::{Wanted, deploy};
 use super::services::shape;
 use super::tasks::check_platform;
-use super::{cluster, deployment_configuration, exec, load_balancers, placement, registries, runnable, shapes};
+use super::{
+    cluster, connect, deployment_configuration, exec, load_balancers, placement, registries, runnable, shapes,
+};
 use crate::placing::{self, is_on_instances};
 use crate::rows::{
     ControllerType, DefinitionRow, EventsRow, NetworkMode, NetworkRow, PlacementRow, ServiceRow, ServiceStatus,
@@ -86,6 +88,9 @@ pub(super) fn create(
         targets: vec![],
         shifts: vec![],
         registries: vec![],
+        connect: None,
+        // Those of a service of that name before are the next one's, until they are gone.
+        made_endpoints: tx.get::<ServiceRow>(&scope, &key).map(|old| old.made_endpoints.clone()).unwrap_or_default(),
         controller,
         enable_execute_command: enabled,
         managed_tags: input.enable_ecs_managed_tags.unwrap_or(false),
@@ -132,6 +137,8 @@ pub(super) fn create(
         check_shifts(&row)?;
         let given = input.service_registries.as_deref().unwrap_or_default();
         row.registries = registries::checked(ecs, tx, &scope, &definition, given)?;
+        let given = input.service_connect_configuration.as_ref();
+        row.connect = connect::checked(ecs, tx, &scope, (&row, &cluster), &definition, given)?;
         row.grace_seconds = grace(input.health_check_grace_period_seconds, !row.targets.is_empty())?;
         let wanted = Wanted { platform_version, network, targets: row.targets.clone() };
         deploy(ecs, tx, &scope, &mut row, &definition, wanted, now);
@@ -144,9 +151,6 @@ pub(super) fn create(
 /// Refuses by name what is not here yet.
 fn refuse_unknown(input: &CreateServiceRequest) -> Result<(), ApiError> {
     let refuse = |what: &str| Err(ApiError::not_implemented(what));
-    if input.service_connect_configuration.as_ref().is_some_and(|configuration| configuration.enabled) {
-        return refuse("Service Connect");
-    }
     if input.vpc_lattice_configurations.as_ref().is_some_and(|list| !list.is_empty()) {
         return refuse("VPC Lattice");
     }
@@ -229,6 +233,7 @@ fn controller(input: &CreateServiceRequest) -> Result<ControllerType, ApiError> 
         ("capacityProviderStrategy", input.capacity_provider_strategy.as_ref().is_some_and(|list| !list.is_empty())),
         ("platformVersion", input.platform_version.is_some()),
         ("serviceRegistries", input.service_registries.as_ref().is_some_and(|list| !list.is_empty())),
+        ("serviceConnectConfiguration", input.service_connect_configuration.as_ref().is_some_and(|it| it.enabled)),
     ];
     if let Some((member, _)) = given.iter().find(|(_, given)| *given) {
         return Err(texts::invalid(texts::external_lacks(member)));
@@ -367,6 +372,9 @@ pub(super) fn update(
         Some(given) => registries::checked(ecs, tx, &scope, &definition, given)?,
         None => row.registries.clone(),
     };
+    let kept = row.connect.as_ref().map(|connect| &connect.configuration.0);
+    let given = input.service_connect_configuration.as_ref().or(kept);
+    let wanted_connect = connect::checked(ecs, tx, &scope, (&row, &cluster), &definition, given)?;
     row.grace_seconds = grace(input.health_check_grace_period_seconds, !targets.is_empty())?.or(row.grace_seconds);
     let enabled = input.enable_execute_command.unwrap_or(row.enable_execute_command);
     exec::check_role(enabled, definition.shape.task_role_arn.as_deref(), "service", "updated")?;
@@ -376,9 +384,10 @@ pub(super) fn update(
         || targets != row.targets
         || shifts != row.shifts
         || registries != row.registries
+        || connect::differs(wanted_connect.as_ref(), row.connect.as_ref())
         || enabled != row.enable_execute_command;
     row.enable_execute_command = enabled;
-    (row.targets, row.shifts, row.registries) = (targets, shifts, registries);
+    (row.targets, row.shifts, row.registries, row.connect) = (targets, shifts, registries, wanted_connect);
     check_shifts(&row)?;
     if changed || input.force_new_deployment == Some(true) {
         check_definition(&definition, on_instances)?;
@@ -399,6 +408,7 @@ fn check_external_update(input: &UpdateServiceRequest) -> Result<(), ApiError> {
         ("networkConfiguration", input.network_configuration.is_some()),
         ("platformVersion", input.platform_version.is_some()),
         ("forceNewDeployment", input.force_new_deployment == Some(true)),
+        ("serviceConnectConfiguration", input.service_connect_configuration.as_ref().is_some_and(|it| it.enabled)),
     ];
     match given.iter().find(|(_, given)| *given) {
         Some((member, _)) => Err(texts::invalid(texts::external_lacks(member))),
@@ -410,9 +420,6 @@ fn refuse_unknown_update(input: &UpdateServiceRequest) -> Result<(), ApiError> {
     let refuse = |what: &str| Err(ApiError::not_implemented(what));
     if input.deployment_controller.as_ref().is_some_and(|controller| controller.type_ != "ECS") {
         return refuse("deployment controllers other than ECS");
-    }
-    if input.service_connect_configuration.as_ref().is_some_and(|configuration| configuration.enabled) {
-        return refuse("Service Connect");
     }
     if input.vpc_lattice_configurations.as_ref().is_some_and(|list| !list.is_empty()) {
         return refuse("VPC Lattice");

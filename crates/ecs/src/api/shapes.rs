@@ -1,6 +1,6 @@
 //! Rows as AWS's shapes.
 
-use super::placement;
+use super::{connect, placement};
 use crate::placing::is_on_instances;
 use crate::rows::{
     BindingRow, ContainerRow, ControllerType, DeploymentRow, Health, NetworkRow, ServiceRow, Tag as TagRow, TargetRow,
@@ -101,11 +101,14 @@ pub(super) fn load_balancers(service: &ServiceRow) -> Vec<LoadBalancer> {
 /// A task.
 pub(super) fn task(scope: &Scope, row: &TaskRow, with_tags: bool) -> Task {
     let on_fargate = !row.is_on_instance();
+    let containers = row.containers.iter().map(|container| self::container(scope, row, container));
     let connectivity = row
         .connectivity_at
         .map(|_| if row.last >= TaskStatus::Deprovisioning { "DISCONNECTED" } else { "CONNECTED" }.to_owned());
     Task {
-        attachments: Some(if row.has_own_interface() { vec![attachment(row)] } else { vec![] }),
+        attachments: Some(
+            row.has_own_interface().then(|| attachment(row)).into_iter().chain(connect::attachment(row)).collect(),
+        ),
         attributes: Some(vec![Attribute {
             name: "ecs.cpu-architecture".to_owned(),
             value: Some("x86_64".to_owned()),
@@ -120,7 +123,7 @@ pub(super) fn task(scope: &Scope, row: &TaskRow, with_tags: bool) -> Task {
             .map(|host| names::container_instance_arn(scope, &row.cluster, &host.instance)),
         connectivity,
         connectivity_at: row.connectivity_at,
-        containers: Some(row.containers.iter().map(|container| self::container(scope, row, container)).collect()),
+        containers: Some(containers.chain(connect::container(scope, row)).collect()),
         cpu: Some(row.cpu.to_string()),
         created_at: Some(row.created_at),
         desired_status: Some(row.desired.to_string()),
@@ -323,6 +326,8 @@ fn deployment(service: &ServiceRow, row: &DeploymentRow, tasks: &[&TaskRow]) -> 
         network_configuration: shown_network(&row.network),
         rollout_state: Some(row.state.rollout.to_string()),
         rollout_state_reason: Some(row.reason.clone()),
+        service_connect_configuration: row.connect.as_ref().map(|connect| connect.configuration.0.clone()),
+        service_connect_resources: row.connect.as_ref().map(connect::resources),
         ..Deployment::default()
     }
 }

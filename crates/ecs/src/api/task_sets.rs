@@ -100,6 +100,7 @@ pub(super) fn create(
         network,
         targets,
         registries,
+        connect: None,
         configuration: None,
         task_set: Some(TaskSetRow { external_id: input.external_id, launch_type, strategy, client_token: token, tags }),
         created_at: now,

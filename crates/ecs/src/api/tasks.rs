@@ -123,6 +123,7 @@ pub(super) fn run(ecs: &Ecs, cx: &mut Context, input: RunTaskRequest) -> Result<
             waits: None,
             targets: vec![],
             registries: vec![],
+            connect: None,
             enable_execute_command: input.enable_execute_command.unwrap_or(false),
             tags: tags.clone(),
             now,

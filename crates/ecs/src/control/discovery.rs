@@ -3,7 +3,7 @@
 
 use super::Control;
 use crate::ports::{Instance, Registries};
-use crate::rows::{Health, TaskRow};
+use crate::rows::{ConnectServiceRow, Health, TaskRow};
 use async_trait::async_trait;
 use controller::{Controller, Failure, Key, Next};
 use rollout::TaskStatus;
@@ -26,6 +26,39 @@ fn attributes(scope: &Scope, row: &TaskRow, port: Option<u16>) -> BTreeMap<Strin
     told.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
 }
 
+/// What is told of a task that Service Connect leads to.
+fn connect_attributes(row: &TaskRow, port: u16) -> BTreeMap<String, String> {
+    let told = [
+        ("AWS_INSTANCE_IPV4", row.eni.as_ref().map(|eni| eni.ip.to_string())),
+        ("AWS_INSTANCE_PORT", Some(port.to_string())),
+        ("AvailabilityZone", Some(row.placement.zone.clone())),
+        ("DeploymentId", row.started_by.clone()),
+    ];
+    told.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+}
+
+/// The endpoints of Service Connect that a task is at.
+fn endpoints(row: &TaskRow) -> impl Iterator<Item = &ConnectServiceRow> {
+    row.connect.iter().flat_map(|connect| &connect.services)
+}
+
+/// Service Connect leads to a task while it is well, and is told of no others.
+fn tell_endpoint(
+    registries: &dyn Registries,
+    tx: &mut Tx,
+    scope: &Scope,
+    row: &TaskRow,
+    endpoint: &ConnectServiceRow,
+    now: Timestamp,
+) {
+    if is_healthy(row) {
+        let attributes = connect_attributes(row, endpoint.told_port());
+        registries.register(tx, scope, &endpoint.arn, Instance { task: &row.id, attributes, healthy: true }, now);
+    } else {
+        registries.deregister(tx, scope, &endpoint.arn, &row.id, now);
+    }
+}
+
 /// Whether traffic may come: always where no essential container has a check of its own.
 fn is_healthy(row: &TaskRow) -> bool {
     let checked = row.containers.iter().any(|container| container.checked && container.essential);
@@ -44,12 +77,18 @@ pub(super) fn register(registries: &dyn Registries, tx: &mut Tx, scope: &Scope, 
         }
         registries.register(tx, scope, &entry.arn, Instance { task: &row.id, attributes, healthy }, now);
     }
+    for endpoint in endpoints(row) {
+        tell_endpoint(registries, tx, scope, row, endpoint, now);
+    }
 }
 
 /// Takes back what was told of a task.
 pub(super) fn deregister(registries: &dyn Registries, tx: &mut Tx, scope: &Scope, row: &TaskRow, now: Timestamp) {
     for entry in &row.registries {
         registries.deregister(tx, scope, &entry.arn, &row.id, now);
+    }
+    for endpoint in endpoints(row) {
+        registries.deregister(tx, scope, &endpoint.arn, &row.id, now);
     }
 }
 
@@ -66,7 +105,8 @@ impl DiscoveryHealth {
 }
 
 fn is_told_of(row: &TaskRow) -> bool {
-    !row.registries.is_empty() && row.registered && row.last == TaskStatus::Running
+    let told = !row.registries.is_empty() || endpoints(row).next().is_some();
+    told && row.registered && row.last == TaskStatus::Running
 }
 
 #[async_trait]
@@ -98,13 +138,24 @@ impl Controller for DiscoveryHealth {
         let Some(row) = view.get::<TaskRow>(&key.scope, &key.id).filter(|row| is_told_of(row)) else {
             return Ok(Next::Done);
         };
-        if !row.registries.iter().any(|entry| differs(&view, &row, &entry.arn)) {
+        let astray = |view: &View, row: &TaskRow, arn: &str| {
+            registries.is_healthy(view, &key.scope, arn, &row.id).is_some() != is_healthy(row)
+        };
+        let (told, led) = (row.registries.iter(), &mut endpoints(&row));
+        if !told.into_iter().any(|entry| differs(&view, &row, &entry.arn))
+            && !led.any(|endpoint| astray(&view, &row, &endpoint.arn))
+        {
             return Ok(Next::Done);
         }
         let ((), ticket) = self.control.write(|tx| {
             let Some(row) = tx.get::<TaskRow>(&key.scope, &key.id).filter(|row| is_told_of(row)) else { return };
             for entry in &row.registries {
                 registries.set_health(tx, &key.scope, &entry.arn, &row.id, is_healthy(&row));
+            }
+            for endpoint in endpoints(&row) {
+                if astray(tx, &row, &endpoint.arn) {
+                    tell_endpoint(registries, tx, &key.scope, &row, endpoint, self.control.now());
+                }
             }
         });
         ticket.await?;

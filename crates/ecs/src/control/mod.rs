@@ -1,6 +1,7 @@
 //! The controllers: from intent in the rows to effects, and back to observations in the rows.
 
 pub(crate) mod agents;
+pub(crate) mod connect;
 pub(crate) mod definitions;
 pub(crate) mod dependencies;
 pub(crate) mod discovery;

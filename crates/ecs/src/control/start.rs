@@ -101,6 +101,7 @@ impl TaskController {
         }
         let netns = row.netns();
         self.control.ports.network.await_metadata(&netns).await;
+        self.await_proxy(scope, row).await?;
         let netns = self.control.ports.network.netns_path(&netns);
         let Some(spec) = spec::task(scope, row, &definition, netns, resolved, self.control.pace) else {
             return self

@@ -417,7 +417,9 @@ impl TaskController {
     async fn deactivate(&self, scope: &Scope, row: &TaskRow, id: &TaskId) -> Result<Step, Failure> {
         let targets = &self.control.ports.targets;
         let now = self.control.now();
-        if row.registered && !(row.targets.is_empty() && row.registries.is_empty()) {
+        let told =
+            !row.registries.is_empty() || row.connect.as_ref().is_some_and(|connect| !connect.services.is_empty());
+        if row.registered && (told || !row.targets.is_empty()) {
             let ((), ticket) = self.control.write(|tx| {
                 let Some(fresh) = tx.get::<TaskRow>(scope, &row.id).filter(|fresh| fresh.registered) else { return };
                 let mut messages = Vec::new();

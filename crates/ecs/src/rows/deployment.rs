@@ -241,6 +241,9 @@ pub struct ServiceRevisionRow {
     pub load_balancers: Vec<Stored<shape::LoadBalancer>>,
     /// `resolvedConfiguration`: the groups that its tasks are in, and the rules that lead there.
     pub resolved: Vec<(String, Option<String>)>,
+    /// `serviceConnectConfiguration`.
+    #[serde(default)]
+    pub connect: Option<Stored<shape::ServiceConnectConfiguration>>,
     /// `containerImages`: names and images.
     pub images: Vec<(String, String)>,
     /// `createdAt`.

@@ -17,6 +17,7 @@
 
 mod account_setting;
 mod cluster;
+mod connect;
 mod definition;
 mod deployment;
 mod images;
@@ -29,6 +30,7 @@ mod told;
 
 pub use account_setting::AccountSettingRow;
 pub use cluster::ClusterRow;
+pub use connect::{AliasRow, ConnectRow, ConnectServiceRow, MadeEndpointRow, TaskConnectRow};
 pub use definition::{DefinitionRow, FamilyRow};
 pub use deployment::{
     ControllerType, MonitorStatus, RollbackRow, ServiceDeploymentRow, ServiceDeploymentStatus, ServiceRevisionRow,

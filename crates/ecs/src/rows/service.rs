@@ -1,6 +1,8 @@
 //! Services, their deployments and their events.
 
-use super::{ControllerType, NetworkRow, PlacementRow, RegistryRow, ShiftRow, Tag, TaskSetRow};
+use super::{
+    ConnectRow, ControllerType, MadeEndpointRow, NetworkRow, PlacementRow, RegistryRow, ShiftRow, Tag, TaskSetRow,
+};
 use model::Stored;
 use model::ecs as shape;
 use rollout::{CircuitBreaker, StrategyItem};
@@ -79,6 +81,12 @@ pub struct ServiceRow {
     /// `serviceRegistries` of the service as a whole; a deployment has its own copy.
     #[serde(default)]
     pub registries: Vec<RegistryRow>,
+    /// Service Connect, of the service as a whole; a deployment has its own copy.
+    #[serde(default)]
+    pub connect: Option<ConnectRow>,
+    /// What was made for it in Cloud Map, and is still there.
+    #[serde(default)]
+    pub made_endpoints: Vec<MadeEndpointRow>,
     /// Where the traffic of `targets` is shifted, one for each; empty if it never is.
     #[serde(default)]
     pub shifts: Vec<ShiftRow>,
@@ -180,6 +188,9 @@ pub struct DeploymentRow {
     /// Where its tasks are told of.
     #[serde(default)]
     pub registries: Vec<RegistryRow>,
+    /// Service Connect.
+    #[serde(default)]
+    pub connect: Option<ConnectRow>,
     /// The deployment configuration when it began; without one the service's.
     #[serde(default)]
     pub configuration: Option<Stored<shape::DeploymentConfiguration>>,

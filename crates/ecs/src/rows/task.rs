@@ -1,6 +1,6 @@
 //! Tasks, their containers, and what is kept beside them.
 
-use super::{HostRow, NetworkMode, RegistryRow, ServiceRow, Tag, TargetRow, WaitRow};
+use super::{HostRow, NetworkMode, RegistryRow, ServiceRow, Tag, TargetRow, TaskConnectRow, WaitRow};
 use crate::ports::Target;
 use model::Stored;
 use model::ecs as shape;
@@ -129,6 +129,9 @@ pub struct TaskRow {
     /// Where it is told of.
     #[serde(default)]
     pub registries: Vec<RegistryRow>,
+    /// Service Connect.
+    #[serde(default)]
+    pub connect: Option<TaskConnectRow>,
     /// The entries are registered.
     pub registered: bool,
     /// Its containers, in the definition's order.

@@ -5,8 +5,8 @@
 use async_trait::async_trait;
 use ecs::ports::{
     Alarm, Alarms, Credentials, Ec2Instance, EniRequest, Group, Groups, Images, Instance, Instances, LogEvent, Logs,
-    Messages, Network, Ports, Pull, Pulled, Registries, Registry, Roles, Secrets, Session, Standing, Subnet, Target,
-    TargetGroup, TargetState, Targets,
+    Messages, Namespace, Namespaces, Network, Ports, Proxy, Pull, Pulled, Registries, Registry, Roles, Secrets,
+    Session, Standing, Subnet, Target, TargetGroup, TargetState, Targets,
 };
 use ecs::rows::{EniRow, HostRow, LogTarget};
 use rollout::TargetHealth;
@@ -38,6 +38,12 @@ pub(crate) struct State {
     pub targets: BTreeMap<(String, String, u16), Entry>,
     /// Tasks that service discovery was told of, and whether they are healthy.
     pub told: BTreeMap<String, bool>,
+    /// Namespaces of Service Connect, by name.
+    pub namespaces: BTreeSet<String>,
+    /// Its endpoints, by ARN, with the tasks that are there and their ports.
+    pub endpoints: BTreeMap<String, BTreeMap<String, String>>,
+    /// The proxy serves nobody.
+    pub proxy_is_down: bool,
     pub logs: BTreeMap<String, Vec<(u64, Vec<String>)>>,
     /// Every address whose application never gets healthy.
     pub sick: Vec<String>,
@@ -99,6 +105,8 @@ impl Outside {
             groups: self.clone(),
             targets: self.clone(),
             registries: self.clone(),
+            namespaces: self.clone(),
+            proxy: self.clone(),
             images: self.clone(),
             secrets: self.clone(),
             logs: self.clone(),
@@ -235,11 +243,18 @@ impl Registries for Outside {
         if reference == "corp.local" { vec!["ns-1".to_owned()] } else { vec![] }
     }
 
-    fn register(&self, _: &mut Tx, _: &Scope, _: &str, instance: Instance<'_>, _: Timestamp) {
+    fn register(&self, _: &mut Tx, _: &Scope, arn: &str, instance: Instance<'_>, _: Timestamp) {
+        if let Some(tasks) = self.state().endpoints.get_mut(arn) {
+            tasks.insert(instance.task.to_owned(), instance.attributes["AWS_INSTANCE_PORT"].clone());
+            return;
+        }
         self.state().told.insert(instance.task.to_owned(), instance.healthy);
     }
 
-    fn is_healthy(&self, _: &View, _: &Scope, _: &str, task: &str) -> Option<bool> {
+    fn is_healthy(&self, _: &View, _: &Scope, arn: &str, task: &str) -> Option<bool> {
+        if let Some(tasks) = self.state().endpoints.get(arn) {
+            return tasks.get(task).map(|_| true);
+        }
         self.state().told.get(task).copied()
     }
 
@@ -249,8 +264,68 @@ impl Registries for Outside {
         }
     }
 
-    fn deregister(&self, _: &mut Tx, _: &Scope, _: &str, task: &str, _: Timestamp) {
+    fn deregister(&self, _: &mut Tx, _: &Scope, arn: &str, task: &str, _: Timestamp) {
+        if let Some(tasks) = self.state().endpoints.get_mut(arn) {
+            tasks.remove(task);
+            return;
+        }
         self.state().told.remove(task);
+    }
+}
+
+impl Namespaces for Outside {
+    fn namespace(&self, _: &View, _: &Scope, reference: &str) -> Option<Namespace> {
+        let name = reference.rsplit_once("namespace/").map_or(reference, |(_, name)| name);
+        Outside::state(self).namespaces.contains(name).then(|| namespace(name))
+    }
+
+    fn create_namespace(&self, _: &mut Tx, _: &Scope, name: &str, _: Timestamp) -> Namespace {
+        Outside::state(self).namespaces.insert(name.to_owned());
+        namespace(name)
+    }
+
+    fn endpoint(&self, _: &View, _: &Scope, _: &str, name: &str) -> Option<String> {
+        let arn = endpoint(name);
+        Outside::state(self).endpoints.contains_key(&arn).then_some(arn)
+    }
+
+    fn create_endpoint(&self, _: &mut Tx, _: &Scope, _: &str, name: &str, _: Timestamp) -> Option<String> {
+        Outside::state(self).endpoints.entry(endpoint(name)).or_default();
+        Some(endpoint(name))
+    }
+
+    fn delete_endpoint(&self, _: &mut Tx, _: &Scope, arn: &str) -> bool {
+        let mut state = Outside::state(self);
+        let empty = state.endpoints.get(arn).is_none_or(BTreeMap::is_empty);
+        if empty {
+            state.endpoints.remove(arn);
+        }
+        empty
+    }
+
+    fn addresses(&self, _: &View, _: &Scope, _: &str) -> Vec<std::net::SocketAddr> {
+        vec![]
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        &[]
+    }
+}
+
+fn namespace(name: &str) -> Namespace {
+    let arn = format!("arn:aws:servicediscovery:us-east-1:123456789012:namespace/{name}");
+    Namespace { arn, name: name.to_owned() }
+}
+
+/// The ARN of an endpoint.
+pub(crate) fn endpoint(name: &str) -> String {
+    format!("arn:aws:servicediscovery:us-east-1:123456789012:service/connect-{name}")
+}
+
+#[async_trait]
+impl Proxy for Outside {
+    async fn await_serving(&self, _: &str) -> bool {
+        !self.state().proxy_is_down
     }
 }
 

@@ -6,8 +6,8 @@ use crate::fakes::{GROUP, Outside, REGISTRY};
 use controller::{Limits, Runner};
 use ecs::rows::{EventsRow, ServiceRow, TaskRow};
 use ecs::{
-    Control, DiscoveryHealth, Ecs, HealthChecker, InstanceController, LogShipper, ManagedScaling, ServiceController,
-    TaskController, TokenKeeper, WaitingTasks,
+    ConnectKeeper, Control, DiscoveryHealth, Ecs, HealthChecker, InstanceController, LogShipper, ManagedScaling,
+    ServiceController, TaskController, TokenKeeper, WaitingTasks,
 };
 use gateway::{Context, Principal};
 use model::ecs as shape;
@@ -65,6 +65,7 @@ impl World {
             Arc::new(HealthChecker::new(control.clone())),
             Arc::new(TokenKeeper::new(control.clone())),
             Arc::new(DiscoveryHealth::new(control.clone())),
+            Arc::new(ConnectKeeper::new(control.clone())),
         ];
         let runner = Arc::new(Runner::start(&self.store, control.clock.clone(), controllers, Limits::default()));
         let wake = runner.clone();

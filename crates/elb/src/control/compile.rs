@@ -31,6 +31,7 @@ pub(super) fn config(control: &Control, view: &View) -> ProxyConfig {
         generation: 0,
         load_balancers: balancers.collect(),
         target_groups: groups.map(|(scope, row)| group(control.pace, view, scope, row)).collect(),
+        mesh: control.mesh.as_ref().map(|source| source.mesh(view)).unwrap_or_default(),
     }
 }
 

@@ -1,10 +1,11 @@
 //! The connection to the proxy, kept as long as there is something to serve.
 
 use super::meter::Totals;
-use super::{Channel, Connector, Control};
+use super::{Channel, Connector, Control, mesh};
 use crate::query;
 use crate::rows::{LoadBalancer, LoadBalancerState, Target, TargetState};
 use routing::{ProxyConfig, Status};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Tx;
@@ -50,7 +51,7 @@ impl Link {
                 Err(_) => {}
             }
             // Nothing to serve needs no proxy.
-            if self.newest.wait_for(|config| !config.load_balancers.is_empty()).await.is_err() {
+            if self.newest.wait_for(|config| !config.is_empty()).await.is_err() {
                 return;
             }
             if start {
@@ -96,6 +97,7 @@ impl Link {
             let mut tx = self.control.store.begin();
             for status in statuses {
                 self.hand_over(&status);
+                self.tell_served(&newest, &status);
                 note(&mut tx, &newest, status);
             }
             tx.commit()
@@ -103,6 +105,23 @@ impl Link {
         if let Err(error) = ticket.await {
             tracing::error!(%error, "cannot keep what the load balancers' proxy reports");
         }
+    }
+
+    /// Tells which tasks the proxy serves, once it has the newest configuration.
+    fn tell_served(&self, newest: &ProxyConfig, status: &Status) {
+        let served = match status {
+            // A proxy that was started anew serves nobody yet.
+            Status::Hello { generation: 0, .. } => BTreeSet::new(),
+            Status::Applied { generation, failures } if *generation == newest.generation => {
+                mesh::served(&newest.mesh, failures)
+            }
+            _ => return,
+        };
+        self.control.serving.send_if_modified(|before| {
+            let changed = **before != served;
+            *before = Arc::new(served);
+            changed
+        });
     }
 
     /// Hands what the proxy has counted to the meter.

@@ -3,12 +3,14 @@
 //! [`LoadBalancers`] compiles all rows into one `ProxyConfig` whenever something changes, and ends what has drained. [`Link`]
 //! keeps a connection to the proxy process: it sends the newest configuration, also to a proxy that was started anew,
 //! and writes what the proxy reports into the rows. Neither knows how the proxy is started or spoken to:
-//! that is a [`Connector`]'s work, [`ProxyProcess`] being the real one. [`Meter`] publishes what the proxy counts. [`LoopbackPorts`] gives each listener a port on the user's machine.
+//! that is a [`Connector`]'s work, [`ProxyProcess`] being the real one. What the proxy
+//! serves besides load balancers, a [`MeshSource`] says. [`Meter`] publishes what the proxy counts. [`LoopbackPorts`] gives each listener a port on the user's machine.
 
 mod compile;
 mod connect;
 mod link;
 mod loopback;
+mod mesh;
 mod meter;
 #[cfg(test)]
 mod tests;
@@ -16,6 +18,7 @@ mod tests;
 pub use connect::{Channel, Connector, ProxyProcess, Start};
 pub use link::Link;
 pub use loopback::{Keeper, LoopbackPorts, Told};
+pub use mesh::{MeshSource, Served, Serving, serving};
 pub use meter::Meter;
 
 use crate::query;
@@ -44,14 +47,21 @@ pub struct Control {
     pub acm: Acm,
     /// Where network namespaces are mounted: `<run>/netns`.
     pub namespaces: PathBuf,
+    /// What else the proxy serves.
+    pub mesh: Option<Arc<dyn MeshSource>>,
+    /// Who hears which of it the proxy serves.
+    pub serving: Serving,
 }
 
-/// The controller, the meter of what the proxy counts, and the link to the proxy, which somebody must [`Link::run`].
+/// The controller, the meter of what the proxy counts, and the link to the proxy, which somebody must [`Link::run`]. Made once for
+/// each process: the controller's list of tables lives as long as that.
 pub fn controller(control: Control) -> (Arc<LoadBalancers>, Arc<Meter>, Link) {
     let (newest, seen) = watch::channel(Arc::new(ProxyConfig::default()));
     let (counted, totals) = watch::channel(None);
     let meter = Meter::new(control.store.clone(), control.clock.clone(), control.pace, totals);
-    let balancers = LoadBalancers { control: control.clone(), newest };
+    let tables = TABLES.iter().copied().chain(control.mesh.iter().flat_map(|mesh| mesh.tables()).copied());
+    let tables = Box::leak(tables.collect::<Vec<_>>().into_boxed_slice());
+    let balancers = LoadBalancers { control: control.clone(), newest, tables };
     (Arc::new(balancers), Arc::new(meter), Link::new(control, seen, counted))
 }
 
@@ -59,7 +69,20 @@ pub fn controller(control: Control) -> (Arc<LoadBalancers>, Arc<Meter>, Link) {
 pub struct LoadBalancers {
     control: Control,
     newest: watch::Sender<Arc<ProxyConfig>>,
+    tables: &'static [&'static str],
 }
+
+/// The tables that load balancers are made of.
+const TABLES: [&str; 8] = [
+    LoadBalancer::TABLE,
+    Listener::TABLE,
+    Rule::TABLE,
+    TargetGroup::TABLE,
+    Target::TABLE,
+    acm::rows::Certificate::TABLE,
+    vpc::rows::NetworkInterface::TABLE,
+    vpc::rows::Instance::TABLE,
+];
 
 /// How long a draining target has; in the proxy's and our own counting the same.
 fn drain_delay(group: Option<&TargetGroup>, pace: Pace) -> Duration {
@@ -114,16 +137,7 @@ impl Controller for LoadBalancers {
     }
 
     fn tables(&self) -> &'static [&'static str] {
-        &[
-            LoadBalancer::TABLE,
-            Listener::TABLE,
-            Rule::TABLE,
-            TargetGroup::TABLE,
-            Target::TABLE,
-            acm::rows::Certificate::TABLE,
-            vpc::rows::NetworkInterface::TABLE,
-            vpc::rows::Instance::TABLE,
-        ]
+        self.tables
     }
 
     fn keys(&self, view: &View, _: &Change) -> Vec<Key> {

@@ -57,6 +57,8 @@ impl World {
             pace: Pace::REAL,
             acm: Acm { vault: Vault::ephemeral() },
             namespaces: PathBuf::from("/run/netns"),
+            mesh: None,
+            serving: serving().0,
         });
         let runner = Runner::start(&store, Arc::new(clock.clone()), vec![controller], Limits::default());
         let ends = Ends::default();

@@ -114,6 +114,7 @@ fn new_chain(name: &str, chain: &Chain) -> Message {
             ChainHook::Forward(priority) => (2, priority, "filter"),
             ChainHook::Input => (1, 0, "filter"),
             ChainHook::DestinationNat => (0, -100, "nat"),
+            ChainHook::OwnDestinationNat => (3, -100, "nat"),
             ChainHook::SourceNat => (4, 100, "nat"),
         };
         message.nest(4, |hook| {

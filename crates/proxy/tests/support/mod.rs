@@ -76,7 +76,10 @@ impl Rig {
     pub async fn apply(&mut self, load_balancers: Vec<LoadBalancer>, target_groups: Vec<TargetGroup>) {
         self.generation += 1;
         let generation = self.generation;
-        self.handle.apply(ProxyConfig { generation, load_balancers, target_groups }).await.unwrap();
+        self.handle
+            .apply(ProxyConfig { generation, load_balancers, target_groups, ..ProxyConfig::default() })
+            .await
+            .unwrap();
         self.until("the configuration in force", |seen| seen.applied >= generation).await;
     }
 

@@ -285,6 +285,7 @@ impl<'a> Carrying<'a> {
             waits: None,
             targets: deployment.targets.clone(),
             registries: deployment.registries.clone(),
+            connect: deployment.connect.as_ref(),
             enable_execute_command: service.enable_execute_command,
             tags: tags(service, &definition),
             now: self.now,
@@ -365,6 +366,7 @@ impl<'a> Carrying<'a> {
             self.row.targets.clone_from(&target.targets);
         }
         self.row.registries.clone_from(&target.registries);
+        self.row.connect.clone_from(&target.connect);
         self.row.deployments.insert(0, target);
         self.row.impaired = false;
         self.messages.push(texts::rolling_back(&self.row.name, to));

@@ -83,6 +83,7 @@ pub(crate) fn begin(
             network: primary.network.clone(),
             load_balancers: load_balancers.into_iter().map(Stored).collect(),
             resolved: resolved.collect(),
+            connect: primary.connect.as_ref().map(|connect| connect.configuration.clone()),
             images,
             created_at: now,
         },
