@@ -58,7 +58,8 @@ pub(super) async fn serve(stream: TcpStream, listener: Rc<Listener>, place: Rc<P
         async move { Ok::<_, Infallible>(passing.request(request).await) }
     });
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout((!idle.is_zero()).then_some(idle));
+    // A client may end its side once it has asked, and wants its answer all the same.
+    server.timer(TokioTimer::new()).half_close(true).header_read_timeout((!idle.is_zero()).then_some(idle));
     let _ = server.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
     let ends = switched.borrow_mut().take();
     if let Some((client, target)) = ends
