@@ -33,7 +33,7 @@ pub(super) fn default_namespace(
     let namespaces = &ecs.ports.namespaces;
     match namespaces.namespace(tx, scope, reference) {
         Some(found) => Ok(Some(found.arn)),
-        None if reference.starts_with("arn:") => Err(words::namespace_not_found()),
+        None if reference.starts_with("arn:") => Err(texts::namespace_not_found(reference)),
         None if reference.len() > 1024 => Err(texts::invalid(words::NAMESPACE_TOO_LONG)),
         None => Ok(Some(namespaces.create_namespace(tx, scope, reference, now).arn)),
     }
@@ -60,7 +60,8 @@ pub(super) fn checked(
     let named = given.namespace.as_deref().filter(|name| !name.is_empty());
     let reference = named.or(cluster.service_connect_namespace.as_deref());
     let reference = reference.ok_or_else(|| texts::invalid(words::NO_NAMESPACE))?;
-    let namespace = ecs.ports.namespaces.namespace(view, scope, reference).ok_or_else(words::namespace_not_found)?;
+    let namespace =
+        ecs.ports.namespaces.namespace(view, scope, reference).ok_or_else(|| texts::namespace_not_found(reference))?;
     let (mut services, mut ports) = (Vec::new(), BTreeSet::new());
     for entry in given.services.iter().flatten() {
         if !ports.insert(&entry.port_name) {

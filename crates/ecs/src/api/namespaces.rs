@@ -22,7 +22,9 @@ pub(super) fn list_services(
     }
     let is_in = |row: &ServiceRow| {
         let of = |arn: &str| registries.registry(view, &scope, arn).map(|registry| registry.namespace);
-        row.registries.iter().any(|entry| of(&entry.arn).is_some_and(|namespace| namespaces.contains(&namespace)))
+        let connected = row.connect.as_ref().and_then(|connect| connect.namespace.rsplit('/').next());
+        connected.is_some_and(|id| namespaces.iter().any(|namespace| namespace == id))
+            || row.registries.iter().any(|entry| of(&entry.arn).is_some_and(|id| namespaces.contains(&id)))
     };
     let rows = view.scan::<ServiceRow>(&scope).filter(|row| row.status != ServiceStatus::Inactive && is_in(row));
     let items = rows.map(|row| (row.id().into_owned(), names::service_arn(&scope, &row.cluster, &row.name)));

@@ -1,12 +1,5 @@
 //! The words of Service Connect.
 
-use types::ApiError;
-
-/// seen; its text is own
-pub fn namespace_not_found() -> ApiError {
-    ApiError::new("NamespaceNotFoundException", "The specified namespace wasn't found.")
-}
-
 /// seen
 pub fn service_used(namespace: &str) -> String {
     format!("SC service is already used by {namespace}")

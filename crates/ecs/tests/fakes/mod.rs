@@ -39,7 +39,7 @@ pub(crate) struct State {
     /// Tasks that service discovery was told of, and whether they are healthy.
     pub told: BTreeMap<String, bool>,
     /// Namespaces of Service Connect, by name.
-    pub namespaces: BTreeSet<String>,
+    pub connect_namespaces: BTreeSet<String>,
     /// Its endpoints, by ARN, with the tasks that are there and their ports.
     pub endpoints: BTreeMap<String, BTreeMap<String, String>>,
     /// The proxy serves nobody.
@@ -276,11 +276,11 @@ impl Registries for Outside {
 impl Namespaces for Outside {
     fn namespace(&self, _: &View, _: &Scope, reference: &str) -> Option<Namespace> {
         let name = reference.rsplit_once("namespace/").map_or(reference, |(_, name)| name);
-        Outside::state(self).namespaces.contains(name).then(|| namespace(name))
+        Outside::state(self).connect_namespaces.contains(name).then(|| namespace(name))
     }
 
     fn create_namespace(&self, _: &mut Tx, _: &Scope, name: &str, _: Timestamp) -> Namespace {
-        Outside::state(self).namespaces.insert(name.to_owned());
+        Outside::state(self).connect_namespaces.insert(name.to_owned());
         namespace(name)
     }
 
