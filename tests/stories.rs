@@ -39,6 +39,7 @@ mod stories {
     mod security_groups;
     mod service_connect;
     mod service_discovery;
+    mod short_names;
     mod survival;
     mod trace;
 }

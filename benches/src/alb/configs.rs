@@ -154,6 +154,7 @@ impl Files {
         });
         let address = [127, 0, 0, 1].into();
         ProxyConfig {
+            mesh: routing::connect::Mesh::default(),
             generation: 1,
             load_balancers: vec![LoadBalancer {
                 arn: "lb".to_owned(),

@@ -222,10 +222,10 @@ async fn what_cannot_be_is_refused() {
     sealed.tls = Some(tls);
     assert!(refused(enabled(vec![sealed])).1.contains("tls"), "what is not here is named");
     let logged = shape::ServiceConnectConfiguration {
-        log_configuration: Some(shape::LogConfiguration { log_driver: "awslogs".to_owned(), ..Default::default() }),
+        access_log_configuration: Some(shape::ServiceConnectAccessLogConfiguration::default()),
         ..enabled(vec![])
     };
-    assert!(refused(logged).1.contains("logConfiguration"));
+    assert!(refused(logged).1.contains("accessLogConfiguration"));
     assert_eq!(world.outside.state().endpoints.len(), 0, "what is refused leaves nothing behind");
 
     create(&world, "first", enabled(vec![offered(Some("api"), vec![alias(Some("api"), 80)])])).expect("it can be made");

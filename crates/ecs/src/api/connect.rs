@@ -91,7 +91,6 @@ fn refuse_unknown(row: &ServiceRow, given: &ServiceConnectConfiguration) -> Resu
     let refused = [
         (services().any(|it| it.tls.is_some()), "tls of Service Connect (AWS Private CA)"),
         (services().any(tests), "testTrafficRules of Service Connect"),
-        (given.log_configuration.is_some(), "logConfiguration of Service Connect"),
         (given.access_log_configuration.is_some(), "accessLogConfiguration of Service Connect"),
         (
             given.container_configurations.as_ref().is_some_and(|list| !list.is_empty()),
