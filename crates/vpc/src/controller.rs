@@ -397,6 +397,7 @@ pub fn network_state(view: &View, ground: &Ground) -> NetworkState {
     for list in regions.iter().flat_map(query::prefix_lists) {
         state.prefix_lists.insert(list.id, vec![Ipv4Net::from(ground.gateway_endpoint_address()).into()]);
     }
+    state.prefix_lists.insert(query::cloudfront().id, Vec::new());
     for (_, list) in view.scan_all::<ManagedPrefixList>() {
         let blocks = list.entries().iter().map(|entry| entry.block).collect();
         state.prefix_lists.insert(list.id.to_string(), blocks);

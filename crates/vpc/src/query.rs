@@ -324,7 +324,17 @@ pub struct PrefixList {
 
 /// Whether there is a prefix list of that id, the account's own or AWS's.
 pub fn is_prefix_list(view: &View, scope: &Scope, id: &str) -> bool {
-    view.contains::<ManagedPrefixList>(scope, id) || prefix_lists(&scope.region).iter().any(|list| list.id == id)
+    let mut of_aws = prefix_lists(&scope.region).into_iter().chain([cloudfront()]);
+    view.contains::<ManagedPrefixList>(scope, id) || of_aws.any(|list| list.id == id)
+}
+
+/// As how many rules CloudFront's prefix list counts. Source: VPC user guide, "AWS-managed prefix list weight".
+pub const CLOUDFRONT_WEIGHT: usize = 55;
+
+/// The prefix list of those whom CloudFront asks origins from, by its id in us-east-1. It has no entries, as nobody here is CloudFront.
+pub fn cloudfront() -> PrefixList {
+    let name = "com.amazonaws.global.cloudfront.origin-facing";
+    PrefixList { id: "pl-3b927c52".to_owned(), name: name.to_owned() }
 }
 
 /// The DHCP options in force in a VPC: `None` where it has been given the set called `default`, which is no options.

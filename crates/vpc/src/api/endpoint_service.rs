@@ -124,6 +124,7 @@ pub(crate) fn describe_prefix_lists(
 ) -> Result<ec2::DescribePrefixListsResult, ApiError> {
     begin(cx, input.dry_run)?;
     let mut all = query::prefix_lists(cx.region());
+    all.push(query::cloudfront());
     all.sort_by(|a, b| a.id.cmp(&b.id));
     let named = input.prefix_list_ids.unwrap_or_default();
     if let Some(unknown) = named.iter().find(|id| !all.iter().any(|list| list.id == **id)) {
@@ -142,7 +143,11 @@ pub(crate) fn describe_prefix_lists(
     }
     let (shown, next_token) = page(kept, input.max_results, input.next_token.as_deref(), |list| list.id.clone())?;
     let shown = shown.into_iter().map(|list| ec2::PrefixList {
-        cidrs: Some(vec![format!("{}/32", service.ground.gateway_endpoint_address())]),
+        cidrs: Some(if list.id == query::cloudfront().id {
+            Vec::new()
+        } else {
+            vec![format!("{}/32", service.ground.gateway_endpoint_address())]
+        }),
         prefix_list_id: Some(list.id),
         prefix_list_name: Some(list.name),
     });

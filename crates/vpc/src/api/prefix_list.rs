@@ -137,18 +137,20 @@ fn owner_of(scope: &Scope, list: &ManagedPrefixList) -> String {
 /// AWS's own lists in the account's terms.
 fn of_aws(service: &Ec2, scope: &Scope) -> Vec<Arc<ManagedPrefixList>> {
     let block = Ipv4Net::from(service.ground.gateway_endpoint_address()).into();
-    let list = |list: query::PrefixList| {
+    let list = |list: query::PrefixList, entries: Vec<PrefixListEntry>| {
         Some(Arc::new(ManagedPrefixList {
             id: PrefixListId::parse(&list.id)?,
             name: list.name,
             ipv6: false,
             max_entries: 1,
-            versions: BTreeMap::from([(1, vec![PrefixListEntry { block, description: String::new() }])]),
+            versions: BTreeMap::from([(1, entries)]),
             state: PrefixListState::Created,
             tags: Tags::new(),
         }))
     };
-    query::prefix_lists(&scope.region).into_iter().filter_map(list).collect()
+    let of_endpoints = query::prefix_lists(&scope.region).into_iter();
+    let of_endpoints = of_endpoints.map(|it| list(it, vec![PrefixListEntry { block, description: String::new() }]));
+    of_endpoints.chain([list(query::cloudfront(), Vec::new())]).flatten().collect()
 }
 
 /// The list of that id, whosever it is.

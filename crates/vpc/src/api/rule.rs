@@ -391,6 +391,7 @@ fn weight(view: &View, scope: &Scope, peer: &Peer) -> (usize, usize) {
         Peer::PrefixList(id) => match view.get::<ManagedPrefixList>(scope, id) {
             Some(list) if list.ipv6 => (0, usize::try_from(list.max_entries).unwrap_or_default()),
             Some(list) => (usize::try_from(list.max_entries).unwrap_or_default(), 0),
+            None if *id == query::cloudfront().id => (query::CLOUDFRONT_WEIGHT, 0),
             None => (1, 1),
         },
     }

@@ -250,10 +250,10 @@ fn services_are_listed_by_name_type_and_page() {
 }
 
 #[test]
-fn prefix_lists_are_those_of_gateway_endpoints() {
+fn prefix_lists_are_those_of_gateway_endpoints_and_cloudfronts() {
     let world = World::new();
     let ask = |input: ec2::DescribePrefixListsRequest| world.ok(world.handlers.describe_prefix_lists, input);
-    let first = ask(ec2::DescribePrefixListsRequest { max_results: Some(1), ..Default::default() });
+    let first = ask(ec2::DescribePrefixListsRequest { max_results: Some(2), ..Default::default() });
     assert!(first.next_token.is_some());
     let second = ask(ec2::DescribePrefixListsRequest {
         max_results: Some(1),
@@ -262,7 +262,8 @@ fn prefix_lists_are_those_of_gateway_endpoints() {
     });
     let names = [first.prefix_lists, second.prefix_lists].into_iter().flatten().flatten();
     let names: BTreeSet<_> = names.filter_map(|list| list.prefix_list_name).collect();
-    assert_eq!(names.into_iter().collect::<Vec<_>>(), ["com.amazonaws.us-east-1.dynamodb", S3]);
+    let cloudfront = "com.amazonaws.global.cloudfront.origin-facing";
+    assert_eq!(names.into_iter().collect::<Vec<_>>(), [cloudfront, "com.amazonaws.us-east-1.dynamodb", S3]);
     assert_eq!(second.next_token, None);
     let unknown = ec2::DescribePrefixListsRequest { prefix_list_ids: strings(["pl-0"]), ..Default::default() };
     assert_eq!(world.refused(world.handlers.describe_prefix_lists, unknown), "InvalidPrefixListId.NotFound");

@@ -104,6 +104,35 @@ fn aws_lists_are_told_and_cannot_be_changed() {
 }
 
 #[test]
+fn cloudfronts_list_is_there_weighs_and_lets_nobody_in() {
+    let world = World::new();
+    let group = world.group(&world.vpc("10.0.0.0/16"), "origin");
+    let rule = |port: i32, list: Option<&str>| ec2::IpPermission {
+        ip_protocol: Some("tcp".to_owned()),
+        from_port: Some(port),
+        to_port: Some(port),
+        prefix_list_ids: list
+            .map(|id| vec![ec2::PrefixListId { prefix_list_id: Some(id.to_owned()), ..Default::default() }]),
+        ip_ranges: list
+            .is_none()
+            .then(|| vec![ec2::IpRange { cidr_ip: Some("10.0.0.0/8".to_owned()), ..Default::default() }]),
+        ..Default::default()
+    };
+    let authorize = |rules: Vec<ec2::IpPermission>| ec2::AuthorizeSecurityGroupIngressRequest {
+        group_id: Some(group.clone()),
+        ip_permissions: Some(rules),
+        ..Default::default()
+    };
+    let handler = world.handlers.authorize_security_group_ingress;
+    let mut rules: Vec<_> = (1..=5).map(|port| rule(port, None)).collect();
+    rules.push(rule(80, Some("pl-3b927c52")));
+    world.ok(handler, authorize(rules));
+    assert_eq!(world.refused(handler, authorize(vec![rule(6, None)])), "RulesPerSecurityGroupLimitExceeded");
+    assert_eq!(blocks(&world, "pl-3b927c52", None).len(), 0);
+    assert_eq!(world.network().prefix_lists["pl-3b927c52"], vec![]);
+}
+
+#[test]
 fn rules_and_routes_follow_the_list_into_the_plan() {
     let world = World::new();
     let vpc = world.vpc("10.0.0.0/16");
