@@ -1400,7 +1400,7 @@ impl std::fmt::Debug for NetworkConfiguration {
 
 static S_NextToken: wire::Schema = wire::Schema::new("NextToken", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(2048.0), pattern: None, values: &[], sensitive: false });
 static S_NonPartnerEventBusNameOrArn: wire::Schema = wire::Schema::new("NonPartnerEventBusNameOrArn", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(1600.0), pattern: Some(wire::schema::Pattern::new("(arn:aws[\\w-]*:events:[a-z]+-[a-z]+-[\\w-]+:[0-9]{12}:event-bus\\/)?[\\.\\-_A-Za-z0-9]+", "(arn:aws[[A-Za-z0-9_]-]*:events:[a-z]+-[a-z]+-[[A-Za-z0-9_]-]+:[0-9]{12}:event-bus\\/)?[\\.\\-_A-Za-z0-9]+")), values: &[], sensitive: false });
-static S_PathParameter: wire::Schema = wire::Schema::new("PathParameter", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: Some(wire::schema::Pattern::new("^(?!\\s*$).+", "^(?![ \\t\\n\\x0B\\f\\r]*$).+")), values: &[], sensitive: false });
+static S_PathParameter: wire::Schema = wire::Schema::new("PathParameter", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: Some(wire::schema::Pattern::new("^(?!\\s*$).+", "^.*[^ \\t\\n\\x0B\\f\\r].*")), values: &[], sensitive: false });
 static S_PathParameterList: wire::Schema = wire::Schema::plain("PathParameterList", wire::schema::Kind::List(wire::schema::List { member: &S_PathParameter, item: "", flattened: false }));
 static S_PlacementConstraint: wire::Schema = wire::Schema::plain("PlacementConstraint", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("type", "type", "type", false, &S_PlacementConstraintType),

@@ -369,6 +369,8 @@ fn expression(text: &str) -> String {
             "(?!((^[ ]+.*)|(.*([\\u0000-\\u001f]|[\\u007f-\\u009f]|[:/|])+.*)|(.*[ ]+$))).+",
             "[^ \\u0000-\\u001f\\u007f-\\u009f:/|](?:[^\\u0000-\\u001f\\u007f-\\u009f:/|]*[^ \\u0000-\\u001f\\u007f-\\u009f:/|])?",
         )
+        // In EventBridge's, for "is not of blanks alone".
+        .replace("(?!\\s*$).+", ".*[^ \\t\\n\\x0B\\f\\r].*")
         .replace("\\p{Print}", "[\\u0020-\\u007e]")
         // All characters beyond 16 bits, as Java writes them in pairs of halves.
         .replace("\\uD800\\uDC00-\\uDBFF\\uDFFF", "\\x{10000}-\\x{10FFFF}")
