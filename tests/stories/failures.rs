@@ -188,6 +188,22 @@ fn ends(api: &Api, execution: &str, image: &str) -> Vec<End> {
             )
         },
         End {
+            container: (
+                Value::Null,
+                vec![text(
+                    "CannotStartContainerError: ResourceInitializationError: failed to create new container runtime task: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: error during container init: open /proc/sys/net/core/none: no such file or directory: unknown",
+                )],
+            ),
+            ..End::unstarted(
+                "the container has no such system control",
+                changed(&|it| {
+                    it["containerDefinitions"][0]["systemControls"] =
+                        json!([{ "namespace": "net.core.none", "value": "1" }]);
+                }),
+                vec![text("Task failed to start")],
+            )
+        },
+        End {
             name: "the application crashes",
             definition: definition("echo this is why; exit 3"),
             code: "EssentialContainerExited",

@@ -343,6 +343,44 @@ pub const CPU_SUM_ABOVE_TASK: &str =
 pub const MEMORY_SUM_ABOVE_TASK: &str = "The sum of the containers' memory is greater than for the task.";
 
 /// seen
+pub fn container_port(container: &str) -> String {
+    format!("Invalid 'containerPort' setting for container '{container}'.")
+}
+
+/// seen, of TCP
+pub fn port_twice(protocol: &str, port: i32) -> String {
+    format!("{} host port '{port}' is mapped multiple times in task.", protocol.to_ascii_uppercase())
+}
+
+/// seen
+pub fn port_in_two_mappings(container: &str, port: i32) -> String {
+    format!("Container port {port} is used in more than one port mapping for container {container}")
+}
+
+/// own; the rule is doc
+pub fn port_name(container: &str) -> String {
+    format!(
+        "Invalid 'name' setting in a port mapping for container '{container}'. The name must have 1 to 64 lowercase \
+         letters, numbers, underscores and hyphens, and must not start with a hyphen."
+    )
+}
+
+/// own
+pub fn port_name_twice(name: &str) -> String {
+    format!("Port mapping names should be unique. Duplicate name: {name}.")
+}
+
+/// own
+pub fn health_check_command(container: &str) -> String {
+    format!("Invalid 'command' setting in the health check for container '{container}'. The command must not be empty.")
+}
+
+/// own
+pub fn duplicate_tag(key: &str) -> String {
+    format!("Tag keys must be unique. Duplicate key: {key}.")
+}
+
+/// seen
 pub const PORT_AND_RANGE: &str = "cannot specify both single port and port range";
 /// seen
 pub const PORT_RANGE_INVALID: &str = "Invalid 'containerPortRange' setting";

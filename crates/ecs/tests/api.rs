@@ -305,6 +305,65 @@ fn fargate_refuses_what_only_an_instance_has() {
 }
 
 #[test]
+fn ports_checks_and_tags_are_looked_at() {
+    let server = Server::new();
+    let register = |change: &dyn Fn(&mut shape::ContainerDefinition)| server.register(|input| change(first(input)));
+    let port = |port: Option<i32>, name: &str, protocol: &str| shape::PortMapping {
+        container_port: port,
+        name: Some(name.to_owned()),
+        protocol: Some(protocol.to_owned()),
+        ..Default::default()
+    };
+    let client = |message: &str| says("ClientException", message);
+    for wrong in [None, Some(0), Some(65_536)] {
+        let outcome = register(&|it| it.port_mappings = Some(vec![port(wrong, "a", "tcp")]));
+        assert_eq!(refused(outcome), client("Invalid 'containerPort' setting for container 'web'."));
+    }
+    for name in ["", "HTTP", "-a", "a b", "é", &"a".repeat(65)] {
+        let (code, message) = refused(register(&|it| it.port_mappings = Some(vec![port(Some(80), name, "tcp")])));
+        assert!(code == "ClientException" && message.starts_with("Invalid 'name' setting"), "{name}: {message}");
+    }
+    let name = "a_1-".repeat(16);
+    register(&|it| it.port_mappings = Some(vec![port(Some(80), &name, "tcp")])).expect("64 characters are fine");
+    let two = |one: shape::PortMapping, other: shape::PortMapping| {
+        server.register(|input| {
+            first(input).port_mappings = Some(vec![one]);
+            let second = shape::ContainerDefinition { name: Some("side".to_owned()), ..first(input).clone() };
+            input.container_definitions.push(shape::ContainerDefinition { port_mappings: Some(vec![other]), ..second });
+        })
+    };
+    assert_eq!(
+        refused(two(port(Some(3000), "a", "tcp"), port(Some(3000), "b", "tcp"))),
+        client("TCP host port '3000' is mapped multiple times in task.")
+    );
+    assert_eq!(
+        refused(two(port(Some(80), "a", "tcp"), port(Some(81), "a", "tcp"))),
+        client("Port mapping names should be unique. Duplicate name: a.")
+    );
+    two(port(Some(53), "a", "tcp"), port(Some(53), "b", "udp")).expect("those are two ports");
+
+    let both = register(&|it| it.port_mappings = Some(vec![port(Some(53), "a", "tcp"), port(Some(53), "b", "udp")]));
+    both.expect("a container may have both");
+    assert_eq!(
+        refused(server.create(|input| input.load_balancers = Some(vec![balancer(GROUP, "web", 53)]))),
+        says("InvalidParameterException", "Container port 53 is used in more than one port mapping for container web")
+    );
+
+    for command in [&[][..], &["CMD"], &["CMD-SHELL", " "], &[""]] {
+        let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
+        let check = shape::HealthCheck { command, ..Default::default() };
+        let (code, message) = refused(register(&|it| it.health_check = Some(check.clone())));
+        assert!(code == "ClientException" && message.starts_with("Invalid 'command' setting"), "{message}");
+    }
+    let bare = shape::HealthCheck { command: vec!["/healthcheck".to_owned()], ..Default::default() };
+    register(&|it| it.health_check = Some(bare.clone())).expect("AWS takes it for a program");
+
+    let tag = |value: &str| shape::Tag { key: Some("team".to_owned()), value: Some(value.to_owned()) };
+    let twice = server.register(|input| input.tags = Some(vec![tag("a"), tag("b")]));
+    assert_eq!(refused(twice), says("InvalidParameterException", "Tag keys must be unique. Duplicate key: team."));
+}
+
+#[test]
 fn a_tasks_interface_takes_names_and_resolvers_out_of_its_containers_hands() {
     let server = Server::new();
     let container = |change: fn(&mut shape::ContainerDefinition)| {

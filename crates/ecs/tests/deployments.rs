@@ -163,6 +163,7 @@ async fn without_anything_before_there_is_no_way_back() {
     assert_eq!(status(&world), ["ROLLBACK_FAILED"]);
     let reason = "No rollback candidate was found to run the rollback.";
     assert_eq!(all[0].status_reason.as_deref(), Some(reason));
+    assert!(all[0].rollback.is_none() && all[0].finished_at.is_some(), "what did not happen has no reason");
 }
 
 #[tokio::test]
@@ -187,6 +188,7 @@ async fn a_deployment_is_stopped_or_given_up_or_replaced() {
         deploy(&world, "app:4");
         world.pass(120).await;
         assert_eq!(status(&world)[..2], ["SUCCESSFUL", "STOPPED"], "the newer one replaced the one under way");
+        assert!(deployments(&world).iter().all(|it| it.finished_at.is_some()), "all are over");
         assert_eq!(world.running().len(), 2);
         world.assert_no_leak().await;
     }

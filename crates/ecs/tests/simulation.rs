@@ -57,6 +57,8 @@ struct Life {
     daemons: u64,
     /// Whether each step is told.
     told: bool,
+    /// Whether a load balancer says who is healthy; else time does.
+    balanced: bool,
 }
 
 impl Life {
@@ -84,15 +86,22 @@ impl Life {
             struck: 0,
             daemons: 0,
             told: given("WINDTUNNEL_SIM_SEED").is_some(),
+            balanced: true,
         };
+        life.balanced = life.die.roll(4) > 0;
         let breaker = life.die.roll(3) > 0;
         let mut input = World::service_request(1 + life.die.number(4), breaker);
-        input.load_balancers.as_mut().expect("one")[0].advanced_configuration = Some(shape::AdvancedConfiguration {
-            alternate_target_group_arn: Some(GREEN.to_owned()),
-            production_listener_rule: Some(RULE.to_owned()),
-            test_listener_rule: None,
-            role_arn: Some(SHIFTER.to_owned()),
-        });
+        if life.balanced {
+            input.load_balancers.as_mut().expect("one")[0].advanced_configuration =
+                Some(shape::AdvancedConfiguration {
+                    alternate_target_group_arn: Some(GREEN.to_owned()),
+                    production_listener_rule: Some(RULE.to_owned()),
+                    test_listener_rule: None,
+                    role_arn: Some(SHIFTER.to_owned()),
+                });
+        } else {
+            (input.load_balancers, input.health_check_grace_period_seconds) = (None, None);
+        }
         let configuration = life.configuration();
         let breaker = input.deployment_configuration.take().and_then(|it| it.deployment_circuit_breaker);
         input.deployment_configuration =
@@ -103,7 +112,9 @@ impl Life {
 
     /// Some strategy with short times.
     fn configuration(&mut self) -> shape::DeploymentConfiguration {
-        let strategy = ["ROLLING", "ROLLING", "BLUE_GREEN", "LINEAR", "CANARY"][self.die.roll(5) as usize];
+        let strategies: &[&str] =
+            if self.balanced { &["ROLLING", "ROLLING", "BLUE_GREEN", "LINEAR", "CANARY"] } else { &["ROLLING"] };
+        let strategy = strategies[self.die.roll(strategies.len() as u64) as usize];
         let bake = Some(self.die.number(2));
         let hook = shape::DeploymentLifecycleHook {
             target_type: Some("PAUSE".to_owned()),
@@ -249,8 +260,12 @@ impl Life {
         self.world.store.view().get::<ServiceRow>(&self.world.scope, &key).expect("the service is there")
     }
 
-    /// Whether the balancer takes the task for healthy, now or when it was stopped.
+    /// Whether the task counts as healthy, now or when it was stopped: the balancer says so, or it has run for long enough.
     fn is_healthy(&self, task: &TaskRow) -> bool {
+        if task.targets.is_empty() {
+            let now = self.world.clock.now();
+            return task.started_at.is_some_and(|started| now.since(started) >= Duration::from_secs(40));
+        }
         let ip = task.eni.as_ref().map(|eni| eni.ip.to_string());
         let (now, state) = (self.world.clock.now(), self.world.outside.state());
         ip.is_some_and(|ip| {
@@ -345,6 +360,26 @@ impl Life {
             assert!(
                 healthy + struck >= least as usize || (shifts(&service) && first),
                 "{healthy} healthy tasks left, of {least}, and {} was stopped: {:#?} {:#?}",
+                row.id,
+                tasks.values().map(|row| self.shown(row)).collect::<Vec<_>>(),
+                self.world.events()
+            );
+        }
+        // Nothing that ran was given up for what is not healthy yet.
+        let primary = service.primary().map_or("", |primary| &primary.state.id);
+        let ran = |row: &TaskRow| self.seen.get(&row.id).is_some_and(|seen| seen.last == TaskStatus::Running);
+        let outdated = tasks.values().filter(|row| row.stopping_at == Some(now) && ran(row) && !of(row, primary));
+        for row in outdated.filter(|_| !shifts(&service)) {
+            if row.stop.as_ref().is_none_or(|stop| !stop.reason.starts_with("Scaling activity")) {
+                continue;
+            }
+            let runs = |other: &&Arc<TaskRow>| {
+                is_live(other) && other.last == TaskStatus::Running && (!of(other, primary) || self.is_healthy(other))
+            };
+            let running = tasks.values().filter(runs).count();
+            assert!(
+                running + struck >= least as usize,
+                "{running} running tasks left, of {least}, and {} was stopped: {:#?} {:#?}",
                 row.id,
                 tasks.values().map(|row| self.shown(row)).collect::<Vec<_>>(),
                 self.world.events()

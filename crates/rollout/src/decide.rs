@@ -7,6 +7,8 @@
 //! - a plan never takes the number of live tasks above the maximum by starting; where traffic is shifted, each side has
 //!   its own maximum;
 //! - a plan never takes the number of healthy tasks below the minimum by stopping, and none that is protected;
+//! - tasks of older deployments that run, healthy or not yet, are given up only as far as the minimum is left of what
+//!   serves or is about to; those that do not run yet go at once;
 //! - production traffic is given to a deployment only when all its tasks are healthy, or to go back;
 //! - each failure, first health and end of a task is booked once;
 //! - while the primary deployment is failed, a plan starts nothing of it and stops only what is more than `desired`;

@@ -4,6 +4,7 @@
 use crate::balance::{by_fullest_zone, emptiest};
 use crate::decide::{Decision, Plan, StopReason};
 use crate::health::{Cause, ContainerHealth, TargetHealth, Verdict};
+use crate::lifecycle::TaskStatus;
 use crate::state::{Deployment, Placement, RolloutState, ServiceState, Task};
 use types::Timestamp;
 
@@ -23,8 +24,12 @@ pub(crate) struct Fleet<'a> {
     pub(crate) unhealthy: Vec<&'a Task>,
     /// Of others, healthy.
     pub(crate) old_healthy: Vec<&'a Task>,
-    /// Of others, not healthy.
-    pub(crate) old_idle: Vec<&'a Task>,
+    /// Of others, running, though they do not count as healthy yet: they may well serve.
+    pub(crate) old_running: Vec<&'a Task>,
+    /// Of others, failed a check.
+    pub(crate) old_unhealthy: Vec<&'a Task>,
+    /// Of others, not running yet.
+    pub(crate) old_pending: Vec<&'a Task>,
     /// All live ones.
     pub(crate) live: Vec<&'a Task>,
     /// Leaving, but not yet out of the target groups.
@@ -76,7 +81,9 @@ impl<'a> Fleet<'a> {
             starting: vec![],
             unhealthy: vec![],
             old_healthy: vec![],
-            old_idle: vec![],
+            old_running: vec![],
+            old_unhealthy: vec![],
+            old_pending: vec![],
             live: vec![],
             draining: 0,
         };
@@ -89,8 +96,10 @@ impl<'a> Fleet<'a> {
                 }
                 Verdict::Healthy if own => fleet.healthy.push(task),
                 Verdict::Healthy => fleet.old_healthy.push(task),
-                _ if !own => fleet.old_idle.push(task),
-                Verdict::Unhealthy(_) => fleet.unhealthy.push(task),
+                Verdict::Unhealthy(_) if own => fleet.unhealthy.push(task),
+                Verdict::Unhealthy(_) => fleet.old_unhealthy.push(task),
+                _ if !own && task.last < TaskStatus::Running => fleet.old_pending.push(task),
+                _ if !own => fleet.old_running.push(task),
                 Verdict::Starting(_) | Verdict::Excused(_) => fleet.starting.push(task),
             }
             fleet.live.push(task);
@@ -104,7 +113,7 @@ impl<'a> Fleet<'a> {
     }
 
     pub(crate) fn has_old(&self) -> bool {
-        !self.old_healthy.is_empty() || !self.old_idle.is_empty()
+        [&self.old_healthy, &self.old_running, &self.old_unhealthy, &self.old_pending].iter().any(|old| !old.is_empty())
     }
 
     /// Nothing of it is there, nor in its target groups.
@@ -116,7 +125,8 @@ impl<'a> Fleet<'a> {
     /// what does not serve, then the tasks of the failed deployment, then those that served before it.
     fn too_many(&self, wanted: usize, budget: usize) -> Vec<&'a Task> {
         let ordered = |group: &Vec<&'a Task>| by_fullest_zone(group.clone(), &self.live);
-        let idle = [&self.unhealthy, &self.starting, &self.old_idle].into_iter().flat_map(ordered);
+        let idle = [&self.unhealthy, &self.starting, &self.old_pending, &self.old_unhealthy, &self.old_running];
+        let idle = idle.into_iter().flat_map(ordered);
         let serving = [&self.healthy, &self.old_healthy].into_iter().flat_map(ordered).take(budget);
         idle.chain(serving).take(self.live.len().saturating_sub(wanted)).collect()
     }
@@ -231,12 +241,7 @@ fn stop(service: &ServiceState, fleet: &Fleet, deployment: &Deployment, wanted: 
         return;
     }
 
-    // What does not serve costs nothing.
-    for task in by_fullest_zone(fleet.old_idle.clone(), &fleet.live) {
-        stopping.stop(task, StopReason::Scaling);
-    }
-    let old = by_fullest_zone(fleet.old_healthy.clone(), &fleet.live);
-    budget -= stopping.stop_some(old, budget, StopReason::Scaling);
+    budget -= replace_old(fleet, minimum, budget, stopping);
 
     // Surplus of the deployment itself: first what is not serving yet, then the healthy. While zones are being evened out
     // one more is on its way into the emptiest zone, and one of the fullest goes for it once it serves.
@@ -251,22 +256,42 @@ fn stop(service: &ServiceState, fleet: &Fleet, deployment: &Deployment, wanted: 
     let surplus = if evens { fleet.healthy.len().saturating_sub(wanted) } else { surplus };
     stopping.stop_some(serving, surplus.min(budget), reason);
 
-    // Unhealthy: one may go for each replacement that is healthy. Where the maximum leaves no room for a replacement,
-    // one goes first to make room.
+    // Unhealthy: one may go for each replacement that is healthy.
     let waiting = wanted.saturating_sub(fleet.healthy.len());
-    let mut replaced = fleet.unhealthy.len().saturating_sub(waiting);
-    if replaced == 0 && stopping.moved.started == 0 && fleet.starting.is_empty() && fleet.draining == 0 {
-        let full = fleet.live.len() >= maximum;
-        replaced = usize::from(full && !fleet.unhealthy.is_empty());
-    }
-    if wanted == 0 {
-        replaced = fleet.unhealthy.len();
-    }
+    let replaced = if wanted == 0 { fleet.unhealthy.len() } else { fleet.unhealthy.len().saturating_sub(waiting) };
     let mut unhealthy = fleet.unhealthy.clone();
     unhealthy.sort_by_key(|task| (task.created_at, &task.id));
-    for task in unhealthy.into_iter().take(replaced) {
+    for task in unhealthy.iter().take(replaced) {
         stopping.stop(task, StopReason::Unhealthy(failed_check(task)));
     }
+
+    // Where the maximum leaves no room for a replacement, one of the unhealthy goes first to make room.
+    let rests = !stopping.moved.any() && fleet.starting.is_empty() && fleet.draining == 0;
+    if rests && fleet.live.len() >= maximum {
+        let old = by_fullest_zone(fleet.old_unhealthy.clone(), &fleet.live);
+        if let Some(task) = old.first().or(unhealthy.first()) {
+            stopping.stop(task, StopReason::Unhealthy(failed_check(task)));
+        }
+    }
+}
+
+/// Stops tasks of older deployments: at once what does not run yet; what runs only as far as `minimum` tasks stay that
+/// serve or may be about to. Of the healthy ones no more than `budget` go; how many did is the answer.
+///
+/// A running task that does not count as healthy yet is not given up for one that has not even started: the new
+/// revision may be broken.
+fn replace_old<'a>(fleet: &Fleet<'a>, minimum: usize, budget: usize, stopping: &mut Stopping) -> usize {
+    let ordered = |tasks: &Vec<&'a Task>| by_fullest_zone(tasks.clone(), &fleet.live);
+    for task in ordered(&fleet.old_pending) {
+        stopping.stop(task, StopReason::Scaling);
+    }
+    let serving = fleet.healthy.len() + fleet.old_healthy.len() + fleet.old_running.len();
+    let sick = ordered(&fleet.old_unhealthy);
+    let running = serving + fleet.old_unhealthy.len();
+    stopping.stop_some(sick, running.saturating_sub(minimum), StopReason::Scaling);
+    let spare = serving.saturating_sub(minimum);
+    let spare = spare - stopping.stop_some(ordered(&fleet.old_running), spare, StopReason::Scaling);
+    stopping.stop_some(ordered(&fleet.old_healthy), budget.min(spare), StopReason::Scaling)
 }
 
 fn failed_check(task: &Task) -> Cause {

@@ -62,6 +62,62 @@ fn the_breaker_trips_at_its_threshold_and_goes_back() {
 }
 
 #[test]
+fn what_runs_stays_until_its_replacements_are_healthy() {
+    for (maximum, most) in [(200, 4), (150, 3)] {
+        let mut world = World::new(2, 100, maximum, false);
+        world.service.circuit_breaker =
+            Some(CircuitBreaker { rollback: true, threshold: Threshold::default(), reset_on_healthy_task: true });
+        let running =
+            |world: &World| world.service.tasks.iter().filter(|t| t.is_live() && t.running_since.is_some()).count();
+        world.until("both run", |world| running(world) == 2);
+        assert_eq!(world.healthy(), 0, "forty seconds have not passed");
+        let bad = world.deploy();
+        world.broken.push(bad);
+        for _ in 0..40 {
+            world.round();
+            assert_eq!(running(&world), 2, "a revision that cannot start costs none of the tasks that run");
+            assert!(world.live() <= most);
+            world.live_on(|| 9);
+        }
+        assert!(world.failed(), "there is nothing to go back to");
+        world.deploy();
+        world.settle();
+        assert_eq!((world.live(), world.healthy(), world.service.deployments.len()), (2, 2, 1));
+    }
+}
+
+#[test]
+fn what_does_not_run_yet_goes_at_once() {
+    let mut world = World::new(3, 100, 200, false);
+    world.round();
+    let new = world.deploy();
+    world.round();
+    assert_eq!((world.live(), world.tasks_of(&new).0), (3, 3));
+}
+
+#[test]
+fn sick_ones_make_room_one_by_one() {
+    let mut world = World::new(4, 50, 100, true);
+    world.settle();
+    let sicken = |world: &mut World| {
+        let sick = |task: &&mut rollout::Task| task.deployment == "d0";
+        let all = world.service.tasks.iter_mut().filter(sick);
+        all.for_each(|task| task.targets = vec![TargetHealth::Unhealthy("x".to_owned())]);
+    };
+    sicken(&mut world);
+    let new = world.deploy();
+    let mut least = 4;
+    for _ in 0..60 {
+        sicken(&mut world);
+        world.round();
+        least = least.min(world.live());
+        world.live_on(|| 9);
+    }
+    assert_eq!((world.live(), world.healthy(), world.tasks_of(&new)), (4, 4, (4, 4)));
+    assert!(least >= 1, "they did not all go at once");
+}
+
+#[test]
 fn without_a_target_the_failed_deployment_stays_and_starts_nothing() {
     let mut world = World::new(2, 100, 200, true);
     let threshold = Threshold::default();

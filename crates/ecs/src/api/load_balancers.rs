@@ -34,8 +34,11 @@ pub(super) fn read(
         let port = entry.container_port.unwrap_or(0);
         let container = definition.containers().iter().find(|container| container.name.as_ref() == Some(&name));
         let container = container.ok_or_else(|| texts::invalid(texts::container_missing(&name)))?;
-        if !container.port_mappings.iter().flatten().any(|mapping| mapping.container_port == Some(port)) {
-            return Err(texts::invalid(texts::container_port_missing(&name, port)));
+        let mappings = container.port_mappings.iter().flatten().filter(|mapping| mapping.container_port == Some(port));
+        match mappings.count() {
+            0 => return Err(texts::invalid(texts::container_port_missing(&name, port))),
+            1 => {}
+            _ => return Err(texts::invalid(texts::port_in_two_mappings(&name, port))),
         }
         check_group(ecs, view, scope, definition, &group)?;
         if let Some(advanced) = &entry.advanced_configuration {

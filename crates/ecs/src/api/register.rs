@@ -153,11 +153,11 @@ fn check_containers(input: &mut RegisterTaskDefinitionRequest, awsvpc: bool) -> 
         }
         check_memory(container, &name, task_memory)?;
         fill_defaults(container);
-        check_ports(container, awsvpc, host_mode)?;
+        check_ports(container, &name, awsvpc, host_mode)?;
         if awsvpc {
             check_awsvpc(container)?;
         }
-        check_health(container)?;
+        check_health(container, &name)?;
         check_restart(container)?;
         check_log(container)?;
         check_ulimits(container)?;
@@ -166,6 +166,7 @@ fn check_containers(input: &mut RegisterTaskDefinitionRequest, awsvpc: bool) -> 
             return Err(texts::client(format!("Container names should be unique. Duplicate name: {name}.")));
         }
     }
+    check_ports_of_all(containers)?;
     if !containers.iter().any(|container| container.essential == Some(true)) {
         return Err(texts::client("Task definition must have at least one essential container."));
     }
@@ -217,7 +218,7 @@ fn fill_defaults(container: &mut ContainerDefinition) {
     }
 }
 
-fn check_ports(container: &mut ContainerDefinition, awsvpc: bool, host_mode: bool) -> Result<(), ApiError> {
+fn check_ports(container: &mut ContainerDefinition, name: &str, awsvpc: bool, host_mode: bool) -> Result<(), ApiError> {
     for mapping in container.port_mappings.iter_mut().flatten() {
         mapping.protocol.get_or_insert_with(|| "tcp".to_owned());
         if let Some(range) = &mapping.container_port_range {
@@ -228,10 +229,15 @@ fn check_ports(container: &mut ContainerDefinition, awsvpc: bool, host_mode: boo
                 return Err(texts::client(texts::PORT_RANGE_INVALID));
             }
         }
-        let Some(port) = mapping.container_port else { continue };
-        if !(1..=65535).contains(&port) {
-            return Err(texts::client(format!("Invalid 'containerPort' setting for container: {port}.")));
+        if mapping.name.as_deref().is_some_and(|name| !is_port_name(name)) {
+            return Err(texts::client(texts::port_name(name)));
         }
+        if mapping.container_port_range.is_some() {
+            continue;
+        }
+        let Some(port) = mapping.container_port.filter(|port| (1..=65535).contains(port)) else {
+            return Err(texts::client(texts::container_port(name)));
+        };
         if awsvpc {
             match mapping.host_port {
                 None | Some(0) => mapping.host_port = Some(port),
@@ -249,6 +255,28 @@ fn check_ports(container: &mut ContainerDefinition, awsvpc: bool, host_mode: boo
         }
     }
     Ok(())
+}
+
+/// What containers cannot both have: a port of the task's interface or of the instance, and a port's name.
+fn check_ports_of_all(containers: &[ContainerDefinition]) -> Result<(), ApiError> {
+    let (mut ports, mut names) = (BTreeSet::new(), BTreeSet::new());
+    for mapping in containers.iter().flat_map(|container| container.port_mappings.iter().flatten()) {
+        let protocol = mapping.protocol.as_deref().unwrap_or("tcp");
+        let host = mapping.host_port.filter(|port| *port > 0);
+        if let Some(port) = host.filter(|port| !ports.insert((protocol, *port))) {
+            return Err(texts::client(texts::port_twice(protocol, port)));
+        }
+        if let Some(name) = mapping.name.as_deref().filter(|name| !names.insert(*name)) {
+            return Err(texts::client(texts::port_name_twice(name)));
+        }
+    }
+    Ok(())
+}
+
+/// Source: API reference, `PortMapping.name`.
+fn is_port_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
+    (1..=64).contains(&name.len()) && name.bytes().all(plain) && !name.starts_with('-')
 }
 
 /// `8080-8090`.
@@ -275,8 +303,15 @@ fn check_awsvpc(container: &ContainerDefinition) -> Result<(), ApiError> {
     }
 }
 
-fn check_health(container: &ContainerDefinition) -> Result<(), ApiError> {
+fn check_health(container: &ContainerDefinition, name: &str) -> Result<(), ApiError> {
     let Some(check) = &container.health_check else { return Ok(()) };
+    let command = match check.command.first().map(String::as_str) {
+        Some("CMD" | "CMD-SHELL") => &check.command[1..],
+        _ => &check.command[..],
+    };
+    if command.iter().all(|word| word.trim().is_empty()) {
+        return Err(texts::client(texts::health_check_command(name)));
+    }
     let ranges = [
         ("interval", check.interval, 5..=300),
         ("timeout", check.timeout, 2..=60),

@@ -140,10 +140,11 @@ fn shape(view: &View, scope: &Scope, row: &ServiceDeploymentRow) -> ServiceDeplo
         lifecycle_stage: row.stage.map(shown_stage),
         lifecycle_hook_details: (!pauses.is_empty()).then_some(pauses),
         deployment_configuration: Some(row.configuration.0.clone()),
-        rollback: row.rollback.as_ref().map(|rollback| Rollback {
+        // One without a way back did not happen.
+        rollback: row.rollback.as_ref().filter(|rollback| !rollback.revision.is_empty()).map(|rollback| Rollback {
             reason: Some(rollback.reason.clone()),
             started_at: Some(rollback.started_at),
-            service_revision_arn: (!rollback.revision.is_empty()).then(|| revision_arn(scope, row, &rollback.revision)),
+            service_revision_arn: Some(revision_arn(scope, row, &rollback.revision)),
         }),
         deployment_circuit_breaker: Some(ServiceDeploymentCircuitBreaker {
             status: Some(row.breaker.as_str().to_owned()),

@@ -23,7 +23,7 @@ pub(super) fn tags(rows: &[TagRow]) -> Vec<Tag> {
     rows.iter().map(|row| Tag { key: Some(row.key.clone()), value: Some(row.value.clone()) }).collect()
 }
 
-/// Tags as given, checked; a later one with the same key wins.
+/// Tags as given, checked.
 pub(super) fn tag_rows(given: &[Tag]) -> Result<Vec<TagRow>, ApiError> {
     let mut rows: Vec<TagRow> = Vec::with_capacity(given.len());
     for tag in given {
@@ -39,10 +39,10 @@ pub(super) fn tag_rows(given: &[Tag]) -> Result<Vec<TagRow>, ApiError> {
         if key.to_ascii_lowercase().starts_with("aws:") {
             return Err(texts::invalid("Tag keys must not start with aws:"));
         }
-        match rows.iter_mut().find(|row| row.key == key) {
-            Some(row) => row.value = value,
-            None => rows.push(TagRow { key, value }),
+        if rows.iter().any(|row| row.key == key) {
+            return Err(texts::invalid(texts::duplicate_tag(&key)));
         }
+        rows.push(TagRow { key, value });
     }
     if rows.len() > 50 {
         return Err(texts::invalid("The number of tags exceeds the maximum of 50."));

@@ -173,6 +173,22 @@ impl World {
                     was <= is || is >= minimum,
                     "stopped below the minimum: {was} before, {is} after, of {minimum}"
                 );
+                let primary = self.service.primary().map_or("", |primary| &primary.id);
+                let serving = |service: &ServiceState| {
+                    let serves = |task: &&Task| match health::verdict(service, task, self.now) {
+                        Verdict::Healthy => true,
+                        Verdict::Starting(_) | Verdict::Excused(_) => {
+                            task.last == TaskStatus::Running && task.deployment != primary
+                        }
+                        Verdict::Unhealthy(_) | Verdict::Gone => false,
+                    };
+                    service.tasks.iter().filter(serves).count()
+                };
+                let (was, is) = (serving(before), serving(&self.service));
+                assert!(
+                    was <= is || is >= minimum,
+                    "running ones were given up: {was} before, {is} after, of {minimum}"
+                );
             }
             Strategy::Shifting(_) => {
                 let served = before.deployments.iter().filter(|deployment| deployment.weight > 0);

@@ -10,6 +10,7 @@ use crate::ids::Ids;
 use crate::spec::{ContainerSpec, MountSource, Tmpfs};
 use crate::sys;
 use crate::volume::{fill, open_kept};
+use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
 use rustix::mount::{
@@ -321,9 +322,19 @@ fn sysctls(order: &Order, container: &ContainerSpec) -> Step {
             return Err(format!("sysctl {name:?} is not in a separate kernel namespace"));
         }
         let path = Path::new("/proc/sys").join(name.replace('.', "/"));
-        fs::write(path, value).map_err(|e| format!("sysctl {name}: {e}"))?;
+        fs::write(&path, value).map_err(|error| sysctl_failed(&path, &error))?;
     }
     Ok(())
+}
+
+/// As runc says it.
+fn sysctl_failed(path: &Path, error: &io::Error) -> String {
+    let what = error
+        .raw_os_error()
+        .map_or_else(|| error.to_string(), |number| Errno::from_raw(number).desc().to_ascii_lowercase());
+    // Opened it is first, and a value that the kernel does not take is told of by the write.
+    let step = if error.raw_os_error() == Some(Errno::EINVAL as i32) { "write" } else { "open" };
+    format!("error during container init: {step} {}: {what}", path.display())
 }
 
 enum Place<'a> {

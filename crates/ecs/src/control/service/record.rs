@@ -61,7 +61,7 @@ pub(crate) fn begin(
     if let Some(mut before) = open(tx, scope, row) {
         before.status = Status::Stopped;
         before.reason = Some(texts::SUPERSEDED.to_owned());
-        before.stopped_at = Some(now);
+        (before.stopped_at, before.finished_at) = (Some(now), Some(now));
         close(&mut before, now);
         tx.put(scope, before);
     }
