@@ -199,3 +199,43 @@ fn a_broken_image_trips_the_breaker_while_the_old_tasks_serve() {
     drop(load);
     shop.server.leave();
 }
+
+/// Tasks count as healthy only forty seconds after their start; an update before that must not take them away.
+#[test]
+fn a_broken_revision_takes_no_task_of_one_that_has_just_come_up() {
+    if !possible(&["skopeo"]) {
+        return;
+    }
+    let shop = Shop::open();
+    let api = &shop.api;
+    let input = json!({
+        "cluster": CLUSTER, "serviceName": SERVICE, "taskDefinition": shop.register(&shop.image, "one"),
+        "desiredCount": 2, "launchType": "FARGATE",
+        "networkConfiguration": tasks::placed(&shop.vpc, &[&shop.group]),
+        "deploymentConfiguration": { "deploymentCircuitBreaker": { "enable": true, "rollback": true } },
+    });
+    api.ecs("CreateService", input);
+    let running = || {
+        let input = json!({ "cluster": CLUSTER, "serviceName": SERVICE, "desiredStatus": "RUNNING" });
+        let tasks = api.ecs("ListTasks", input)["taskArns"].clone();
+        if tasks.as_array().is_none_or(Vec::is_empty) {
+            return vec![];
+        }
+        let told = api.ecs("DescribeTasks", json!({ "cluster": CLUSTER, "tasks": tasks }))["tasks"].clone();
+        let told = told.as_array().cloned().unwrap_or_default();
+        let up = told.iter().filter(|task| task["lastStatus"] == "RUNNING");
+        up.map(|task| task["taskArn"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    let mut first = eventually("both tasks run", seconds(60), || {
+        let up = running();
+        if up.len() == 2 { Ok(up) } else { Err(up) }
+    });
+    shop.deploy(&shop.register(&shop.image.replace(":v1", ":v2"), "two"));
+    let over = shop.until("ROLLBACK_FAILED");
+    assert_eq!(over["statusReason"], "No rollback candidate was found to run the rollback.", "{over}");
+    let mut left = running();
+    first.sort();
+    left.sort();
+    assert_eq!(left, first, "{:#?}", shop.events());
+    shop.server.leave();
+}
