@@ -10,9 +10,8 @@ use crate::figures::{Aim, Better, Figures, OURS, Samples};
 use fabric::{Fabric, FabricConfig};
 use ipnet::{IpNet, Ipv4Net};
 use netplan::{
-    Action, Attachment, Chain, FabricPlan, GroupRule, InterfaceAddress, MacAddress, Match, NetworkAcl,
-    NetworkInterface, NetworkState, Peer, PlanParts, Planner, PortRange, RouteTable, Rule, SecurityGroup, Subnet,
-    Traffic, Verdict, Vpc,
+    Action, Attachment, FabricPlan, GroupRule, InterfaceAddress, MacAddress, Match, NetworkAcl, NetworkInterface,
+    NetworkState, Peer, PlanParts, Planner, PortRange, RouteTable, Rule, SecurityGroup, Subnet, Traffic, Verdict, Vpc,
 };
 use nix::sched::{CloneFlags, unshare};
 use std::io::{Read, Write};
@@ -222,15 +221,16 @@ fn linear(mut plan: FabricPlan, router: &str) -> FabricPlan {
         return plan;
     };
     let accept = |when| Rule { when, then: Action::Verdict(Verdict::Accept) };
-    let mut rules = vec![accept(vec![Match::Established])];
-    for n in 0..GROUPS_EACH * RULES {
+    let one_by_one = (0..GROUPS_EACH * RULES).map(|n| {
         let block = Ipv4Net::new(Ipv4Addr::new(172, 16 + (n % 16) as u8, (n / 16) as u8, 0), 24).unwrap_or_default();
         let port = 1000 + n as u16;
-        rules.push(accept(vec![Match::Source(block.into()), Match::Protocol(6), Match::Port(port, port)]));
-    }
-    rules.push(accept(vec![Match::Protocol(6), Match::Port(PORT, PORT)]));
-    if let Some(ingress) = filter.chains.get_mut("ingress") {
-        *ingress = Chain { rules, ..ingress.clone() };
+        accept(vec![Match::Source(block.into()), Match::Protocol(6), Match::Port(port, port)])
+    });
+    if let Some(forward) = filter.chains.get_mut("forward") {
+        // What led to the receiver's groups.
+        forward.rules.pop();
+        forward.rules.extend(one_by_one);
+        forward.rules.push(accept(vec![Match::Protocol(6), Match::Port(PORT, PORT)]));
     }
     plan
 }

@@ -109,9 +109,9 @@ fn filters_come_back() {
         let router = netplan::router_netns(&lab.vpc);
         run(&lab, Some(&router), "nft delete table inet windtunnel");
         put_right(&lab, "a table that is gone");
-        run(&lab, Some(&router), "nft insert rule inet windtunnel ingress drop");
+        run(&lab, Some(&router), "nft insert rule inet windtunnel forward drop");
         put_right(&lab, "a rule that is not ours");
-        run(&lab, Some(&router), "nft flush chain inet windtunnel egress");
+        run(&lab, Some(&router), "nft flush chain inet windtunnel sender");
         put_right(&lab, "a chain that is empty");
         lab.destroy();
     });

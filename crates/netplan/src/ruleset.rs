@@ -162,8 +162,10 @@ pub enum Action {
     Verdict(Verdict),
     /// The verdict that a map has for these parts of the packet; none: go on.
     VerdictOf(Vec<Selector>, String),
-    /// Set the mark that a map has for these parts; none: go on.
-    MarkOf(Vec<Selector>, String),
+    /// Set the mark that a map has for these parts, and let it pass this hook; none: go on.
+    AcceptWithMarkOf(Vec<Selector>, String),
+    /// Set this mark, and go back to the calling chain.
+    Mark(u32),
     /// Send it to the address that a map has for these parts.
     DestinationNat(Vec<Selector>, String),
     /// Send it to this address and port.
@@ -198,6 +200,8 @@ pub enum Match {
     Answers,
     /// This number is not kept with its connection.
     NotRemembered(u32),
+    /// It has this mark.
+    Marked(u32),
     /// It came in by this device.
     From(String),
     /// It goes out by this device.

@@ -4,8 +4,8 @@
 
 use ipnet::{IpNet, Ipv4Net};
 use netplan::{
-    AclEntry, Action, Attachment, Destination, EgressOnlyInternetGateway, Element, FabricPlan, FilterChange, Ground,
-    GroupRule, InterfaceAddress, InternetGateway, MacAddress, Match, Namespace, NatGateway, NetworkAcl,
+    AclEntry, Action, Attachment, ChainHook, Destination, EgressOnlyInternetGateway, Element, FabricPlan, FilterChange,
+    Ground, GroupRule, InterfaceAddress, InternetGateway, MacAddress, Match, Namespace, NatGateway, NetworkAcl,
     NetworkInterface, NetworkState, Peer, Place, PlanParts, Planner, PortRange, Range, RouteEntry, RouteTable,
     RouteTarget, Ruleset, SecurityGroup, Step, Subnet, Traffic, Value, Verdict, Vpc, VpcPeering, compile,
 };
@@ -223,11 +223,15 @@ fn references(filter: &Ruleset) -> (Vec<String>, Vec<String>) {
         match &rule.then {
             Action::Verdict(v) => verdict(v),
             Action::VerdictOf(_, map)
-            | Action::MarkOf(_, map)
+            | Action::AcceptWithMarkOf(_, map)
             | Action::SourceNat(_, map)
             | Action::DestinationNat(_, map)
             | Action::Count(_, map) => sets.push(map.clone()),
-            Action::DestinationNatTo(..) | Action::Masquerade | Action::Remember(_) | Action::Log(..) => {}
+            Action::DestinationNatTo(..)
+            | Action::Masquerade
+            | Action::Mark(_)
+            | Action::Remember(_)
+            | Action::Log(..) => {}
         }
     }
     for value in filter.sets.values().flat_map(|set| set.elements.values()) {
@@ -421,6 +425,41 @@ proptest! {
                 let drops = rule.then == Action::Verdict(Verdict::Drop);
                 prop_assert!(!asked || !drops || of_verdicts.contains(&name.as_str()), "{} drops without a word", name);
             }
+        }
+    }
+
+    #[test]
+    fn a_packet_enters_one_chain_and_only_the_last_side_lets_it_out(state in state()) {
+        let plan = compile(&state);
+        let Some(filter) = plan.namespaces.get(vpc(1).as_str()).and_then(|router| router.filter.as_ref()) else {
+            return Ok(());
+        };
+        let asked = filter.chains.contains_key("not_sent");
+        let entered: Vec<&str> = filter.chains.iter()
+            .filter(|(_, chain)| matches!(chain.hook, Some(ChainHook::Forward(_))))
+            .map(|(name, _)| name.as_str())
+            .collect();
+        prop_assert_eq!(entered, if asked { vec!["forward", "received"] } else { vec!["forward"] });
+        let rules = &filter.chains["forward"].rules;
+        let acl_in = rules.iter().any(|rule| matches!(&rule.then, Action::VerdictOf(_, map) if map == "acl_in"));
+        let at_once = rules.iter().any(|rule| {
+            rule.when == [Match::Established] && rule.then == Action::Verdict(Verdict::Accept)
+        });
+        prop_assert_eq!(at_once, !asked && !acl_in, "a known connection passes what is left, and nothing else");
+
+        // What is asked before the receiver's groups must come back, or they would not be asked.
+        let elements = ["egress_of", "acl_out", "acl_in"].map(|map| filter.sets[map].elements.values());
+        let mut verdicts: Vec<Verdict> = elements.into_iter().flatten()
+            .filter_map(|value| if let Value::Verdict(verdict) = value { Some(verdict.clone()) } else { None })
+            .collect();
+        verdicts.push(Verdict::Jump("sender".to_owned()));
+        while let Some(verdict) = verdicts.pop() {
+            prop_assert_ne!(&verdict, &Verdict::Accept);
+            let Verdict::Jump(chain) = verdict else { continue };
+            verdicts.extend(filter.chains[&chain].rules.iter().filter_map(|rule| match &rule.then {
+                Action::Verdict(verdict) => Some(verdict.clone()),
+                _ => None,
+            }));
         }
     }
 

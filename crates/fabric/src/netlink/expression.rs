@@ -99,6 +99,12 @@ fn meta(list: &mut Message, key: u32, register: u32) {
     });
 }
 
+fn set_mark(list: &mut Message, register: u32) {
+    expression(list, "meta", |e| {
+        e.put_be32(2, META_MARK).put_be32(3, register);
+    });
+}
+
 fn payload(list: &mut Message, base: u32, offset: u32, len: u32, register: u32) {
     expression(list, "payload", |e| {
         e.put_be32(1, register).put_be32(2, base).put_be32(3, offset).put_be32(4, len);
@@ -253,6 +259,10 @@ pub(crate) fn put_match(list: &mut Message, condition: &Match) {
             connection(list, CT_MARK);
             compare(list, NOT_EQUAL, &mark.to_ne_bytes());
         }
+        Match::Marked(mark) => {
+            meta(list, META_MARK, FIRST);
+            equals(list, &mark.to_ne_bytes());
+        }
         Match::From(link) => {
             meta(list, META_FROM, FIRST);
             equals(list, &padded_name(link));
@@ -298,11 +308,18 @@ pub(crate) fn put_action(list: &mut Message, action: &Action) {
     match action {
         Action::Verdict(verdict) => immediate(list, verdict),
         Action::VerdictOf(selectors, map) => lookup(list, selectors, map, Some(VERDICT_REGISTER)),
-        Action::MarkOf(selectors, map) => {
+        Action::AcceptWithMarkOf(selectors, map) => {
             lookup(list, selectors, map, Some(RESULT));
-            expression(list, "meta", |e| {
-                e.put_be32(2, META_MARK).put_be32(3, RESULT);
+            set_mark(list, RESULT);
+            immediate(list, &Verdict::Accept);
+        }
+        Action::Mark(mark) => {
+            expression(list, "immediate", |e| {
+                e.put_be32(1, FIRST);
+                data(e, 2, &mark.to_ne_bytes());
             });
+            set_mark(list, FIRST);
+            immediate(list, &Verdict::Return);
         }
         Action::SourceNat(selectors, map) => translate(list, 0, selectors, map),
         Action::DestinationNat(selectors, map) => translate(list, 1, selectors, map),

@@ -2,7 +2,7 @@
 
 use super::{
     Index, hex_digits,
-    router::{ask_acls, filter_of, put},
+    router::{filter_of, put},
 };
 use crate::{
     AclEntry, Chain, FabricPlan, Field, Match, Rule, Ruleset, Selector, Set, Subnet, Value, ValueKind, Verdict, Vpc,
@@ -47,10 +47,6 @@ pub(super) fn lay(index: &Index<'_>, vpc: &Vpc, subnet: &Subnet, router: &mut Fa
         let rules = rules(&entries, way, &within);
         filter.chains.insert(chain.clone(), Chain { hook: None, accept_at_end: false, rules });
         filter.sets.entry(within.clone()).or_insert_with(links);
-        match way {
-            Way::Out => ask_acls(filter, "acl_out", Selector::From, OUT),
-            Way::In => ask_acls(filter, "acl_in", Selector::To, IN),
-        }
         laid.within = Some(Arc::from(within.as_str()));
         *(if way == Way::Out { &mut laid.out } else { &mut laid.in_ }) = Some(Arc::from(chain));
     }

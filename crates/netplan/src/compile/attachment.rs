@@ -4,7 +4,7 @@
 use super::{
     Attached, acls, address, attachment_namespace, cable, end, groups, host_route, internet, link_name, mac_of,
     neighbour, of_family,
-    router::{MARKS, OWN, PRIVATE_OF, PUBLIC_OF, SOURCES, UNCHECKED, filter_of, put},
+    router::{OWN, PRIVATE_OF, PUBLIC_OF, SOURCES, UNCHECKED, filter_of, put},
     router_netns, set, speak_ipv6,
 };
 use crate::{FabricPlan, Family, NetworkInterface, Route, RouteAction, Value, Verdict, ruleset::Range};
@@ -29,8 +29,8 @@ pub(super) struct Plug {
     pub(super) netns: String,
     pub(super) device_index: u8,
     pub(super) nat: bool,
-    /// The mark of its route table.
-    pub(super) mark: Option<u32>,
+    /// The mark of its route table; 0 leads nowhere.
+    pub(super) mark: u32,
     /// What its packets go through, in and out.
     pub(super) groups: groups::Entrance,
     /// Which of its subnet's entries have to be looked at.
@@ -51,7 +51,7 @@ impl Plug {
             netns: attached.netns.to_owned(),
             device_index: attached.device_index,
             nat: attached.nat,
-            mark: None,
+            mark: 0,
             groups: groups::Entrance::default(),
             acl: acls::Laid::default(),
             gateway: false,
@@ -122,16 +122,14 @@ fn devices(plug: &Plug, part: &mut FabricPlan) {
 fn filter(plug: &Plug, part: &mut FabricPlan) {
     let filter = filter_of(part, &plug.vpc);
     let link = || Range::Link(link_name(&plug.interface.id));
-    if let Some(mark) = plug.mark {
-        put(filter, MARKS, vec![link()], Value::Mark(mark));
-    }
+    let mark = || Value::Mark(plug.mark);
     if plug.nat || !plug.interface.source_dest_check {
-        put(filter, UNCHECKED, vec![link()], Value::None);
+        put(filter, UNCHECKED, vec![link()], mark());
     }
     for entry in &plug.interface.addresses {
         let ip = entry.private;
         let alone = |ip: IpAddr| Range::Address(ip, ip);
-        put(filter, &of_family(SOURCES, Family::of(ip)), vec![link(), alone(ip)], Value::None);
+        put(filter, &of_family(SOURCES, Family::of(ip)), vec![link(), alone(ip)], mark());
         match ip {
             IpAddr::V6(_) => put(filter, OWN, vec![alone(ip)], Value::None),
             IpAddr::V4(private) => {
@@ -143,12 +141,10 @@ fn filter(plug: &Plug, part: &mut FabricPlan) {
         }
     }
     let groups::Entrance { ingress, egress } = &plug.groups;
-    let through = |chain: &Option<Arc<str>>| match chain {
-        _ if plug.nat => Some(Verdict::Accept),
-        chain => chain.as_deref().map(|chain| Verdict::Jump(chain.to_owned())),
-    };
-    for (map, chain) in [(groups::INGRESS, ingress), (groups::EGRESS, egress)] {
-        if let Some(verdict) = through(chain) {
+    // A NAT gateway has no groups.
+    for (map, chain, free) in [(groups::INGRESS, ingress, Verdict::Accept), (groups::EGRESS, egress, Verdict::Return)] {
+        let verdict = if plug.nat { Some(free) } else { chain.as_deref().map(|chain| Verdict::Jump(chain.to_owned())) };
+        if let Some(verdict) = verdict {
             put(filter, map, vec![link()], Value::Verdict(verdict));
         }
     }

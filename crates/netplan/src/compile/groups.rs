@@ -3,8 +3,14 @@
 //! A rule for addresses and ports is an element of an interval set, so matching does not grow with the number of rules.
 //! A rule for another group looks its members up in a set that follows membership. The rest (ICMP types, other
 //! protocols) are few and stand as rules.
+//!
+//! What the receiver's groups let through is accepted. What the sender's groups let through goes back with a mark, for the
+//! receiver is asked next.
 
-use super::{Index, hash, hex_digits, of_family, router::filter_of};
+use super::{
+    Index, hash, hex_digits, of_family,
+    router::{PASSED, filter_of},
+};
 use crate::{
     Chain, FabricPlan, Family, Field, GroupRule, Match, Peer, PortRange, Rule, Ruleset, SecurityGroup, Selector, Set,
     Traffic, Value, ValueKind, Verdict, Vpc,
@@ -16,7 +22,7 @@ use crate::{
     },
     ruleset::{Action, Range, accept},
 };
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -37,6 +43,17 @@ impl Way {
     /// The other side's address in the packet.
     fn other_side(self, family: Family) -> Selector {
         if self == Self::In { Selector::Source(family) } else { Selector::Destination(family) }
+    }
+
+    /// What a group's rule does that lets a packet through.
+    fn let_through(self, when: Vec<Match>) -> Rule {
+        if self == Self::In { accept(when) } else { Rule { when, then: Action::Mark(PASSED) } }
+    }
+
+    /// The rule after a group's chain that keeps what it let through from the next group, where it comes back.
+    fn passed(self) -> Option<Rule> {
+        let passed = Rule { when: vec![Match::Marked(PASSED)], then: Action::Verdict(Verdict::Return) };
+        (self == Self::Out).then_some(passed)
     }
 
     fn in_block(self, block: IpNet) -> Match {
@@ -126,7 +143,7 @@ pub(super) fn enter(vpc: &VpcId, groups: &[&SecurityGroupId]) -> Entered {
         let chains = chains(way);
         let name = format!("c{}_{:016x}", way.letter(), hash(&chains.join(",")));
         let jump = |chain: String| Rule { when: Vec::new(), then: Action::Verdict(Verdict::Jump(chain)) };
-        let rules = chains.into_iter().map(jump).collect();
+        let rules = chains.into_iter().flat_map(|chain| [Some(jump(chain)), way.passed()]).flatten().collect();
         filter.chains.insert(name.clone(), Chain { hook: None, accept_at_end: false, rules });
         name
     });
@@ -195,7 +212,7 @@ fn lay_way(input: &Input, way: Way, referenced: &mut BTreeSet<SecurityGroupId>, 
                 for family in &input.families {
                     let mut when = vec![Match::In(vec![way.other_side(*family)], members_set(id, *family))];
                     when.extend(traffic_matches(*traffic));
-                    rules.push(accept(when));
+                    rules.push(way.let_through(when));
                 }
                 continue;
             }
@@ -204,23 +221,28 @@ fn lay_way(input: &Input, way: Way, referenced: &mut BTreeSet<SecurityGroupId>, 
             if !blocks.add(*traffic, cidr) {
                 let mut when = vec![way.in_block(cidr)];
                 when.extend(traffic_matches(*traffic));
-                rules.push(accept(when));
+                rules.push(way.let_through(when));
             }
         }
     }
     let mut fast = Vec::new();
     for family in input.families.iter().copied() {
+        // Everything for everybody, which most groups have for what is sent, needs no look into a set.
+        if blocks.all_of(family) {
+            fast.insert(0, way.let_through(vec![way.in_block(everywhere(family))]));
+            continue;
+        }
         let (ports, any) = (blocks.port_set(family), blocks.any_set(family));
         if !ports.elements.is_empty() {
             let name = of_family(&format!("{chain}_ports"), family);
             filter.sets.insert(name.clone(), ports);
             let parts = vec![Selector::Protocol, way.other_side(family), Selector::Port];
-            fast.push(accept(vec![Match::In(parts, name)]));
+            fast.push(way.let_through(vec![Match::In(parts, name)]));
         }
         if !any.elements.is_empty() {
             let name = of_family(&format!("{chain}_any"), family);
             filter.sets.insert(name.clone(), any);
-            fast.push(accept(vec![Match::In(vec![way.other_side(family)], name)]));
+            fast.push(way.let_through(vec![Match::In(vec![way.other_side(family)], name)]));
         }
     }
     fast.append(&mut rules);
@@ -240,6 +262,14 @@ fn ip(family: Family, number: u128) -> IpAddr {
     match family {
         Family::Ipv4 => Ipv4Addr::from(number as u32).into(),
         Family::Ipv6 => Ipv6Addr::from(number).into(),
+    }
+}
+
+/// Every address of a family.
+fn everywhere(family: Family) -> IpNet {
+    match family {
+        Family::Ipv4 => Ipv4Net::default().into(),
+        Family::Ipv6 => Ipv6Net::default().into(),
     }
 }
 
@@ -263,6 +293,13 @@ impl Blocks {
             Traffic::Icmp { .. } | Traffic::Icmpv6 { .. } | Traffic::Protocol(_) => return false,
         }
         true
+    }
+
+    /// Whether they let all packets of a family through, by a rule for all of them.
+    fn all_of(&self, family: Family) -> bool {
+        let all = everywhere(family);
+        let all = (number(all.network()), number(all.broadcast()));
+        self.any.iter().any(|(of, area)| *of == family && area.addresses == all)
     }
 
     fn port_set(&self, family: Family) -> Set {

@@ -94,7 +94,16 @@ impl Remembered {
         let mut router = router::lay(index, vpc, &marks);
         let acls: BTreeMap<&SubnetId, acls::Laid> =
             index.subnets_of(&vpc.id).map(|subnet| (&subnet.id, acls::lay(index, vpc, subnet, &mut router))).collect();
-        verdicts::lay(index, vpc, acls.values(), router::filter_of(&mut router, &vpc.id));
+        let filter = router::filter_of(&mut router, &vpc.id);
+        let asked = router::Asked {
+            acls_out: acls.values().any(|acl| acl.out.is_some()),
+            acls_in: acls.values().any(|acl| acl.in_.is_some()),
+            verdicts: verdicts::asked(index, vpc),
+        };
+        router::lay_forward(index, vpc, &asked, filter);
+        if asked.verdicts {
+            verdicts::lay(index, vpc, acls.values(), filter);
+        }
 
         let used: HashSet<&SecurityGroupId> = index.attached_in(&vpc.id).flat_map(|a| &a.interface.groups).collect();
         let (mut there, mut laid_groups) = (HashSet::new(), Vec::new());
@@ -134,7 +143,7 @@ impl Remembered {
             }
             let entrance = entrances.get(ids).map(|entered| entered.entrance.clone()).unwrap_or_default();
             let plug = Plug {
-                mark: marks.get(&attached.subnet.route_table).copied(),
+                mark: marks.get(&attached.subnet.route_table).copied().unwrap_or_default(),
                 groups: entrance,
                 acl: acls.get(&attached.subnet.id).cloned().unwrap_or_default(),
                 gateway,

@@ -1,19 +1,24 @@
 //! A VPC's router: its devices, its local services, and the filter's frame.
 //!
-//! A packet passes: `prerouting` (is the source its own? which route table?) → routing → `acl_out` (stateless) → `egress`
-//! (the sender's groups) → `acl_in` (stateless) → `ingress` (the receiver's groups) → out. The groups let known
-//! connections through. They are separate chains on the same hook, so that an accept in one does not skip the others, and
-//! the sender's side comes first, so that what it refuses is nothing that the receiver's side has seen.
+//! A packet passes: `prerouting` (is the source its own? which route table?) → routing → `forward` → out. In `forward` it
+//! passes the sender's ACL (stateless) → the sender's groups → the receiver's ACL (stateless) → the receiver's groups. The
+//! groups let known connections through.
+//!
+//! The sender's side comes first, so that what it refuses is nothing that the receiver's side has seen. It is a chain that
+//! is come back from, so that letting a packet through does not skip the receiver. Both are on one hook, and a known
+//! connection is the first thing that is asked for, because most packets are of one: entering another chain costs each of
+//! them more than the rules that it passes there.
 
 use super::{
     EGRESS_ONLY, IGW, Index, acls, address,
     beyond::{self, BEYOND},
-    forwarding, groups, internet, name_and_family, of_family, router_netns, routes, set,
+    forwarding, groups, internet, name_and_family, of_family, router_netns, routes, set, verdicts,
 };
 use crate::{
     Chain, ChainHook, FabricPlan, Family, Field, Match, Namespace, Rule, Ruleset, Selector, Set, Value, ValueKind,
     Verdict, Vpc,
     ruleset::{Action, Range, accept},
+    verdicts::Outcome,
 };
 use ipnet::IpNet;
 use std::collections::BTreeMap;
@@ -21,11 +26,19 @@ use types::id::VpcId;
 
 pub(super) const SOURCES: &str = "sources";
 pub(super) const UNCHECKED: &str = "unchecked";
-pub(super) const MARKS: &str = "route_table_of";
 pub(super) const PUBLIC_OF: &str = "public_of";
 pub(super) const PRIVATE_OF: &str = "private_of";
 /// The IPv6 addresses of the VPC's interfaces: those that gateways take packets from.
 pub(super) const OWN: &str = "own";
+/// The chain that each packet passes that is routed on.
+pub(super) const FORWARD: &str = "forward";
+/// The chain that asks the sender's groups about what is of no known connection.
+pub(super) const SENDER: &str = "sender";
+/// The chain for what is of a known connection, where that alone does not let it through.
+const KNOWN: &str = "known";
+/// The mark of what the sender's groups let through. By then it is routed, and the mark of its route table, which is never
+/// this one, has done its service.
+pub(super) const PASSED: u32 = 1;
 /// What is kept with connections that went out by an egress-only gateway.
 const WENT_OUT: u32 = 1;
 const LOCAL_SERVICES: &str = "services";
@@ -50,7 +63,6 @@ pub(super) fn lay(index: &Index<'_>, vpc: &Vpc, marks: &routes::Marks<'_>) -> Fa
     internet::lay_gateways(index, vpc, &mut router, &mut part);
     routes::lay(index, vpc, marks, &mut router, &mut part);
     beyond::lay_filter(index, vpc, &mut filter);
-    leave_out(&mut filter, index.gateway_of(&vpc.id).is_none(), index.egress_only_of(&vpc.id).is_none());
     router.filter = Some(filter);
     part.namespaces.insert(name, router);
     part
@@ -72,10 +84,9 @@ pub(super) fn put(filter: &mut Ruleset, set: &str, key: Vec<Range>, value: Value
 }
 
 /// The sets that every router has.
-const SETS: [&str; 11] = [
+const SETS: [&str; 10] = [
     SOURCES,
     UNCHECKED,
-    MARKS,
     BEYOND,
     LOCAL_SERVICES,
     PUBLIC_OF,
@@ -95,8 +106,8 @@ fn sets_ipv6() -> [String; 3] {
 fn empty(set: &str) -> Set {
     let (name, family) = name_and_family(set);
     let (key, value) = match name {
-        SOURCES => (vec![Field::Link, Field::Address(family)], ValueKind::None),
-        MARKS => (vec![Field::Link], ValueKind::Mark),
+        SOURCES => (vec![Field::Link, Field::Address(family)], ValueKind::Mark),
+        UNCHECKED => (vec![Field::Link], ValueKind::Mark),
         LOCAL_SERVICES => (vec![Field::Address(family)], ValueKind::None),
         OWN => (vec![Field::Address(Family::Ipv6)], ValueKind::None),
         PUBLIC_OF | PRIVATE_OF => (vec![Field::Address(Family::Ipv4)], ValueKind::Address),
@@ -121,17 +132,87 @@ fn leave_out(filter: &mut Ruleset, no_igw: bool, no_egress_only: bool) {
     filter.chains.retain(|_, chain| !(translates(chain) && chain.rules.is_empty()));
 }
 
-/// Leads what leaves or enters subnets to their ACLs' chains.
-pub(super) fn ask_acls(filter: &mut Ruleset, chain: &str, selector: Selector, map: &str) {
-    let rule = Rule { when: Vec::new(), then: Action::VerdictOf(vec![selector], map.to_owned()) };
-    if let Some(chain) = filter.chains.get_mut(chain).filter(|chain| chain.rules.is_empty()) {
-        chain.rules.push(rule);
-    }
+/// What there is for packets to pass besides groups.
+pub(super) struct Asked {
+    /// An ACL for what leaves a subnet.
+    pub(super) acls_out: bool,
+    /// An ACL for what enters one.
+    pub(super) acls_in: bool,
+    /// Somebody who wants to know of verdicts.
+    pub(super) verdicts: bool,
 }
 
-/// The chains that every router has, and the sets that they look into.
+/// The chains of what is routed on, once it is known what there is to pass; what the others lay into the frame is there.
+pub(super) fn lay_forward(index: &Index<'_>, vpc: &Vpc, asked: &Asked, filter: &mut Ruleset) {
+    use Selector::{From, Source, To};
+    let ipv6 = vpc.has(Family::Ipv6);
+    let (igw, egress_only) = (|| IGW.to_owned(), || EGRESS_ONLY.to_owned());
+    let own = || Match::In(vec![Source(Family::Ipv6)], OWN.to_owned());
+    let beyond = |way| Match::In(vec![way], BEYOND.to_owned());
+    let goes_on = |when| Rule { when, then: Action::Verdict(Verdict::Return) };
+    let jump = |when, chain: &str| Rule { when, then: Action::Verdict(Verdict::Jump(chain.to_owned())) };
+
+    // What each packet passes between the sender's groups and the receiver's, whether its connection is known or not.
+    let mut between = Vec::new();
+    if asked.verdicts {
+        between.push(verdicts::lead_to(Outcome::Sent));
+    }
+    if asked.acls_in {
+        between.push(by(To, acls::IN));
+    }
+    let known = if between.is_empty() {
+        accept(vec![Match::Established])
+    } else {
+        let rules = between.iter().cloned().chain([accept(Vec::new())]).collect();
+        filter.chains.insert(KNOWN.to_owned(), Chain { hook: None, accept_at_end: false, rules });
+        jump(vec![Match::Established], KNOWN)
+    };
+    let sender = vec![
+        goes_on(vec![Match::From(igw())]),
+        goes_on(vec![beyond(From)]),
+        by(From, groups::EGRESS),
+        goes_on(vec![Match::Marked(PASSED)]),
+        refuse(Vec::new()),
+    ];
+    filter.chains.insert(SENDER.to_owned(), Chain { hook: None, accept_at_end: false, rules: sender });
+
+    let mut rules = Vec::new();
+    if asked.acls_out {
+        rules.push(by(From, acls::OUT));
+    }
+    if ipv6 {
+        // An egress-only gateway knows what went out by it, and neither asks nor answers anything else.
+        rules.extend([
+            refuse(vec![Match::To(egress_only()), Match::Answers]),
+            Rule { when: vec![Match::To(egress_only())], then: Action::Remember(WENT_OUT) },
+            refuse(vec![Match::From(egress_only()), Match::NotRemembered(WENT_OUT)]),
+        ]);
+    }
+    rules.extend([known, refuse(vec![Match::Invalid]), jump(Vec::new(), SENDER)]);
+    rules.extend(between);
+    // The gateway takes only those who have a public address.
+    rules.push(accept(vec![Match::To(igw()), Match::InMap(vec![Source(Family::Ipv4)], PUBLIC_OF.to_owned())]));
+    if ipv6 {
+        rules.extend([accept(vec![Match::To(igw()), own()]), accept(vec![Match::To(egress_only()), own()])]);
+    }
+    rules.extend([accept(vec![beyond(To)]), by(To, groups::INGRESS)]);
+    let forward = Chain { hook: Some(ChainHook::Forward(0)), accept_at_end: false, rules };
+    filter.chains.insert(FORWARD.to_owned(), forward);
+    leave_out(filter, index.gateway_of(&vpc.id).is_none(), index.egress_only_of(&vpc.id).is_none());
+}
+
+/// The verdict that a map has for a device.
+fn by(device: Selector, map: &str) -> Rule {
+    Rule { when: Vec::new(), then: Action::VerdictOf(vec![device], map.to_owned()) }
+}
+
+fn refuse(when: Vec<Match>) -> Rule {
+    Rule { when, then: Action::Verdict(Verdict::Drop) }
+}
+
+/// The chains that every router has besides those of what is routed on, and the sets that all of them look into.
 fn frame(ipv6: bool) -> Ruleset {
-    use Selector::{Destination, From, Source, To};
+    use Selector::{Destination, From, Source};
     let families = || [Some(Family::Ipv4), ipv6.then_some(Family::Ipv6)].into_iter().flatten();
     let if_ipv6 = |rules: &[Rule]| if ipv6 { rules.to_vec() } else { Vec::new() };
     let mut filter = Ruleset::default();
@@ -140,11 +221,8 @@ fn frame(ipv6: bool) -> Ruleset {
         filter.sets.extend(sets_ipv6().map(|name| (name.clone(), empty(&name))));
     }
 
-    let rule = |when, then| Rule { when, then };
-    let by = |selector, map: &str| rule(Vec::new(), Action::VerdictOf(vec![selector], map.to_owned()));
-    let invalid = || rule(vec![Match::Invalid], Action::Verdict(Verdict::Drop));
+    let marked = |parts, map: &str| Rule { when: Vec::new(), then: Action::AcceptWithMarkOf(parts, map.to_owned()) };
     let (igw, egress_only) = (|| IGW.to_owned(), || EGRESS_ONLY.to_owned());
-    let own = || Match::In(vec![Source(Family::Ipv6)], OWN.to_owned());
     let mut chain = |name: &str, hook, accept_at_end, rules| {
         filter.chains.insert(name.to_owned(), Chain { hook: Some(hook), accept_at_end, rules });
     };
@@ -152,53 +230,13 @@ fn frame(ipv6: bool) -> Ruleset {
         "prerouting",
         ChainHook::Prerouting,
         false,
-        [accept(vec![Match::From(igw())]), accept(vec![Match::From("lo".to_owned())])]
-            .into_iter()
+        // Most packets come from interfaces, with a source that is theirs.
+        families()
+            .map(|family| marked(vec![From, Source(family)], &of_family(SOURCES, family)))
+            .chain([accept(vec![Match::From(igw())]), accept(vec![Match::From("lo".to_owned())])])
             .chain(if_ipv6(&[accept(vec![Match::From(egress_only())])]))
-            .chain([rule(Vec::new(), Action::MarkOf(vec![From], MARKS.to_owned()))])
-            .chain(
-                families()
-                    .map(|family| accept(vec![Match::In(vec![From, Source(family)], of_family(SOURCES, family))])),
-            )
-            .chain([accept(vec![Match::In(vec![From], UNCHECKED.to_owned())])])
+            .chain([marked(vec![From], UNCHECKED)])
             .collect(),
-    );
-    // What leads to the ACLs' chains is added with the first of them: most allow everything and have none.
-    chain("acl_out", ChainHook::Forward(-10), true, Vec::new());
-    chain(
-        "egress",
-        ChainHook::Forward(0),
-        false,
-        // An egress-only gateway knows what went out by it, and neither asks nor answers anything else.
-        if_ipv6(&[
-            rule(vec![Match::To(egress_only()), Match::Answers], Action::Verdict(Verdict::Drop)),
-            rule(vec![Match::To(egress_only())], Action::Remember(WENT_OUT)),
-            rule(vec![Match::From(egress_only()), Match::NotRemembered(WENT_OUT)], Action::Verdict(Verdict::Drop)),
-        ])
-        .into_iter()
-        .chain([
-            accept(vec![Match::Established]),
-            invalid(),
-            accept(vec![Match::From(igw())]),
-            accept(vec![Match::In(vec![From], BEYOND.to_owned())]),
-            by(From, groups::EGRESS),
-        ])
-        .collect(),
-    );
-    chain("acl_in", ChainHook::Forward(5), true, Vec::new());
-    chain(
-        "ingress",
-        ChainHook::Forward(10),
-        false,
-        [
-            accept(vec![Match::Established]),
-            // The gateway takes only those who have a public address.
-            accept(vec![Match::To(igw()), Match::InMap(vec![Source(Family::Ipv4)], PUBLIC_OF.to_owned())]),
-        ]
-        .into_iter()
-        .chain(if_ipv6(&[accept(vec![Match::To(igw()), own()]), accept(vec![Match::To(egress_only()), own()])]))
-        .chain([accept(vec![Match::In(vec![To], BEYOND.to_owned())]), by(To, groups::INGRESS)])
-        .collect(),
     );
     chain(
         "input",
@@ -207,11 +245,11 @@ fn frame(ipv6: bool) -> Ruleset {
         [
             accept(vec![Match::Established]),
             accept(vec![Match::From("lo".to_owned())]),
-            rule(vec![Match::From(igw())], Action::Verdict(Verdict::Drop)),
-            rule(vec![Match::In(vec![From], BEYOND.to_owned())], Action::Verdict(Verdict::Drop)),
+            refuse(vec![Match::From(igw())]),
+            refuse(vec![Match::In(vec![From], BEYOND.to_owned())]),
         ]
         .into_iter()
-        .chain(if_ipv6(&[rule(vec![Match::From(egress_only())], Action::Verdict(Verdict::Drop))]))
+        .chain(if_ipv6(&[refuse(vec![Match::From(egress_only())])]))
         // No group and no ACL can forbid these.
         .chain(
             families()
@@ -219,7 +257,7 @@ fn frame(ipv6: bool) -> Ruleset {
         )
         .collect(),
     );
-    let nat = |when, then| vec![rule(vec![when], then)];
+    let nat = |when, then| vec![Rule { when: vec![when], then }];
     chain(
         "dnat",
         ChainHook::DestinationNat,

@@ -1,10 +1,13 @@
 //! The rules that count packets for flow logs, and tell verdicts to those who watch.
 //!
-//! What refuses a packet leads to a chain that counts it, tells of it and drops it; what passed a side is counted after
-//! that side's last chain. Packets from and to the router itself (the resolver, metadata) pass none of these chains, and
+//! What refuses a packet leads to a chain that counts it, tells of it and drops it; what passed the sender's side is counted
+//! before the receiver's is asked, and what passed both after the filter. Packets from and to the router itself (the resolver, metadata) pass none of these chains, and
 //! neither do those that are dropped for a false source or have no route: AWS records none of them either.
 
-use super::{Index, acls};
+use super::{
+    Index, acls,
+    router::{FORWARD, SENDER},
+};
 use crate::{
     Chain, ChainHook, Family, Field, Match, Range, Rule, Ruleset, Selector, Set, Value, ValueKind, Verdict, Vpc,
     ruleset::Action,
@@ -15,7 +18,15 @@ use std::collections::BTreeMap;
 /// The devices whose packets are counted.
 const COUNTED: &str = "counted";
 
-/// Has the router's own part of the filter, which is complete but for this, count and tell what is asked for.
+/// Whether anybody asks for a VPC's verdicts.
+pub(super) fn asked(index: &Index<'_>, vpc: &Vpc) -> bool {
+    let counted = &index.state.counted;
+    let counts = || index.attached_in(&vpc.id).any(|attached| counted.contains(&attached.interface.id));
+    index.state.traced.contains(&vpc.id) || (!counted.is_empty() && counts())
+}
+
+/// Has the router's own part of the filter, which is complete but for this, count and tell what is asked for; only where
+/// something is.
 pub(super) fn lay<'l>(
     index: &Index<'_>,
     vpc: &Vpc,
@@ -26,9 +37,6 @@ pub(super) fn lay<'l>(
     let elements: BTreeMap<_, _> =
         counted.map(|attached| (vec![Range::Link(attached.link.clone())], Value::None)).collect();
     let (counts, traced) = (!elements.is_empty(), index.state.traced.contains(&vpc.id));
-    if !counts && !traced {
-        return;
-    }
     if counts {
         let mut declare = |name: &str, key: &[Field], value, elements| {
             filter.sets.insert(name.to_owned(), Set { key: key.to_vec(), interval: false, value, elements });
@@ -39,8 +47,12 @@ pub(super) fn lay<'l>(
         }
         declare(MISSED, &[Field::Link], ValueKind::Count, BTreeMap::new());
     }
-    redirect(filter, acls.clone().filter_map(|laid| laid.out.as_deref()).chain(["egress"]), Outcome::NotSent);
-    redirect(filter, acls.filter_map(|laid| laid.in_.as_deref()).chain(["ingress"]), Outcome::NotReceived);
+    redirect(filter, acls.clone().filter_map(|laid| laid.out.as_deref()).chain([SENDER, FORWARD]), Outcome::NotSent);
+    redirect(filter, acls.filter_map(|laid| laid.in_.as_deref()), Outcome::NotReceived);
+    // What the sender's side refuses is gone by then, so what comes to the end was not received.
+    if let Some(chain) = filter.chains.get_mut(FORWARD) {
+        chain.rules.push(lead_to(Outcome::NotReceived));
+    }
     for outcome in Outcome::ALL {
         let mut rules = Vec::new();
         if counts {
@@ -50,11 +62,8 @@ pub(super) fn lay<'l>(
             filter.chains.insert(chain, Chain { hook: None, accept_at_end: false, rules: counting(vpc, outcome) });
         }
         let log = |when| Rule { when, then: Action::Log(GROUP, outcome.name().to_owned()) };
-        let hook = match outcome {
-            Outcome::Sent => Some(ChainHook::Forward(2)),
-            Outcome::Received => Some(ChainHook::Forward(20)),
-            Outcome::NotSent | Outcome::NotReceived => None,
-        };
+        // The others are led to.
+        let hook = (outcome == Outcome::Received).then_some(ChainHook::Forward(20));
         match outcome {
             // A connection is told of once it has passed everybody.
             Outcome::Received if traced => rules.push(log(vec![Match::New])),
@@ -78,16 +87,17 @@ fn device(outcome: Outcome) -> Selector {
     }
 }
 
-/// Leads what a side's chains drop to the chain of that outcome; what comes to a groups' chain's end is dropped, too.
+/// The rule that leads everything to an outcome's chain.
+pub(super) fn lead_to(outcome: Outcome) -> Rule {
+    Rule { when: Vec::new(), then: Action::Verdict(Verdict::Jump(outcome.name().to_owned())) }
+}
+
+/// Leads what a side's chains drop to the chain of that outcome.
 fn redirect<'c>(filter: &mut Ruleset, chains: impl Iterator<Item = &'c str>, outcome: Outcome) {
-    let refuse = || Action::Verdict(Verdict::Jump(outcome.name().to_owned()));
     for name in chains {
         let Some(chain) = filter.chains.get_mut(name) else { continue };
-        if chain.hook.is_some() {
-            chain.rules.push(Rule { when: Vec::new(), then: refuse() });
-        }
         for rule in chain.rules.iter_mut().filter(|rule| rule.then == Action::Verdict(Verdict::Drop)) {
-            rule.then = refuse();
+            rule.then = lead_to(outcome).then;
         }
     }
 }
