@@ -40,6 +40,7 @@ mod stories {
     mod service_connect;
     mod service_discovery;
     mod short_names;
+    mod storage;
     mod survival;
     mod trace;
 }

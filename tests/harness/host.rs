@@ -160,6 +160,15 @@ impl Traces {
         found
     }
 
+    /// Loop devices with its tasks' files.
+    pub(crate) fn loops(&self) -> Vec<String> {
+        let file = |device: &PathBuf| fs::read_to_string(device.join("loop/backing_file")).unwrap_or_default();
+        let all = entries(Path::new("/sys/block")).into_iter();
+        let data = self.data.display().to_string();
+        let ours = all.filter(|device| file(device).contains(&data));
+        ours.map(|device| format!("{}: {}", device.display(), file(&device).trim())).collect()
+    }
+
     /// Whatever carries its name now. Empty before it is started and after it has gone.
     pub(crate) fn all(&self) -> Vec<String> {
         let mut found = Vec::new();

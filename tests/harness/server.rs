@@ -193,6 +193,11 @@ impl Server {
 
     /// Expects that nothing of the instance is on the host, and that none of `processes`, seen earlier, lives.
     pub(crate) fn assert_host_as_before(&self, processes: &BTreeSet<Process>) {
+        // The kernel takes the mounts of dead namespaces apart a moment after their last process.
+        eventually("the server leaves no loop device", seconds(10), || {
+            let left = self.traces.loops();
+            if left.is_empty() { Ok(()) } else { Err(left) }
+        });
         let left = self.traces.all();
         assert!(left.is_empty(), "expected the server to leave nothing on the host, but there is {left:#?}");
         let alive: Vec<_> = processes.iter().filter(|process| process.is_alive()).collect();

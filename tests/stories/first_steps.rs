@@ -2,13 +2,14 @@
 
 use crate::harness::clients::{both, client, succeed};
 use crate::harness::server::{Server, WINDTUNNEL};
-use crate::harness::{eventually, http, possible, seconds};
+use crate::harness::{eventually, http, possible, rooted, seconds};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -90,10 +91,13 @@ fn status_tells_what_it_holds(server: &Server) {
     let clusters = usize::from(possible(&["aws"]));
     assert_eq!(status["resources"]["clusters"], clusters);
     let told = succeed(&mut server.command(&["status"]));
-    let pretends = status["unenforcedLimits"].as_array().is_none_or(Vec::is_empty);
+    let unenforced = status["unenforcedLimits"].as_array().cloned().unwrap_or_default();
+    let (storage, others): (Vec<_>, Vec<_>) = unenforced.iter().partition(|limit| *limit == "ephemeralStorage");
     let enforced = !server.traces.cgroups().is_empty();
-    assert_eq!(pretends, enforced, "expected status to tell whether limits are enforced, but: {status}");
-    assert_eq!(told.contains("not enforced"), !enforced, "{told}");
+    assert_eq!(others.is_empty(), enforced, "expected status to tell whether limits are enforced, but: {status}");
+    let limited = rooted() && Path::new("/dev/loop-control").exists();
+    assert_eq!(storage.is_empty(), limited, "expected status to tell whether storage is limited, but: {status}");
+    assert_eq!(told.contains("not enforced"), !(enforced && limited), "{told}");
     assert!(
         told.contains(&server.endpoint()) && !told.contains('\u{1b}'),
         "expected plain text in a pipe, but: {told}"

@@ -12,7 +12,7 @@ use crate::control::Control;
 use crate::rows::{ClusterRow, ContainerRow, DefinitionRow, TASKS_BY_CREDENTIALS, TaskRow};
 use crate::{names, spec};
 use rollout::TaskStatus;
-use runtime::{ContainerUsage, TaskId};
+use runtime::{ContainerUsage, StorageUsage, TaskId};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
@@ -139,8 +139,10 @@ impl Endpoint {
         let definition = view.get::<DefinitionRow>(&scope, &DefinitionRow::key(&row.family, row.revision));
         match rest {
             [] => Answer::ok(&container_body(&scope, &row, container, definition.as_deref())),
-            ["task"] => Answer::ok(&task_body(&scope, &row, definition.as_deref(), false)),
-            ["taskWithTags"] => Answer::ok(&task_body(&scope, &row, definition.as_deref(), true)),
+            ["task" | "taskWithTags"] => {
+                let storage = self.storage(&row).await;
+                Answer::ok(&task_body(&scope, &row, definition.as_deref(), storage, rest == ["taskWithTags"]))
+            }
             ["stats"] => Answer::ok(&self.stats(container, &self.usage(&row).await)),
             ["task", "stats"] => {
                 let usage = self.usage(&row).await;
@@ -173,6 +175,10 @@ impl Endpoint {
             }
         }
         row
+    }
+
+    async fn storage(&self, row: &TaskRow) -> Option<StorageUsage> {
+        self.control.runtime.storage(&TaskId::parse(&row.id)?).await.ok().flatten()
     }
 
     async fn usage(&self, row: &TaskRow) -> Vec<ContainerUsage> {
@@ -211,7 +217,13 @@ fn instant(body: &mut Map<String, Value>, key: &str, at: Option<Timestamp>) {
 }
 
 /// `${…}/task`.
-fn task_body(scope: &Scope, row: &TaskRow, definition: Option<&DefinitionRow>, with_tags: bool) -> Value {
+fn task_body(
+    scope: &Scope,
+    row: &TaskRow,
+    definition: Option<&DefinitionRow>,
+    storage: Option<StorageUsage>,
+    with_tags: bool,
+) -> Value {
     let containers: Vec<Value> =
         row.containers.iter().map(|container| container_body(scope, row, container, definition)).collect();
     let mut body = Map::new();
@@ -232,7 +244,9 @@ fn task_body(scope: &Scope, row: &TaskRow, definition: Option<&DefinitionRow>, w
         put("VPCID", json!(eni.vpc));
     }
     put("Containers", Value::Array(containers));
-    put("EphemeralStorageMetrics", json!({ "Reserved": i64::from(row.storage_gib) * 1024 }));
+    if row.host.is_none() {
+        put("EphemeralStorageMetrics", storage_metrics(row, storage));
+    }
     put("FaultInjectionEnabled", json!(false));
     if with_tags {
         let tags: Map<String, Value> = row.tags.iter().map(|tag| (tag.key.clone(), json!(tag.value))).collect();
@@ -241,6 +255,17 @@ fn task_body(scope: &Scope, row: &TaskRow, definition: Option<&DefinitionRow>, w
     instant(&mut body, "PullStartedAt", row.pull_started_at);
     instant(&mut body, "PullStoppedAt", row.pull_stopped_at);
     Value::Object(body)
+}
+
+/// In MiB. A task of 20 GiB is seen to have 20496 on Fargate; that others have as much more than their size is not verified.
+/// What is in use is known of a file system of the task's own.
+fn storage_metrics(row: &TaskRow, storage: Option<StorageUsage>) -> Value {
+    let mut metrics = Map::new();
+    if let Some(storage) = storage {
+        metrics.insert("Utilized".to_owned(), json!(storage.used >> 20));
+    }
+    metrics.insert("Reserved".to_owned(), json!(i64::from(row.storage_gib) * 1024 + 16));
+    Value::Object(metrics)
 }
 
 /// `${ECS_CONTAINER_METADATA_URI_V4}` itself.

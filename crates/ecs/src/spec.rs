@@ -65,6 +65,7 @@ pub(crate) fn task(
         shared_ipc: definition.shape.ipc_mode.as_deref() == Some("task"),
         shared_processes: definition.shape.pid_mode.as_deref() == Some("task"),
         limits: limits(row, definition),
+        storage_bytes: storage(row, definition),
         containers,
     })
 }
@@ -78,6 +79,13 @@ fn limits(row: &TaskRow, definition: &DefinitionRow) -> Limits {
         memory_bytes: named(&overrides.memory, &shape.memory).then_some(u64::from(row.memory) << 20),
         ..Limits::default()
     }
+}
+
+/// The size that a task on Fargate or its definition names. Nothing holds a task to what it has by default.
+fn storage(row: &TaskRow, definition: &DefinitionRow) -> Option<u64> {
+    let named = row.overrides.ephemeral_storage.as_ref().or(definition.shape.ephemeral_storage.as_ref())?;
+    let gib = u64::try_from(named.size_in_gi_b).ok().filter(|_| row.host.is_none())?;
+    Some(gib << 30)
 }
 
 fn container(

@@ -17,7 +17,7 @@
 //! closes, kills what is left.
 //!
 //! Invariants: the daemon never forks; nothing is mounted in the host's mount namespace (each container's overlay lives in the
-//! container's own and ends with it); what a task left is found by its id alone, under the run directory, the data
+//! container's own and ends with it, and so does the file system that a task may have for itself, [`TaskSpec::storage_bytes`]); what a task left is found by its id alone, under the run directory, the data
 //! directory and the cgroup tree.
 
 mod capability;
@@ -40,6 +40,7 @@ mod shim;
 mod sim;
 mod spec;
 mod status;
+mod storage;
 mod sys;
 pub mod unpack;
 mod user;
@@ -57,8 +58,8 @@ pub use spec::{
     MountSource, Network, Resource, Restart, SessionSpec, StartWhen, TaskId, TaskSpec, TerminalSize, Tmpfs, Ulimit,
 };
 pub use status::{
-    ContainerState, ContainerStatus, ContainerUsage, Counted, CpuUsage, ExecOutcome, Exit, MemoryUsage, TaskStatus,
-    Traffic,
+    ContainerState, ContainerStatus, ContainerUsage, Counted, CpuUsage, ExecOutcome, Exit, MemoryUsage, StorageUsage,
+    TaskStatus, Traffic,
 };
 
 use std::time::Duration;
@@ -126,4 +127,7 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// What the running containers of the task use at this moment.
     async fn usage(&self, task: &TaskId) -> Result<Vec<ContainerUsage>, RuntimeError>;
+
+    /// How full the file system of a task that has one of its own is at this moment; none if it has none.
+    async fn storage(&self, task: &TaskId) -> Result<Option<StorageUsage>, RuntimeError>;
 }

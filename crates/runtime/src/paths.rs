@@ -8,6 +8,8 @@
 //! <data>/tasks/<task>/containers/<name>/      upper/ work/ root/ files/ logs/ of a container
 //! <data>/tasks/<task>/volumes/<name>/         a volume that containers share
 //! <data>/tasks/<task>/declared/<name>-<n>/    volume number n that a container's image declares
+//! <data>/tasks/<task>/storage.ext4            the task's own file system, if it has one
+//! <data>/tasks/<task>/storage/                where containers' mount namespaces have that: with upper/, work/, volumes/ and declared/
 //! <data>/kept/<store>/                        volumes that outlive tasks
 //! ```
 
@@ -77,8 +79,12 @@ impl Paths {
         self.container(task, name).join("logs")
     }
 
-    pub(crate) fn declared(&self, task: &TaskId, container: &str, number: usize) -> PathBuf {
-        self.data_task(task).join("declared").join(format!("{container}-{number}"))
+    pub(crate) fn storage_image(&self, task: &TaskId) -> PathBuf {
+        self.data_task(task).join("storage.ext4")
+    }
+
+    pub(crate) fn storage(&self, task: &TaskId) -> PathBuf {
+        self.data_task(task).join("storage")
     }
 
     /// Where a task's shared memory is mounted in namespaces of its own.
@@ -88,10 +94,6 @@ impl Paths {
 
     pub(crate) fn kept(&self, store: &str) -> PathBuf {
         self.data.join("kept").join(store)
-    }
-
-    pub(crate) fn volume(&self, task: &TaskId, name: &str) -> PathBuf {
-        self.data_task(task).join("volumes").join(name)
     }
 }
 

@@ -3,7 +3,7 @@
 //! The shim sends its whole state at the beginning of a connection and after each change, so that it does not matter what an earlier daemon has heard.
 
 use crate::spec::{ExecSpec, SessionSpec};
-use crate::status::{ContainerState, ExecOutcome, TaskStatus};
+use crate::status::{ContainerState, ExecOutcome, StorageUsage, TaskStatus};
 use serde::{Deserialize, Serialize};
 
 /// The longest line that either takes.
@@ -20,6 +20,8 @@ pub(crate) enum Request {
     Kill,
     /// One more process; answered by [`Report::Executed`] with the same number.
     Execute { number: u64, container: String, spec: ExecSpec },
+    /// How full the task's own file system is; answered by [`Report::Storage`] with the same number.
+    Storage { number: u64 },
     /// Kill all, and end.
     End,
     /// The stop signal to all, SIGKILL after their stop timeouts but not later than this, and end.
@@ -39,6 +41,10 @@ pub(crate) enum Report {
     Executed {
         number: u64,
         result: Result<ExecOutcome, Refusal>,
+    },
+    Storage {
+        number: u64,
+        result: Result<Option<StorageUsage>, Refusal>,
     },
     /// The task cannot be made; the shim ends.
     Fatal(String),

@@ -12,6 +12,7 @@ use crate::container::Order;
 use crate::protocol::{Report, ShimState, birth};
 use crate::spec::Network;
 use crate::status::TaskStatus;
+use crate::storage::Disk;
 use crate::sys;
 use connection::Connection;
 pub(crate) use holder::Holder;
@@ -81,7 +82,8 @@ fn prepare(order_file: File) -> io::Result<(Supervisor, UnixListener)> {
     listener.set_nonblocking(true)?;
     let sessions = Sessions::listen(&order.paths.sessions(id))?;
     let holder = Holder::new(&order)?;
-    let supervisor = Supervisor::new(order_file, &order, sessions, holder)?;
+    let disk = order.spec.storage_bytes.map(|_| Disk::attach(&order.paths.storage_image(id))).transpose()?;
+    let supervisor = Supervisor::new(order_file, &order, sessions, holder, disk)?;
     supervisor.save()?;
     if order.spec.network == Network::Isolated {
         // All containers are born into it, and it ends with the last process in it.

@@ -6,7 +6,7 @@
 use crate::{
     ContainerState, ContainerStatus, ContainerUsage, ExecOutcome, ExecSpec, Exit, ImageSnapshot, LogChunk, LogRecord,
     LogStream, PrepareError, Runtime, RuntimeError, SERVER_STOPPED, Session, SessionSpec, StartError, StartWhen,
-    TaskEvent, TaskEventKind, TaskId, TaskSpec, TaskStatus,
+    StorageUsage, TaskEvent, TaskEventKind, TaskId, TaskSpec, TaskStatus,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -377,6 +377,10 @@ impl Runtime for Sim {
         let containers = self.status(task).await?.containers.into_iter().filter(running);
         Ok(containers.map(|c| ContainerUsage { name: c.name, ..ContainerUsage::default() }).collect())
     }
+
+    async fn storage(&self, task: &TaskId) -> Result<Option<StorageUsage>, RuntimeError> {
+        self.status(task).await.map(|_| None)
+    }
 }
 
 /// [`Exit::reason`] of a container that was stopped before it began.
@@ -403,6 +407,7 @@ mod tests {
             shared_processes: false,
             shared_ipc: false,
             limits: Limits::default(),
+            storage_bytes: None,
             containers: vec![ContainerSpec::new("app", image)],
         }
     }

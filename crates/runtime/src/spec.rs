@@ -71,6 +71,9 @@ pub struct TaskSpec {
     pub shared_ipc: bool,
     /// What all containers together may use.
     pub limits: Limits,
+    /// The bytes that fit into their writable layers and the volumes that end with the task, together: then these have a file
+    /// system of their own. As much as the host has if unset, or where the host has no loop devices for it.
+    pub storage_bytes: Option<u64>,
     /// The containers, in the order in which to start them; their names differ.
     pub containers: Vec<ContainerSpec>,
 }

@@ -114,6 +114,15 @@ pub struct ContainerUsage {
     pub networks: BTreeMap<String, Traffic>,
 }
 
+/// How full a task's own file system is, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorageUsage {
+    /// Its size.
+    pub total: u64,
+    /// Of it, in use.
+    pub used: u64,
+}
+
 /// CPU time in nanoseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CpuUsage {

@@ -2,7 +2,10 @@
 //!
 //! All of it runs in the launcher, the shims and the first processes of containers, which have one thread each.
 
-#![allow(unsafe_code, reason = "fork, clone3, descriptor passing, madvise and mount_setattr have no safe wrapper")]
+#![allow(
+    unsafe_code,
+    reason = "fork, clone3, descriptor passing, madvise, mount_setattr and loop devices have no safe wrapper"
+)]
 
 use nix::cmsg_space;
 use nix::errno::Errno;
@@ -184,6 +187,54 @@ pub(crate) fn adopt_orphans() {
 pub(crate) fn ignore(signal: nix::sys::signal::Signal) {
     // SAFETY: no handler is installed.
     let _ = unsafe { nix::sys::signal::signal(signal, nix::sys::signal::SigHandler::SigIgn) };
+}
+
+/// What a loop device is configured by, in the kernel's layout: the file, and of the rest its flags alone.
+#[repr(C)]
+struct LoopConfig {
+    file: u32,
+    block_size: u32,
+    info: LoopInfo,
+    reserved: [u64; 8],
+}
+
+/// `loop_info64`.
+#[repr(C)]
+struct LoopInfo {
+    device: u64,
+    inode: u64,
+    rdevice: u64,
+    offset: u64,
+    size_limit: u64,
+    number: u32,
+    encryption: u32,
+    key_size: u32,
+    flags: u32,
+    names_and_key: [u8; 64 + 64 + 32],
+    init: [u64; 2],
+}
+
+const LOOP_CONFIGURE: libc::Ioctl = 0x4c0a;
+const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4c82;
+const LO_FLAGS_AUTOCLEAR: u32 = 4;
+
+/// The number of a loop device that is free now; one is made if there is none. Others may ask for it as well.
+pub(crate) fn free_loop(control: &impl AsFd) -> io::Result<i32> {
+    // SAFETY: the call takes no argument and touches no memory.
+    let number = unsafe { libc::ioctl(control.as_fd().as_raw_fd(), LOOP_CTL_GET_FREE) };
+    Ok(Errno::result(number)?)
+}
+
+/// Puts the loop device before the file. In one step with the promise to let go with its last user: there is no moment at which a
+/// process that is killed leaves it attached.
+pub(crate) fn attach_loop(device: &impl AsFd, file: &impl AsFd) -> nix::Result<()> {
+    // SAFETY: plain numbers, for which zeros are valid.
+    let mut config: LoopConfig = unsafe { std::mem::zeroed() };
+    config.file = file.as_fd().as_raw_fd().cast_unsigned();
+    config.info.flags = LO_FLAGS_AUTOCLEAR;
+    // SAFETY: `config` has the kernel's layout and is only read.
+    Errno::result(unsafe { libc::ioctl(device.as_fd().as_raw_fd(), LOOP_CONFIGURE, &raw const config) })?;
+    Ok(())
 }
 
 /// Brings the loopback interface of the present network namespace up.

@@ -336,7 +336,8 @@ impl Daemon {
         if !unenforced.is_empty() {
             tracing::warn!(
                 limits = unenforced.join(", "),
-                "tasks' limits are not enforced: no control group of theirs may be written here"
+                "tasks' limits are not enforced: their control groups may not be written here, or, for ephemeralStorage, \
+                 loop devices not be had"
             );
         }
 

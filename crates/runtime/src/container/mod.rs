@@ -36,6 +36,25 @@ impl Order {
         &self.spec.containers[index]
     }
 
+    /// The directory of all that containers write and that ends with the task.
+    fn written(&self) -> PathBuf {
+        let id = &self.spec.id;
+        if self.spec.storage_bytes.is_some() { self.paths.storage(id) } else { self.paths.data_task(id) }
+    }
+
+    /// Where a container's writable layer is, `upper/` and `work/`.
+    pub(crate) fn writable(&self, index: usize) -> PathBuf {
+        self.written().join("containers").join(&self.container(index).name)
+    }
+
+    pub(crate) fn volume(&self, name: &str) -> PathBuf {
+        self.written().join("volumes").join(name)
+    }
+
+    pub(crate) fn declared(&self, container: &str, number: usize) -> PathBuf {
+        self.written().join("declared").join(format!("{container}-{number}"))
+    }
+
     /// The host name that a container sees.
     pub(crate) fn hostname(&self, index: usize) -> &str {
         self.container(index).hostname.as_deref().unwrap_or(&self.spec.id.as_str()[..12])

@@ -8,6 +8,7 @@
 use super::{Order, files};
 use crate::ids::Ids;
 use crate::spec::{ContainerSpec, MountSource, Tmpfs};
+use crate::storage::Disk;
 use crate::sys;
 use crate::volume::{fill, open_kept};
 use nix::errno::Errno;
@@ -64,10 +65,13 @@ struct Detached {
 }
 
 /// Builds the container's file system and makes it the root.
-pub(super) fn enter(order: &Order, index: usize) -> Step {
+pub(super) fn enter(order: &Order, index: usize, disk: Option<&Disk>) -> Step {
     let container = order.container(index);
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
         .map_err(|e| format!("making the mounts private: {e}"))?;
+    if let Some(disk) = disk {
+        disk.mount_at(&order.paths.storage(&order.spec.id)).map_err(|e| format!("mounting the task's storage: {e}"))?;
+    }
     let detached = detach_sources(order, index)?;
     let devices: Vec<_> = DEVICES.iter().map(|d| bind(Path::new("/dev").join(d), NOSUID | NOEXEC)).collect();
     let shared =
@@ -107,7 +111,7 @@ pub(super) fn enter(order: &Order, index: usize) -> Step {
 /// The directories are named by open descriptors: 127 paths would not fit into the page that the kernel takes, and a path may have a colon in it.
 fn overlay(order: &Order, index: usize) -> Step {
     let container = order.container(index);
-    let home = order.paths.container(&order.spec.id, &container.name);
+    let (home, writable) = (order.paths.container(&order.spec.id, &container.name), order.writable(index));
     let open = |path: &Path| {
         rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|e| format!("opening a layer: {e}"))
@@ -120,7 +124,7 @@ fn overlay(order: &Order, index: usize) -> Step {
         kept.push(fd);
     }
     for (name, directory) in [("upperdir", "upper"), ("workdir", "work")] {
-        let path = home.join(directory);
+        let path = writable.join(directory);
         fs::create_dir_all(&path).map_err(|e| format!("making the writable layer: {e}"))?;
         if directory == "upper" {
             // The root directory's mode is the uppermost layer's.
@@ -152,12 +156,8 @@ fn detach_sources(order: &Order, index: usize) -> Result<Vec<Detached>, String> 
     for wanted in &container.mounts {
         let failed = |e: io::Error| format!("error mounting volume to rootfs at {:?}: {e}", wanted.target);
         let (source, fresh) = match &wanted.source {
-            MountSource::TaskVolume(name) => {
-                fresh_directory(order.paths.volume(&order.spec.id, name)).map_err(failed)?
-            }
-            MountSource::ImageVolume(name, number) => {
-                fresh_directory(order.paths.declared(&order.spec.id, name, *number)).map_err(failed)?
-            }
+            MountSource::TaskVolume(name) => fresh_directory(order.volume(name)).map_err(failed)?,
+            MountSource::ImageVolume(name, number) => fresh_directory(order.declared(name, *number)).map_err(failed)?,
             MountSource::Kept(volume) => {
                 let directory = open_kept(&order.paths, volume).map_err(failed)?;
                 let tree = bind_directory(&directory).map_err(failed)?;

@@ -5,6 +5,7 @@ use crate::cgroup::Group;
 use crate::ids::Ids;
 use crate::shim::Holder;
 use crate::spec::{ContainerSpec, Network, Resource};
+use crate::storage::Disk;
 use crate::sys::{self, Cloned};
 use crate::{capability, seccomp, user};
 use nix::errno::Errno;
@@ -46,7 +47,12 @@ fn failure(reason: &str) -> String {
 }
 
 /// Starts the container's first process. Returns once its program runs; an error is fit for the task's owner.
-pub(crate) fn launch(order: &Order, index: usize, shared: Option<&Holder>) -> Result<Launched, String> {
+pub(crate) fn launch(
+    order: &Order,
+    index: usize,
+    shared: Option<&Holder>,
+    disk: Option<&Disk>,
+) -> Result<Launched, String> {
     let ipc = shared.and_then(|holder| holder.ipc.as_ref());
     let mut own = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS;
     own.set(CloneFlags::CLONE_NEWIPC, ipc.is_none());
@@ -84,7 +90,7 @@ pub(crate) fn launch(order: &Order, index: usize, shared: Option<&Holder>) -> Re
         let _ = nix::unistd::setsid();
         stdio(input.as_ref().map(|(read, _)| read), stdout, stderr)?;
         nix::unistd::sethostname(order.hostname(index)).map_err(|e| format!("sethostname: {e}"))?;
-        mounts::enter(order, index)?;
+        mounts::enter(order, index, disk)?;
         if let Some((_, ours)) = &console {
             terminal::take(ours)?;
         }

@@ -15,12 +15,13 @@ use crate::launcher::Launcher;
 use crate::layers::LayerStore;
 use crate::paths::{Paths, make_private, remove_all};
 use crate::protocol::{Refusal, Report, Request};
+use crate::storage::{self, Templates};
 use crate::unpack::UnpackLimits;
 use crate::volume::open_kept;
 use crate::{
     ContainerState, ContainerStatus, ContainerUsage, ExecOutcome, ExecSpec, ImageSnapshot, KeptVolume, LayerSource,
-    LogChunk, MountSource, PrepareError, Runtime, RuntimeError, Session, SessionSpec, StartError, TaskEvent, TaskId,
-    TaskSpec, TaskStatus, log,
+    LogChunk, MountSource, PrepareError, Runtime, RuntimeError, Session, SessionSpec, StartError, StorageUsage,
+    TaskEvent, TaskId, TaskSpec, TaskStatus, log,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
@@ -68,6 +69,7 @@ struct Inner {
     program: OsString,
     cgroups: Cgroups,
     layers: LayerStore,
+    templates: Templates,
     launcher: Mutex<Option<Launcher>>,
     tasks: Mutex<BTreeMap<TaskId, Arc<Task>>>,
     events: broadcast::Sender<TaskEvent>,
@@ -93,6 +95,7 @@ impl Native {
             program: config.program,
             cgroups,
             layers,
+            templates: Templates::default(),
             launcher: Mutex::default(),
             tasks: Mutex::default(),
             events,
@@ -153,9 +156,11 @@ impl Native {
         self.with_launcher(|launcher| launcher.start_companion(command_line))
     }
 
-    /// The limits of tasks that nothing enforces on this host: `cpu`, `memory`, `pids`.
+    /// The limits of tasks that nothing enforces on this host: `cpu`, `memory`, `pids`, `ephemeralStorage`.
     pub fn unenforced_limits(&self) -> Vec<&'static str> {
-        self.0.cgroups.unenforced()
+        let mut all = self.0.cgroups.unenforced();
+        all.extend((!storage::possible()).then_some(storage::LIMIT));
+        all
     }
 
     /// The launcher's process.
@@ -196,13 +201,14 @@ impl Native {
         }
     }
 
-    async fn launch(&self, task: &Arc<Task>, spec: TaskSpec) -> Result<TaskStatus, StartError> {
+    async fn launch(&self, task: &Arc<Task>, mut spec: TaskSpec) -> Result<TaskStatus, StartError> {
         let images: Vec<_> = spec.containers.iter().map(|c| c.image.clone()).collect();
         for image in &images {
             self.prepare(image).await?;
         }
         let host = |e: io::Error| StartError::Host(e.to_string());
         self.kept_volumes(&spec).await?;
+        spec.storage_bytes = spec.storage_bytes.filter(|_| storage::possible());
         let paths_of = |image: &ImageSnapshot| image.layers.iter().map(|l| self.0.layers.path(l)).collect();
         let order = Order {
             paths: self.0.paths.clone(),
@@ -216,6 +222,11 @@ impl Native {
             make_private(&native.0.paths.run_task(id))?;
             for container in &order.spec.containers {
                 make_private(&native.0.paths.container(id, &container.name))?;
+            }
+            if let Some(bytes) = order.spec.storage_bytes {
+                make_private(&native.0.paths.storage(id))?;
+                let made = native.0.templates.copy_to(&native.0.paths.storage_image(id), bytes);
+                made.map_err(|e| io::Error::other(format!("making the task's storage: {e}")))?;
             }
             let bytes = serde_json::to_vec(&order)?;
             native.with_launcher(|launcher| launcher.launch(&bytes))
@@ -429,6 +440,14 @@ impl Runtime for Native {
             Ok(running.map(of).collect())
         });
         used.await.map_err(|e| RuntimeError::host("reading usage", e))
+    }
+
+    async fn storage(&self, id: &TaskId) -> Result<Option<StorageUsage>, RuntimeError> {
+        match self.task(id)?.ask(|number| Request::Storage { number }).await? {
+            Report::Storage { result: Ok(usage), .. } => Ok(usage),
+            Report::Storage { result: Err(Refusal::Failed(why)), .. } => Err(RuntimeError::Host(why)),
+            other => Err(RuntimeError::Host(format!("an unexpected answer: {other:?}"))),
+        }
     }
 }
 

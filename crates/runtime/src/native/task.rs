@@ -183,7 +183,7 @@ impl Task {
                     native.emit(&self.id, &container, TaskEventKind::LogAvailable);
                 }
             }
-            Report::Started { number, .. } | Report::Executed { number, .. } => {
+            Report::Started { number, .. } | Report::Executed { number, .. } | Report::Storage { number, .. } => {
                 let question = self.heard().questions.remove(&number);
                 // The one who asked may have given up.
                 let _ = question.map(|question| question.send(report));

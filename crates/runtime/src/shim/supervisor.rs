@@ -13,6 +13,7 @@ use crate::protocol::{Refusal, Report, Request, SessionRequest, ShimState};
 use crate::sim::never_started;
 use crate::spec::{ContainerSpec, ExecSpec, LogBuffer, Restart, StartWhen, TaskId};
 use crate::status::{ContainerState, ContainerStatus, ExecOutcome, Exit, TaskStatus};
+use crate::storage::Disk;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
@@ -40,6 +41,8 @@ pub(super) struct Supervisor {
     cgroups: Cgroups,
     /// Of the namespaces that the containers share, if they do.
     holder: Option<Holder>,
+    /// What the containers write to, if that is a file system of their own.
+    disk: Option<Disk>,
     containers: Vec<Container>,
     execs: Vec<Exec>,
     sessions: Sessions,
@@ -81,7 +84,13 @@ struct Exec {
 }
 
 impl Supervisor {
-    pub(super) fn new(order_file: File, order: &Order, sessions: Sessions, holder: Option<Holder>) -> io::Result<Self> {
+    pub(super) fn new(
+        order_file: File,
+        order: &Order,
+        sessions: Sessions,
+        holder: Option<Holder>,
+        disk: Option<Disk>,
+    ) -> io::Result<Self> {
         let signals = SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let containers = order.spec.containers.iter().map(Container::new).collect();
         Ok(Self {
@@ -90,6 +99,7 @@ impl Supervisor {
             paths: order.paths.clone(),
             cgroups: order.cgroups.clone(),
             holder,
+            disk,
             containers,
             execs: Vec::new(),
             sessions,
@@ -247,6 +257,10 @@ impl Supervisor {
                 }
                 None
             }
+            Request::Storage { number } => {
+                let used = self.disk.as_ref().map(|disk| disk.usage().map_err(|e| Refusal::Failed(e.to_string())));
+                Some(Report::Storage { number, result: used.transpose() })
+            }
             Request::Execute { number, container, spec } => match self.execute(number, &container, &spec) {
                 Ok(()) => None,
                 Err(refusal) => Some(Report::Executed { number, result: Err(refusal) }),
@@ -276,7 +290,7 @@ impl Supervisor {
         let ooms = self.cgroups.oom_kills(Group::Container(self.id.as_str(), &name));
         let logs = self.paths.logs(&self.id, &name);
         let log = LogWriter::open(logs, self.containers[index].buffer).map_err(|e| format!("opening the log: {e}"))?;
-        let launched = launch(&order, index, self.holder.as_ref())?;
+        let launched = launch(&order, index, self.holder.as_ref(), self.disk.as_ref())?;
         let container = &mut self.containers[index];
         container.pid = Some(launched.pid);
         container.stdin = launched.stdin;
@@ -380,6 +394,7 @@ impl Supervisor {
     fn clean(&mut self) {
         let _ = self.save();
         self.holder = None;
+        self.disk = None;
         let _ = self.cgroups.remove(Group::Task(self.id.as_str()));
         let _ = std::fs::remove_file(self.paths.control(&self.id));
         let _ = std::fs::remove_file(self.paths.sessions(&self.id));
