@@ -120,7 +120,7 @@ pub(crate) struct Launcher {
 
 impl Launcher {
     /// Starts one: `program` with [`SUBCOMMAND`]. The standard library starts it without copying the daemon's memory.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that starts a process")]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that starts a process that stays")]
     pub(crate) fn spawn(program: &OsStr, instance: &str) -> io::Result<Self> {
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
         let mut command = Command::new(program);

@@ -17,8 +17,8 @@
 //! closes, kills what is left.
 //!
 //! Invariants: the daemon never forks; nothing is mounted in the host's mount namespace (each container's overlay lives in the
-//! container's own and ends with it, and so does the file system that a task may have for itself, [`TaskSpec::storage_bytes`]); what a task left is found by its id alone, under the run directory, the data
-//! directory and the cgroup tree.
+//! container's own and ends with it, and so does a file system of the task's own, [`TaskSpec::storage_bytes`]); what a task left is found
+//! by its id alone, under the run directory, the data directory and the cgroup tree.
 
 mod capability;
 mod cgroup;

@@ -197,6 +197,35 @@ async fn a_killed_shim_leaves_nothing_of_it() {
 }
 
 #[tokio::test]
+async fn shims_that_are_killed_while_they_start_leave_nothing_either() {
+    let Some(host) = host() else { return };
+    let native = host.open().await;
+    if !Host::limits(&native) {
+        return;
+    }
+    for round in 0u64..20 {
+        let spec = limited(vec![shell("sleep 60")]);
+        let id = spec.id.clone();
+        let starting = tokio::spawn({
+            let native = native.clone();
+            async move { native.start(spec).await.is_ok() }
+        });
+        tokio::time::sleep(Duration::from_micros(500 + round * 900)).await;
+        let launcher = native.launcher_pid().unwrap();
+        for group in host.cgroups() {
+            let all = std::fs::read_to_string(group.join("shims/cgroup.procs")).unwrap_or_default();
+            for pid in all.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|pid| *pid != launcher) {
+                let _ = kill(Pid::from_raw(pid as i32), Signal::SIGKILL);
+            }
+        }
+        if starting.await.unwrap() {
+            native.remove(&id).await.unwrap();
+        }
+        host.assert_gone(&id);
+    }
+}
+
+#[tokio::test]
 async fn what_a_daemon_left_that_died_before_the_start_is_swept() {
     let Some(host) = host() else { return };
     drop(host.open().await);
