@@ -4,10 +4,10 @@
 //! each launch in a transaction of its own, so that one that fails leaves nothing but its activity. A launch that failed is
 //! tried again after a growing pause.
 
-use crate::intent;
+use crate::hooks::{Verdict, verdict};
 use crate::plan::{self, Seen, Step, Wanted};
-use crate::rows::{Activity, Group, GroupInstance, Lifecycle, Status, Template, Unhealthy};
-use crate::{query, texts};
+use crate::rows::{Activity, Group, GroupInstance, Hook, Lifecycle, Status, Template, Transition, Unhealthy};
+use crate::{AutoScaling, intent, query, texts, waiting};
 use async_trait::async_trait;
 use controller::{Controller, Failure, Key, Next};
 use model::ec2;
@@ -28,49 +28,92 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 pub struct Groups {
     store: Store,
     clock: Arc<dyn Clock>,
-    pace: Pace,
-    pool: PublicPool,
+    service: AutoScaling,
 }
 
 impl Groups {
     /// The controller of `store`'s groups.
     pub fn new(store: Store, clock: Arc<dyn Clock>, pace: Pace, pool: PublicPool) -> Self {
-        Self { store, clock, pace, pool }
+        Self { store, clock, service: AutoScaling { pool, pace } }
     }
 
-    /// Notes what became of a group's instances. Returns when a grace period ends.
+    /// Notes what became of a group's instances. Returns when a grace period or the wait for a hook ends.
     fn note(&self, tx: &mut Tx, scope: &Scope, group: &Group, now: Timestamp) -> Option<Duration> {
         let mut soonest: Option<Duration> = None;
         for row in query::instances(tx, scope, &group.name) {
             let instance = tx.get::<Instance>(scope, &row.instance);
             let state = instance.as_ref().map_or(InstanceState::Terminated, |instance| instance.state);
-            match (row.lifecycle, state) {
-                (Lifecycle::Terminating, InstanceState::Terminated) => {
-                    finish(tx, scope, row.activity.as_deref(), now);
+            let left = match (row.lifecycle, state) {
+                (lifecycle, InstanceState::Terminated) if lifecycle.is_ending() => {
+                    intent::finish(tx, scope, row.activity.as_deref(), Status::Successful, now);
                     tx.delete::<GroupInstance>(scope, &row.instance);
+                    None
                 }
-                (Lifecycle::Terminating, _) | (Lifecycle::Pending, InstanceState::Pending) => {}
+                (Lifecycle::TerminatingWait, _) => self.await_end(tx, scope, group, &row, now),
+                (Lifecycle::Terminating | Lifecycle::TerminatingProceed, _)
+                | (Lifecycle::Pending, InstanceState::Pending) => None,
                 (Lifecycle::Pending, InstanceState::Running) => {
-                    finish(tx, scope, row.activity.as_deref(), now);
-                    tx.update::<GroupInstance>(scope, &row.instance, |row| {
-                        (row.lifecycle, row.since, row.activity) = (Lifecycle::InService, now, None);
-                    });
-                    if group.runs("AddToLoadBalancer") {
-                        intent::register(tx, scope, &row, group, now);
+                    let waits = (row.instance.as_str(), Transition::Launching);
+                    if !waiting::begin(tx, scope, self.service.pace, waits, now) {
+                        serve(tx, scope, group, &row, now);
                     }
+                    // What it waits for is looked at in another turn, as this change asks for one.
+                    None
                 }
-                (Lifecycle::InService, InstanceState::Running) => {
-                    let left = self.check(tx, scope, group, &row, now);
-                    soonest = soonest.into_iter().chain(left).min();
+                (Lifecycle::PendingWait, InstanceState::Running) => self.await_start(tx, scope, &row, now),
+                (Lifecycle::PendingProceed, InstanceState::Running) => {
+                    serve(tx, scope, group, &row, now);
+                    None
                 }
+                (Lifecycle::InService, InstanceState::Running) => self.check(tx, scope, group, &row, now),
                 // It was stopped or terminated by somebody else.
-                (Lifecycle::Pending | Lifecycle::InService, _) if group.runs("HealthCheck") => {
-                    intent::find_unhealthy(tx, scope, &row.instance, Unhealthy::Ec2);
+                _ => {
+                    if group.runs("HealthCheck") {
+                        intent::find_unhealthy(tx, scope, &row.instance, Unhealthy::Ec2);
+                    }
+                    None
                 }
-                (Lifecycle::Pending | Lifecycle::InService, _) => {}
-            }
+            };
+            soonest = soonest.into_iter().chain(left).min();
         }
         soonest
+    }
+
+    /// An instance that hooks keep from ending. Returns how long they may.
+    fn await_end(
+        &self,
+        tx: &mut Tx,
+        scope: &Scope,
+        group: &Group,
+        row: &GroupInstance,
+        now: Timestamp,
+    ) -> Option<Duration> {
+        match verdict(&row.actions, now) {
+            Verdict::Waits(until) if !group.deleting => return Some(until.since(now)),
+            Verdict::Waits(_) | Verdict::Proceeds | Verdict::Abandoned { .. } => {}
+        }
+        proceed(tx, scope, row, Lifecycle::TerminatingProceed, now);
+        intent::terminate(tx, scope, &self.service, &row.instance, now);
+        None
+    }
+
+    /// An instance that hooks keep from serving. Returns how long they may.
+    fn await_start(&self, tx: &mut Tx, scope: &Scope, row: &GroupInstance, now: Timestamp) -> Option<Duration> {
+        match verdict(&row.actions, now) {
+            Verdict::Waits(until) => return Some(until.since(now)),
+            Verdict::Proceeds => proceed(tx, scope, row, Lifecycle::PendingProceed, now),
+            Verdict::Abandoned { token, timed_out } => {
+                let launch = row.activity.clone();
+                let activity = intent::end(tx, scope, &self.service, row, texts::launch_failed(now), now);
+                place(tx, scope, &activity, &row.instance);
+                if let Some(launch) = launch {
+                    let message = texts::abandoned(token, timed_out);
+                    tx.update::<Activity>(scope, &launch, |row| row.message = Some(message));
+                }
+                note_failed(tx, scope, &row.group, now);
+            }
+        }
+        None
     }
 
     /// Hears load balancers on an instance, once its grace period is over. Returns how long that still takes.
@@ -85,7 +128,7 @@ impl Groups {
         if group.health_check != "ELB" || !group.runs("HealthCheck") {
             return None;
         }
-        let grace = self.pace.scale(Duration::from_secs(group.grace.into()));
+        let grace = self.service.pace.scale(Duration::from_secs(group.grace.into()));
         let passed = now.since(row.since);
         if passed < grace {
             return Some(grace.saturating_sub(passed));
@@ -104,7 +147,7 @@ impl Groups {
     /// Ends instances as the plan says, and returns the zones in which it has some launched.
     fn carry_out(&self, tx: &mut Tx, scope: &Scope, group: &Group, now: Timestamp) -> Vec<String> {
         let rows = query::instances(tx, scope, &group.name);
-        let alive: Vec<_> = rows.iter().filter(|row| row.lifecycle != Lifecycle::Terminating).collect();
+        let alive: Vec<_> = rows.iter().filter(|row| !row.lifecycle.is_ending()).collect();
         let seen: Vec<Seen> = alive.iter().map(|row| seen(tx, scope, group, row)).collect();
         let mut count = seen.len();
         let mut zones = Vec::new();
@@ -124,7 +167,7 @@ impl Groups {
                 texts::unhealthy(now, row.unhealthy.unwrap_or(Unhealthy::Ec2))
             };
             count = count.saturating_sub(1);
-            let activity = intent::end(tx, scope, row, cause, &self.pool, now);
+            let activity = intent::end(tx, scope, &self.service, row, cause, now);
             place(tx, scope, &activity, &row.instance);
         }
         zones
@@ -145,10 +188,10 @@ impl Groups {
         ] {
             wanted.tags.insert(key.to_owned(), value.clone());
         }
-        let launched = launch::launch(tx, scope, &self.pool, now, &wanted)?;
+        let launched = launch::launch(tx, scope, &self.service.pool, now, &wanted)?;
         let instance = launched.instances.first().ok_or_else(ApiError::internal)?;
         let alive = query::instances(tx, scope, &group.name);
-        let alive = alive.iter().filter(|row| row.lifecycle != Lifecycle::Terminating).count();
+        let alive = alive.iter().filter(|row| !row.lifecycle.is_ending()).count();
         let cause = texts::growing(&group.cause, now, (alive, alive + 1));
         let description = texts::launching(Some(instance.id.as_str()));
         let activity = intent::begin(tx, scope, &group.name, description, cause, now);
@@ -164,33 +207,35 @@ impl Groups {
             unhealthy: None,
             protected: group.protect_new,
             activity: Some(activity.id.clone()),
+            actions: Vec::new(),
         };
         tx.put(scope, row);
         place(tx, scope, &activity, instance.id.as_str());
-        tx.update::<Group>(scope, &group.name, |group| group.failed = None);
+        // One that has hooks may still fail.
+        if query::hooks(tx, scope, &group.name).iter().all(|hook| hook.transition != Transition::Launching) {
+            tx.update::<Group>(scope, &group.name, |group| group.failed = None);
+        }
         Ok(())
     }
 
     /// Notes that a launch failed.
     fn note_failure(tx: &mut Tx, scope: &Scope, group: &Group, error: &ApiError, now: Timestamp) {
         let alive = query::instances(tx, scope, &group.name);
-        let alive = alive.iter().filter(|row| row.lifecycle != Lifecycle::Terminating).count();
+        let alive = alive.iter().filter(|row| !row.lifecycle.is_ending()).count();
         let cause = texts::growing(&group.cause, now, (alive, alive + 1));
         let activity = intent::begin(tx, scope, &group.name, texts::launching(None), cause, now);
         tx.update::<Activity>(scope, &activity.id, |row| {
             (row.status, row.ended) = (Status::Failed, Some(now));
             row.message = Some(format!("{}. Launching EC2 instance failed.", error.message.trim_end_matches('.')));
         });
-        tx.update::<Group>(scope, &group.name, |row| {
-            row.failed = Some((now, row.failed.map_or(1, |(_, times)| times.saturating_add(1))));
-        });
+        note_failed(tx, scope, &group.name, now);
     }
 
     /// How long a group's launches rest after one that failed.
     fn pause(&self, group: &Group, now: Timestamp) -> Option<Duration> {
         let (at, times) = group.failed?;
         let pause = FIRST_PAUSE.saturating_mul(1 << times.saturating_sub(1).min(16)).min(LONGEST_PAUSE);
-        let left = self.pace.scale(pause).saturating_sub(now.since(at));
+        let left = self.service.pace.scale(pause).saturating_sub(now.since(at));
         (!left.is_zero()).then_some(left)
     }
 
@@ -206,7 +251,7 @@ impl Groups {
                 }
                 // Somebody may want fewer by now.
                 let alive = query::instances(&tx, &key.scope, &key.id);
-                let alive = alive.iter().filter(|row| row.lifecycle != Lifecycle::Terminating).count();
+                let alive = alive.iter().filter(|row| !row.lifecycle.is_ending()).count();
                 if alive >= group.desired as usize || group.deleting {
                     return Ok(None);
                 }
@@ -232,10 +277,36 @@ impl Groups {
     }
 }
 
-/// An activity has come to its end.
-fn finish(tx: &mut Tx, scope: &Scope, activity: Option<&str>, now: Timestamp) {
-    if let Some(id) = activity {
-        tx.update::<Activity>(scope, id, |row| (row.status, row.ended) = (Status::Successful, Some(now)));
+/// Launches of a group rest now, and the longer the oftener they have failed.
+fn note_failed(tx: &mut Tx, scope: &Scope, group: &str, now: Timestamp) {
+    tx.update::<Group>(scope, group, |row| {
+        row.failed = Some((now, row.failed.map_or(1, |(_, times)| times.saturating_add(1))));
+    });
+}
+
+/// An instance serves from now on.
+fn serve(tx: &mut Tx, scope: &Scope, group: &Group, row: &GroupInstance, now: Timestamp) {
+    intent::finish(tx, scope, row.activity.as_deref(), Status::Successful, now);
+    tx.update::<GroupInstance>(scope, &row.instance, |row| {
+        (row.lifecycle, row.since, row.activity) = (Lifecycle::InService, now, None);
+    });
+    if row.lifecycle == Lifecycle::PendingProceed {
+        // Only now has its launch not failed.
+        tx.update::<Group>(scope, &group.name, |group| group.failed = None);
+    }
+    if group.runs("AddToLoadBalancer") {
+        intent::register(tx, scope, row, group, now);
+    }
+}
+
+/// The hooks have let an instance go on.
+fn proceed(tx: &mut Tx, scope: &Scope, row: &GroupInstance, lifecycle: Lifecycle, now: Timestamp) {
+    tx.update::<GroupInstance>(scope, &row.instance, |row| {
+        (row.lifecycle, row.since) = (lifecycle, now);
+        row.actions.clear();
+    });
+    if let Some(activity) = &row.activity {
+        tx.update::<Activity>(scope, activity, |row| row.status = Status::InProgress);
     }
 }
 
@@ -365,6 +436,9 @@ impl Controller for Groups {
             if group.deleting && query::instances(&tx, &key.scope, &key.id).is_empty() {
                 for activity in query::activities(&tx, &key.scope, &key.id) {
                     tx.delete::<Activity>(&key.scope, &activity.id);
+                }
+                for hook in query::hooks(&tx, &key.scope, &key.id) {
+                    tx.delete::<Hook>(&key.scope, &hook.id());
                 }
                 tx.delete::<Group>(&key.scope, &key.id);
             }

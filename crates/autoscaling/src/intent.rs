@@ -1,13 +1,12 @@
-//! What other services may ask of groups: another number of instances, and protection. The controller does it after the
-//! commit.
+//! What other services may ask of groups: another number of instances, and protection ([`crate::waiting`] has hooks). The
+//! controller does it after the commit.
 
-use crate::rows::{Activity, Group, GroupInstance, Lifecycle, Status, Unhealthy};
-use crate::{query, texts};
+use crate::rows::{Activity, Group, GroupInstance, Lifecycle, Status, Transition, Unhealthy};
+use crate::{AutoScaling, query, texts, waiting};
 use store::Tx;
 use types::id::random_uuid;
 use types::{ApiError, Scope, Timestamp};
 use vpc::instances::{Wish, ask};
-use vpc::intent::PublicPool;
 
 /// How many activities are kept of a group; AWS keeps six weeks of them.
 const KEPT: usize = 100;
@@ -34,24 +33,42 @@ pub fn protect(tx: &mut Tx, scope: &Scope, instance: &str, protected: bool) {
     tx.update::<GroupInstance>(scope, instance, |row| row.protected = protected);
 }
 
-/// Begins to end an instance of a group: it is no target any more, and terminates.
+/// Begins to end an instance of a group: it is no target any more, and terminates, once the group's hooks let it.
 pub(crate) fn end(
     tx: &mut Tx,
     scope: &Scope,
+    service: &AutoScaling,
     row: &GroupInstance,
     cause: String,
-    pool: &PublicPool,
     now: Timestamp,
 ) -> Activity {
     deregister(tx, scope, row, now);
+    finish(tx, scope, row.activity.as_deref(), Status::Cancelled, now);
     let activity = begin(tx, scope, &row.group, texts::terminating(&row.instance), cause, now);
     tx.update::<GroupInstance>(scope, &row.instance, |row| {
         (row.lifecycle, row.since) = (Lifecycle::Terminating, now);
         row.activity = Some(activity.id.clone());
     });
+    // Nothing waits for what is gone, nor in a group that goes by force.
+    let gone = vpc::query::instance(tx, scope, &row.instance).is_none_or(|instance| instance.state.is_over());
+    let waits = !gone && query::group(tx, scope, &row.group).is_some_and(|group| !group.deleting);
+    if !waits || !waiting::begin(tx, scope, service.pace, (&row.instance, Transition::Terminating), now) {
+        terminate(tx, scope, service, &row.instance, now);
+    }
+    query::activity(tx, scope, &activity.id).map_or(activity, |row| (*row).clone())
+}
+
+/// Terminates an instance.
+pub(crate) fn terminate(tx: &mut Tx, scope: &Scope, service: &AutoScaling, instance: &str, now: Timestamp) {
     // One that is gone needs no asking; the controller takes its row away.
-    let _ = ask(tx, scope, (&row.instance, Wish::Terminate), false, pool, now);
-    activity
+    let _ = ask(tx, scope, (instance, Wish::Terminate), false, &service.pool, now);
+}
+
+/// An activity has come to its end.
+pub(crate) fn finish(tx: &mut Tx, scope: &Scope, activity: Option<&str>, status: Status, now: Timestamp) {
+    if let Some(id) = activity {
+        tx.update::<Activity>(scope, id, |row| (row.status, row.ended) = (status, Some(now)));
+    }
 }
 
 /// Notes that something is being done to a group.

@@ -2,15 +2,18 @@
 //!
 //! [`rows`] are groups, the instances in them and their activities as stored; `api` turns requests into rows; [`plan`]
 //! decides, from rows alone, what a group lacks and what it has too much; [`control`] does that through `vpc` and `elb`.
+//! Lifecycle hooks: [`waiting`] has instances wait for them and takes their results, and [`hooks`] says what comes of those.
 //! [`query`] is what other services may read and [`intent`] what they may ask for. What an instance is, `vpc` knows.
 
 mod api;
 pub mod control;
+pub mod hooks;
 pub mod intent;
 pub mod plan;
 pub mod query;
 pub mod rows;
 mod texts;
+pub mod waiting;
 
 use gateway::Context;
 use store::TableDef;
@@ -28,7 +31,12 @@ pub struct AutoScaling {
 
 /// The tables of this service.
 pub fn tables() -> Vec<TableDef> {
-    vec![TableDef::of::<rows::Group>(), TableDef::of::<rows::GroupInstance>(), TableDef::of::<rows::Activity>()]
+    vec![
+        TableDef::of::<rows::Group>(),
+        TableDef::of::<rows::GroupInstance>(),
+        TableDef::of::<rows::Activity>(),
+        TableDef::of::<rows::Hook>(),
+    ]
 }
 
 /// The handlers of the API.

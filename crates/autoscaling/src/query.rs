@@ -1,7 +1,7 @@
 //! What other services may read of groups.
 
 use crate::control;
-use crate::rows::{Activity, Group, GroupInstance};
+use crate::rows::{Activity, Group, GroupInstance, Hook};
 use std::sync::Arc;
 use store::{Row, View};
 use types::Scope;
@@ -34,6 +34,21 @@ pub fn instances(view: &View, scope: &Scope, group: &str) -> Vec<Arc<GroupInstan
 
 /// The instance, if it is in a group.
 pub fn instance(view: &View, scope: &Scope, id: &str) -> Option<Arc<GroupInstance>> {
+    view.get(scope, id)
+}
+
+/// A group's lifecycle hooks, by name.
+pub fn hooks(view: &View, scope: &Scope, group: &str) -> Vec<Arc<Hook>> {
+    view.by_index(&Hook::BY_GROUP, scope, group).cloned().collect()
+}
+
+/// The lifecycle hook of that name of a group.
+pub fn hook(view: &View, scope: &Scope, group: &str, name: &str) -> Option<Arc<Hook>> {
+    view.get(scope, &Hook::key(group, name))
+}
+
+/// The activity of that id.
+pub(crate) fn activity(view: &View, scope: &Scope, id: &str) -> Option<Arc<Activity>> {
     view.get(scope, id)
 }
 

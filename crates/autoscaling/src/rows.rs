@@ -122,17 +122,28 @@ pub struct GroupInstance {
     pub protected: bool,
     /// The activity that goes on with it.
     pub activity: Option<String>,
+    /// The lifecycle actions that it waits for, or waited for last.
+    #[serde(default)]
+    pub actions: Vec<Action>,
 }
 
-/// Where an instance stands in its group.
+/// Where an instance stands in its group. Source: EC2 Auto Scaling user guide, "Amazon EC2 Auto Scaling instance lifecycle".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Lifecycle {
     /// It starts.
     Pending,
-    /// It runs.
+    /// It runs, and hooks keep it from serving.
+    PendingWait,
+    /// It runs, and the hooks have let it go.
+    PendingProceed,
+    /// It serves.
     InService,
-    /// It ends.
+    /// It ends, and no hook kept it.
     Terminating,
+    /// It runs still, and hooks keep it from ending.
+    TerminatingWait,
+    /// It ends, and the hooks have let it go.
+    TerminatingProceed,
 }
 
 impl Lifecycle {
@@ -140,10 +151,121 @@ impl Lifecycle {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "Pending",
+            Self::PendingWait => "Pending:Wait",
+            Self::PendingProceed => "Pending:Proceed",
             Self::InService => "InService",
             Self::Terminating => "Terminating",
+            Self::TerminatingWait => "Terminating:Wait",
+            Self::TerminatingProceed => "Terminating:Proceed",
         }
     }
+
+    /// Whether it ends: it does not count as one that the group has.
+    pub fn is_ending(self) -> bool {
+        matches!(self, Self::Terminating | Self::TerminatingWait | Self::TerminatingProceed)
+    }
+}
+
+/// A lifecycle hook of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hook {
+    /// The group's name.
+    pub group: String,
+    /// Its own, unique in the group.
+    pub name: String,
+    /// When instances wait for it.
+    pub transition: Transition,
+    /// Seconds that may pass without a heartbeat.
+    pub heartbeat: u32,
+    /// The result where none is told in time.
+    pub default: Outcome,
+    /// What events tell along with it.
+    pub metadata: Option<String>,
+}
+
+impl Hook {
+    /// Hooks by their group's name.
+    pub const BY_GROUP: Index<Self> = Index::new("group", |row| vec![row.group.clone()]);
+
+    /// The row's id. A hook's name has no colon.
+    pub fn key(group: &str, name: &str) -> String {
+        format!("{group}:{name}")
+    }
+}
+
+impl Row for Hook {
+    const TABLE: &'static str = "autoscaling.hook";
+
+    fn id(&self) -> Cow<'_, str> {
+        Cow::Owned(Self::key(&self.group, &self.name))
+    }
+
+    fn indexes() -> &'static [Index<Self>] {
+        const { &[Self::BY_GROUP] }
+    }
+}
+
+/// What an instance is about to do when a hook has it wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Transition {
+    /// To serve.
+    Launching,
+    /// To end.
+    Terminating,
+}
+
+impl Transition {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Launching, Self::Terminating];
+
+    /// AWS's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Launching => "autoscaling:EC2_INSTANCE_LAUNCHING",
+            Self::Terminating => "autoscaling:EC2_INSTANCE_TERMINATING",
+        }
+    }
+}
+
+/// The result of a lifecycle action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The instance goes on.
+    Continue,
+    /// It ends, without waiting for what else it waits for.
+    Abandon,
+}
+
+impl Outcome {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Continue, Self::Abandon];
+
+    /// AWS's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Continue => "CONTINUE",
+            Self::Abandon => "ABANDON",
+        }
+    }
+}
+
+/// That an instance waits for a hook. Later changes of the hook do not touch it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Action {
+    /// The hook's name.
+    pub hook: String,
+    /// What names it: a UUID.
+    pub token: String,
+    /// The hook's seconds without a heartbeat.
+    pub heartbeat: u32,
+    /// The result where none is told in time.
+    pub default: Outcome,
+    /// Until when a result or a heartbeat is waited for.
+    pub until: Timestamp,
+    /// Until when at most, whatever heartbeats come.
+    pub last: Timestamp,
+    /// The result that was told.
+    pub result: Option<Outcome>,
 }
 
 /// Who found an instance unhealthy.
@@ -202,19 +324,30 @@ pub struct Activity {
 pub enum Status {
     /// It goes on.
     InProgress,
+    /// It waits for lifecycle hooks.
+    MidLifecycleAction,
     /// It was done.
     Successful,
     /// It could not be done.
     Failed,
+    /// It was given up.
+    Cancelled,
 }
 
 impl Status {
+    /// Whether more is to come.
+    pub fn goes_on(self) -> bool {
+        matches!(self, Self::InProgress | Self::MidLifecycleAction)
+    }
+
     /// AWS's word.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InProgress => "InProgress",
             Self::Successful => "Successful",
             Self::Failed => "Failed",
+            Self::MidLifecycleAction => "MidLifecycleAction",
+            Self::Cancelled => "Cancelled",
         }
     }
 }

@@ -2,6 +2,7 @@
 //! Source: EC2 Auto Scaling API reference, "Common errors"; answers of the service as client libraries' issue trackers and
 //! the user guide, "Verify a scaling activity for an Auto Scaling group", quote them.
 
+use crate::waiting::Named;
 use types::{ApiError, Timestamp};
 
 fn validation(text: impl Into<String>) -> ApiError {
@@ -131,6 +132,41 @@ pub(crate) fn invalid_filter(name: &str) -> ApiError {
     validation(format!("Filter type {name} is not correct. Allowed Filter types are: [tag-key, tag-value, tag:<key>]"))
 }
 
+/// The words up to the name are AWS's.
+pub(crate) fn hook_not_found(name: &str, group: &str) -> ApiError {
+    validation(format!("No Lifecycle Hook found with name {name} for AutoScalingGroup {group}"))
+}
+
+pub(crate) fn too_many_hooks(most: usize) -> ApiError {
+    ApiError::new("LimitExceeded", format!("An AutoScalingGroup can have at most {most} lifecycle hooks."))
+}
+
+pub(crate) fn no_transition() -> ApiError {
+    validation("LifecycleTransition is required for a new lifecycle hook.")
+}
+
+pub(crate) fn bad_heartbeat() -> ApiError {
+    validation("HeartbeatTimeout must be between 30 and 7200 seconds.")
+}
+
+pub(crate) fn no_action(named: Named<'_>) -> ApiError {
+    validation(match named {
+        Named::Token(token) => format!("No active Lifecycle Action found with token {token}"),
+        Named::Instance(id) => format!("No active Lifecycle Action found with instance ID {id}"),
+    })
+}
+
+pub(crate) fn action_not_named() -> ApiError {
+    validation("Either LifecycleActionToken or InstanceId must be specified.")
+}
+
+pub(crate) fn activities_left() -> ApiError {
+    ApiError::new(
+        "ScalingActivityInProgress",
+        "You cannot delete an AutoScalingGroup while there are scaling activities in progress for that group.",
+    )
+}
+
 pub(crate) fn bad_token() -> ApiError {
     ApiError::new("InvalidNextToken", "The NextToken value is not valid.")
 }
@@ -194,6 +230,18 @@ pub(crate) fn unhealthy(now: Timestamp, by: crate::rows::Unhealthy) -> String {
         Unhealthy::User => "a user health-check",
     };
     format!("At {} an instance was taken out of service in response to {why}.", at(now))
+}
+
+pub(crate) fn launch_failed(now: Timestamp) -> String {
+    format!("At {} an instance was taken out of service in response to a launch failure.", at(now))
+}
+
+/// The message of a launch that a hook gave up.
+pub(crate) fn abandoned(token: &str, timed_out: bool) -> String {
+    let why = if timed_out { "Heartbeat Timeout" } else { "Lifecycle Action Completed with ABANDON Result" };
+    format!(
+        "Instance failed to complete user's Lifecycle Action: Lifecycle Action with token {token} was abandoned: {why}"
+    )
 }
 
 pub(crate) fn taken_out(now: Timestamp, instance: &str, shrunk: Option<(u32, u32)>) -> String {

@@ -36,6 +36,7 @@ pub use control::discovery::DiscoveryHealth;
 pub use control::health::HealthChecker;
 pub use control::instances::InstanceController;
 pub use control::logs::LogShipper;
+pub use control::managed_draining::ManagedDraining;
 pub use control::managed_scaling::ManagedScaling;
 pub use control::meter::Meter;
 pub use control::service::ServiceController;

@@ -8,7 +8,7 @@ mod instances;
 mod namespaces;
 mod registries;
 
-pub use groups::{Group, Groups};
+pub use groups::{Group, Groups, HEARTBEAT, Waiting};
 pub use instances::{Ec2Instance, Instances, Standing};
 pub use namespaces::{Namespace, Namespaces, Proxy};
 pub use registries::{Instance, Registries, Registry};

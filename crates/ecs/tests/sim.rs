@@ -136,6 +136,46 @@ impl World {
         self.instances().iter().map(on).collect()
     }
 
+    /// An Auto Scaling group without instances.
+    fn group(&self, protects_new: bool) {
+        let group = ecs::ports::Group {
+            name: "nodes".to_owned(),
+            arn: "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:x:autoScalingGroupName/nodes".to_owned(),
+            desired: 0,
+            bounds: (0, 3),
+            protects_new,
+            instances: vec![],
+            waiting: vec![],
+            size: Some((2048, 4096)),
+        };
+        self.outside.state().groups.insert("nodes".to_owned(), group);
+    }
+
+    /// An instance of the group boots.
+    fn boot_in_group(&self, number: u32) {
+        let protected = self.outside.state().groups["nodes"].protects_new;
+        let one = ecs::ports::Ec2Instance { group: Some("nodes".to_owned()), ..instance(number, "a") };
+        let mut state = self.outside.state();
+        state.groups.get_mut("nodes").expect("it is there").instances.push((one.id.clone(), protected));
+        state.instances.insert(one.id.clone(), Standing::Ready(Box::new(one)));
+    }
+
+    /// The group is about to end an instance.
+    fn end_in_group(&self, ec2: &str) {
+        let now = self.control.clock.now();
+        let after = |hours| now.plus(Duration::from_hours(hours));
+        let mut state = self.outside.state();
+        assert!(state.drained.contains("nodes"), "it waits for nobody");
+        let group = state.groups.get_mut("nodes").expect("it is there");
+        group.instances.retain(|one| one.0 != ec2);
+        group.waiting.push(ecs::ports::Waiting { instance: ec2.to_owned(), until: after(1), last: after(48) });
+    }
+
+    fn look_at_group(&self) {
+        let key = controller::Key::new(&self.scope, "nodes");
+        self.runner.as_ref().expect("it runs").wake("ecs-managed-draining", key);
+    }
+
     fn drain(&self, id: &str) {
         let input = shape::UpdateContainerInstancesStateRequest {
             cluster: Some("c".to_owned()),
@@ -221,16 +261,7 @@ async fn a_service_on_instances_is_spread_drained_and_replaced() {
 async fn a_group_grows_to_what_waits_and_shrinks_when_it_has_rested() {
     let world = World::new();
     world.cluster();
-    let group = ecs::ports::Group {
-        name: "nodes".to_owned(),
-        arn: "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:x:autoScalingGroupName/nodes".to_owned(),
-        desired: 0,
-        bounds: (0, 3),
-        protects_new: true,
-        instances: vec![],
-        size: Some((2048, 4096)),
-    };
-    world.outside.state().groups.insert("nodes".to_owned(), group);
+    world.group(true);
     let provider = |name: &str, protection: &str| shape::CreateCapacityProviderRequest {
         name: name.to_owned(),
         auto_scaling_group_provider: Some(shape::AutoScalingGroupProvider {
@@ -264,13 +295,7 @@ async fn a_group_grows_to_what_waits_and_shrinks_when_it_has_rested() {
     // What the group would do: its instances are as many as it is to have, ended where they are not protected.
     let desired = || world.outside.state().groups["nodes"].desired;
     let protected = || world.outside.state().groups["nodes"].instances.iter().filter(|one| one.1).count();
-    let boot = |number: u32| {
-        let one = fakes::instance(number, "a");
-        let one = ecs::ports::Ec2Instance { group: Some("nodes".to_owned()), ..one };
-        let mut state = world.outside.state();
-        state.groups.get_mut("nodes").expect("it is there").instances.push((one.id.clone(), true));
-        state.instances.insert(one.id.clone(), Standing::Ready(Box::new(one)));
-    };
+    let boot = |number: u32| world.boot_in_group(number);
     world.pass(70).await;
     assert_eq!(desired(), 1, "both would fit by size: {:?}", world.events());
     boot(1);
@@ -298,16 +323,7 @@ async fn a_group_grows_to_what_waits_and_shrinks_when_it_has_rested() {
 async fn a_standalone_task_waits_for_an_instance_of_its_provider() {
     let world = World::new();
     world.cluster();
-    let group = ecs::ports::Group {
-        name: "nodes".to_owned(),
-        arn: "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:x:autoScalingGroupName/nodes".to_owned(),
-        desired: 0,
-        bounds: (0, 3),
-        protects_new: false,
-        instances: vec![],
-        size: Some((2048, 4096)),
-    };
-    world.outside.state().groups.insert("nodes".to_owned(), group);
+    world.group(false);
     let provider = shape::CreateCapacityProviderRequest {
         name: "nodes".to_owned(),
         auto_scaling_group_provider: Some(shape::AutoScalingGroupProvider {
@@ -348,13 +364,7 @@ async fn a_standalone_task_waits_for_an_instance_of_its_provider() {
         assert_eq!((&task.container_instance_arn, &task.availability_zone), (&None, &None));
     }
     let desired = || world.outside.state().groups["nodes"].desired;
-    let boot = |number: u32| {
-        let one = fakes::instance(number, "a");
-        let one = ecs::ports::Ec2Instance { group: Some("nodes".to_owned()), ..one };
-        let mut state = world.outside.state();
-        state.groups.get_mut("nodes").expect("it is there").instances.push((one.id.clone(), false));
-        state.instances.insert(one.id.clone(), Standing::Ready(Box::new(one)));
-    };
+    let boot = |number: u32| world.boot_in_group(number);
     // Longer than a network interface may take, which is another matter.
     world.pass(300).await;
     assert_eq!(desired(), 1, "both would fit by size");
@@ -394,6 +404,127 @@ async fn a_standalone_task_waits_for_an_instance_of_its_provider() {
     let stop = late[0].stop.clone().expect("it has stopped");
     assert_eq!((late[0].last, stop.code), (TaskStatus::Stopped, rollout::StopCode::TaskFailedToStart));
     assert!(stop.reason.contains("capacity provider nodes"), "{}", stop.reason);
+}
+
+#[tokio::test]
+async fn an_instance_that_its_group_ends_is_drained_first() {
+    let mut world = World::new();
+    world.cluster();
+    world.group(false);
+    let provider = shape::CreateCapacityProviderRequest {
+        name: "nodes".to_owned(),
+        auto_scaling_group_provider: Some(shape::AutoScalingGroupProvider {
+            auto_scaling_group_arn: "nodes".to_owned(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let made = world.call(world.handlers.create_capacity_provider, provider).expect("the group is there");
+    let made = made.capacity_provider.and_then(|made| made.auto_scaling_group_provider).expect("it is shown");
+    assert_eq!(made.managed_draining.as_deref(), Some("ENABLED"), "unasked");
+    let put = shape::PutClusterCapacityProvidersRequest {
+        cluster: "c".to_owned(),
+        capacity_providers: vec!["nodes".to_owned()],
+        ..Default::default()
+    };
+    world.call(world.handlers.put_cluster_capacity_providers, put).expect("it exists");
+    world.boot_in_group(1);
+    world.boot_in_group(2);
+    world.look_at_instances().await;
+    world.register_for_instances(8080);
+    world.create_on_instances(|input| {
+        input.launch_type = None;
+        input.desired_count = Some(1);
+        input.capacity_provider_strategy = Some(vec![shape::CapacityProviderStrategyItem {
+            capacity_provider: "nodes".to_owned(),
+            weight: Some(1),
+            base: None,
+        }]);
+    });
+    let agent = shape::ContainerDefinition {
+        name: Some("agent".to_owned()),
+        image: Some("app:1".to_owned()),
+        memory: Some(128),
+        ..Default::default()
+    };
+    let definition = |family: &str, container: shape::ContainerDefinition| shape::RegisterTaskDefinitionRequest {
+        family: family.to_owned(),
+        network_mode: Some("host".to_owned()),
+        container_definitions: vec![container],
+        ..Default::default()
+    };
+    world.call(world.handlers.register_task_definition, definition("agent", agent.clone())).expect("it is valid");
+    world.create_on_instances(|input| {
+        (input.service_name, input.task_definition) = ("agent".to_owned(), Some("agent".to_owned()));
+        input.scheduling_strategy = Some("DAEMON".to_owned());
+    });
+    world.pass(60).await;
+    assert_eq!(world.running().len(), 3, "{:?}", world.events());
+    let of = |world: &World, service: Option<&str>, host: &str| {
+        let running = world.running().into_iter();
+        let on = running.filter(|task| task.host.as_ref().is_some_and(|row| row.instance == host));
+        on.filter(|task| task.service.as_deref() == service).count()
+    };
+    let web = |world: &World| {
+        world.running().into_iter().filter(|task| task.service.as_deref() == Some("web")).collect::<Vec<_>>()
+    };
+    let ending = web(&world)[0].host.clone().expect("it is on an instance").instance;
+    let job = shape::StartTaskRequest {
+        cluster: Some("c".to_owned()),
+        container_instances: vec![ending.clone()],
+        task_definition: "agent".to_owned(),
+        ..Default::default()
+    };
+    let started = world.call(world.handlers.start_task, job).expect("there is room");
+    let job = started.tasks.and_then(|tasks| tasks[0].task_arn.clone()).expect("it starts");
+    world.pass(5).await;
+    assert_eq!(of(&world, None, &ending), 1);
+
+    // The group ends that instance: the service moves without a gap, the job is waited for, and the daemon with it.
+    let row = world.instances().into_iter().find(|row| row.id == ending).expect("it is there");
+    world.end_in_group(&row.ec2);
+    world.look_at_group();
+    let waits = |world: &World| world.outside.state().groups["nodes"].waiting.clone();
+    let first = waits(&world)[0].until;
+    for step in 0..120 {
+        world.pass(1).await;
+        assert!(!web(&world).is_empty(), "the service has a gap after {step} s: {:?}", world.events());
+        if step == 30 {
+            world.crash().await;
+            world.boot();
+        }
+    }
+    let status = |world: &World| {
+        world.instances().into_iter().find(|row| row.id == ending).map(|row| row.status).expect("it can be described")
+    };
+    assert_eq!(status(&world), InstanceStatus::Draining);
+    assert_eq!((web(&world).len(), of(&world, Some("web"), &ending)), (1, 0), "it has moved");
+    assert_eq!((of(&world, None, &ending), of(&world, Some("agent"), &ending)), (1, 1));
+    world.pass(1900).await;
+    assert!(waits(&world)[0].until > first, "the group hears that the job is still there");
+
+    let stop = shape::StopTaskRequest { cluster: Some("c".to_owned()), task: job, ..Default::default() };
+    world.call(world.handlers.stop_task, stop).expect("it runs");
+    world.pass(10).await;
+    assert_eq!(of(&world, Some("agent"), &ending), 0, "the daemon goes last");
+    assert_eq!(waits(&world), [], "nothing is left there, so it may end");
+    world.look_at_instances().await;
+    world.pass(5).await;
+    assert_eq!((status(&world), world.running().len()), (InstanceStatus::Inactive, 2));
+
+    // Whoever wants that no more waits for nothing.
+    let other = world.instances().into_iter().find(|row| row.id != ending).expect("one is left");
+    world.end_in_group(&other.ec2);
+    let update = shape::UpdateCapacityProviderRequest {
+        name: "nodes".to_owned(),
+        auto_scaling_group_provider: Some(shape::AutoScalingGroupProviderUpdate {
+            managed_draining: Some("DISABLED".to_owned()),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    world.call(world.handlers.update_capacity_provider, update).expect("it can be turned off");
+    assert_eq!((waits(&world), world.outside.state().drained.len()), (vec![], 0));
 }
 
 #[tokio::test]

@@ -7,16 +7,22 @@
 /// A handler an operation.
 pub struct Handlers<S, C> {
     pub attach_load_balancer_target_groups: fn(&S, &mut C, AttachLoadBalancerTargetGroupsType) -> Result<AttachLoadBalancerTargetGroupsResultType, types::ApiError>,
+    pub complete_lifecycle_action: fn(&S, &mut C, CompleteLifecycleActionType) -> Result<CompleteLifecycleActionAnswer, types::ApiError>,
     pub create_auto_scaling_group: fn(&S, &mut C, CreateAutoScalingGroupType) -> Result<wire::Unit, types::ApiError>,
     pub create_or_update_tags: fn(&S, &mut C, CreateOrUpdateTagsType) -> Result<wire::Unit, types::ApiError>,
     pub delete_auto_scaling_group: fn(&S, &mut C, DeleteAutoScalingGroupType) -> Result<wire::Unit, types::ApiError>,
+    pub delete_lifecycle_hook: fn(&S, &mut C, DeleteLifecycleHookType) -> Result<DeleteLifecycleHookAnswer, types::ApiError>,
     pub delete_tags: fn(&S, &mut C, DeleteTagsType) -> Result<wire::Unit, types::ApiError>,
     pub describe_auto_scaling_groups: fn(&S, &mut C, AutoScalingGroupNamesType) -> Result<AutoScalingGroupsType, types::ApiError>,
     pub describe_auto_scaling_instances: fn(&S, &mut C, DescribeAutoScalingInstancesType) -> Result<AutoScalingInstancesType, types::ApiError>,
+    pub describe_lifecycle_hook_types: fn(&S, &mut C, wire::Unit) -> Result<DescribeLifecycleHookTypesAnswer, types::ApiError>,
+    pub describe_lifecycle_hooks: fn(&S, &mut C, DescribeLifecycleHooksType) -> Result<DescribeLifecycleHooksAnswer, types::ApiError>,
     pub describe_load_balancer_target_groups: fn(&S, &mut C, DescribeLoadBalancerTargetGroupsRequest) -> Result<DescribeLoadBalancerTargetGroupsResponse, types::ApiError>,
     pub describe_scaling_activities: fn(&S, &mut C, DescribeScalingActivitiesType) -> Result<ActivitiesType, types::ApiError>,
     pub describe_tags: fn(&S, &mut C, DescribeTagsType) -> Result<TagsType, types::ApiError>,
     pub detach_load_balancer_target_groups: fn(&S, &mut C, DetachLoadBalancerTargetGroupsType) -> Result<DetachLoadBalancerTargetGroupsResultType, types::ApiError>,
+    pub put_lifecycle_hook: fn(&S, &mut C, PutLifecycleHookType) -> Result<PutLifecycleHookAnswer, types::ApiError>,
+    pub record_lifecycle_action_heartbeat: fn(&S, &mut C, RecordLifecycleActionHeartbeatType) -> Result<RecordLifecycleActionHeartbeatAnswer, types::ApiError>,
     pub resume_processes: fn(&S, &mut C, ScalingProcessQuery) -> Result<wire::Unit, types::ApiError>,
     pub set_desired_capacity: fn(&S, &mut C, SetDesiredCapacityType) -> Result<wire::Unit, types::ApiError>,
     pub set_instance_health: fn(&S, &mut C, SetInstanceHealthQuery) -> Result<wire::Unit, types::ApiError>,
@@ -49,23 +55,29 @@ impl<S: Send + Sync, C> wire::Service<C> for Api<S, C> {
         let (s, h, c) = (&self.state, &self.handlers, context);
         match operation {
             0 => call(h.attach_load_balancer_target_groups, s, c, input),
-            1 => call(h.create_auto_scaling_group, s, c, input),
-            2 => call(h.create_or_update_tags, s, c, input),
-            3 => call(h.delete_auto_scaling_group, s, c, input),
-            4 => call(h.delete_tags, s, c, input),
-            5 => call(h.describe_auto_scaling_groups, s, c, input),
-            6 => call(h.describe_auto_scaling_instances, s, c, input),
-            7 => call(h.describe_load_balancer_target_groups, s, c, input),
-            8 => call(h.describe_scaling_activities, s, c, input),
-            9 => call(h.describe_tags, s, c, input),
-            10 => call(h.detach_load_balancer_target_groups, s, c, input),
-            11 => call(h.resume_processes, s, c, input),
-            12 => call(h.set_desired_capacity, s, c, input),
-            13 => call(h.set_instance_health, s, c, input),
-            14 => call(h.set_instance_protection, s, c, input),
-            15 => call(h.suspend_processes, s, c, input),
-            16 => call(h.terminate_instance_in_auto_scaling_group, s, c, input),
-            17 => call(h.update_auto_scaling_group, s, c, input),
+            1 => call(h.complete_lifecycle_action, s, c, input),
+            2 => call(h.create_auto_scaling_group, s, c, input),
+            3 => call(h.create_or_update_tags, s, c, input),
+            4 => call(h.delete_auto_scaling_group, s, c, input),
+            5 => call(h.delete_lifecycle_hook, s, c, input),
+            6 => call(h.delete_tags, s, c, input),
+            7 => call(h.describe_auto_scaling_groups, s, c, input),
+            8 => call(h.describe_auto_scaling_instances, s, c, input),
+            9 => call(h.describe_lifecycle_hook_types, s, c, input),
+            10 => call(h.describe_lifecycle_hooks, s, c, input),
+            11 => call(h.describe_load_balancer_target_groups, s, c, input),
+            12 => call(h.describe_scaling_activities, s, c, input),
+            13 => call(h.describe_tags, s, c, input),
+            14 => call(h.detach_load_balancer_target_groups, s, c, input),
+            15 => call(h.put_lifecycle_hook, s, c, input),
+            16 => call(h.record_lifecycle_action_heartbeat, s, c, input),
+            17 => call(h.resume_processes, s, c, input),
+            18 => call(h.set_desired_capacity, s, c, input),
+            19 => call(h.set_instance_health, s, c, input),
+            20 => call(h.set_instance_protection, s, c, input),
+            21 => call(h.suspend_processes, s, c, input),
+            22 => call(h.terminate_instance_in_auto_scaling_group, s, c, input),
+            23 => call(h.update_auto_scaling_group, s, c, input),
             _ => Err(types::ApiError::not_implemented("this operation")),
         }
     }
@@ -86,16 +98,22 @@ pub static SERVICE: wire::ServiceInfo = wire::ServiceInfo {
     all: &["AttachInstances", "AttachLoadBalancerTargetGroups", "AttachLoadBalancers", "AttachTrafficSources", "BatchDeleteScheduledAction", "BatchPutScheduledUpdateGroupAction", "CancelInstanceRefresh", "CompleteLifecycleAction", "CreateAutoScalingGroup", "CreateLaunchConfiguration", "CreateOrUpdateTags", "DeleteAutoScalingGroup", "DeleteLaunchConfiguration", "DeleteLifecycleHook", "DeleteNotificationConfiguration", "DeletePolicy", "DeleteScheduledAction", "DeleteTags", "DeleteWarmPool", "DescribeAccountLimits", "DescribeAccountSettings", "DescribeAdjustmentTypes", "DescribeAutoScalingGroups", "DescribeAutoScalingInstances", "DescribeAutoScalingNotificationTypes", "DescribeInstanceRefreshes", "DescribeLaunchConfigurations", "DescribeLifecycleHookTypes", "DescribeLifecycleHooks", "DescribeLoadBalancerTargetGroups", "DescribeLoadBalancers", "DescribeMetricCollectionTypes", "DescribeNotificationConfigurations", "DescribePolicies", "DescribeScalingActivities", "DescribeScalingProcessTypes", "DescribeScheduledActions", "DescribeTags", "DescribeTerminationPolicyTypes", "DescribeTrafficSources", "DescribeWarmPool", "DetachInstances", "DetachLoadBalancerTargetGroups", "DetachLoadBalancers", "DetachTrafficSources", "DisableMetricsCollection", "EnableMetricsCollection", "EnterStandby", "ExecutePolicy", "ExitStandby", "GetPredictiveScalingForecast", "LaunchInstances", "PutAccountSetting", "PutLifecycleHook", "PutNotificationConfiguration", "PutScalingPolicy", "PutScheduledUpdateGroupAction", "PutWarmPool", "RecordLifecycleActionHeartbeat", "ResumeProcesses", "RollbackInstanceRefresh", "SetDesiredCapacity", "SetInstanceHealth", "SetInstanceProtection", "StartInstanceRefresh", "SuspendProcesses", "TerminateInstanceInAutoScalingGroup", "UpdateAutoScalingGroup"],
     operations: &[
         wire::OperationInfo { name: "AttachLoadBalancerTargetGroups", input: &S_AttachLoadBalancerTargetGroupsType, output: &S_AttachLoadBalancerTargetGroupsResultType, wrapper: "AttachLoadBalancerTargetGroupsResult" },
+        wire::OperationInfo { name: "CompleteLifecycleAction", input: &S_CompleteLifecycleActionType, output: &S_CompleteLifecycleActionAnswer, wrapper: "CompleteLifecycleActionResult" },
         wire::OperationInfo { name: "CreateAutoScalingGroup", input: &S_CreateAutoScalingGroupType, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "CreateOrUpdateTags", input: &S_CreateOrUpdateTagsType, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DeleteAutoScalingGroup", input: &S_DeleteAutoScalingGroupType, output: &wire::schema::UNIT, wrapper: "" },
+        wire::OperationInfo { name: "DeleteLifecycleHook", input: &S_DeleteLifecycleHookType, output: &S_DeleteLifecycleHookAnswer, wrapper: "DeleteLifecycleHookResult" },
         wire::OperationInfo { name: "DeleteTags", input: &S_DeleteTagsType, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "DescribeAutoScalingGroups", input: &S_AutoScalingGroupNamesType, output: &S_AutoScalingGroupsType, wrapper: "DescribeAutoScalingGroupsResult" },
         wire::OperationInfo { name: "DescribeAutoScalingInstances", input: &S_DescribeAutoScalingInstancesType, output: &S_AutoScalingInstancesType, wrapper: "DescribeAutoScalingInstancesResult" },
+        wire::OperationInfo { name: "DescribeLifecycleHookTypes", input: &wire::schema::UNIT, output: &S_DescribeLifecycleHookTypesAnswer, wrapper: "DescribeLifecycleHookTypesResult" },
+        wire::OperationInfo { name: "DescribeLifecycleHooks", input: &S_DescribeLifecycleHooksType, output: &S_DescribeLifecycleHooksAnswer, wrapper: "DescribeLifecycleHooksResult" },
         wire::OperationInfo { name: "DescribeLoadBalancerTargetGroups", input: &S_DescribeLoadBalancerTargetGroupsRequest, output: &S_DescribeLoadBalancerTargetGroupsResponse, wrapper: "DescribeLoadBalancerTargetGroupsResult" },
         wire::OperationInfo { name: "DescribeScalingActivities", input: &S_DescribeScalingActivitiesType, output: &S_ActivitiesType, wrapper: "DescribeScalingActivitiesResult" },
         wire::OperationInfo { name: "DescribeTags", input: &S_DescribeTagsType, output: &S_TagsType, wrapper: "DescribeTagsResult" },
         wire::OperationInfo { name: "DetachLoadBalancerTargetGroups", input: &S_DetachLoadBalancerTargetGroupsType, output: &S_DetachLoadBalancerTargetGroupsResultType, wrapper: "DetachLoadBalancerTargetGroupsResult" },
+        wire::OperationInfo { name: "PutLifecycleHook", input: &S_PutLifecycleHookType, output: &S_PutLifecycleHookAnswer, wrapper: "PutLifecycleHookResult" },
+        wire::OperationInfo { name: "RecordLifecycleActionHeartbeat", input: &S_RecordLifecycleActionHeartbeatType, output: &S_RecordLifecycleActionHeartbeatAnswer, wrapper: "RecordLifecycleActionHeartbeatResult" },
         wire::OperationInfo { name: "ResumeProcesses", input: &S_ScalingProcessQuery, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "SetDesiredCapacity", input: &S_SetDesiredCapacityType, output: &wire::schema::UNIT, wrapper: "" },
         wire::OperationInfo { name: "SetInstanceHealth", input: &S_SetInstanceHealthQuery, output: &wire::schema::UNIT, wrapper: "" },
@@ -960,6 +978,7 @@ impl std::fmt::Debug for AutoScalingInstancesType {
     }
 }
 
+static S_AutoScalingNotificationTypes: wire::Schema = wire::Schema::plain("AutoScalingNotificationTypes", wire::schema::Kind::List(wire::schema::List { member: &S_XmlStringMaxLen255, item: "", flattened: false }));
 static S_AvailabilityZoneDistribution: wire::Schema = wire::Schema::plain("AvailabilityZoneDistribution", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("CapacityDistributionStrategy", "CapacityDistributionStrategy", "CapacityDistributionStrategy", false, &S_CapacityDistributionStrategy),
 ]));
@@ -1159,6 +1178,75 @@ impl wire::Shape for CapacityReservationTarget {
 }
 
 impl std::fmt::Debug for CapacityReservationTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CompleteLifecycleActionAnswer: wire::Schema = wire::Schema::plain("CompleteLifecycleActionAnswer", wire::schema::Kind::Structure(&[
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CompleteLifecycleActionAnswer {
+}
+
+impl wire::Shape for CompleteLifecycleActionAnswer {
+    const SCHEMA: &'static wire::Schema = &S_CompleteLifecycleActionAnswer;
+
+    fn set(&mut self, _: usize, _: wire::Value) {
+    }
+
+    fn write_members(&self, _: &mut dyn wire::Writer) {
+    }
+}
+
+impl std::fmt::Debug for CompleteLifecycleActionAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_CompleteLifecycleActionType: wire::Schema = wire::Schema::plain("CompleteLifecycleActionType", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LifecycleHookName", "LifecycleHookName", "LifecycleHookName", true, &S_AsciiStringMaxLen255),
+    wire::schema::Member::new("AutoScalingGroupName", "AutoScalingGroupName", "AutoScalingGroupName", true, &S_ResourceName),
+    wire::schema::Member::new("LifecycleActionToken", "LifecycleActionToken", "LifecycleActionToken", false, &S_LifecycleActionToken),
+    wire::schema::Member::new("LifecycleActionResult", "LifecycleActionResult", "LifecycleActionResult", true, &wire::schema::STRING),
+    wire::schema::Member::new("InstanceId", "InstanceId", "InstanceId", false, &S_XmlStringMaxLen19),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CompleteLifecycleActionType {
+    pub lifecycle_hook_name: String,
+    pub auto_scaling_group_name: String,
+    pub lifecycle_action_token: Option<String>,
+    pub lifecycle_action_result: String,
+    pub instance_id: Option<String>,
+}
+
+impl wire::Shape for CompleteLifecycleActionType {
+    const SCHEMA: &'static wire::Schema = &S_CompleteLifecycleActionType;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.lifecycle_hook_name = wire::shape::Datum::from_value(value),
+            1 => self.auto_scaling_group_name = wire::shape::Datum::from_value(value),
+            2 => self.lifecycle_action_token = Some(wire::shape::Datum::from_value(value)),
+            3 => self.lifecycle_action_result = wire::shape::Datum::from_value(value),
+            4 => self.instance_id = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_CompleteLifecycleActionType, 0, &self.lifecycle_hook_name);
+        wire::shape::required(writer, &S_CompleteLifecycleActionType, 1, &self.auto_scaling_group_name);
+        wire::shape::optional(writer, &S_CompleteLifecycleActionType, 2, self.lifecycle_action_token.as_ref());
+        wire::shape::required(writer, &S_CompleteLifecycleActionType, 3, &self.lifecycle_action_result);
+        wire::shape::optional(writer, &S_CompleteLifecycleActionType, 4, self.instance_id.as_ref());
+    }
+}
+
+impl std::fmt::Debug for CompleteLifecycleActionType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -1430,6 +1518,63 @@ impl std::fmt::Debug for DeleteAutoScalingGroupType {
     }
 }
 
+static S_DeleteLifecycleHookAnswer: wire::Schema = wire::Schema::plain("DeleteLifecycleHookAnswer", wire::schema::Kind::Structure(&[
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteLifecycleHookAnswer {
+}
+
+impl wire::Shape for DeleteLifecycleHookAnswer {
+    const SCHEMA: &'static wire::Schema = &S_DeleteLifecycleHookAnswer;
+
+    fn set(&mut self, _: usize, _: wire::Value) {
+    }
+
+    fn write_members(&self, _: &mut dyn wire::Writer) {
+    }
+}
+
+impl std::fmt::Debug for DeleteLifecycleHookAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DeleteLifecycleHookType: wire::Schema = wire::Schema::plain("DeleteLifecycleHookType", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LifecycleHookName", "LifecycleHookName", "LifecycleHookName", true, &S_AsciiStringMaxLen255),
+    wire::schema::Member::new("AutoScalingGroupName", "AutoScalingGroupName", "AutoScalingGroupName", true, &S_XmlStringMaxLen255),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteLifecycleHookType {
+    pub lifecycle_hook_name: String,
+    pub auto_scaling_group_name: String,
+}
+
+impl wire::Shape for DeleteLifecycleHookType {
+    const SCHEMA: &'static wire::Schema = &S_DeleteLifecycleHookType;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.lifecycle_hook_name = wire::shape::Datum::from_value(value),
+            1 => self.auto_scaling_group_name = wire::shape::Datum::from_value(value),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_DeleteLifecycleHookType, 0, &self.lifecycle_hook_name);
+        wire::shape::required(writer, &S_DeleteLifecycleHookType, 1, &self.auto_scaling_group_name);
+    }
+}
+
+impl std::fmt::Debug for DeleteLifecycleHookType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_DeleteTagsType: wire::Schema = wire::Schema::plain("DeleteTagsType", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("Tags", "Tags", "Tags", true, &S_Tags),
 ]));
@@ -1498,6 +1643,100 @@ impl wire::Shape for DescribeAutoScalingInstancesType {
 }
 
 impl std::fmt::Debug for DescribeAutoScalingInstancesType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeLifecycleHookTypesAnswer: wire::Schema = wire::Schema::plain("DescribeLifecycleHookTypesAnswer", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LifecycleHookTypes", "LifecycleHookTypes", "LifecycleHookTypes", false, &S_AutoScalingNotificationTypes),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeLifecycleHookTypesAnswer {
+    pub lifecycle_hook_types: Option<Vec<String>>,
+}
+
+impl wire::Shape for DescribeLifecycleHookTypesAnswer {
+    const SCHEMA: &'static wire::Schema = &S_DescribeLifecycleHookTypesAnswer;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.lifecycle_hook_types = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeLifecycleHookTypesAnswer, 0, self.lifecycle_hook_types.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeLifecycleHookTypesAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeLifecycleHooksAnswer: wire::Schema = wire::Schema::plain("DescribeLifecycleHooksAnswer", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LifecycleHooks", "LifecycleHooks", "LifecycleHooks", false, &S_LifecycleHooks),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeLifecycleHooksAnswer {
+    pub lifecycle_hooks: Option<Vec<LifecycleHook>>,
+}
+
+impl wire::Shape for DescribeLifecycleHooksAnswer {
+    const SCHEMA: &'static wire::Schema = &S_DescribeLifecycleHooksAnswer;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.lifecycle_hooks = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_DescribeLifecycleHooksAnswer, 0, self.lifecycle_hooks.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeLifecycleHooksAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_DescribeLifecycleHooksType: wire::Schema = wire::Schema::plain("DescribeLifecycleHooksType", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("AutoScalingGroupName", "AutoScalingGroupName", "AutoScalingGroupName", true, &S_XmlStringMaxLen255),
+    wire::schema::Member::new("LifecycleHookNames", "LifecycleHookNames", "LifecycleHookNames", false, &S_LifecycleHookNames),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeLifecycleHooksType {
+    pub auto_scaling_group_name: String,
+    pub lifecycle_hook_names: Option<Vec<String>>,
+}
+
+impl wire::Shape for DescribeLifecycleHooksType {
+    const SCHEMA: &'static wire::Schema = &S_DescribeLifecycleHooksType;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.auto_scaling_group_name = wire::shape::Datum::from_value(value),
+            1 => self.lifecycle_hook_names = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_DescribeLifecycleHooksType, 0, &self.auto_scaling_group_name);
+        wire::shape::optional(writer, &S_DescribeLifecycleHooksType, 1, self.lifecycle_hook_names.as_ref());
+    }
+}
+
+impl std::fmt::Debug for DescribeLifecycleHooksType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         wire::stored::debug(self, f)
     }
@@ -2302,6 +2541,70 @@ impl std::fmt::Debug for LaunchTemplateSpecification {
     }
 }
 
+static S_LifecycleActionToken: wire::Schema = wire::Schema::new("LifecycleActionToken", wire::schema::Kind::String, wire::schema::Traits { min: Some(36.0), max: Some(36.0), pattern: None, values: &[], sensitive: false });
+static S_LifecycleHook: wire::Schema = wire::Schema::plain("LifecycleHook", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LifecycleHookName", "LifecycleHookName", "LifecycleHookName", false, &S_AsciiStringMaxLen255),
+    wire::schema::Member::new("AutoScalingGroupName", "AutoScalingGroupName", "AutoScalingGroupName", false, &S_XmlStringMaxLen255),
+    wire::schema::Member::new("LifecycleTransition", "LifecycleTransition", "LifecycleTransition", false, &wire::schema::STRING),
+    wire::schema::Member::new("NotificationTargetARN", "NotificationTargetARN", "NotificationTargetARN", false, &S_NotificationTargetResourceName),
+    wire::schema::Member::new("RoleARN", "RoleARN", "RoleARN", false, &S_XmlStringMaxLen255),
+    wire::schema::Member::new("NotificationMetadata", "NotificationMetadata", "NotificationMetadata", false, &S_AnyPrintableAsciiStringMaxLen4000),
+    wire::schema::Member::new("HeartbeatTimeout", "HeartbeatTimeout", "HeartbeatTimeout", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("GlobalTimeout", "GlobalTimeout", "GlobalTimeout", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("DefaultResult", "DefaultResult", "DefaultResult", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct LifecycleHook {
+    pub lifecycle_hook_name: Option<String>,
+    pub auto_scaling_group_name: Option<String>,
+    pub lifecycle_transition: Option<String>,
+    pub notification_target_arn: Option<String>,
+    pub role_arn: Option<String>,
+    pub notification_metadata: Option<String>,
+    pub heartbeat_timeout: Option<i32>,
+    pub global_timeout: Option<i32>,
+    pub default_result: Option<String>,
+}
+
+impl wire::Shape for LifecycleHook {
+    const SCHEMA: &'static wire::Schema = &S_LifecycleHook;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.lifecycle_hook_name = Some(wire::shape::Datum::from_value(value)),
+            1 => self.auto_scaling_group_name = Some(wire::shape::Datum::from_value(value)),
+            2 => self.lifecycle_transition = Some(wire::shape::Datum::from_value(value)),
+            3 => self.notification_target_arn = Some(wire::shape::Datum::from_value(value)),
+            4 => self.role_arn = Some(wire::shape::Datum::from_value(value)),
+            5 => self.notification_metadata = Some(wire::shape::Datum::from_value(value)),
+            6 => self.heartbeat_timeout = Some(wire::shape::Datum::from_value(value)),
+            7 => self.global_timeout = Some(wire::shape::Datum::from_value(value)),
+            8 => self.default_result = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::optional(writer, &S_LifecycleHook, 0, self.lifecycle_hook_name.as_ref());
+        wire::shape::optional(writer, &S_LifecycleHook, 1, self.auto_scaling_group_name.as_ref());
+        wire::shape::optional(writer, &S_LifecycleHook, 2, self.lifecycle_transition.as_ref());
+        wire::shape::optional(writer, &S_LifecycleHook, 3, self.notification_target_arn.as_ref());
+        wire::shape::optional(writer, &S_LifecycleHook, 4, self.role_arn.as_ref());
+        wire::shape::optional(writer, &S_LifecycleHook, 5, self.notification_metadata.as_ref());
+        wire::shape::optional(writer, &S_LifecycleHook, 6, self.heartbeat_timeout.as_ref());
+        wire::shape::optional(writer, &S_LifecycleHook, 7, self.global_timeout.as_ref());
+        wire::shape::optional(writer, &S_LifecycleHook, 8, self.default_result.as_ref());
+    }
+}
+
+impl std::fmt::Debug for LifecycleHook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_LifecycleHookNames: wire::Schema = wire::Schema::new("LifecycleHookNames", wire::schema::Kind::List(wire::schema::List { member: &S_AsciiStringMaxLen255, item: "", flattened: false }), wire::schema::Traits { min: None, max: Some(50.0), pattern: None, values: &[], sensitive: false });
 static S_LifecycleHookSpecification: wire::Schema = wire::Schema::plain("LifecycleHookSpecification", wire::schema::Kind::Structure(&[
     wire::schema::Member::new("LifecycleHookName", "LifecycleHookName", "LifecycleHookName", true, &S_AsciiStringMaxLen255),
     wire::schema::Member::new("LifecycleTransition", "LifecycleTransition", "LifecycleTransition", true, &wire::schema::STRING),
@@ -2357,6 +2660,7 @@ impl std::fmt::Debug for LifecycleHookSpecification {
 }
 
 static S_LifecycleHookSpecifications: wire::Schema = wire::Schema::plain("LifecycleHookSpecifications", wire::schema::Kind::List(wire::schema::List { member: &S_LifecycleHookSpecification, item: "", flattened: false }));
+static S_LifecycleHooks: wire::Schema = wire::Schema::plain("LifecycleHooks", wire::schema::Kind::List(wire::schema::List { member: &S_LifecycleHook, item: "", flattened: false }));
 static S_LifecycleState: wire::Schema = wire::Schema::new("LifecycleState", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["Pending", "Pending:Wait", "Pending:Proceed", "Quarantined", "InService", "Terminating", "Terminating:Wait", "Terminating:Proceed", "Terminating:Retained", "Terminated", "Detaching", "Detached", "EnteringStandby", "Standby", "ReplacingRootVolume", "ReplacingRootVolume:Wait", "ReplacingRootVolume:Proceed", "RootVolumeReplaced", "Warmed:Pending", "Warmed:Pending:Wait", "Warmed:Pending:Proceed", "Warmed:Pending:Retained", "Warmed:Terminating", "Warmed:Terminating:Wait", "Warmed:Terminating:Proceed", "Warmed:Terminating:Retained", "Warmed:Terminated", "Warmed:Stopped", "Warmed:Running", "Warmed:Hibernated"], sensitive: false });
 static S_LoadBalancerNames: wire::Schema = wire::Schema::plain("LoadBalancerNames", wire::schema::Kind::List(wire::schema::List { member: &S_XmlStringMaxLen255, item: "", flattened: false }));
 static S_LoadBalancerTargetGroupState: wire::Schema = wire::Schema::plain("LoadBalancerTargetGroupState", wire::schema::Kind::Structure(&[
@@ -2636,6 +2940,152 @@ impl std::fmt::Debug for PerformanceFactorReferenceRequest {
 
 static S_PerformanceFactorReferenceSetRequest: wire::Schema = wire::Schema::plain("PerformanceFactorReferenceSetRequest", wire::schema::Kind::List(wire::schema::List { member: &S_PerformanceFactorReferenceRequest, item: "item", flattened: false }));
 static S_ProcessNames: wire::Schema = wire::Schema::plain("ProcessNames", wire::schema::Kind::List(wire::schema::List { member: &S_XmlStringMaxLen255, item: "", flattened: false }));
+static S_PutLifecycleHookAnswer: wire::Schema = wire::Schema::plain("PutLifecycleHookAnswer", wire::schema::Kind::Structure(&[
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PutLifecycleHookAnswer {
+}
+
+impl wire::Shape for PutLifecycleHookAnswer {
+    const SCHEMA: &'static wire::Schema = &S_PutLifecycleHookAnswer;
+
+    fn set(&mut self, _: usize, _: wire::Value) {
+    }
+
+    fn write_members(&self, _: &mut dyn wire::Writer) {
+    }
+}
+
+impl std::fmt::Debug for PutLifecycleHookAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_PutLifecycleHookType: wire::Schema = wire::Schema::plain("PutLifecycleHookType", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LifecycleHookName", "LifecycleHookName", "LifecycleHookName", true, &S_AsciiStringMaxLen255),
+    wire::schema::Member::new("AutoScalingGroupName", "AutoScalingGroupName", "AutoScalingGroupName", true, &S_XmlStringMaxLen255),
+    wire::schema::Member::new("LifecycleTransition", "LifecycleTransition", "LifecycleTransition", false, &wire::schema::STRING),
+    wire::schema::Member::new("RoleARN", "RoleARN", "RoleARN", false, &S_XmlStringMaxLen255),
+    wire::schema::Member::new("NotificationTargetARN", "NotificationTargetARN", "NotificationTargetARN", false, &S_NotificationTargetResourceName),
+    wire::schema::Member::new("NotificationMetadata", "NotificationMetadata", "NotificationMetadata", false, &S_AnyPrintableAsciiStringMaxLen4000),
+    wire::schema::Member::new("HeartbeatTimeout", "HeartbeatTimeout", "HeartbeatTimeout", false, &wire::schema::INTEGER),
+    wire::schema::Member::new("DefaultResult", "DefaultResult", "DefaultResult", false, &wire::schema::STRING),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PutLifecycleHookType {
+    pub lifecycle_hook_name: String,
+    pub auto_scaling_group_name: String,
+    pub lifecycle_transition: Option<String>,
+    pub role_arn: Option<String>,
+    pub notification_target_arn: Option<String>,
+    pub notification_metadata: Option<String>,
+    pub heartbeat_timeout: Option<i32>,
+    pub default_result: Option<String>,
+}
+
+impl wire::Shape for PutLifecycleHookType {
+    const SCHEMA: &'static wire::Schema = &S_PutLifecycleHookType;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.lifecycle_hook_name = wire::shape::Datum::from_value(value),
+            1 => self.auto_scaling_group_name = wire::shape::Datum::from_value(value),
+            2 => self.lifecycle_transition = Some(wire::shape::Datum::from_value(value)),
+            3 => self.role_arn = Some(wire::shape::Datum::from_value(value)),
+            4 => self.notification_target_arn = Some(wire::shape::Datum::from_value(value)),
+            5 => self.notification_metadata = Some(wire::shape::Datum::from_value(value)),
+            6 => self.heartbeat_timeout = Some(wire::shape::Datum::from_value(value)),
+            7 => self.default_result = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_PutLifecycleHookType, 0, &self.lifecycle_hook_name);
+        wire::shape::required(writer, &S_PutLifecycleHookType, 1, &self.auto_scaling_group_name);
+        wire::shape::optional(writer, &S_PutLifecycleHookType, 2, self.lifecycle_transition.as_ref());
+        wire::shape::optional(writer, &S_PutLifecycleHookType, 3, self.role_arn.as_ref());
+        wire::shape::optional(writer, &S_PutLifecycleHookType, 4, self.notification_target_arn.as_ref());
+        wire::shape::optional(writer, &S_PutLifecycleHookType, 5, self.notification_metadata.as_ref());
+        wire::shape::optional(writer, &S_PutLifecycleHookType, 6, self.heartbeat_timeout.as_ref());
+        wire::shape::optional(writer, &S_PutLifecycleHookType, 7, self.default_result.as_ref());
+    }
+}
+
+impl std::fmt::Debug for PutLifecycleHookType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_RecordLifecycleActionHeartbeatAnswer: wire::Schema = wire::Schema::plain("RecordLifecycleActionHeartbeatAnswer", wire::schema::Kind::Structure(&[
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RecordLifecycleActionHeartbeatAnswer {
+}
+
+impl wire::Shape for RecordLifecycleActionHeartbeatAnswer {
+    const SCHEMA: &'static wire::Schema = &S_RecordLifecycleActionHeartbeatAnswer;
+
+    fn set(&mut self, _: usize, _: wire::Value) {
+    }
+
+    fn write_members(&self, _: &mut dyn wire::Writer) {
+    }
+}
+
+impl std::fmt::Debug for RecordLifecycleActionHeartbeatAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
+static S_RecordLifecycleActionHeartbeatType: wire::Schema = wire::Schema::plain("RecordLifecycleActionHeartbeatType", wire::schema::Kind::Structure(&[
+    wire::schema::Member::new("LifecycleHookName", "LifecycleHookName", "LifecycleHookName", true, &S_AsciiStringMaxLen255),
+    wire::schema::Member::new("AutoScalingGroupName", "AutoScalingGroupName", "AutoScalingGroupName", true, &S_ResourceName),
+    wire::schema::Member::new("LifecycleActionToken", "LifecycleActionToken", "LifecycleActionToken", false, &S_LifecycleActionToken),
+    wire::schema::Member::new("InstanceId", "InstanceId", "InstanceId", false, &S_XmlStringMaxLen19),
+]));
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RecordLifecycleActionHeartbeatType {
+    pub lifecycle_hook_name: String,
+    pub auto_scaling_group_name: String,
+    pub lifecycle_action_token: Option<String>,
+    pub instance_id: Option<String>,
+}
+
+impl wire::Shape for RecordLifecycleActionHeartbeatType {
+    const SCHEMA: &'static wire::Schema = &S_RecordLifecycleActionHeartbeatType;
+
+    fn set(&mut self, position: usize, value: wire::Value) {
+        match position {
+            0 => self.lifecycle_hook_name = wire::shape::Datum::from_value(value),
+            1 => self.auto_scaling_group_name = wire::shape::Datum::from_value(value),
+            2 => self.lifecycle_action_token = Some(wire::shape::Datum::from_value(value)),
+            3 => self.instance_id = Some(wire::shape::Datum::from_value(value)),
+            _ => {}
+        }
+    }
+
+    fn write_members(&self, writer: &mut dyn wire::Writer) {
+        wire::shape::required(writer, &S_RecordLifecycleActionHeartbeatType, 0, &self.lifecycle_hook_name);
+        wire::shape::required(writer, &S_RecordLifecycleActionHeartbeatType, 1, &self.auto_scaling_group_name);
+        wire::shape::optional(writer, &S_RecordLifecycleActionHeartbeatType, 2, self.lifecycle_action_token.as_ref());
+        wire::shape::optional(writer, &S_RecordLifecycleActionHeartbeatType, 3, self.instance_id.as_ref());
+    }
+}
+
+impl std::fmt::Debug for RecordLifecycleActionHeartbeatType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        wire::stored::debug(self, f)
+    }
+}
+
 static S_ResourceName: wire::Schema = wire::Schema::new("ResourceName", wire::schema::Kind::String, wire::schema::Traits { min: Some(1.0), max: Some(1600.0), pattern: Some(wire::schema::Pattern::new("[\\u0020-\\uD7FF\\uE000-\\uFFFD\\uD800\\uDC00-\\uDBFF\\uDFFF\\r\\n\\t]*", "[\\x{0020}-\\x{D7FF}\\x{E000}-\\x{FFFD}\\x{10000}-\\x{10FFFF}\\r\\n\\t]*")), values: &[], sensitive: false });
 static S_RetentionAction: wire::Schema = wire::Schema::new("RetentionAction", wire::schema::Kind::String, wire::schema::Traits { min: None, max: None, pattern: None, values: &["retain", "terminate"], sensitive: false });
 static S_RetentionTriggers: wire::Schema = wire::Schema::plain("RetentionTriggers", wire::schema::Kind::Structure(&[

@@ -1,7 +1,7 @@
 //! What was done to groups.
 
 use super::{find, page, refuse};
-use crate::rows::{Activity, Status};
+use crate::rows::Activity;
 use crate::{AutoScaling, query};
 use gateway::Context;
 use model::autoscaling::{ActivitiesType, DescribeScalingActivitiesType};
@@ -42,7 +42,7 @@ pub(super) fn show(view: &View, scope: &Scope, row: &Activity) -> model::autosca
         end_time: row.ended,
         status_code: row.status.as_str().to_owned(),
         status_message: row.message.clone(),
-        progress: Some(if row.status == Status::InProgress { 50 } else { 100 }),
+        progress: Some(if row.status.goes_on() { 50 } else { 100 }),
         details: Some(details.map(|details| details.to_string()).unwrap_or_default()),
         ..Default::default()
     }

@@ -1,6 +1,6 @@
 //! A new group, and what a group may be told to be.
 
-use super::{find, refuse, tags};
+use super::{find, hooks, refuse, tags};
 use crate::rows::{Group, Template};
 use crate::{AutoScaling, control, texts};
 use gateway::{Context, Principal};
@@ -40,7 +40,6 @@ pub(super) fn create(_: &AutoScaling, cx: &mut Context, input: CreateAutoScaling
         (input.load_balancer_names.is_some(), "classic load balancers"),
         (input.placement_group.is_some(), "placement groups"),
         (input.capacity_rebalance == Some(true), "capacity rebalancing, as there are no spot instances"),
-        (input.lifecycle_hook_specification_list.is_some(), "lifecycle hooks"),
         (input.max_instance_lifetime.is_some_and(|seconds| seconds != 0), "maximum instance lifetimes"),
         (input.context.is_some(), "contexts of groups"),
         (other_than(input.desired_capacity_type.as_deref(), "units"), "capacity in processors or memory"),
@@ -103,6 +102,7 @@ pub(super) fn create(_: &AutoScaling, cx: &mut Context, input: CreateAutoScaling
     group.cause = texts::created(now, group.desired);
     check_launch(tx, &caller, &group)?;
     tx.put(&scope, group);
+    hooks::put_all(tx, &scope, &name, input.lifecycle_hook_specification_list.unwrap_or_default())?;
     Ok(Unit)
 }
 

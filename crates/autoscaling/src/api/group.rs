@@ -110,8 +110,11 @@ pub(super) fn delete(_: &AutoScaling, cx: &mut Context, input: DeleteAutoScaling
         _ => {}
     }
     let rows = query::instances(tx, &scope, &group.name);
-    if !force && (group.desired > 0 || rows.iter().any(|row| row.lifecycle != Lifecycle::Terminating)) {
+    if !force && (group.desired > 0 || rows.iter().any(|row| !row.lifecycle.is_ending())) {
         return Err(texts::instances_left());
+    }
+    if !force && rows.iter().any(|row| row.lifecycle == Lifecycle::TerminatingWait) {
+        return Err(texts::activities_left());
     }
     tx.update::<Group>(&scope, &group.name, |row| {
         row.deleting = true;

@@ -79,7 +79,7 @@ pub(super) fn set_health(
     };
     let grace = service.pace.scale(Duration::from_secs(group.grace.into()));
     let spared = input.should_respect_grace_period != Some(false) && now.since(row.since) < grace;
-    if (healthy || !spared) && row.lifecycle != Lifecycle::Terminating {
+    if (healthy || !spared) && !row.lifecycle.is_ending() {
         tx.update::<GroupInstance>(&scope, id, |row| {
             row.unhealthy = if healthy { None } else { row.unhealthy.or(Some(Unhealthy::User)) };
         });
@@ -101,7 +101,7 @@ pub(super) fn terminate(
     if input.auto_scaling_group_name.as_ref().is_some_and(|name| *name != group.name) {
         return Err(texts::not_of_group(id, input.auto_scaling_group_name.as_deref().unwrap_or_default()));
     }
-    if row.lifecycle == Lifecycle::Terminating {
+    if row.lifecycle.is_ending() {
         return Err(texts::instance_not_found(id));
     }
     let mut shrunk = None;
@@ -117,6 +117,6 @@ pub(super) fn terminate(
         // What is launched in its place says why.
         tx.update::<Group>(&scope, &group.name, |group| group.cause.clone_from(&cause));
     }
-    let activity = intent::end(tx, &scope, &row, cause, &service.pool, now);
+    let activity = intent::end(tx, &scope, service, &row, cause, now);
     Ok(ActivityType { activity: Some(show_activity(tx, &scope, &activity)), ..Default::default() })
 }

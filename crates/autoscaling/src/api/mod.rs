@@ -4,6 +4,7 @@ mod activities;
 mod create;
 mod describe;
 mod group;
+mod hooks;
 mod instances;
 mod processes;
 mod tags;
@@ -22,16 +23,22 @@ use types::{ApiError, Scope};
 pub(crate) fn handlers() -> Handlers<AutoScaling, Context> {
     Handlers {
         attach_load_balancer_target_groups: target_groups::attach,
+        complete_lifecycle_action: hooks::complete,
         create_auto_scaling_group: create::create,
         create_or_update_tags: tags::create_or_update,
         delete_auto_scaling_group: group::delete,
+        delete_lifecycle_hook: hooks::delete,
         delete_tags: tags::delete,
         describe_auto_scaling_groups: describe::describe,
         describe_auto_scaling_instances: instances::describe,
+        describe_lifecycle_hook_types: hooks::describe_types,
+        describe_lifecycle_hooks: hooks::describe,
         describe_load_balancer_target_groups: target_groups::describe,
         describe_scaling_activities: activities::describe,
         describe_tags: tags::describe,
         detach_load_balancer_target_groups: target_groups::detach,
+        put_lifecycle_hook: hooks::put,
+        record_lifecycle_action_heartbeat: hooks::heartbeat,
         resume_processes: processes::resume,
         set_desired_capacity: group::set_desired,
         set_instance_health: instances::set_health,

@@ -1,9 +1,15 @@
 //! The port of Auto Scaling groups on the `autoscaling` crate.
 
-use crate::ports::{Group, Groups};
+use crate::ports::{Group, Groups, HEARTBEAT, Waiting};
+use autoscaling::rows::{Hook, Lifecycle, Outcome, Transition};
+use autoscaling::waiting::{self, Named};
 use autoscaling::{intent, query};
 use store::{Tx, View};
-use types::Scope;
+use types::{Pace, Scope, Timestamp};
+
+/// The hook by which instances wait for ECS. Source: ECS developer guide, "Safely stop Amazon ECS workloads running on EC2
+/// instances".
+const HOOK: &str = "ecs-managed-draining-termination-hook";
 
 /// Auto Scaling's groups.
 pub struct RealGroups;
@@ -12,13 +18,18 @@ impl Groups for RealGroups {
     fn group(&self, view: &View, scope: &Scope, reference: &str) -> Option<Group> {
         let row = query::group(view, scope, reference).or_else(|| query::group_by_arn(view, scope, reference))?;
         let instances = query::instances(view, scope, &row.name);
-        let alive = instances.iter().filter(|one| one.lifecycle != autoscaling::rows::Lifecycle::Terminating);
+        let alive = instances.iter().filter(|one| !one.lifecycle.is_ending());
+        let waiting = instances.iter().filter(|one| one.lifecycle == Lifecycle::TerminatingWait).filter_map(|one| {
+            let action = one.actions.iter().find(|action| action.hook == HOOK && action.result.is_none())?;
+            Some(Waiting { instance: one.instance.clone(), until: action.until, last: action.last })
+        });
         Some(Group {
             arn: row.arn(scope),
             desired: row.desired,
             bounds: (row.min, row.max),
             protects_new: row.protect_new,
             instances: alive.map(|one| (one.instance.clone(), one.protected)).collect(),
+            waiting: waiting.collect(),
             size: query::instance_type(view, scope, &row)
                 .map(|kind| (kind.vcpus * 1024, u32::try_from(kind.memory_mib).unwrap_or(u32::MAX))),
             name: row.name.clone(),
@@ -33,6 +44,33 @@ impl Groups for RealGroups {
 
     fn protect(&self, tx: &mut Tx, scope: &Scope, instance: &str, protected: bool) {
         intent::protect(tx, scope, instance, protected);
+    }
+
+    fn drain(&self, tx: &mut Tx, scope: &Scope, group: &str, on: bool) {
+        if !on {
+            waiting::remove(tx, scope, group, HOOK);
+            return;
+        }
+        let hook = Hook {
+            group: group.to_owned(),
+            name: HOOK.to_owned(),
+            transition: Transition::Terminating,
+            heartbeat: HEARTBEAT,
+            default: Outcome::Continue,
+            metadata: None,
+        };
+        if let Err(error) = waiting::put(tx, scope, hook) {
+            tracing::warn!(group, %error, "a capacity provider's group has no room for the hook of managed draining");
+        }
+    }
+
+    fn hold(&self, tx: &mut Tx, scope: &Scope, group: &str, instance: &str, pace: Pace, now: Timestamp) {
+        // What does not wait any more needs nothing.
+        let _ = waiting::heartbeat(tx, scope, (group, HOOK), Named::Instance(instance), pace, now);
+    }
+
+    fn let_go(&self, tx: &mut Tx, scope: &Scope, group: &str, instance: &str, now: Timestamp) {
+        let _ = waiting::complete(tx, scope, (group, HOOK), Named::Instance(instance), Outcome::Continue, now);
     }
 
     fn tables(&self) -> &'static [&'static str] {

@@ -1,7 +1,7 @@
 //! Capacity providers: CreateCapacityProvider, DescribeCapacityProviders, UpdateCapacityProvider, DeleteCapacityProvider.
 //!
 //! `FARGATE` and `FARGATE_SPOT` are in every account. Those of Auto Scaling groups are rows, which `control::managed_scaling`
-//! acts on; those of managed instances are refused.
+//! and `control::managed_draining` act on; those of managed instances are refused.
 
 use super::capacity::FARGATE_PROVIDERS;
 use super::clusters::missing;
@@ -41,7 +41,7 @@ pub(super) fn create(
         }
         _ => return Err(texts::invalid(texts::ONE_KIND_OF_PROVIDER)),
     };
-    refuse_draining(given.managed_draining.as_deref())?;
+    let drains = switched(given.managed_draining.as_deref())?.unwrap_or(true);
     let scope = cx.scope.clone();
     let tx = cx.tx();
     if tx.contains::<ProviderRow>(&scope, &input.name) {
@@ -62,11 +62,13 @@ pub(super) fn create(
         group_arn: group.arn,
         scaling,
         protects,
+        drains,
         updated: false,
         looked: None,
         idle_since: None,
         tags,
     };
+    ecs.ports.groups.drain(tx, &scope, &row.group, drains);
     let row = tx.put(&scope, row);
     Ok(CreateCapacityProviderResponse { capacity_provider: Some(of_group(&scope, &row)) })
 }
@@ -78,13 +80,6 @@ fn switched(given: Option<&str>) -> Result<Option<bool>, ApiError> {
         Some("ENABLED") => Ok(Some(true)),
         Some("DISABLED") => Ok(Some(false)),
         Some(other) => Err(texts::invalid(format!("'{other}' is neither ENABLED nor DISABLED."))),
-    }
-}
-
-fn refuse_draining(given: Option<&str>) -> Result<(), ApiError> {
-    match switched(given)? {
-        Some(true) => Err(ApiError::not_implemented("managedDraining")),
-        _ => Ok(()),
     }
 }
 
@@ -187,7 +182,7 @@ fn of_group(scope: &Scope, row: &ProviderRow) -> CapacityProvider {
                 instance_warmup_period: number(row.scaling.warmup),
             }),
             managed_termination_protection: word(row.protects),
-            managed_draining: word(false),
+            managed_draining: word(row.drains),
         }),
         update_status: row.updated.then(|| "UPDATE_COMPLETE".to_owned()),
         type_: Some("EC2_AUTOSCALING".to_owned()),
@@ -216,18 +211,22 @@ pub(super) fn update(
     let Some(given) = input.auto_scaling_group_provider.filter(|_| input.managed_instances_provider.is_none()) else {
         return Err(texts::invalid(texts::ONE_KIND_OF_PROVIDER));
     };
-    refuse_draining(given.managed_draining.as_deref())?;
+    let drains = switched(given.managed_draining.as_deref())?.unwrap_or(before.drains);
     let scaling = scaling(before.scaling.clone(), given.managed_scaling)?;
     let protects = switched(given.managed_termination_protection.as_deref())?.unwrap_or(before.protects);
     let group = ecs.ports.groups.group(tx, &scope, &before.group_arn);
     check_protection(protects, &scaling, &group.ok_or_else(|| texts::client(texts::GROUP_NOT_VALID))?)?;
-    let row = ProviderRow { scaling, protects, updated: true, looked: None, idle_since: None, ..(*before).clone() };
+    if drains != before.drains {
+        ecs.ports.groups.drain(tx, &scope, &before.group, drains);
+    }
+    let row =
+        ProviderRow { scaling, protects, drains, updated: true, looked: None, idle_since: None, ..(*before).clone() };
     let row = tx.put(&scope, row);
     Ok(UpdateCapacityProviderResponse { capacity_provider: Some(of_group(&scope, &row)) })
 }
 
 pub(super) fn delete(
-    _: &Ecs,
+    ecs: &Ecs,
     cx: &mut Context,
     input: DeleteCapacityProviderRequest,
 ) -> Result<DeleteCapacityProviderResponse, ApiError> {
@@ -236,6 +235,9 @@ pub(super) fn delete(
     let row = own(tx, &scope, &input.capacity_provider)?;
     if tx.scan::<ClusterRow>(&scope).any(|cluster| cluster.active && cluster.capacity_providers.contains(&row.name)) {
         return Err(texts::client(texts::PROVIDER_OF_CLUSTER));
+    }
+    if row.drains {
+        ecs.ports.groups.drain(tx, &scope, &row.group, false);
     }
     tx.delete::<ProviderRow>(&scope, &row.name);
     let shown = CapacityProvider {

@@ -109,7 +109,7 @@ fn clusters(view: &View, scope: &Scope, provider: &str) -> Vec<String> {
 }
 
 /// Whether tasks other than a daemon's are on a container instance.
-fn is_busy(view: &View, scope: &Scope, instance: &str) -> bool {
+pub(super) fn is_busy(view: &View, scope: &Scope, instance: &str) -> bool {
     let alive = |task: &&std::sync::Arc<TaskRow>| task.last < TaskStatus::Stopped;
     view.by_index(&TASKS_BY_INSTANCE, scope, instance).filter(alive).any(|task| {
         let service = task.service_key().and_then(|key| view.get::<ServiceRow>(scope, &key));
@@ -121,8 +121,12 @@ fn is_busy(view: &View, scope: &Scope, instance: &str) -> bool {
 /// there and as many more as what waits fills at least.
 fn needed(view: &View, scope: &Scope, cluster: &str, row: &ProviderRow, group: &Group, now: Timestamp) -> u32 {
     let rows = view.by_index(&INSTANCES_BY_CLUSTER, scope, cluster);
+    // Those that the group is ending are none that it has.
+    let in_group = |instance: &ContainerInstanceRow| group.instances.iter().any(|(id, _)| *id == instance.ec2);
     let of_provider = |instance: &&std::sync::Arc<ContainerInstanceRow>| {
-        instance.status != InstanceStatus::Inactive && instance.capacity_provider.as_ref() == Some(&row.name)
+        instance.status != InstanceStatus::Inactive
+            && instance.capacity_provider.as_ref() == Some(&row.name)
+            && in_group(instance)
     };
     let registered: Vec<_> = rows.filter(of_provider).collect();
     let (mut count, mut cpu, mut memory) = waiting::of_provider(view, scope, cluster, &row.name, now);
@@ -154,9 +158,9 @@ fn waiting_of(
     let waits = service.status == ServiceStatus::Active && service.placement.complaint.is_some();
     let deployment = service.primary().filter(|_| waits)?;
     let tasks = view.by_index(&TASKS_BY_SERVICE, scope, &ServiceRow::key(&service.cluster, &service.name));
-    let alive: Vec<_> = tasks
-        .filter(|task| task.desired == DesiredStatus::Running && task.started_by.as_ref() == Some(&deployment.state.id))
-        .collect();
+    // Those on instances that drain are to come up elsewhere.
+    let counts = |task: &TaskRow| on_instances::deployment(view, scope, task) == deployment.state.id;
+    let alive: Vec<_> = tasks.filter(|task| task.desired == DesiredStatus::Running && counts(task)).collect();
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let missing = service.desired.saturating_sub(number(alive.len()));
     let has = |name: &str| number(alive.iter().filter(|task| task.capacity_provider.as_deref() == Some(name)).count());

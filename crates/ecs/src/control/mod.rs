@@ -8,6 +8,7 @@ pub(crate) mod discovery;
 pub(crate) mod health;
 pub(crate) mod instances;
 pub(crate) mod logs;
+pub(crate) mod managed_draining;
 pub(crate) mod managed_scaling;
 pub(crate) mod meter;
 mod on_instances;

@@ -2,13 +2,15 @@
 //! instances that drain, and counts how many a daemon is.
 
 use super::Control;
+use super::managed_scaling::is_busy;
 use crate::placing::{self, Placed, Unplaced, Wish, is_on_instances};
 use crate::rows::{
     ContainerInstanceRow, DefinitionRow, DeploymentRow, InstanceStatus, SERVICES_BY_CLUSTER, ServiceRow, ServiceStatus,
-    TaskRow,
+    TASKS_BY_SERVICE, TaskRow,
 };
 use controller::Key;
 use model::ecs::TaskOverride;
+use rollout::DesiredStatus;
 use rollout::fargate::Size;
 use store::{Change, Row, Ticket, View};
 use types::{Scope, Timestamp};
@@ -18,9 +20,21 @@ use types::{Scope, Timestamp};
 pub(super) fn deployment(view: &View, scope: &Scope, task: &TaskRow) -> String {
     let host = task.host.as_ref().and_then(|host| view.get::<ContainerInstanceRow>(scope, &host.instance));
     match host {
-        Some(host) if host.status != InstanceStatus::Active => format!("draining/{}", host.id),
+        Some(host) if host.status != InstanceStatus::Active && !outlasts(view, scope, task, &host) => {
+            format!("draining/{}", host.id)
+        }
         _ => task.started_by.clone().unwrap_or_default(),
     }
+}
+
+/// Whether a task is a daemon's on an instance that drains, and stays there for the sake of other tasks: daemons go last.
+fn outlasts(view: &View, scope: &Scope, task: &TaskRow, host: &ContainerInstanceRow) -> bool {
+    let service = task.service_key().and_then(|key| view.get::<ServiceRow>(scope, &key));
+    let current =
+        service.filter(|row| row.placement.daemon && row.status == ServiceStatus::Active).is_some_and(|row| {
+            row.primary().is_some_and(|deployment| task.started_by.as_ref() == Some(&deployment.state.id))
+        });
+    current && host.status == InstanceStatus::Draining && is_busy(view, scope, &host.id)
 }
 
 /// The services that care for a change of an instance: those on instances in its cluster.
@@ -33,11 +47,16 @@ pub(super) fn of_instance(view: &View, change: &Change) -> Vec<Key> {
     caring.map(|service| Key::new(&change.scope, service.id().into_owned())).collect()
 }
 
-/// The services that care for the end of a task: its own, and those that wait for room in its cluster.
+/// The services that care for the end of a task: its own, those that wait for room in its cluster, and, where its instance
+/// drains, daemons that outlast it.
 pub(super) fn of_freed(view: &View, scope: &Scope, task: &TaskRow) -> Vec<Key> {
     let services = view.by_index(&SERVICES_BY_CLUSTER, scope, &task.cluster);
-    let caring = services
-        .filter(|service| service.placement.complaint.is_some() || task.service.as_ref() == Some(&service.name));
+    let host = task.host.as_ref().and_then(|host| view.get::<ContainerInstanceRow>(scope, &host.instance));
+    let drains = host.is_some_and(|host| host.status == InstanceStatus::Draining);
+    let caring = services.filter(|service| {
+        let waits = service.placement.complaint.is_some() || (drains && service.placement.daemon);
+        waits || task.service.as_ref() == Some(&service.name)
+    });
     caring.map(|service| Key::new(scope, service.id().into_owned())).collect()
 }
 
@@ -62,7 +81,12 @@ fn daemons(view: &View, scope: &Scope, row: &ServiceRow) -> Option<u32> {
     let primary = row.primary()?;
     let key = DefinitionRow::key(&primary.family, primary.revision);
     let definition = view.get::<DefinitionRow>(scope, &key)?;
-    Some(placing::eligible(view, scope, &row.cluster, &definition, &row.placement))
+    let stay = view.by_index(&TASKS_BY_SERVICE, scope, &ServiceRow::key(&row.cluster, &row.name)).filter(|task| {
+        let host = task.host.as_ref().and_then(|host| view.get::<ContainerInstanceRow>(scope, &host.instance));
+        task.desired == DesiredStatus::Running && host.is_some_and(|host| outlasts(view, scope, task, &host))
+    });
+    let stay = u32::try_from(stay.count()).unwrap_or(u32::MAX);
+    Some(placing::eligible(view, scope, &row.cluster, &definition, &row.placement).saturating_add(stay))
 }
 
 /// Finds the instance for a service's next task. `None` if its definition makes no sense, which none does that runs.

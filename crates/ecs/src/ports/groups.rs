@@ -1,7 +1,10 @@
 //! The port of Auto Scaling groups.
 
 use store::{Tx, View};
-use types::Scope;
+use types::{Pace, Scope, Timestamp};
+
+/// Seconds that an instance waits for ECS without hearing from it.
+pub const HEARTBEAT: u32 = 3600;
 
 /// An Auto Scaling group, as far as ECS cares.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +21,21 @@ pub struct Group {
     pub protects_new: bool,
     /// Its instances that start or serve, with their protection from scale-in.
     pub instances: Vec<(String, bool)>,
+    /// Its instances that are to end and wait for ECS.
+    pub waiting: Vec<Waiting>,
     /// CPU units and MiB of the type that it launches.
     pub size: Option<(u32, u32)>,
+}
+
+/// An instance that is to end and waits until ECS lets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its id.
+    pub instance: String,
+    /// Until when it waits, if nothing more is heard.
+    pub until: Timestamp,
+    /// Until when at most.
+    pub last: Timestamp,
 }
 
 /// Auto Scaling.
@@ -30,6 +46,12 @@ pub trait Groups: Send + Sync {
     fn set_desired(&self, tx: &mut Tx, scope: &Scope, group: &str, desired: u32, cause: String);
     /// Protects an instance of a group from scale-in, or does so no more.
     fn protect(&self, tx: &mut Tx, scope: &Scope, instance: &str, protected: bool);
+    /// Has instances of a group wait for ECS before they end, or does so no more. Those that wait then go on.
+    fn drain(&self, tx: &mut Tx, scope: &Scope, group: &str, on: bool);
+    /// Has an instance that waits do so for as long again.
+    fn hold(&self, tx: &mut Tx, scope: &Scope, group: &str, instance: &str, pace: Pace, now: Timestamp);
+    /// Lets an instance that waits end.
+    fn let_go(&self, tx: &mut Tx, scope: &Scope, group: &str, instance: &str, now: Timestamp);
     /// The tables in which a group's change shows.
     fn tables(&self) -> &'static [&'static str];
 }

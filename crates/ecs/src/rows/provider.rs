@@ -19,6 +19,9 @@ pub struct ProviderRow {
     pub scaling: ScalingRow,
     /// `managedTerminationProtection` is `ENABLED`.
     pub protects: bool,
+    /// `managedDraining` is `ENABLED`.
+    #[serde(default)]
+    pub drains: bool,
     /// Whether it was changed since it was made.
     pub updated: bool,
     /// When the group's size was last looked at.

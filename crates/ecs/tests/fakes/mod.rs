@@ -4,9 +4,9 @@
 
 use async_trait::async_trait;
 use ecs::ports::{
-    Alarm, Alarms, Credentials, Ec2Instance, EniRequest, Group, Groups, Images, Instance, Instances, LogEvent, Logs,
-    Messages, Namespace, Namespaces, Network, Ports, Proxy, Pull, Pulled, Registries, Registry, Roles, Secrets,
-    Session, Standing, Subnet, Target, TargetGroup, TargetState, Targets,
+    Alarm, Alarms, Credentials, Ec2Instance, EniRequest, Group, Groups, HEARTBEAT, Images, Instance, Instances,
+    LogEvent, Logs, Messages, Namespace, Namespaces, Network, Ports, Proxy, Pull, Pulled, Registries, Registry, Roles,
+    Secrets, Session, Standing, Subnet, Target, TargetGroup, TargetState, Targets,
 };
 use ecs::rows::{EniRow, HostRow, LogTarget};
 use rollout::TargetHealth;
@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::{Tx, View};
-use types::{Clock, Scope, SimClock, Timestamp};
+use types::{Clock, Pace, Scope, SimClock, Timestamp};
 
 /// Everything outside.
 pub(crate) struct Outside {
@@ -51,6 +51,8 @@ pub(crate) struct State {
     pub behind: BTreeMap<String, HostRow>,
     /// Auto Scaling groups by name.
     pub groups: BTreeMap<String, Group>,
+    /// Those of them whose instances wait for ECS before they end.
+    pub drained: BTreeSet<String>,
     /// EC2 instances by id.
     pub instances: BTreeMap<String, Standing>,
     /// Where listener rules lead.
@@ -139,6 +141,30 @@ impl Groups for Outside {
                 one.1 = protected;
             }
         }
+    }
+
+    fn drain(&self, _: &mut Tx, _: &Scope, group: &str, on: bool) {
+        let mut state = Outside::state(self);
+        if on {
+            state.drained.insert(group.to_owned());
+        } else {
+            state.drained.remove(group);
+            state.groups.get_mut(group).expect("it is there").waiting.clear();
+        }
+    }
+
+    fn hold(&self, _: &mut Tx, _: &Scope, group: &str, instance: &str, _: Pace, now: Timestamp) {
+        let mut state = Outside::state(self);
+        let waiting = &mut state.groups.get_mut(group).expect("it is there").waiting;
+        for one in waiting.iter_mut().filter(|one| one.instance == instance) {
+            one.until = now.plus(Duration::from_secs(HEARTBEAT.into())).min(one.last);
+        }
+    }
+
+    fn let_go(&self, _: &mut Tx, _: &Scope, group: &str, instance: &str, _: Timestamp) {
+        let mut state = Outside::state(self);
+        state.groups.get_mut(group).expect("it is there").waiting.retain(|one| one.instance != instance);
+        state.instances.insert(instance.to_owned(), Standing::Gone);
     }
 
     fn tables(&self) -> &'static [&'static str] {
