@@ -5,8 +5,10 @@ use crate::{
     RouteTable, SecurityGroup, Subnet, Vpc,
     compile::{link_digits, link_name},
 };
+use foldhash::{HashMap, HashSet};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
 };
@@ -28,12 +30,20 @@ pub(crate) struct Attached<'a> {
     /// The namespace that it is attached in, and which device it is there.
     pub(crate) netns: &'a str,
     pub(crate) device_index: u8,
-    pub(crate) link: String,
+    /// That namespace's number.
+    space: usize,
+    /// The number of its combination of groups.
+    pub(crate) combination: usize,
     /// Whether it is a NAT gateway's: no groups, and it forwards.
     pub(crate) nat: bool,
 }
 
 impl Attached<'_> {
+    /// The router's device for it.
+    pub(crate) fn link(&self) -> String {
+        link_name(&self.interface.id)
+    }
+
     /// Whether an address is one of its own.
     pub(crate) fn has(&self, private: IpAddr) -> bool {
         self.interface.addresses.iter().any(|address| address.private == private)
@@ -45,27 +55,60 @@ impl Attached<'_> {
     }
 }
 
-/// Where in [`Index::attached`] an interface is, by what it is asked for by.
+/// Where in [`Index::attached`] an interface is, by what it is asked for by. VPCs are numbers here: as short as can be, since all
+/// of this is made anew for each plan.
 #[derive(Default)]
 struct Places<'a> {
-    id: HashMap<&'a EniId, usize>,
-    vpc: HashMap<&'a VpcId, Vec<usize>>,
-    address: HashMap<(&'a VpcId, IpAddr), usize>,
+    vpcs: HashMap<&'a VpcId, usize>,
+    /// Made when it is first asked for, which most plans never do.
+    id: OnceCell<HashMap<&'a EniId, usize>>,
+    /// By the VPC's number.
+    vpc: Vec<Vec<usize>>,
+    address: HashMap<(usize, IpAddr), usize>,
     outside: HashMap<IpAddr, usize>,
-    /// The VPC of each namespace in which something is attached.
-    netns: HashMap<&'a str, &'a VpcId>,
+    /// The number of each namespace in which something is attached.
+    netns: HashMap<&'a str, usize>,
+    /// By that number: its VPC, and how many are attached there.
+    spaces: Vec<(usize, usize)>,
 }
 
 impl<'a> Places<'a> {
-    fn add(&mut self, at: usize, attached: &Attached<'a>) {
-        let vpc = &attached.subnet.vpc;
-        self.netns.insert(attached.netns, vpc);
-        self.id.entry(&attached.interface.id).or_insert(at);
-        self.vpc.entry(vpc).or_default().push(at);
+    fn new(state: &'a NetworkState) -> Self {
+        let mut places = Self {
+            vpcs: state.vpcs.iter().enumerate().map(|(number, vpc)| (&vpc.id, number)).collect(),
+            vpc: vec![Vec::new(); state.vpcs.len()],
+            ..Self::default()
+        };
+        let expected = state.network_interfaces.len();
+        places.address.reserve(expected);
+        places.netns.reserve(expected);
+        places
+    }
+
+    fn add(&mut self, at: usize, vpc: usize, attached: &Attached<'a>) {
+        self.spaces[attached.space].1 += 1;
+        self.vpc[vpc].push(at);
         for address in &attached.interface.addresses {
             self.address.insert((vpc, address.private), at);
             self.outside.extend(address.outside().map(|outside| (outside, at)));
         }
+    }
+
+    /// The number of a namespace, with its VPC; `vpc` if nothing is attached there yet.
+    fn space(&mut self, netns: &'a str, vpc: usize) -> (usize, usize) {
+        let space = *self.netns.entry(netns).or_insert(self.spaces.len());
+        if space == self.spaces.len() {
+            self.spaces.push((vpc, 0));
+        }
+        let (there, count) = &mut self.spaces[space];
+        if *count == 0 {
+            *there = vpc;
+        }
+        (space, *there)
+    }
+
+    fn of_vpc(&self, vpc: &VpcId) -> &[usize] {
+        self.vpcs.get(vpc).and_then(|number| self.vpc.get(*number)).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -75,6 +118,10 @@ pub(crate) struct Index<'a> {
     /// What the state asks for and cannot be had, with the reason.
     pub(crate) omitted: BTreeSet<String>,
     pub(crate) attached: Vec<Attached<'a>>,
+    /// The different lists of groups that interfaces have.
+    pub(crate) combinations: Vec<&'a [SecurityGroupId]>,
+    /// The number of each interface's, in the state's order.
+    pub(crate) combination_of: Vec<usize>,
     places: Places<'a>,
     pub(crate) vpcs: BTreeMap<&'a VpcId, &'a Vpc>,
     pub(crate) subnets: BTreeMap<&'a SubnetId, &'a Subnet>,
@@ -91,16 +138,27 @@ impl<'a> Index<'a> {
         let nat_interfaces: BTreeMap<_, _> = state.nat_gateways.iter().map(|n| (&n.interface, n)).collect();
         let mut omitted = BTreeSet::new();
         let mut attached: Vec<Attached<'_>> = Vec::new();
-        let mut places = Places::default();
-        let (mut devices, mut links) = (HashSet::new(), HashSet::new());
+        let mut places = Places::new(state);
+        let homes: HashMap<&SubnetId, (&Subnet, usize)> = subnets
+            .values()
+            .filter_map(|subnet| Some((&subnet.id, (*subnet, *places.vpcs.get(&subnet.vpc)?))))
+            .collect();
+        let mut numbers: HashMap<&[SecurityGroupId], usize> = HashMap::default();
+        let (mut combinations, mut combination_of) = (Vec::new(), Vec::new());
+        let (mut devices, mut links) = (HashSet::default(), HashSet::default());
         for interface in &state.network_interfaces {
+            let combination = *numbers.entry(&interface.groups).or_insert_with(|| {
+                combinations.push(interface.groups.as_slice());
+                combinations.len() - 1
+            });
+            combination_of.push(combination);
             let nat = nat_interfaces.get(&interface.id);
             let (netns, device_index) = match (nat, &interface.attachment) {
                 (Some(nat), _) => (nat.id.as_str(), 0),
                 (None, Some(attachment)) => (attachment.netns.as_str(), attachment.device_index),
                 (None, None) => continue,
             };
-            let Some(subnet) = subnets.get(&interface.subnet).filter(|s| vpcs.contains_key(&s.vpc)) else {
+            let Some((subnet, vpc)) = homes.get(&interface.subnet).copied() else {
                 omitted.insert(format!("{}: no subnet {} in a VPC", interface.id, interface.subnet));
                 continue;
             };
@@ -110,16 +168,17 @@ impl<'a> Index<'a> {
             }
             // What two would share, the second goes without: the kernel would refuse it, and everything with it.
             let link = link_digits(&interface.id);
-            let place = (netns, device_index);
-            let elsewhere = places.netns.get(netns).is_some_and(|vpc| **vpc != subnet.vpc);
-            let mut private = interface.addresses.iter().map(|address| (&subnet.vpc, address.private));
+            let (space, there) = places.space(netns, vpc);
+            let place = (space, device_index);
+            let taken = there != vpc || devices.contains(&place);
+            let mut private = interface.addresses.iter().map(|address| address.private);
             let mut outside = interface.addresses.iter().filter_map(crate::InterfaceAddress::outside);
-            let conflict = if elsewhere || devices.contains(&place) {
+            let conflict = if taken {
                 Some(format!("{netns}/{device_index}"))
-            } else if links.contains(&(&subnet.vpc, link)) {
+            } else if links.contains(&(vpc, link)) {
                 Some(format!("{}/{}", subnet.vpc, link_name(&interface.id)))
-            } else if let Some((vpc, ip)) = private.find(|address| places.address.contains_key(address)) {
-                Some(format!("{vpc}/{ip}"))
+            } else if let Some(ip) = private.find(|ip| places.address.contains_key(&(vpc, *ip))) {
+                Some(format!("{}/{ip}", subnet.vpc))
             } else {
                 outside.find(|ip| places.outside.contains_key(ip)).map(|ip| ip.to_string())
             };
@@ -128,17 +187,18 @@ impl<'a> Index<'a> {
                 continue;
             }
             devices.insert(place);
-            links.insert((&subnet.vpc, link));
+            links.insert((vpc, link));
             let at = attached.len();
-            let one =
-                Attached { interface, subnet, netns, device_index, link: link_name(&interface.id), nat: nat.is_some() };
-            places.add(at, &one);
+            let one = Attached { interface, subnet, netns, device_index, space, combination, nat: nat.is_some() };
+            places.add(at, vpc, &one);
             attached.push(one);
         }
         Self {
             state,
             omitted,
             attached,
+            combinations,
+            combination_of,
             places,
             vpcs,
             subnets,
@@ -149,24 +209,37 @@ impl<'a> Index<'a> {
         }
     }
 
-    pub(crate) fn attached_in<'b>(&'b self, vpc: &'b VpcId) -> impl Iterator<Item = &'b Attached<'a>> + 'b {
-        self.places.vpc.get(vpc).into_iter().flatten().map(|at| &self.attached[*at])
+    pub(crate) fn attached_in<'b>(&'b self, vpc: &VpcId) -> impl Iterator<Item = &'b Attached<'a>> + use<'a, 'b> {
+        self.places.of_vpc(vpc).iter().map(|at| &self.attached[*at])
     }
 
     /// What is attached in this namespace.
     pub(crate) fn attached_to<'b>(&'b self, netns: &'b str) -> impl Iterator<Item = &'b Attached<'a>> + 'b {
-        let vpc = self.places.netns.get(netns);
-        let all = vpc.into_iter().flat_map(|vpc| self.attached_in(vpc));
+        let space = self.places.netns.get(netns);
+        let all = space
+            .into_iter()
+            .flat_map(|space| &self.places.vpc[self.places.spaces[*space].0])
+            .map(|at| &self.attached[*at]);
         all.filter(move |attached| attached.netns == netns)
+    }
+
+    /// Whether nothing else is attached in its namespace.
+    pub(crate) fn is_alone(&self, attached: &Attached<'_>) -> bool {
+        self.places.spaces[attached.space].1 == 1
     }
 
     /// Whether something is attached in this namespace.
     pub(crate) fn has_attached_in(&self, netns: &str) -> bool {
-        self.places.netns.contains_key(netns)
+        self.places.netns.get(netns).is_some_and(|space| self.places.spaces[*space].1 > 0)
     }
 
     pub(crate) fn attached_as(&self, id: &EniId) -> Option<&Attached<'a>> {
-        self.places.id.get(id).map(|at| &self.attached[*at])
+        let by_id = self.places.id.get_or_init(|| {
+            let all = self.attached.iter().enumerate();
+            // Of two with one id the first counts.
+            all.rev().map(|(at, attached)| (&attached.interface.id, at)).collect()
+        });
+        by_id.get(id).map(|at| &self.attached[*at])
     }
 
     pub(crate) fn subnets_of<'b>(&'b self, vpc: &'b VpcId) -> impl Iterator<Item = &'a Subnet> + 'b {
@@ -175,6 +248,7 @@ impl<'a> Index<'a> {
 
     /// The interface that has an address in a VPC.
     pub(crate) fn attached_at(&self, vpc: &VpcId, private: IpAddr) -> Option<&Attached<'a>> {
+        let vpc = *self.places.vpcs.get(vpc)?;
         self.places.address.get(&(vpc, private)).map(|at| &self.attached[*at])
     }
 

@@ -5,23 +5,24 @@
 //! each attachment, group, peering connection its own. Nothing is in two parts, so a part's going takes away what it held.
 
 use crate::{FabricPlan, FilterChange, INTERNET, Namespace, Place, Ruleset, Step};
-use std::{
-    cmp::Ordering,
-    collections::{BTreeMap, BTreeSet},
-    ops::Bound,
-    sync::Arc,
-};
+use foldhash::{HashMap, HashSet};
+use std::{collections::BTreeSet, sync::Arc};
 
 /// A [`FabricPlan`] in parts; its sum is [`PlanParts::whole`].
 #[derive(Debug, Clone, Default)]
 pub struct PlanParts {
-    parts: BTreeMap<Arc<str>, Arc<FabricPlan>>,
+    parts: HashMap<Arc<str>, Arc<FabricPlan>>,
     omitted: BTreeSet<String>,
 }
 
 impl PlanParts {
     pub(crate) fn leaving_out(omitted: BTreeSet<String>) -> Self {
         Self { omitted, ..Self::default() }
+    }
+
+    /// Has room for about as many parts as another plan has.
+    pub(crate) fn expect_as_many_as(&mut self, other: &Self) {
+        self.parts.reserve(other.parts.len());
     }
 
     pub(crate) fn leave_out(&mut self, what: String) {
@@ -44,7 +45,8 @@ impl PlanParts {
 
     /// Takes over what `before` has the same of.
     pub(crate) fn share_with(&mut self, before: &Self) {
-        for (name, part) in &mut self.parts {
+        // What others hold as well was handed on already.
+        for (name, part) in self.parts.iter_mut().filter(|(_, part)| Arc::strong_count(part) == 1) {
             if let Some(same) = before.parts.get(name).filter(|old| !Arc::ptr_eq(old, part) && *old == part) {
                 *part = same.clone();
             }
@@ -63,26 +65,10 @@ impl PlanParts {
 
     /// The parts that one of the two has not, or not the same.
     fn changed_since(&self, old: &Self) -> BTreeSet<Arc<str>> {
-        let (mut new, mut old) = (self.parts.iter().peekable(), old.parts.iter().peekable());
-        let mut changed = BTreeSet::new();
-        loop {
-            // Both are in order, so one walk along both sees every name once.
-            let order = match (new.peek(), old.peek()) {
-                (None, None) => return changed,
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (Some((new, _)), Some((old, _))) => new.cmp(old),
-            };
-            let new = new.next_if(|_| order != Ordering::Greater);
-            let old = old.next_if(|_| order != Ordering::Less);
-            match (new, old) {
-                (Some((_, new)), Some((_, old))) if Arc::ptr_eq(new, old) => {}
-                (Some((name, _)), _) | (None, Some((name, _))) => {
-                    changed.insert(name.clone());
-                }
-                (None, None) => return changed,
-            }
-        }
+        let differs = |name: &Arc<str>, part| old.parts.get(name).is_none_or(|old| !Arc::ptr_eq(old, part));
+        let new = self.parts.iter().filter(|(name, part)| differs(name, part)).map(|(name, _)| name);
+        let gone = old.parts.keys().filter(|name| !self.parts.contains_key(*name));
+        new.chain(gone).cloned().collect()
     }
 
     /// What leads from `old` to this plan: the same as [`FabricPlan::diff`] of the two, in time that grows with what is
@@ -101,20 +87,17 @@ impl PlanParts {
             .map(|namespace| Arc::from(namespace.as_str()))
             .collect();
         // A namespace that is no router's may be of several parts, whose names begin with its own.
-        let of_namespaces: Vec<String> = [self, old]
+        let of_namespaces: HashSet<&str> = [self, old]
             .iter()
             .flat_map(|plan| looked_at.iter().filter_map(|name| plan.parts.get(name)))
             .flat_map(|part| part.namespaces.keys())
+            .map(String::as_str)
             .filter(|namespace| !is_router(namespace))
-            .map(|namespace| format!("{namespace}/"))
             .collect();
-        for plan in [self, old] {
-            for prefix in &of_namespaces {
-                let from = plan.parts.range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded));
-                let named = from.take_while(|(name, _)| name.starts_with(prefix.as_str()));
-                looked_at.extend(named.map(|(name, _)| name.clone()));
-            }
-        }
+        let of_them = |name: &&Arc<str>| name.split_once('/').is_some_and(|(first, _)| of_namespaces.contains(first));
+        let besides: Vec<Arc<str>> =
+            [self, old].iter().flat_map(|plan| plan.parts.keys()).filter(of_them).cloned().collect();
+        looked_at.extend(besides);
         looked_at.extend(declaring);
         let of = |plan: &Self| sum(looked_at.iter().filter_map(|name| plan.parts.get(name)));
         let steps = of(self).diff(&of(old));

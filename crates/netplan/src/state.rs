@@ -4,10 +4,11 @@
 //! there is left out of the plan and named in [`FabricPlan::omitted`](crate::FabricPlan::omitted).
 
 use crate::{Family, Ground};
+use foldhash::HashMap;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, Ipv4Addr},
     str::FromStr,

@@ -2,8 +2,8 @@
 //! out, and what its VPC's router and the internet's namespace hold for it.
 
 use super::{
-    Attached, acls, address, attachment_namespace, cable, end, groups, host_route, internet, link_name, mac_of,
-    neighbour, of_family,
+    acls, address, attachment_namespace, cable, end, groups, host_route, internet, link_name, mac_of, neighbour,
+    of_family,
     router::{OWN, PRIVATE_OF, PUBLIC_OF, SOURCES, UNCHECKED, filter_of, put},
     router_netns, set, speak_ipv6,
 };
@@ -18,68 +18,64 @@ use types::id::VpcId;
 /// The router as an interface's namespace knows it over IPv6: link-local, as on AWS.
 const ROUTER_IPV6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
-/// Everything that an interface's part of the plan is made of.
+/// What all interfaces of a subnet have of it.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Plug {
-    pub(super) interface: Arc<NetworkInterface>,
+pub(super) struct Home {
     pub(super) vpc: VpcId,
     pub(super) block: Ipv4Net,
-    /// Its subnet's IPv6 block.
+    /// Its IPv6 block.
     pub(super) ipv6: Option<Ipv6Net>,
-    pub(super) netns: String,
-    pub(super) device_index: u8,
-    pub(super) nat: bool,
     /// The mark of its route table; 0 leads nowhere.
     pub(super) mark: u32,
-    /// What its packets go through, in and out.
-    pub(super) groups: groups::Entrance,
-    /// Which of its subnet's entries have to be looked at.
+    /// Which of its ACL's entries have to be looked at.
     pub(super) acl: acls::Laid,
     /// Whether its VPC has an internet gateway.
     pub(super) gateway: bool,
+}
+
+/// Everything that an interface's part of the plan is made of. Made for each of them in each plan, so there is nothing in it that
+/// takes memory of its own.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Plug {
+    pub(super) interface: Arc<NetworkInterface>,
+    pub(super) home: Arc<Home>,
+    pub(super) device_index: u8,
+    pub(super) nat: bool,
+    /// What its packets go through, in and out.
+    pub(super) groups: groups::Entrance,
     /// Whether somebody is behind its namespace.
     pub(super) forwards: bool,
 }
 
 impl Plug {
-    pub(super) fn of(attached: &Attached<'_>) -> Self {
-        Self {
-            interface: attached.interface.clone(),
-            vpc: attached.subnet.vpc.clone(),
-            block: attached.subnet.cidr,
-            ipv6: attached.subnet.ipv6,
-            netns: attached.netns.to_owned(),
-            device_index: attached.device_index,
-            nat: attached.nat,
-            mark: 0,
-            groups: groups::Entrance::default(),
-            acl: acls::Laid::default(),
-            gateway: false,
-            forwards: false,
-        }
-    }
-
     fn primary(&self, family: Family) -> Option<IpAddr> {
         self.interface.primary(family)
     }
 }
 
+/// The part of a namespace in which these are attached.
+pub(super) fn part_of(plugs: &[Plug], netns: &str) -> Arc<FabricPlan> {
+    let mut part = FabricPlan::default();
+    plugs.iter().for_each(|plug| lay(plug, netns, &mut part));
+    Arc::new(part)
+}
+
 /// Adds an interface to its namespace's part.
-pub(super) fn lay(plug: &Plug, part: &mut FabricPlan) {
-    devices(plug, part);
+fn lay(plug: &Plug, netns: &str, part: &mut FabricPlan) {
+    devices(plug, netns, part);
     filter(plug, part);
-    if plug.gateway {
+    if plug.home.gateway {
         let public = plug.interface.addresses.iter().filter_map(|a| a.public);
-        internet::lay_addresses(&plug.vpc, public, part);
+        internet::lay_addresses(&plug.home.vpc, public, part);
     }
 }
 
 /// An interface's two devices, and what its namespace holds.
-fn devices(plug: &Plug, part: &mut FabricPlan) {
-    let Plug { interface, netns, .. } = plug;
-    let (router_name, link) = (router_netns(&plug.vpc), &link_name(&interface.id));
+fn devices(plug: &Plug, netns: &str, part: &mut FabricPlan) {
+    let Plug { interface, home, .. } = plug;
+    let (router_name, link) = (router_netns(&home.vpc), &link_name(&interface.id));
     let device = format!("eth{}", plug.device_index);
-    let gateway = Ipv4Addr::from(u32::from(plug.block.network()) + 1);
+    let gateway = Ipv4Addr::from(u32::from(home.block.network()) + 1);
     let near_mac = mac_of(interface.id.as_str());
     if let Some(own) = plug.primary(Family::Ipv4).filter(|_| plug.nat) {
         internet::lay_nat(part, netns, own, &device);
@@ -94,7 +90,7 @@ fn devices(plug: &Plug, part: &mut FabricPlan) {
         set(namespace, "ipv4/ip_forward", "1");
     }
     for ip in interface.addresses.iter().map(|a| a.private) {
-        let prefix = if ip.is_ipv4() { plug.block.prefix_len() } else { 128 };
+        let prefix = if ip.is_ipv4() { home.block.prefix_len() } else { 128 };
         namespace.addresses.insert(address(&device, ip, prefix));
     }
     namespace.neighbours.insert(neighbour(&device, gateway, near_mac));
@@ -106,10 +102,10 @@ fn devices(plug: &Plug, part: &mut FabricPlan) {
         namespace.routes.insert(Route { table: Route::MAIN, destination, action });
     };
     if let Some(source) = plug.primary(Family::Ipv4) {
-        way(Ipv4Net::default().into(), plug.block.into(), gateway.into(), source);
+        way(Ipv4Net::default().into(), home.block.into(), gateway.into(), source);
     }
     if let Some(source) = plug.primary(Family::Ipv6) {
-        let own = plug.ipv6.map_or(IpNet::from(source), IpNet::from);
+        let own = home.ipv6.map_or(IpNet::from(source), IpNet::from);
         way(Ipv6Net::default().into(), own, ROUTER_IPV6.into(), source);
         namespace.neighbours.insert(neighbour(&device, ROUTER_IPV6, near_mac));
         speak_ipv6(namespace);
@@ -120,9 +116,9 @@ fn devices(plug: &Plug, part: &mut FabricPlan) {
 
 /// An interface's elements in the router's filter.
 fn filter(plug: &Plug, part: &mut FabricPlan) {
-    let filter = filter_of(part, &plug.vpc);
+    let filter = filter_of(part, &plug.home.vpc);
     let link = || Range::Link(link_name(&plug.interface.id));
-    let mark = || Value::Mark(plug.mark);
+    let mark = || Value::Mark(plug.home.mark);
     if plug.nat || !plug.interface.source_dest_check {
         put(filter, UNCHECKED, vec![link()], mark());
     }
@@ -148,5 +144,5 @@ fn filter(plug: &Plug, part: &mut FabricPlan) {
             put(filter, map, vec![link()], Value::Verdict(verdict));
         }
     }
-    acls::lay_link(&plug.acl, &link(), filter);
+    acls::lay_link(&plug.home.acl, &link(), filter);
 }

@@ -22,9 +22,10 @@ use crate::{
     },
     ruleset::{Action, Range, accept},
 };
+use foldhash::{HashMap, HashSet};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
 };
@@ -166,16 +167,22 @@ pub(super) fn members<'r>(
     vpc: &Vpc,
     referenced: &HashSet<&'r SecurityGroupId>,
 ) -> HashMap<&'r SecurityGroupId, Members> {
-    let none = || Members { families: vpc.families().collect(), addresses: Vec::new() };
-    let mut members: HashMap<&SecurityGroupId, Members> = referenced.iter().map(|id| (*id, none())).collect();
-    for interface in group::interfaces_around(index, &vpc.id) {
-        for id in &interface.groups {
-            if let Some(members) = members.get_mut(id) {
-                members.addresses.extend(interface.addresses.iter().map(|address| address.private));
-            }
+    let ids: Vec<&SecurityGroupId> = referenced.iter().copied().collect();
+    let mut addresses = vec![Vec::new(); ids.len()];
+    // Interfaces are many and their combinations of groups few, so the groups are looked up once for each of those.
+    let place: HashMap<&SecurityGroupId, usize> = ids.iter().enumerate().map(|(place, id)| (*id, place)).collect();
+    let places: Vec<Vec<usize>> = index
+        .combinations
+        .iter()
+        .map(|groups| groups.iter().filter_map(|id| place.get(id).copied()).collect())
+        .collect();
+    for (interface, combination) in group::interfaces_around(index, &vpc.id) {
+        for place in &places[combination] {
+            addresses[*place].extend(interface.addresses.iter().map(|address| address.private));
         }
     }
-    members
+    let members = |addresses| Members { families: vpc.families().collect(), addresses };
+    ids.into_iter().zip(addresses.into_iter().map(members)).collect()
 }
 
 /// The set of a group's members, one of each family.

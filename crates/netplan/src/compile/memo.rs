@@ -1,6 +1,7 @@
 //! What was made of the same input before, so that a plan costs what changed since the last.
 
-use std::{collections::HashMap, sync::Arc};
+use foldhash::HashMap;
+use std::sync::Arc;
 
 /// Parts by key, each with its name in the plan and the input that it was made of.
 pub(super) struct Memo<I, O> {
@@ -18,7 +19,7 @@ struct Made<I, O> {
 
 impl<I, O> Default for Memo<I, O> {
     fn default() -> Self {
-        Self { made: HashMap::new(), turn: 0 }
+        Self { made: HashMap::default(), turn: 0 }
     }
 }
 

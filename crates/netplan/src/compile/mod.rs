@@ -5,6 +5,7 @@
 //! permanent neighbours, so nobody asks for hardware addresses and nobody can answer falsely.
 
 mod acls;
+mod alone;
 mod attachment;
 mod behind;
 mod beyond;
@@ -17,18 +18,13 @@ mod verdicts;
 
 use crate::{
     Address, Cable, End, FabricPlan, Family, INTERNET, MacAddress, Namespace, Neighbour, NetworkState, Place,
-    PlanParts, Route, RouteAction, Vpc,
-    index::{Attached, Index},
-    rules::group,
+    PlanParts, Route, RouteAction, Subnet, Vpc, index::Index, rules::group,
 };
-use attachment::Plug;
+use attachment::{Home, Plug};
+use foldhash::{HashMap, HashSet};
 use ipnet::IpNet;
 use memo::Memo;
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use types::id::{EniId, SecurityGroupId, SubnetId, VpcId};
 
 /// The largest packet within a VPC, as on AWS.
@@ -58,7 +54,10 @@ struct Remembered {
     members: Memo<groups::Members, Arc<FabricPlan>>,
     /// By the ids of the groups that an interface has.
     entrances: HashMap<Vec<SecurityGroupId>, groups::Entered>,
-    attachments: Memo<Vec<Plug>, Arc<FabricPlan>>,
+    homes: Memo<Home, Arc<Home>>,
+    /// By namespace, where several interfaces are attached in one.
+    shared: Memo<Vec<Plug>, Arc<FabricPlan>>,
+    alone: alone::Alone,
 }
 
 impl Planner {
@@ -66,6 +65,7 @@ impl Planner {
     pub fn plan(&mut self, state: &NetworkState) -> PlanParts {
         let index = Index::new(state);
         let mut plan = PlanParts::leaving_out(index.omitted.clone());
+        plan.expect_as_many_as(&self.last);
         let ipv6 = state.vpcs.iter().any(|vpc| index.ipv6_outside(vpc));
         plan.add(INTERNET, internet::lay(&state.ground, ipv6));
         self.vpcs.retain(|id, _| index.vpcs.contains_key(id));
@@ -105,8 +105,10 @@ impl Remembered {
             verdicts::lay(index, vpc, acls.values(), filter);
         }
 
-        let used: HashSet<&SecurityGroupId> = index.attached_in(&vpc.id).flat_map(|a| &a.interface.groups).collect();
-        let (mut there, mut laid_groups) = (HashSet::new(), Vec::new());
+        let combinations: HashSet<usize> = index.attached_in(&vpc.id).map(|attached| attached.combination).collect();
+        let used: HashSet<&SecurityGroupId> =
+            combinations.iter().flat_map(|combination| index.combinations[*combination]).collect();
+        let (mut there, mut laid_groups) = (HashSet::default(), Vec::new());
         for id in used {
             let Some(group) = group::in_vpc(index, &vpc.id, id) else {
                 router.omitted.insert(format!("{id}: no such security group in {}", vpc.id));
@@ -127,45 +129,65 @@ impl Remembered {
         }
 
         let gateway = index.gateway_of(&vpc.id).is_some();
-        let mut entrances: HashMap<Vec<SecurityGroupId>, groups::Entered> = HashMap::new();
-        let mut plugs: HashMap<&str, Vec<Plug>> = HashMap::new();
+        // By where a subnet lies, as there are as many questions as interfaces.
+        let mut homes: HashMap<*const Subnet, Arc<Home>> = HashMap::default();
+        for subnet in index.subnets_of(&vpc.id) {
+            let home = Home {
+                vpc: vpc.id.clone(),
+                block: subnet.cidr,
+                ipv6: subnet.ipv6,
+                mark: marks.get(&subnet.route_table).copied().unwrap_or_default(),
+                acl: acls.get(&subnet.id).cloned().unwrap_or_default(),
+                gateway,
+            };
+            // The same as in the last plan, so that comparing what is in it takes no time.
+            let (_, home) = self.homes.get(subnet.id.as_str(), home, String::new, |home| Arc::new(home.clone()));
+            homes.insert(std::ptr::from_ref(subnet), home);
+        }
+        let mut entrances: HashMap<Vec<SecurityGroupId>, groups::Entered> = HashMap::default();
+        let mut entrance_of = vec![groups::Entrance::default(); index.combinations.len()];
+        for combination in combinations {
+            let ids = index.combinations[combination];
+            let groups: Vec<&SecurityGroupId> = ids.iter().filter(|id| there.contains(id)).collect();
+            let last = self.entrances.remove_entry(ids).filter(|(_, last)| last.is_of(&groups));
+            let (ids, entered) = last.unwrap_or_else(|| (ids.to_vec(), groups::enter(&vpc.id, &groups)));
+            if let Some((name, part)) = &entered.part {
+                plan.share(name.clone(), part.clone());
+            }
+            entrance_of[combination] = entered.entrance.clone();
+            entrances.insert(ids, entered);
+        }
+        let mut plugs: HashMap<&str, Vec<Plug>> = HashMap::default();
         let hosts: HashSet<&str> = index.state.behind.iter().map(|behind| behind.host.as_str()).collect();
         for attached in index.attached_in(&vpc.id) {
-            let ids = &attached.interface.groups;
-            if !entrances.contains_key(ids) {
-                let groups: Vec<&SecurityGroupId> = ids.iter().filter(|id| there.contains(id)).collect();
-                let last = self.entrances.remove_entry(ids).filter(|(_, last)| last.is_of(&groups));
-                let (ids, entered) = last.unwrap_or_else(|| (ids.clone(), groups::enter(&vpc.id, &groups)));
-                if let Some((name, part)) = &entered.part {
-                    plan.share(name.clone(), part.clone());
-                }
-                entrances.insert(ids, entered);
-            }
-            let entrance = entrances.get(ids).map(|entered| entered.entrance.clone()).unwrap_or_default();
+            let Some(home) = homes.get(&std::ptr::from_ref(attached.subnet)) else { continue };
             let plug = Plug {
-                mark: marks.get(&attached.subnet.route_table).copied().unwrap_or_default(),
-                groups: entrance,
-                acl: acls.get(&attached.subnet.id).cloned().unwrap_or_default(),
-                gateway,
-                forwards: hosts.contains(attached.netns),
-                ..Plug::of(attached)
+                interface: attached.interface.clone(),
+                home: home.clone(),
+                device_index: attached.device_index,
+                nat: attached.nat,
+                groups: entrance_of[attached.combination].clone(),
+                forwards: !hosts.is_empty() && hosts.contains(attached.netns),
             };
-            plugs.entry(attached.netns).or_default().push(plug);
+            if index.is_alone(attached) {
+                let (name, part) = self.alone.get(attached.netns, plug, scope);
+                plan.share(name, part);
+            } else {
+                plugs.entry(attached.netns).or_default().push(plug);
+            }
         }
         for (netns, plugs) in plugs {
-            let lay = |plugs: &Vec<Plug>| {
-                let mut part = FabricPlan::default();
-                plugs.iter().for_each(|plug| attachment::lay(plug, &mut part));
-                Arc::new(part)
-            };
-            let (name, part) = self.attachments.get(netns, plugs, || format!("{netns}/{scope}"), lay);
+            let lay = |plugs: &Vec<Plug>| attachment::part_of(plugs, netns);
+            let (name, part) = self.shared.get(netns, plugs, || format!("{netns}/{scope}"), lay);
             plan.share(name, part);
         }
         plan.add(&router_netns(&vpc.id), router);
         self.entrances = entrances;
         self.groups.turn();
         self.members.turn();
-        self.attachments.turn();
+        self.homes.turn();
+        self.shared.turn();
+        self.alone.turn();
     }
 }
 

@@ -79,7 +79,7 @@ fn action(next: &Next<'_, '_>, family: Family) -> RouteAction {
     };
     match next {
         Next::Interface(attached) => {
-            RouteAction::Link { link: attached.link.clone(), via: attached.primary(family), source: None }
+            RouteAction::Link { link: attached.link(), via: attached.primary(family), source: None }
         }
         Next::InternetGateway => way_out(super::IGW),
         Next::EgressOnly(_) => way_out(super::EGRESS_ONLY),

@@ -34,8 +34,7 @@ pub(super) fn lay<'l>(
     filter: &mut Ruleset,
 ) {
     let counted = index.attached_in(&vpc.id).filter(|attached| index.state.counted.contains(&attached.interface.id));
-    let elements: BTreeMap<_, _> =
-        counted.map(|attached| (vec![Range::Link(attached.link.clone())], Value::None)).collect();
+    let elements: BTreeMap<_, _> = counted.map(|attached| (vec![Range::Link(attached.link())], Value::None)).collect();
     let (counts, traced) = (!elements.is_empty(), index.state.traced.contains(&vpc.id));
     if counts {
         let mut declare = |name: &str, key: &[Field], value, elements| {

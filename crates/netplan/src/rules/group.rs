@@ -5,9 +5,10 @@ use crate::{
     GroupRule, NetworkInterface, NetworkState, Peer, SecurityGroup,
     index::{Attached, Index},
 };
+use foldhash::HashSet;
 use ipnet::IpNet;
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
-use types::id::{SecurityGroupId, VpcId};
+use types::id::{SecurityGroupId, SubnetId, VpcId};
 
 /// The interface's groups that are there, each once.
 pub(crate) fn of<'a>(index: &Index<'a>, attached: &Attached<'a>) -> Vec<&'a Arc<SecurityGroup>> {
@@ -48,17 +49,18 @@ pub(crate) fn others<'a>(peer: &'a Peer, list: impl Fn(&str) -> &'a [IpNet]) -> 
     Others::Blocks(blocks.iter().map(IpNet::trunc).collect())
 }
 
-/// The interfaces, attached or not, in a VPC and beyond its peering connections: among whom a group's members are.
+/// The interfaces, attached or not, in a VPC and beyond its peering connections: among whom a group's members are. Each with the
+/// number of its combination of groups.
 pub(crate) fn interfaces_around<'s, 'a>(
     index: &'s Index<'a>,
     vpc: &VpcId,
-) -> impl Iterator<Item = &'a Arc<NetworkInterface>> + use<'s, 'a> {
+) -> impl Iterator<Item = (&'a Arc<NetworkInterface>, usize)> + use<'s, 'a> {
     let vpcs: BTreeSet<&VpcId> =
         index.peers(vpc).map(|(_, peer)| &peer.id).chain(index.vpcs.get(vpc).map(|vpc| &vpc.id)).collect();
-    let around = move |interface: &&Arc<NetworkInterface>| {
-        index.subnets.get(&interface.subnet).is_some_and(|subnet| vpcs.contains(&subnet.vpc))
-    };
-    index.state.network_interfaces.iter().filter(around)
+    let subnets: HashSet<&SubnetId> =
+        index.subnets.values().filter(|subnet| vpcs.contains(&subnet.vpc)).map(|subnet| &subnet.id).collect();
+    let all = index.state.network_interfaces.iter().zip(index.combination_of.iter().copied());
+    all.filter(move |(interface, _)| subnets.contains(&interface.subnet))
 }
 
 /// The addresses of the interfaces that have the group.
@@ -67,6 +69,7 @@ pub(crate) fn members<'s>(
     vpc: &VpcId,
     id: &'s SecurityGroupId,
 ) -> impl Iterator<Item = IpAddr> + 's {
-    let members = interfaces_around(index, vpc).filter(|interface| interface.groups.contains(id));
+    let all = interfaces_around(index, vpc).map(|(interface, _)| interface);
+    let members = all.filter(|interface| interface.groups.contains(id));
     members.flat_map(|interface| &interface.addresses).map(|address| address.private)
 }
