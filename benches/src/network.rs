@@ -29,7 +29,7 @@ const RULES: usize = 60;
 /// How many changes are timed at each size.
 const CHANGES: usize = 100;
 /// How often packets are measured, and for how long each time.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 15;
 const ROUND: Duration = Duration::from_secs(1);
 const NONE: &str = "no rules";
 const LINEAR: &str = "one after the other";

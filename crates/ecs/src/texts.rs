@@ -760,6 +760,7 @@ pub fn failure(cause: &FailCause, rollback: bool) -> String {
         FailCause::Alarms(names) => format!("{begin} of alarms in ALARM state: {}.", names.join(", ")),
         FailCause::HookTimedOut(stage) => format!("{begin} {stage} pause hook timed out."),
         FailCause::HookRejected(stage) => format!("{begin} {stage} pause hook was answered with ROLLBACK."),
+        FailCause::StageTimedOut(stage) => format!("{begin} {stage} timed out."),
         FailCause::Network(why) => format!("{begin} of invalid networking configuration. {why}"),
         FailCause::Stopped(_) => format!("{begin} it was stopped by StopServiceDeployment."),
     }
@@ -767,6 +768,8 @@ pub fn failure(cause: &FailCause, rollback: bool) -> String {
 
 /// seen
 pub const NO_ROLLBACK_CANDIDATE: &str = "No rollback candidate was found to run the rollback.";
+/// own
+pub const SERVICE_GONE: &str = "Service deployment was stopped because its service was deleted.";
 /// own
 pub const SUPERSEDED: &str = "Service deployment was replaced by a newer one.";
 /// seen

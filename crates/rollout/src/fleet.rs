@@ -72,6 +72,14 @@ impl<'a> Fleet<'a> {
         Self::of(judged.iter().filter(|judged| judged.task.deployment == deployment), deployment)
     }
 
+    /// All tasks, as `deployment` sees them that does not touch those which `is_apart` tells: they count as live alone.
+    pub(crate) fn beside(judged: &[Judged<'a>], deployment: &str, is_apart: impl Fn(&Judged) -> bool) -> Self {
+        let mut fleet = Self::of(judged.iter().filter(|judged| !is_apart(judged)), deployment);
+        let apart = judged.iter().filter(|judged| is_apart(judged) && judged.verdict != Verdict::Gone);
+        fleet.live.extend(apart.map(|judged| judged.task));
+        fleet
+    }
+
     fn of<'j>(judged: impl Iterator<Item = &'j Judged<'a>>, deployment: &str) -> Self
     where
         'a: 'j,
@@ -125,7 +133,9 @@ impl<'a> Fleet<'a> {
     /// what does not serve, then the tasks of the failed deployment, then those that served before it.
     fn too_many(&self, wanted: usize, budget: usize) -> Vec<&'a Task> {
         let ordered = |group: &Vec<&'a Task>| by_fullest_zone(group.clone(), &self.live);
-        let idle = [&self.unhealthy, &self.starting, &self.old_pending, &self.old_unhealthy, &self.old_running];
+        let (young, pending): (Vec<_>, Vec<_>) = self.starting.iter().copied().partition(|task| is_running(task));
+        // What runs and does not count as healthy yet may well serve.
+        let idle = [&self.unhealthy, &pending, &self.old_pending, &self.old_unhealthy, &young, &self.old_running];
         let idle = idle.into_iter().flat_map(ordered);
         let serving = [&self.healthy, &self.old_healthy].into_iter().flat_map(ordered).take(budget);
         idle.chain(serving).take(self.live.len().saturating_sub(wanted)).collect()
@@ -250,7 +260,9 @@ fn stop(service: &ServiceState, fleet: &Fleet, deployment: &Deployment, wanted: 
     let mut surplus = (fleet.healthy.len() + fleet.starting.len()).saturating_sub(wanted);
     let own: Vec<&Task> = fleet.live.iter().copied().filter(|task| task.deployment == deployment.id).collect();
     let spared = usize::from(evens && wanted > 0);
-    let starting = by_fullest_zone(fleet.starting.clone(), &own);
+    // Of what does not count as healthy yet, first what does not even run: it may never.
+    let (young, pending): (Vec<_>, Vec<_>) = fleet.starting.iter().copied().partition(|task| is_running(task));
+    let starting = [pending, young].into_iter().flat_map(|tasks| by_fullest_zone(tasks, &own)).collect();
     surplus -= stopping.stop_some(starting, surplus.saturating_sub(spared), StopReason::Scaling);
     let serving = by_fullest_zone(fleet.healthy.clone(), &own);
     let surplus = if evens { fleet.healthy.len().saturating_sub(wanted) } else { surplus };
@@ -292,6 +304,10 @@ fn replace_old<'a>(fleet: &Fleet<'a>, minimum: usize, budget: usize, stopping: &
     let spare = serving.saturating_sub(minimum);
     let spare = spare - stopping.stop_some(ordered(&fleet.old_running), spare, StopReason::Scaling);
     stopping.stop_some(ordered(&fleet.old_healthy), budget.min(spare), StopReason::Scaling)
+}
+
+fn is_running(task: &Task) -> bool {
+    task.last == TaskStatus::Running
 }
 
 fn failed_check(task: &Task) -> Cause {

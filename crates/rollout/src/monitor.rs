@@ -1,4 +1,4 @@
-//! What makes a deployment fail: the circuit breaker, alarms, hooks, a wrong network, the user.
+//! What makes a deployment fail: the circuit breaker, alarms, hooks, a wrong network, time, the user.
 //! Source: developer guide, "How CloudWatch alarms detect Amazon ECS deployment failures", "Stopping Amazon ECS service
 //! deployments", "Troubleshooting Amazon ECS blue/green deployments".
 //!
@@ -39,6 +39,8 @@ pub enum FailCause {
     HookRejected(Stage),
     /// Nobody said anything at a pause.
     HookTimedOut(Stage),
+    /// A stage took too long.
+    StageTimedOut(Stage),
     /// The listener rules are not as they must be.
     Network(String),
     /// The user stopped it.
@@ -96,10 +98,31 @@ fn cause(service: &ServiceState, primary: &Deployment, plan: &mut Plan, now: Tim
             return Some((FailCause::HookTimedOut(pause.stage), true));
         }
     }
-    match &service.strategy {
-        Strategy::Shifting(shifting) if !primary.goes_back => {
-            shifting.fault.as_ref().map(|fault| (FailCause::Network(fault.clone()), true))
-        }
-        _ => None,
+    let Strategy::Shifting(shifting) = &service.strategy else { return None };
+    if primary.goes_back {
+        return None;
     }
+    if let Some(fault) = &shifting.fault {
+        return Some((FailCause::Network(fault.clone()), true));
+    }
+    let (stage, ends) = last_instant(service, primary)?;
+    if now >= ends {
+        return Some((FailCause::StageTimedOut(stage), true));
+    }
+    plan.wake(ends);
+    None
+}
+
+/// Until when the stage of a deployment may last. Those in which hooks are waited for end with the hooks, and there is no way
+/// back from the last. Source: developer guide, "Amazon ECS blue/green service deployments workflow".
+fn last_instant(service: &ServiceState, primary: &Deployment) -> Option<(Stage, Timestamp)> {
+    let stage = primary.stage.filter(|stage| !stage.may_pause() && *stage != Stage::CleanUp)?;
+    let Strategy::Shifting(shifting) = &service.strategy else { return None };
+    let bake = match stage {
+        Stage::BakeTime => shifting.bake,
+        // A step of traffic that was shifted is looked at for its own time.
+        Stage::ProductionTrafficShift if primary.shifted_at.is_some() => return None,
+        _ => std::time::Duration::ZERO,
+    };
+    Some((stage, primary.stage_since.plus(service.timing.stage.max(bake))))
 }

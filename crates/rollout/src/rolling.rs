@@ -4,6 +4,7 @@
 use crate::balance::{even_out, zones};
 use crate::decide::{Decision, Event, Plan, is_due, tell_of_protection, tell_of_steadiness};
 use crate::fleet::{Fleet, Judged, Moved, keep};
+use crate::health::Verdict;
 use crate::state::{ALL_TRAFFIC, Deployment, DeploymentStatus, RolloutState, ServiceState};
 use std::time::Duration;
 use types::Timestamp;
@@ -18,10 +19,26 @@ pub(crate) fn advance(
     plan: &mut Plan,
     now: Timestamp,
 ) {
-    // What was shifted to a deployment in other target groups, by a strategy of before, comes back first.
+    // What was shifted to a deployment in other target groups, by a strategy of before, comes back first: as soon as enough is
+    // healthy on this side. Until then what serves there stays.
     let strays = booked.iter().filter(|old| old.status != DeploymentStatus::Primary);
-    if strays.into_iter().any(|old| old.alternate != primary.alternate && old.weight > 0) {
-        plan.decisions.push(Decision::ShiftTraffic { to: primary.id.clone(), from: None, share: ALL_TRAFFIC });
+    let away: Vec<&Deployment> =
+        strays.filter(|old| old.alternate != primary.alternate && (old.weight > 0 || old.tested)).collect();
+    if !away.is_empty() {
+        let is_away = |judged: &Judged| away.iter().any(|old| old.id == judged.task.deployment);
+        let fleet = Fleet::beside(judged, &primary.id, is_away);
+        let there = judged.iter().filter(|judged| is_away(judged) && judged.verdict == Verdict::Healthy).count();
+        let here = fleet.healthy.len() + fleet.old_healthy.len();
+        if away.iter().all(|old| old.weight == 0) || here >= service.minimum() as usize || here >= there {
+            let to = || primary.id.clone();
+            plan.decisions.push(Decision::ShiftTraffic { to: to(), from: None, share: ALL_TRAFFIC });
+            if away.iter().any(|old| old.tested) {
+                plan.decisions.push(Decision::ShiftTestTraffic { to: to() });
+            }
+        } else {
+            let moved = keep(service, &fleet, primary, service.desired, plan, now);
+            tell_of_protection(service, moved, plan, now);
+        }
         return;
     }
     let fleet = Fleet::of_all(judged, &primary.id);

@@ -26,6 +26,13 @@ impl Side<'_> {
         keep(self.service, &self.fleet(deployment), deployment, self.service.desired, plan, self.now)
     }
 
+    /// It can take the traffic from those that have it: it serves as many as must be, or no fewer than they do.
+    fn can_take_from(&self, deployment: &Deployment, others: &[&Deployment]) -> bool {
+        let healthy = |deployment: &Deployment| self.fleet(deployment).healthy.len();
+        let own = healthy(deployment);
+        own >= self.service.minimum() as usize || own >= others.iter().map(|other| healthy(other)).sum()
+    }
+
     /// All that it should have is healthy.
     fn is_ready(&self, deployment: &Deployment) -> bool {
         self.fleet(deployment).healthy.len() >= self.service.desired as usize
@@ -109,10 +116,12 @@ fn step(
         Stage::ProductionTrafficShift => shift(side, shifting, green, blue, plan),
         Stage::BakeTime => {
             let ends = green.stage_since.plus(shifting.bake);
-            if side.now >= ends {
+            if side.now < ends {
+                plan.wake(ends);
+            } else if side.is_ready(green) {
+                // From here there is no way back, so it has to be whole.
                 return enter(plan, Stage::CleanUp);
             }
-            plan.wake(ends);
         }
         // The green one is the last that completed by now, and all others have had their day.
         Stage::CleanUp => return clean_up(side, green, strays, plan),
@@ -138,7 +147,7 @@ fn step(
     Moved::default()
 }
 
-/// Gets rid of what earlier deployments left on their way: the serving one takes all traffic, the others go.
+/// Gets rid of what earlier deployments left on their way: the serving one takes all traffic, once it can, and the others go.
 fn reconcile(
     side: &Side,
     green: &Deployment,
@@ -146,11 +155,21 @@ fn reconcile(
     strays: &[&Deployment],
     plan: &mut Plan,
 ) -> Moved {
-    if let Some(blue) = blue
-        && strays.iter().any(|stray| stray.weight > 0)
-    {
-        plan.decisions.push(Decision::ShiftTraffic { to: blue.id.clone(), from: None, share: ALL_TRAFFIC });
-        return Moved::default();
+    if let Some(blue) = blue {
+        let (away, tested) = (strays.iter().any(|it| it.weight > 0), strays.iter().any(|it| it.tested));
+        // Of one that failed nothing is started any more, so there is nothing to wait for.
+        if away && blue.rollout != RolloutState::Failed && !side.can_take_from(blue, strays) {
+            return Moved::default();
+        }
+        if away {
+            plan.decisions.push(Decision::ShiftTraffic { to: blue.id.clone(), from: None, share: ALL_TRAFFIC });
+        }
+        if tested {
+            plan.decisions.push(Decision::ShiftTestTraffic { to: blue.id.clone() });
+        }
+        if away || tested {
+            return Moved::default();
+        }
     }
     if !side.are_gone(strays) {
         return side.stop(strays, plan);
@@ -200,13 +219,11 @@ fn clean_up(side: &Side, green: &Deployment, blue: &[&Deployment], plan: &mut Pl
 
 /// Goes back: the traffic at once, then the failed side goes.
 fn go_back(side: &Side, home: &Deployment, others: &[&Deployment], plan: &mut Plan) -> Moved {
-    let failing: usize = others.iter().map(|other| side.fleet(other).healthy.len()).sum();
-    let healthy = side.fleet(home).healthy.len();
     let traffic_is_away = others.iter().any(|other| other.weight > 0 || other.tested);
     // What was stopped before it failed is as good as what comes, unless hardly anything of that is left.
     let moved = side.keep(home, plan);
     if traffic_is_away {
-        if healthy >= side.service.minimum() as usize || healthy >= failing {
+        if side.can_take_from(home, others) {
             let to = home.id.clone();
             plan.decisions.push(Decision::ShiftTraffic { to: to.clone(), from: None, share: ALL_TRAFFIC });
             plan.decisions.push(Decision::ShiftTestTraffic { to });

@@ -338,10 +338,12 @@ pub struct Timing {
     pub throttle_most: Duration,
     /// After how long an unchanged steady (or stuck) state is announced again.
     pub repeat: Duration,
+    /// How long a stage of a deployment that shifts traffic may last.
+    pub stage: Duration,
 }
 
 impl Timing {
-    /// AWS's times at this pace: 40 s, back-off up to 15 min, 6 h. The length of the first pause is not documented;
+    /// AWS's times at this pace: 40 s, back-off up to 15 min, 6 h, 24 h. The length of the first pause is not documented;
     /// ours is 10 s, one tick of AWS's scheduler.
     pub fn at(pace: Pace) -> Self {
         Self {
@@ -349,6 +351,7 @@ impl Timing {
             throttle_first: pace.scale(Duration::from_secs(10)),
             throttle_most: pace.scale(Duration::from_mins(15)),
             repeat: pace.scale(Duration::from_hours(6)),
+            stage: pace.scale(Duration::from_hours(24)),
         }
     }
 

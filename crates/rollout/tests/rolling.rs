@@ -13,6 +13,28 @@ use std::time::Duration;
 use world::World;
 
 #[test]
+fn scaling_in_takes_what_does_not_run_before_what_has_just_come_up() {
+    for minimum in [0, 50, 100] {
+        let mut world = World::new(4, minimum, 200, false);
+        world.round();
+        // Those of one zone come up, later ones than those of the other, which hang.
+        let up: Vec<String> =
+            world.service.tasks.iter().filter(|it| it.placement.zone.ends_with('a')).map(|it| it.id.clone()).collect();
+        assert_eq!(up.len(), 2);
+        let later = world.now.plus(Duration::from_secs(1));
+        for id in &up {
+            let task = world.task(id);
+            (task.last, task.running_since, task.created_at) = (TaskStatus::Running, Some(later), later);
+        }
+        world.now = later;
+        world.service.desired = 2;
+        world.round();
+        let left: Vec<&String> = world.service.tasks.iter().filter(|it| it.is_live()).map(|it| &it.id).collect();
+        assert_eq!(left, up.iter().collect::<Vec<_>>(), "at a minimum of {minimum} %");
+    }
+}
+
+#[test]
 fn a_new_service_gets_steady_and_stays_silent() {
     let mut world = World::new(3, 100, 200, true);
     world.settle();

@@ -6,8 +6,8 @@ mod world;
 
 use proptest::prelude::*;
 use rollout::{
-    CircuitBreaker, FailCause, Hook, HookAction, PauseStatus, RolloutState, Shifting, Stage, Steps, StopRequest,
-    Strategy, Threshold,
+    CircuitBreaker, DesiredStatus, FailCause, Hook, HookAction, PauseStatus, RolloutState, Shifting, Stage, Steps,
+    StopRequest, Strategy, TaskStatus, Threshold,
 };
 use std::time::Duration;
 use world::World;
@@ -218,6 +218,90 @@ fn wrong_listener_rules_send_it_back() {
     world.settle();
     assert_eq!(world.failures, [FailCause::Network("One or more rules not found".to_owned())]);
     assert_eq!(world.completed, ["d0", "d0"]);
+}
+
+#[test]
+fn a_green_that_breaks_in_the_bake_time_is_not_made_the_one_that_serves() {
+    for rollback in [true, false] {
+        let mut world = world(2, Steps::AtOnce);
+        world.service.circuit_breaker = rollback.then(|| breaker(true)).flatten();
+        world.settle();
+        let green = world.deploy();
+        world.until("it bakes", |world| world.find(&green).is_some_and(|d| d.stage == Some(Stage::BakeTime)));
+        world.broken.push(green.clone());
+        for task in world.service.tasks.iter_mut().filter(|task| task.deployment == green) {
+            (task.desired, task.last, task.ended_by_itself) = (DesiredStatus::Stopped, TaskStatus::Stopped, true);
+        }
+        for _ in 0..200 {
+            world.round();
+            world.live_on(|| 9);
+            assert_eq!(world.tasks_of("d0"), (2, 2), "there is a way back");
+        }
+        if rollback {
+            assert_eq!(world.failures, [FailCause::CircuitBreaker]);
+            assert_eq!(world.find("d0").map(|d| d.weight), Some(1000));
+        } else {
+            assert_eq!(world.find(&green).and_then(|d| d.stage), Some(Stage::BakeTime), "it is not whole");
+            world.deployment(&green).stop = Some(StopRequest::RollBack);
+            world.settle();
+            assert_eq!(world.completed.last().map(String::as_str), Some("d0"));
+        }
+    }
+}
+
+#[test]
+fn a_stage_lasts_a_day_at_most() {
+    let mut world = world(1, Steps::AtOnce);
+    world.settle();
+    let green = world.deploy();
+    world.broken.push(green.clone());
+    world.until("it scales up", |world| world.find(&green).is_some_and(|d| d.stage == Some(Stage::ScaleUp)));
+    let since = world.find(&green).map(|d| d.stage_since).unwrap_or_default();
+    for _ in 0..9000 {
+        world.round();
+        if !world.failures.is_empty() {
+            break;
+        }
+        world.live_on(|| 9);
+    }
+    assert_eq!(world.failures, [FailCause::StageTimedOut(Stage::ScaleUp)]);
+    assert!(world.now.since(since) >= Duration::from_hours(24));
+    world.settle();
+    assert_eq!((world.completed.last().map(String::as_str), world.live()), (Some("d0"), 1));
+}
+
+#[test]
+fn what_serves_keeps_the_traffic_until_the_one_before_can_take_it() {
+    for rolling in [false, true] {
+        let mut world = world(2, Steps::AtOnce);
+        world.settle();
+        let green = world.deploy();
+        world.until("it bakes", |world| world.find(&green).is_some_and(|d| d.stage == Some(Stage::BakeTime)));
+        // The tasks that served before are gone, and the next ones take a while.
+        for task in world.service.tasks.iter_mut().filter(|task| task.deployment == "d0") {
+            (task.desired, task.last, task.ended_by_itself) = (DesiredStatus::Stopped, TaskStatus::Stopped, true);
+        }
+        if rolling {
+            world.service.strategy = Strategy::Rolling { bake: Duration::ZERO };
+        }
+        let next = world.deploy();
+        let mut shifted = false;
+        for _ in 0..100 {
+            world.round();
+            let holder = world.service.deployments.iter().find(|d| d.weight == 1000).map(|d| d.id.clone());
+            shifted |= holder.as_ref() != Some(&green);
+            if !shifted {
+                assert_eq!(world.tasks_of(&green), (2, 2), "it serves");
+            }
+            assert!(world.healthy() >= 2, "somebody serves");
+            assert!(world.service.deployments.iter().all(|d| !d.tested || shifted || d.id == green));
+            world.live_on(|| 9);
+        }
+        assert!(shifted);
+        world.settle();
+        assert_eq!((world.completed.last(), world.live()), (Some(&next), 2));
+        assert!(world.find(&next).is_some_and(|d| d.tested || rolling), "the test traffic came along");
+    }
 }
 
 #[test]

@@ -116,6 +116,7 @@ impl<'a> Carrying<'a> {
             }
             Decision::EnterStage { deployment, stage } => {
                 let now = self.now;
+                self.note_pauses();
                 if let Some(row) = self.deployment(Some(deployment)) {
                     row.state.enter(*stage, now);
                     row.updated_at = now;
@@ -188,6 +189,13 @@ impl<'a> Carrying<'a> {
                 self.row.uneven_since = None;
                 self.messages.push(texts::even(&self.row.name, zones));
             }
+        }
+    }
+
+    /// The record keeps how the pauses of a stage ended that the deployment leaves.
+    fn note_pauses(&mut self) {
+        if let Some(record) = &mut self.record {
+            record::note_pauses(record, &self.row);
         }
     }
 

@@ -75,6 +75,7 @@ impl ServiceController {
                             row.deleted_at = Some(now);
                         }
                     });
+                    record::abandon(tx, scope, row, now);
                 });
                 Some((Next::After(INACTIVE_FOR), Some(ticket)))
             }

@@ -199,6 +199,16 @@ pub(super) fn roll_back(record: &mut ServiceDeploymentRow, to: &str, now: Timest
     record.updated_at = now;
 }
 
+/// Its service is gone, and so is what it was on its way to.
+pub(super) fn abandon(tx: &mut Tx, scope: &Scope, row: &ServiceRow, now: Timestamp) {
+    if let Some(mut record) = open(tx, scope, row) {
+        (record.status, record.reason) = (Status::Stopped, Some(texts::SERVICE_GONE.to_owned()));
+        (record.stopped_at, record.finished_at) = (Some(now), Some(now));
+        close(&mut record, now);
+        tx.put(scope, record);
+    }
+}
+
 fn close(record: &mut ServiceDeploymentRow, now: Timestamp) {
     record.breaker.end();
     record.alarms.end();
@@ -214,16 +224,9 @@ pub(super) fn keep(tx: &mut Tx, scope: &Scope, mut record: ServiceDeploymentRow,
     if let Some(breaker) = row.circuit_breaker {
         record.threshold = breaker.trips_at(row.desired);
     }
-    let id = |digits: &str| format!("ecs-svc/{digits}");
-    let find = |digits: &str| row.deployments.iter().find(|deployment| deployment.state.id == id(digits));
-    if let Some(target) = find(&record.target) {
+    note_pauses(&mut record, row);
+    if let Some(target) = target(&record, row) {
         record.failures = target.state.failed_tasks;
-        for pause in &target.state.pauses {
-            match record.pauses.iter_mut().find(|known| known.id == pause.id) {
-                Some(known) => known.clone_from(pause),
-                None => record.pauses.push(pause.clone()),
-            }
-        }
     }
     if let Some(stage) = row.primary().filter(|primary| is_under_way(primary)).and_then(|it| it.state.stage) {
         record.stage = Some(stage);
@@ -232,6 +235,20 @@ pub(super) fn keep(tx: &mut Tx, scope: &Scope, mut record: ServiceDeploymentRow,
     if before.is_none_or(|before| *before != record) {
         record.updated_at = now;
         tx.put(scope, record);
+    }
+}
+
+fn target<'r>(record: &ServiceDeploymentRow, row: &'r ServiceRow) -> Option<&'r DeploymentRow> {
+    row.deployments.iter().find(|deployment| deployment.digits() == record.target)
+}
+
+/// Takes over how the pauses stand that the service's row knows.
+pub(super) fn note_pauses(record: &mut ServiceDeploymentRow, row: &ServiceRow) {
+    for pause in target(record, row).iter().flat_map(|target| &target.state.pauses) {
+        match record.pauses.iter_mut().find(|known| known.id == pause.id) {
+            Some(known) => known.clone_from(pause),
+            None => record.pauses.push(pause.clone()),
+        }
     }
 }
 
