@@ -92,8 +92,7 @@ impl Kernel {
 
     /// Closes what belongs to namespaces in which no cable has its near end: attachments come and go with their tasks.
     pub(crate) fn keep_routers(&mut self, plan: &PlanParts) {
-        let routers = plan.routers();
-        self.spaces.retain(|place, _| *place == Place::Host || routers.contains(place));
+        self.spaces.retain(|place, _| plan.begins_links(place));
     }
 
     /// Listens in all of the plan's routers and on the host from now on, and forgets what was heard of our own doing.

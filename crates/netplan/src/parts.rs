@@ -20,9 +20,14 @@ impl PlanParts {
         Self { omitted, ..Self::default() }
     }
 
-    /// Has room for about as many parts as another plan has.
-    pub(crate) fn expect_as_many_as(&mut self, other: &Self) {
-        self.parts.reserve(other.parts.len());
+    /// Has room for so many parts.
+    pub(crate) fn expect(&mut self, count: usize) {
+        self.parts.reserve(count);
+    }
+
+    /// How many parts there are.
+    pub(crate) fn count(&self) -> usize {
+        self.parts.len()
     }
 
     pub(crate) fn leave_out(&mut self, what: String) {
@@ -43,14 +48,17 @@ impl PlanParts {
         self.parts.insert(name, part);
     }
 
-    /// Takes over what `before` has the same of.
-    pub(crate) fn share_with(&mut self, before: &Self) {
-        // What others hold as well was handed on already.
+    /// Takes over what `before` has the same of, of the parts that nobody else holds: those that others hold were handed on
+    /// already. `before` has them then, and nothing else.
+    pub(crate) fn share_with(&mut self, before: &mut HashMap<Arc<str>, Arc<FabricPlan>>) {
+        let mut held = HashMap::default();
         for (name, part) in self.parts.iter_mut().filter(|(_, part)| Arc::strong_count(part) == 1) {
-            if let Some(same) = before.parts.get(name).filter(|old| !Arc::ptr_eq(old, part) && *old == part) {
+            if let Some(same) = before.get(name).filter(|old| *old == part) {
                 *part = same.clone();
             }
+            held.insert(name.clone(), part.clone());
         }
+        *before = held;
     }
 
     /// The plan.
@@ -58,9 +66,16 @@ impl PlanParts {
         FabricPlan { omitted: self.omitted(), ..sum(self.parts.values()) }
     }
 
-    /// The names of the namespaces in which links begin: routers, and the internet's.
-    pub fn routers(&self) -> BTreeSet<&Place> {
-        self.parts.values().flat_map(|part| part.cables.values()).map(|cable| &cable.near.place).collect()
+    /// Whether links begin here: in routers, the internet's namespace, those with somebody behind them, and on the host.
+    pub fn begins_links(&self, place: &Place) -> bool {
+        let Place::Namespace(name) = place else { return true };
+        if is_router(name) && self.parts.contains_key(name.as_str()) {
+            return true;
+        }
+        // A plan of one part has all in it.
+        let behind = format!("{name}/behind");
+        let parts = [behind.as_str(), ""].into_iter().filter_map(|name| self.parts.get(name));
+        parts.into_iter().flat_map(|part| part.cables.values()).any(|cable| cable.near.place == *place)
     }
 
     /// The parts that one of the two has not, or not the same.

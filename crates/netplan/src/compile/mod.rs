@@ -44,7 +44,10 @@ pub fn compile(state: &NetworkState) -> FabricPlan {
 #[derive(Default)]
 pub struct Planner {
     vpcs: HashMap<VpcId, Remembered>,
-    last: PlanParts,
+    /// The parts of the last plan that are made anew for each.
+    loose: HashMap<Arc<str>, Arc<FabricPlan>>,
+    /// How many parts there were.
+    count: usize,
 }
 
 /// What was made for a VPC.
@@ -65,7 +68,7 @@ impl Planner {
     pub fn plan(&mut self, state: &NetworkState) -> PlanParts {
         let index = Index::new(state);
         let mut plan = PlanParts::leaving_out(index.omitted.clone());
-        plan.expect_as_many_as(&self.last);
+        plan.expect(self.count);
         let ipv6 = state.vpcs.iter().any(|vpc| index.ipv6_outside(vpc));
         plan.add(INTERNET, internet::lay(&state.ground, ipv6));
         self.vpcs.retain(|id, _| index.vpcs.contains_key(id));
@@ -80,8 +83,8 @@ impl Planner {
             attachment_namespace(&mut part, name);
             plan.add(&format!("netns/{name}"), part);
         }
-        plan.share_with(&self.last);
-        self.last = plan.clone();
+        plan.share_with(&mut self.loose);
+        self.count = plan.count();
         plan
     }
 }
