@@ -1,5 +1,6 @@
 //! The port of Auto Scaling groups.
 
+use super::Equipment;
 use store::{Tx, View};
 use types::{Pace, Scope, Timestamp};
 
@@ -23,8 +24,8 @@ pub struct Group {
     pub instances: Vec<(String, bool)>,
     /// Its instances that are to end and wait for ECS.
     pub waiting: Vec<Waiting>,
-    /// CPU units and MiB of the type that it launches.
-    pub size: Option<(u32, u32)>,
+    /// What its next instance would be, in each of its subnets; nothing where its template cannot be launched.
+    pub launches: Vec<Equipment>,
 }
 
 /// An instance that is to end and waits until ECS lets it.
