@@ -580,6 +580,20 @@ pub fn group_missing(group: &str) -> String {
 }
 
 /// seen
+pub const ROLE_NOT_VALID: &str = "Role is not valid";
+/// seen
+pub const IMAGE_TOO_LONG: &str = "Container.image should be 255 characters or less";
+/// seen
+pub const IMAGE_CHARACTERS: &str = "Container.image contains invalid characters.";
+
+/// seen
+pub fn secret_not_unique(name: &str) -> String {
+    format!(
+        "The secret name must be unique and not shared with any new or existing environment variables set on the container, such as '{name}'."
+    )
+}
+
+/// seen
 pub fn property_missing(property: &str) -> String {
     format!("Container.{property} should not be null or empty.")
 }

@@ -343,8 +343,7 @@ async fn a_group_does_not_grow_for_tasks_that_fit_none_of_its_instances() {
         (input.launch_type, input.desired_count) = (None, Some(1));
         input.capacity_provider_strategy = Some(strategy.clone());
         let expression = Some("attribute:stack == prod".to_owned());
-        input.placement_constraints =
-            Some(vec![shape::PlacementConstraint { expression, ..constraint.clone() }]);
+        input.placement_constraints = Some(vec![shape::PlacementConstraint { expression, ..constraint.clone() }]);
     });
     world.pass(70).await;
     assert_eq!(desired(), 1);

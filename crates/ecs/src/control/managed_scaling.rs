@@ -147,9 +147,9 @@ fn needed(view: &View, scope: &Scope, cluster: &str, row: &ProviderRow, group: &
     if count == 0 {
         return number(registered.iter().filter(|one| is_busy(view, scope, &one.id)).count());
     }
-    let more = launches.first().map_or(1, |one| {
-        cpu.div_ceil(u64::from(one.cpu).max(1)).max(memory.div_ceil(u64::from(one.memory).max(1)))
-    });
+    let more = launches
+        .first()
+        .map_or(1, |one| cpu.div_ceil(u64::from(one.cpu).max(1)).max(memory.div_ceil(u64::from(one.memory).max(1))));
     number(registered.len()).saturating_add(u32::try_from(more).unwrap_or(u32::MAX).max(1))
 }
 
