@@ -117,6 +117,12 @@ pub const PROTECTION_NOT_VALID: &str = "The managed termination protection setti
 /// own
 pub const PROTECTION_WITHOUT_SCALING: &str = "The managed termination protection setting for the capacity provider is invalid. It needs managed scaling to be enabled.";
 /// own
+pub fn cannot_drain(why: &str) -> String {
+    format!(
+        "The managed draining setting for the capacity provider is invalid. The lifecycle hook that it needs cannot be put on the Auto Scaling group: {why}"
+    )
+}
+/// own
 pub const SCALING_OUT_OF_RANGE: &str = "The managed scaling configuration is invalid: targetCapacity is from 1 to 100, the step sizes from 1 to 10000 with the minimum not above the maximum, and instanceWarmupPeriod from 0 to 10000 seconds.";
 /// own
 pub const PROVIDER_OF_CLUSTER: &str = "The specified capacity provider is associated with a cluster and cannot be deleted. Remove it from the cluster and try again.";

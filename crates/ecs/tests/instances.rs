@@ -562,6 +562,53 @@ async fn an_instance_that_its_group_ends_is_drained_first() {
 }
 
 #[tokio::test]
+async fn managed_draining_is_on_only_where_its_hook_is() {
+    let world = World::new();
+    world.group(false);
+    let full = |is: bool| {
+        let mut state = world.outside.state();
+        state.full = is.then(|| "nodes".to_owned()).into_iter().collect();
+    };
+    let create = |drains: &str| {
+        let provider = shape::CreateCapacityProviderRequest {
+            name: "nodes".to_owned(),
+            auto_scaling_group_provider: Some(shape::AutoScalingGroupProvider {
+                auto_scaling_group_arn: "nodes".to_owned(),
+                managed_draining: Some(drains.to_owned()),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        world.call(world.handlers.create_capacity_provider, provider)
+    };
+    let update = |drains: &str| {
+        let update = shape::UpdateCapacityProviderRequest {
+            name: "nodes".to_owned(),
+            auto_scaling_group_provider: Some(shape::AutoScalingGroupProviderUpdate {
+                managed_draining: Some(drains.to_owned()),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        world.call(world.handlers.update_capacity_provider, update)
+    };
+    let hooked = || world.outside.state().drained.contains("nodes");
+    full(true);
+    let refused = create("ENABLED").expect_err("there is no room for the hook");
+    assert_eq!(refused.code, "ClientException");
+    assert!(refused.message.ends_with("Auto Scaling group: it has too many."), "{}", refused.message);
+    create("DISABLED").expect("that needs no hook, and nothing was left of the other");
+    assert_eq!(update("ENABLED").expect_err("there is still no room").code, "ClientException");
+    full(false);
+    update("ENABLED").expect("there is");
+    assert!(hooked());
+    // Somebody takes the hook off by hand.
+    world.outside.state().drained.clear();
+    update("ENABLED").expect("it is put again");
+    assert!(hooked());
+}
+
+#[tokio::test]
 async fn tasks_in_bridge_mode_have_ports_and_addresses_of_their_own() {
     let world = World::new();
     world.cluster();

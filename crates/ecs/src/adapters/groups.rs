@@ -71,10 +71,10 @@ impl Groups for RealGroups {
         intent::protect(tx, scope, instance, protected);
     }
 
-    fn drain(&self, tx: &mut Tx, scope: &Scope, group: &str, on: bool) {
+    fn drain(&self, tx: &mut Tx, scope: &Scope, group: &str, on: bool) -> Result<(), String> {
         if !on {
             waiting::remove(tx, scope, group, HOOK);
-            return;
+            return Ok(());
         }
         let hook = Hook {
             group: group.to_owned(),
@@ -84,9 +84,7 @@ impl Groups for RealGroups {
             default: Outcome::Continue,
             metadata: None,
         };
-        if let Err(error) = waiting::put(tx, scope, hook) {
-            tracing::warn!(group, %error, "a capacity provider's group has no room for the hook of managed draining");
-        }
+        waiting::put(tx, scope, hook).map_err(|error| error.message)
     }
 
     fn hold(&self, tx: &mut Tx, scope: &Scope, group: &str, instance: &str, pace: Pace, now: Timestamp) {
