@@ -125,6 +125,8 @@ pub fn cannot_drain(why: &str) -> String {
 /// own
 pub const SCALING_OUT_OF_RANGE: &str = "The managed scaling configuration is invalid: targetCapacity is from 1 to 100, the step sizes from 1 to 10000 with the minimum not above the maximum, and instanceWarmupPeriod from 0 to 10000 seconds.";
 /// own
+pub const PROVIDER_OF_ANOTHER_CLUSTER: &str = "A capacity provider with managed scaling can be associated with one cluster at a time, and the specified capacity provider is associated with another one.";
+/// own
 pub const PROVIDER_OF_CLUSTER: &str = "The specified capacity provider is associated with a cluster and cannot be deleted. Remove it from the cluster and try again.";
 
 /// own

@@ -226,6 +226,35 @@ async fn a_group_grows_to_what_waits_and_shrinks_when_it_has_rested() {
         ..Default::default()
     };
     world.call(world.handlers.put_cluster_capacity_providers, put(&["nodes"])).expect("it exists");
+    world.call(world.handlers.put_cluster_capacity_providers, put(&["nodes"])).expect("it is there already");
+    let second = |providers: &[&str]| shape::CreateClusterRequest {
+        cluster_name: Some("d".to_owned()),
+        capacity_providers: Some(providers.iter().map(ToString::to_string).collect()),
+        ..Default::default()
+    };
+    let elsewhere = world.call(world.handlers.create_cluster, second(&["nodes"])).expect_err("it is another's");
+    assert_eq!(elsewhere.code, "InvalidParameterException");
+    assert!(elsewhere.message.contains("one cluster at a time"), "{}", elsewhere.message);
+    world.call(world.handlers.create_cluster, second(&[])).expect("without it");
+    let of_second =
+        |providers: &[&str]| shape::PutClusterCapacityProvidersRequest { cluster: "d".to_owned(), ..put(providers) };
+    let elsewhere = world.call(world.handlers.put_cluster_capacity_providers, of_second(&["nodes"]));
+    assert_eq!(elsewhere.expect_err("it is another's").code, "InvalidParameterException");
+    let scaling = |status: &str| shape::UpdateCapacityProviderRequest {
+        name: "nodes".to_owned(),
+        auto_scaling_group_provider: Some(shape::AutoScalingGroupProviderUpdate {
+            managed_scaling: Some(shape::ManagedScaling { status: Some(status.to_owned()), ..Default::default() }),
+            managed_termination_protection: Some(if status == "ENABLED" { "ENABLED" } else { "DISABLED" }.to_owned()),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let update = |status: &str| world.call(world.handlers.update_capacity_provider, scaling(status));
+    update("DISABLED").expect("it can be turned off");
+    world.call(world.handlers.put_cluster_capacity_providers, of_second(&["nodes"])).expect("nobody scales it");
+    assert_eq!(update("ENABLED").expect_err("two clusters have it").code, "InvalidParameterException");
+    world.call(world.handlers.put_cluster_capacity_providers, of_second(&[])).expect("nothing uses it there");
+    update("ENABLED").expect("one cluster has it");
     world.register_for_instances(8080);
     world.create_on_instances(|input| {
         input.launch_type = None;

@@ -5,9 +5,9 @@
 
 use super::capacity::FARGATE_PROVIDERS;
 use super::clusters::missing;
-use super::{cluster, paging, shapes};
+use super::{capacity, cluster, paging, shapes};
 use crate::ports::Group;
-use crate::rows::{ClusterRow, ProviderRow, ScalingRow};
+use crate::rows::{ProviderRow, ScalingRow};
 use crate::{Ecs, names, texts};
 use gateway::Context;
 use model::ecs::{
@@ -219,6 +219,9 @@ pub(super) fn update(
     let protects = switched(given.managed_termination_protection.as_deref())?.unwrap_or(before.protects);
     let group = ecs.ports.groups.group(tx, &scope, &before.group_arn);
     check_protection(protects, &scaling, &group.ok_or_else(|| texts::client(texts::GROUP_NOT_VALID))?)?;
+    if scaling.enabled && !before.scaling.enabled && capacity::clusters(tx, &scope, &before.name).nth(1).is_some() {
+        return Err(texts::invalid(texts::PROVIDER_OF_ANOTHER_CLUSTER));
+    }
     // Somebody may have taken the hook off meanwhile.
     if drains != before.drains || asked == Some(true) {
         let drained = ecs.ports.groups.drain(tx, &scope, &before.group, drains);
@@ -238,7 +241,7 @@ pub(super) fn delete(
     let scope = cx.scope.clone();
     let tx = cx.tx();
     let row = own(tx, &scope, &input.capacity_provider)?;
-    if tx.scan::<ClusterRow>(&scope).any(|cluster| cluster.active && cluster.capacity_providers.contains(&row.name)) {
+    if capacity::clusters(tx, &scope, &row.name).next().is_some() {
         return Err(texts::client(texts::PROVIDER_OF_CLUSTER));
     }
     if row.drains {
