@@ -819,6 +819,12 @@ async fn what_cannot_be_placed_is_told_instance_by_instance() {
         container_instances: vec![ids[0].clone()],
         include: None,
     };
+    let health = shape::DescribeContainerInstancesRequest {
+        include: Some(vec!["TAGS".to_owned(), "CONTAINER_INSTANCE_HEALTH".to_owned()]),
+        ..input.clone()
+    };
+    let refused = world.call(world.handlers.describe_container_instances, health).expect_err("nobody checks it");
+    assert_eq!(refused.code, "NotImplemented");
     let shown = world.call(world.handlers.describe_container_instances, input).expect("it is there");
     let shown = shown.container_instances.expect("it is shown").remove(0);
     let remaining: Vec<Option<i32>> =
