@@ -116,6 +116,22 @@ fn names_have_no_colon_and_pages_have_records() {
 }
 
 #[test]
+fn what_a_group_would_launch_is_known_before_it_does() {
+    let world = World::new();
+    world.create(|_| ()).unwrap();
+    let view = world.store.view();
+    let scope = Scope::default();
+    let group = autoscaling::query::group(&view, &scope, "nodes").unwrap();
+    let launches = autoscaling::query::launches(&view, &scope, &group);
+    let subnets: Vec<_> = launches.iter().map(|(subnet, _)| subnet.clone()).collect();
+    assert_eq!(subnets, world.subnets, "one in each");
+    for (subnet, request) in &launches {
+        assert_eq!(request.subnet_id.as_ref(), Some(subnet));
+        assert_eq!(request.instance_type.as_deref(), Some("t3.small"), "as the template says");
+    }
+}
+
+#[test]
 fn a_group_goes_with_its_last_instance() {
     let world = World::new();
     world.create(|_| ()).unwrap();
