@@ -104,8 +104,7 @@ impl Groups {
             Verdict::Proceeds => proceed(tx, scope, row, Lifecycle::PendingProceed, now),
             Verdict::Abandoned { token, timed_out } => {
                 let launch = row.activity.clone();
-                let activity = intent::end(tx, scope, &self.service, row, texts::launch_failed(now), now);
-                place(tx, scope, &activity, &row.instance);
+                intent::end(tx, scope, &self.service, row, texts::launch_failed(now), now);
                 if let Some(launch) = launch {
                     let message = texts::abandoned(token, timed_out);
                     tx.update::<Activity>(scope, &launch, |row| row.message = Some(message));
@@ -167,8 +166,7 @@ impl Groups {
                 texts::unhealthy(now, row.unhealthy.unwrap_or(Unhealthy::Ec2))
             };
             count = count.saturating_sub(1);
-            let activity = intent::end(tx, scope, &self.service, row, cause, now);
-            place(tx, scope, &activity, &row.instance);
+            intent::end(tx, scope, &self.service, row, cause, now);
         }
         zones
     }
@@ -210,7 +208,7 @@ impl Groups {
             actions: Vec::new(),
         };
         tx.put(scope, row);
-        place(tx, scope, &activity, instance.id.as_str());
+        intent::place(tx, scope, &activity, instance.id.as_str());
         // One that has hooks may still fail.
         if query::hooks(tx, scope, &group.name).iter().all(|hook| hook.transition != Transition::Launching) {
             tx.update::<Group>(scope, &group.name, |group| group.failed = None);
@@ -308,13 +306,6 @@ fn proceed(tx: &mut Tx, scope: &Scope, row: &GroupInstance, lifecycle: Lifecycle
     if let Some(activity) = &row.activity {
         tx.update::<Activity>(scope, activity, |row| row.status = Status::InProgress);
     }
-}
-
-/// Notes where the instance of an activity is.
-fn place(tx: &mut Tx, scope: &Scope, activity: &Activity, instance: &str) {
-    let row = tx.get::<Instance>(scope, instance);
-    let place = row.map(|row| (row.subnet.to_string(), row.zone.clone()));
-    tx.update::<Activity>(scope, &activity.id, |row| row.place = place);
 }
 
 fn wanted(view: &View, scope: &Scope, group: &Group) -> Wanted {

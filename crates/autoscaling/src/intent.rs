@@ -45,6 +45,7 @@ pub(crate) fn end(
     deregister(tx, scope, row, now);
     finish(tx, scope, row.activity.as_deref(), Status::Cancelled, now);
     let activity = begin(tx, scope, &row.group, texts::terminating(&row.instance), cause, now);
+    place(tx, scope, &activity, &row.instance);
     tx.update::<GroupInstance>(scope, &row.instance, |row| {
         (row.lifecycle, row.since) = (Lifecycle::Terminating, now);
         row.activity = Some(activity.id.clone());
@@ -98,6 +99,13 @@ pub(crate) fn begin(
         tx.delete::<Activity>(scope, &id);
     }
     activity
+}
+
+/// Notes where the instance of an activity is.
+pub(crate) fn place(tx: &mut Tx, scope: &Scope, activity: &Activity, instance: &str) {
+    let row = vpc::query::instance(tx, scope, instance);
+    let place = row.map(|row| (row.subnet.to_string(), row.zone.clone()));
+    tx.update::<Activity>(scope, &activity.id, |row| row.place = place);
 }
 
 /// Makes an instance of a group a target in each of its target groups.

@@ -2,18 +2,18 @@
 
 use crate::control;
 use crate::rows::{Activity, Group, GroupInstance, Hook};
+use model::ec2::RunInstancesRequest;
 use std::sync::Arc;
 use store::{Row, View};
 use types::Scope;
-use vpc::instance_types::{self, InstanceType};
 
 /// The tables in which a change of a group or of its instances shows.
 pub const TABLES: [&str; 2] = [Group::TABLE, GroupInstance::TABLE];
 
-/// The type of which a group launches its next instance.
-pub fn instance_type(view: &View, scope: &Scope, group: &Group) -> Option<InstanceType> {
-    let (request, _) = control::request(view, scope, group, group.subnets.first()?).ok()?;
-    instance_types::find(request.instance_type.as_deref()?)
+/// What a group would ask of EC2 for its next instance in each of its subnets; nothing where its template cannot be launched.
+pub fn launches(view: &View, scope: &Scope, group: &Group) -> Vec<(String, RunInstancesRequest)> {
+    let ask = |subnet: &String| Some((subnet.clone(), control::request(view, scope, group, subnet).ok()?.0));
+    group.subnets.iter().filter_map(ask).collect()
 }
 
 /// The group of that name.

@@ -20,6 +20,18 @@ pub(crate) fn group_exists(name: &str) -> ApiError {
     )
 }
 
+/// Ours; the rule is the API reference's.
+pub(crate) fn colon_in_name(name: &str) -> ApiError {
+    validation(format!("You cannot use a colon (:) in the name of an AutoScalingGroup: '{name}'."))
+}
+
+/// As all that breaks a constraint of a model is told.
+pub(crate) fn bad_max_records(asked: i32) -> ApiError {
+    validation(format!(
+        "1 validation error detected: Value '{asked}' at 'maxRecords' failed to satisfy constraint: Member must have value greater than or equal to 1"
+    ))
+}
+
 pub(crate) fn group_pending_delete(name: &str) -> ApiError {
     ApiError::new("ScalingActivityInProgress", format!("AutoScalingGroup {name} is pending delete."))
 }

@@ -89,7 +89,10 @@ fn the_number_follows_what_is_wanted_and_protection_holds() {
         ..Default::default()
     };
     let handler = world.handlers.terminate_instance_in_auto_scaling_group;
-    assert_eq!(world.ok(handler, end(&one, true)).activity.unwrap().status_code, "InProgress");
+    let ended = world.ok(handler, end(&one, true)).activity.unwrap();
+    assert_eq!(ended.status_code, "InProgress");
+    let details = ended.details.unwrap();
+    assert!(details.contains("us-east-1") && details.contains("subnet-"), "{details}");
     world.settle();
     assert_eq!((world.instances().len(), world.group().unwrap().desired_capacity), (1, 1));
     let one = world.instances()[0].instance_id.clone();
@@ -98,6 +101,34 @@ fn the_number_follows_what_is_wanted_and_protection_holds() {
     assert_eq!(world.instances().len(), 1);
     assert_ne!(world.instances()[0].instance_id, one);
     assert_eq!(world.refused(handler, end("i-0123456789abcdef0", false)), "ValidationError");
+}
+
+#[test]
+fn names_have_no_colon_and_pages_have_records() {
+    let world = World::new();
+    let named = |name: &str| world.create(|input| input.auto_scaling_group_name = name.to_owned());
+    assert_eq!(named("a:b").unwrap_err().code, "ValidationError");
+    named("a/b c.{d}").unwrap();
+    for (asked, code) in [(0, "ValidationError"), (-1, "ValidationError"), (1, "success"), (1000, "success")] {
+        let page = api::DescribeScalingActivitiesType { max_records: Some(asked), ..Default::default() };
+        assert_eq!(world.refused(world.handlers.describe_scaling_activities, page), code, "{asked}");
+    }
+}
+
+#[test]
+fn what_a_group_would_launch_is_known_before_it_does() {
+    let world = World::new();
+    world.create(|_| ()).unwrap();
+    let view = world.store.view();
+    let scope = Scope::default();
+    let group = autoscaling::query::group(&view, &scope, "nodes").unwrap();
+    let launches = autoscaling::query::launches(&view, &scope, &group);
+    let subnets: Vec<_> = launches.iter().map(|(subnet, _)| subnet.clone()).collect();
+    assert_eq!(subnets, world.subnets, "one in each");
+    for (subnet, request) in &launches {
+        assert_eq!(request.subnet_id.as_ref(), Some(subnet));
+        assert_eq!(request.instance_type.as_deref(), Some("t3.small"), "as the template says");
+    }
 }
 
 #[test]

@@ -75,7 +75,10 @@ pub(crate) fn task(scope: &Scope, birth: Birth) -> TaskRow {
         }
     });
     let role = |over: &Option<String>, own: &Option<String>| {
-        over.as_ref().or(own.as_ref()).map(|role| names::role_arn(scope, role)).filter(|role| !role.is_empty())
+        over.as_ref()
+            .or(own.as_ref())
+            .map(|role| names::role_arn(scope, role).unwrap_or_else(|| role.clone()))
+            .filter(|role| !role.is_empty())
     };
     let storage = birth.overrides.ephemeral_storage.as_ref().or(shape.ephemeral_storage.as_ref());
     TaskRow {

@@ -75,12 +75,28 @@ pub fn container_instance_arn(scope: &Scope, cluster: &str, id: &str) -> String 
     Arn::new("ecs", scope, format!("container-instance/{cluster}/{id}")).to_string()
 }
 
-/// The ARN of a role that is named by its ARN or, as ECS allows, by its name alone.
-pub fn role_arn(scope: &Scope, reference: &str) -> String {
-    if reference.is_empty() || reference.starts_with("arn:") {
-        return reference.to_owned();
+/// The ARN of a role that is named by its ARN or, as ECS allows, by its name alone. `None`: that is no role.
+pub fn role_arn(scope: &Scope, reference: &str) -> Option<String> {
+    if !reference.starts_with("arn:") {
+        return is_role(reference).then(|| format!("arn:aws:iam::{}:role/{reference}", scope.account));
     }
-    format!("arn:aws:iam::{}:role/{reference}", scope.account)
+    let arn: Arn = reference.parse().ok()?;
+    let of_iam = arn.service == "iam" && arn.region.is_empty();
+    let account = arn.account.len() == 12 && arn.account.bytes().all(|byte| byte.is_ascii_digit());
+    let role = arn.resource.strip_prefix("role/").is_some_and(is_role);
+    (of_iam && account && role).then(|| reference.to_owned())
+}
+
+/// Whether this is a role's name, with its path before it if it has one. Source: IAM API reference, `Role`.
+fn is_role(text: &str) -> bool {
+    let (path, name) = text.rsplit_once('/').map_or((None, text), |(path, name)| (Some(path), name));
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte);
+    let within = |path: &str| path.len() <= 510 && path.split('/').all(|part| !part.is_empty()) && is_graphic(path);
+    (1..=64).contains(&name.len()) && name.bytes().all(plain) && path.is_none_or(within)
+}
+
+fn is_graphic(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// `arn:aws:ecs:…:capacity-provider/<name>`.
@@ -196,12 +212,37 @@ mod tests {
         assert_eq!(cluster_name(&scope, None).unwrap(), "default");
         assert_eq!(cluster_name(&scope, Some(&cluster_arn(&scope, "c"))).unwrap(), "c");
         assert!(cluster_name(&scope, Some("arn:aws:ecs:us-east-1:123456789012:service/c/s")).is_err());
-        assert_eq!(role_arn(&scope, "app"), "arn:aws:iam::123456789012:role/app");
-        assert_eq!(role_arn(&scope, "arn:aws:iam::1:role/app"), "arn:aws:iam::1:role/app");
         assert_eq!(in_cluster(&scope, &service_arn(&scope, "c", "s"), "service", "c").unwrap(), "s");
         assert!(in_cluster(&scope, &service_arn(&scope, "c", "s"), "service", "other").is_err());
         assert_eq!(definition(&scope, &definition_arn(&scope, "f", 3)).unwrap(), ("f".to_owned(), Some(3)));
         assert_eq!(definition(&scope, "f").unwrap(), ("f".to_owned(), None));
         assert!(definition(&scope, "f:x").is_err() && definition(&scope, "f:0").is_err());
+    }
+
+    #[test]
+    fn a_role_is_named_by_its_name_or_its_arn() {
+        let scope = Scope::default();
+        let arn = |reference: &str| role_arn(&scope, reference);
+        let of_account = |role: &str| Some(format!("arn:aws:iam::123456789012:role/{role}"));
+        assert_eq!((arn("app"), arn("service-role/app")), (of_account("app"), of_account("service-role/app")));
+        for whole in ["arn:aws:iam::210987654321:role/app", "arn:aws-cn:iam::210987654321:role/a/b/app+=,.@_-"] {
+            assert_eq!(arn(whole).as_deref(), Some(whole));
+        }
+        let no_roles = [
+            "",
+            " ",
+            "☃",
+            "/",
+            "a b",
+            "a//b",
+            "arn:aws:s3:::x",
+            "arn:aws:iam::123456789012:user/x",
+            "arn:aws:iam::123456789012:role/",
+            "arn:aws:iam::1:role/app",
+            "arn:aws:iam:us-east-1:123456789012:role/app",
+            "arn:aws:iam",
+        ];
+        assert_eq!(no_roles.map(arn), [const { None }; 12]);
+        assert_eq!(arn(&"a".repeat(65)), None);
     }
 }

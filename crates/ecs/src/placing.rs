@@ -191,6 +191,24 @@ pub(crate) struct Wish<'a> {
     pub(crate) seed: u64,
 }
 
+impl Wish<'_> {
+    fn needs(&self) -> (NetworkMode, Needs) {
+        // Definitions with another mode are refused before.
+        let mode = mode(self.definition).unwrap_or(NetworkMode::Awsvpc);
+        (mode, needs(self.definition, mode, self.size, self.network))
+    }
+
+    fn request<'a>(&'a self, needs: &'a Needs) -> Request<'a> {
+        let Wish { constraints, strategies, group, seed, .. } = *self;
+        Request { needs, constraints, strategies, group, seed }
+    }
+
+    /// Whether an instance that stands like this would take it.
+    pub(crate) fn suits(&self, instance: &Instance) -> bool {
+        placement::lack(instance, &self.request(&self.needs().1)).is_none()
+    }
+}
+
 /// Where a task goes.
 pub(crate) struct Placed {
     pub(crate) host: HostRow,
@@ -226,16 +244,8 @@ pub(crate) fn choose_among(members: &[Member], wish: &Wish) -> Result<Placed, Un
     if members.is_empty() {
         return Err(Unplaced::NoInstances);
     }
-    // Definitions with another mode are refused before.
-    let mode = mode(wish.definition).unwrap_or(NetworkMode::Awsvpc);
-    let needs = needs(wish.definition, mode, wish.size, wish.network);
-    let request = Request {
-        needs: &needs,
-        constraints: wish.constraints,
-        strategies: wish.strategies,
-        group: wish.group,
-        seed: wish.seed,
-    };
+    let (mode, needs) = wish.needs();
+    let request = wish.request(&needs);
     let seen: Vec<Instance> = members.iter().map(|member| member.seen.clone()).collect();
     let lacks =
         |lacks: Vec<Lack>| Unplaced::Lacks(members.iter().map(|member| member.row.id.clone()).zip(lacks).collect());

@@ -9,7 +9,7 @@ mod namespaces;
 mod registries;
 
 pub use groups::{Group, Groups, HEARTBEAT, Waiting};
-pub use instances::{Ec2Instance, Instances, Standing};
+pub use instances::{Ec2Instance, Equipment, Instances, Standing};
 pub use namespaces::{Namespace, Namespaces, Proxy};
 pub use registries::{Instance, Registries, Registry};
 

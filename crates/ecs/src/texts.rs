@@ -117,7 +117,15 @@ pub const PROTECTION_NOT_VALID: &str = "The managed termination protection setti
 /// own
 pub const PROTECTION_WITHOUT_SCALING: &str = "The managed termination protection setting for the capacity provider is invalid. It needs managed scaling to be enabled.";
 /// own
+pub fn cannot_drain(why: &str) -> String {
+    format!(
+        "The managed draining setting for the capacity provider is invalid. The lifecycle hook that it needs cannot be put on the Auto Scaling group: {why}"
+    )
+}
+/// own
 pub const SCALING_OUT_OF_RANGE: &str = "The managed scaling configuration is invalid: targetCapacity is from 1 to 100, the step sizes from 1 to 10000 with the minimum not above the maximum, and instanceWarmupPeriod from 0 to 10000 seconds.";
+/// own
+pub const PROVIDER_OF_ANOTHER_CLUSTER: &str = "A capacity provider with managed scaling can be associated with one cluster at a time, and the specified capacity provider is associated with another one.";
 /// own
 pub const PROVIDER_OF_CLUSTER: &str = "The specified capacity provider is associated with a cluster and cannot be deleted. Remove it from the cluster and try again.";
 
@@ -576,6 +584,20 @@ pub fn subnet_missing(subnet: &str) -> String {
 pub fn group_missing(group: &str) -> String {
     format!(
         "Error retrieving security group information for [{group}]: The security group '{group}' does not exist (ErrorCode: InvalidGroup.NotFound)"
+    )
+}
+
+/// seen
+pub const ROLE_NOT_VALID: &str = "Role is not valid";
+/// seen
+pub const IMAGE_TOO_LONG: &str = "Container.image should be 255 characters or less";
+/// seen
+pub const IMAGE_CHARACTERS: &str = "Container.image contains invalid characters.";
+
+/// seen
+pub fn secret_not_unique(name: &str) -> String {
+    format!(
+        "The secret name must be unique and not shared with any new or existing environment variables set on the container, such as '{name}'."
     )
 }
 

@@ -230,6 +230,47 @@ fn fargate_refuses_what_it_refuses() {
     );
 }
 
+#[test]
+fn a_definition_says_which_secrets_roles_and_images_it_means() {
+    let server = Server::new();
+    let client = |message: &str| says("ClientException", message);
+    let secret = |name: &str| shape::Secret { name: name.to_owned(), value_from: "/a".to_owned() };
+    let variable = |name: &str| shape::KeyValuePair { name: Some(name.to_owned()), value: Some("1".to_owned()) };
+    let with = |variables: &[&str], secrets: &[&str]| {
+        server.register(|input| {
+            first(input).environment = Some(variables.iter().copied().map(variable).collect());
+            first(input).secrets = Some(secrets.iter().copied().map(secret).collect());
+        })
+    };
+    let twice = "The secret name must be unique and not shared with any new or existing environment variables set on the container, such as 'A'.";
+    assert_eq!(refused(with(&["A"], &["B", "A"])), client(twice));
+    assert_eq!(refused(with(&[], &["A", "A"])), client(twice));
+    with(&["A", "B"], &["C", "a"]).expect("each has its own name");
+
+    for no_role in [" ", "☃", "arn:aws:s3:::x", "arn:aws:iam::123456789012:user/x"] {
+        let task = server.register(|input| input.task_role_arn = Some(no_role.to_owned()));
+        let execution = server.register(|input| input.execution_role_arn = Some(no_role.to_owned()));
+        assert_eq!((refused(task), refused(execution)), (client("Role is not valid"), client("Role is not valid")));
+    }
+    let by_name = server.register(|input| input.task_role_arn = Some("app".to_owned())).expect("a name will do");
+    assert_eq!(by_name.task_role_arn.as_deref(), Some("arn:aws:iam::123456789012:role/app"));
+    let without = server.register(|input| input.task_role_arn = Some(String::new())).expect("an empty one is none");
+    assert_eq!(without.task_role_arn, None);
+    let without = server.register(|input| input.execution_role_arn = Some(String::new()));
+    assert_eq!(
+        refused(without),
+        client("Fargate requires task definition to have execution role ARN to support log driver awslogs.")
+    );
+
+    let image = |name: String| server.register(|input| first(input).image = Some(name));
+    assert_eq!(refused(image(String::new())), client("Container.image should not be null or empty."));
+    assert_eq!(refused(image("a".repeat(256))), client("Container.image should be 255 characters or less"));
+    for odd in ["app 1", "app:ü", "${app}", "app:1\n"] {
+        assert_eq!(refused(image(odd.to_owned())), client("Container.image contains invalid characters."));
+    }
+    image(format!("r.example:5000/a_b/c-d.e@sha256:{}", "0".repeat(64))).expect("that is one");
+}
+
 /// Changes the first container of a definition.
 fn first(input: &mut shape::RegisterTaskDefinitionRequest) -> &mut shape::ContainerDefinition {
     &mut input.container_definitions[0]

@@ -90,7 +90,7 @@ impl World {
             protects_new,
             instances: vec![],
             waiting: vec![],
-            size: Some((2048, 4096)),
+            launches: vec![instance(0, "a").equipment()],
         };
         self.outside.state().groups.insert("nodes".to_owned(), group);
     }
@@ -226,6 +226,35 @@ async fn a_group_grows_to_what_waits_and_shrinks_when_it_has_rested() {
         ..Default::default()
     };
     world.call(world.handlers.put_cluster_capacity_providers, put(&["nodes"])).expect("it exists");
+    world.call(world.handlers.put_cluster_capacity_providers, put(&["nodes"])).expect("it is there already");
+    let second = |providers: &[&str]| shape::CreateClusterRequest {
+        cluster_name: Some("d".to_owned()),
+        capacity_providers: Some(providers.iter().map(ToString::to_string).collect()),
+        ..Default::default()
+    };
+    let elsewhere = world.call(world.handlers.create_cluster, second(&["nodes"])).expect_err("it is another's");
+    assert_eq!(elsewhere.code, "InvalidParameterException");
+    assert!(elsewhere.message.contains("one cluster at a time"), "{}", elsewhere.message);
+    world.call(world.handlers.create_cluster, second(&[])).expect("without it");
+    let of_second =
+        |providers: &[&str]| shape::PutClusterCapacityProvidersRequest { cluster: "d".to_owned(), ..put(providers) };
+    let elsewhere = world.call(world.handlers.put_cluster_capacity_providers, of_second(&["nodes"]));
+    assert_eq!(elsewhere.expect_err("it is another's").code, "InvalidParameterException");
+    let scaling = |status: &str| shape::UpdateCapacityProviderRequest {
+        name: "nodes".to_owned(),
+        auto_scaling_group_provider: Some(shape::AutoScalingGroupProviderUpdate {
+            managed_scaling: Some(shape::ManagedScaling { status: Some(status.to_owned()), ..Default::default() }),
+            managed_termination_protection: Some(if status == "ENABLED" { "ENABLED" } else { "DISABLED" }.to_owned()),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let update = |status: &str| world.call(world.handlers.update_capacity_provider, scaling(status));
+    update("DISABLED").expect("it can be turned off");
+    world.call(world.handlers.put_cluster_capacity_providers, of_second(&["nodes"])).expect("nobody scales it");
+    assert_eq!(update("ENABLED").expect_err("two clusters have it").code, "InvalidParameterException");
+    world.call(world.handlers.put_cluster_capacity_providers, of_second(&[])).expect("nothing uses it there");
+    update("ENABLED").expect("one cluster has it");
     world.register_for_instances(8080);
     world.create_on_instances(|input| {
         input.launch_type = None;
@@ -261,6 +290,96 @@ async fn a_group_grows_to_what_waits_and_shrinks_when_it_has_rested() {
     assert_eq!(desired(), 0, "there has been too much for fifteen minutes");
     let in_use = world.call(world.handlers.put_cluster_capacity_providers, put(&[])).expect_err("a service needs it");
     assert_eq!(in_use.code, "ResourceInUseException");
+}
+
+#[tokio::test]
+async fn a_group_does_not_grow_for_tasks_that_fit_none_of_its_instances() {
+    let world = World::new();
+    world.cluster();
+    world.group(false);
+    let provider = shape::CreateCapacityProviderRequest {
+        name: "nodes".to_owned(),
+        auto_scaling_group_provider: Some(shape::AutoScalingGroupProvider {
+            auto_scaling_group_arn: "nodes".to_owned(),
+            managed_scaling: Some(shape::ManagedScaling { status: Some("ENABLED".to_owned()), ..Default::default() }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    world.call(world.handlers.create_capacity_provider, provider).expect("the group is there");
+    let put = shape::PutClusterCapacityProvidersRequest {
+        cluster: "c".to_owned(),
+        capacity_providers: vec!["nodes".to_owned()],
+        ..Default::default()
+    };
+    world.call(world.handlers.put_cluster_capacity_providers, put).expect("it exists");
+    let strategy = vec![shape::CapacityProviderStrategyItem {
+        capacity_provider: "nodes".to_owned(),
+        weight: Some(1),
+        ..Default::default()
+    }];
+    let define = |family: &str, cpu: i32, memory: i32, port: i32| {
+        let container = shape::ContainerDefinition {
+            name: Some("web".to_owned()),
+            image: Some("app:1".to_owned()),
+            cpu: Some(cpu),
+            memory: Some(memory),
+            port_mappings: Some(vec![shape::PortMapping { container_port: Some(port), ..Default::default() }]),
+            ..Default::default()
+        };
+        let input = shape::RegisterTaskDefinitionRequest {
+            family: family.to_owned(),
+            network_mode: Some("host".to_owned()),
+            container_definitions: vec![container],
+            ..Default::default()
+        };
+        world.call(world.handlers.register_task_definition, input).expect("the definition is valid");
+    };
+    define("fast", 4096, 128, 8080);
+    define("large", 128, 4000, 8080);
+    define("ssh", 128, 128, 22);
+    let constraint = shape::PlacementConstraint {
+        type_: Some("memberOf".to_owned()),
+        expression: Some("attribute:nosuch == x".to_owned()),
+    };
+    for family in ["fast", "large", "ssh"] {
+        world.create_on_instances(|input| {
+            (input.service_name, input.task_definition) = (family.to_owned(), Some(family.to_owned()));
+            (input.launch_type, input.desired_count) = (None, Some(1));
+            input.capacity_provider_strategy = Some(strategy.clone());
+        });
+        let run = shape::RunTaskRequest {
+            cluster: Some("c".to_owned()),
+            task_definition: family.to_owned(),
+            capacity_provider_strategy: Some(strategy.clone()),
+            ..Default::default()
+        };
+        let told = world.call(world.handlers.run_task, run).expect("it waits");
+        assert_eq!(told.tasks.expect("tasks")[0].last_status.as_deref(), Some("PROVISIONING"));
+    }
+    world.register_for_instances(8080);
+    world.create_on_instances(|input| {
+        (input.service_name, input.launch_type, input.desired_count) = ("nowhere".to_owned(), None, Some(1));
+        input.capacity_provider_strategy = Some(strategy.clone());
+        input.placement_constraints = Some(vec![constraint.clone()]);
+    });
+    let desired = || world.outside.state().groups["nodes"].desired;
+    world.pass(300).await;
+    assert_eq!(desired(), 0, "none of them fits an instance of the group");
+
+    // What fits one makes it grow, by what it needs itself; the others do not, with an instance there to look at.
+    world.create_on_instances(|input| {
+        (input.launch_type, input.desired_count) = (None, Some(1));
+        input.capacity_provider_strategy = Some(strategy.clone());
+        let expression = Some("attribute:stack == prod".to_owned());
+        input.placement_constraints = Some(vec![shape::PlacementConstraint { expression, ..constraint.clone() }]);
+    });
+    world.pass(70).await;
+    assert_eq!(desired(), 1);
+    world.boot_in_group(1);
+    world.look_at_instances().await;
+    world.pass(300).await;
+    assert_eq!((world.running().len(), desired()), (1, 1), "{:?}", world.events());
 }
 
 #[tokio::test]
@@ -472,6 +591,53 @@ async fn an_instance_that_its_group_ends_is_drained_first() {
 }
 
 #[tokio::test]
+async fn managed_draining_is_on_only_where_its_hook_is() {
+    let world = World::new();
+    world.group(false);
+    let full = |is: bool| {
+        let mut state = world.outside.state();
+        state.full = is.then(|| "nodes".to_owned()).into_iter().collect();
+    };
+    let create = |drains: &str| {
+        let provider = shape::CreateCapacityProviderRequest {
+            name: "nodes".to_owned(),
+            auto_scaling_group_provider: Some(shape::AutoScalingGroupProvider {
+                auto_scaling_group_arn: "nodes".to_owned(),
+                managed_draining: Some(drains.to_owned()),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        world.call(world.handlers.create_capacity_provider, provider)
+    };
+    let update = |drains: &str| {
+        let update = shape::UpdateCapacityProviderRequest {
+            name: "nodes".to_owned(),
+            auto_scaling_group_provider: Some(shape::AutoScalingGroupProviderUpdate {
+                managed_draining: Some(drains.to_owned()),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        world.call(world.handlers.update_capacity_provider, update)
+    };
+    let hooked = || world.outside.state().drained.contains("nodes");
+    full(true);
+    let refused = create("ENABLED").expect_err("there is no room for the hook");
+    assert_eq!(refused.code, "ClientException");
+    assert!(refused.message.ends_with("Auto Scaling group: it has too many."), "{}", refused.message);
+    create("DISABLED").expect("that needs no hook, and nothing was left of the other");
+    assert_eq!(update("ENABLED").expect_err("there is still no room").code, "ClientException");
+    full(false);
+    update("ENABLED").expect("there is");
+    assert!(hooked());
+    // Somebody takes the hook off by hand.
+    world.outside.state().drained.clear();
+    update("ENABLED").expect("it is put again");
+    assert!(hooked());
+}
+
+#[tokio::test]
 async fn tasks_in_bridge_mode_have_ports_and_addresses_of_their_own() {
     let world = World::new();
     world.cluster();
@@ -653,6 +819,12 @@ async fn what_cannot_be_placed_is_told_instance_by_instance() {
         container_instances: vec![ids[0].clone()],
         include: None,
     };
+    let health = shape::DescribeContainerInstancesRequest {
+        include: Some(vec!["TAGS".to_owned(), "CONTAINER_INSTANCE_HEALTH".to_owned()]),
+        ..input.clone()
+    };
+    let refused = world.call(world.handlers.describe_container_instances, health).expect_err("nobody checks it");
+    assert_eq!(refused.code, "NotImplemented");
     let shown = world.call(world.handlers.describe_container_instances, input).expect("it is there");
     let shown = shown.container_instances.expect("it is shown").remove(0);
     let remaining: Vec<Option<i32>> =

@@ -1,6 +1,6 @@
 //! The generated tables under the codecs of `wire`.
 
-use model::{SERVICES, Stored, Unit, acm, ec2, ecr, ecs, elbv2, iam, logs};
+use model::{SERVICES, Stored, Unit, acm, autoscaling, ec2, ecr, ecs, elbv2, iam, logs};
 use types::{ApiError, Timestamp};
 use wire::schema::{Kind, Schema};
 use wire::{Output, Protocol, Service, Shape, decode, encode, validate};
@@ -125,6 +125,14 @@ fn violations_are_told_in_awss_words() {
         refusal::<elbv2::CreateTargetGroupInput>(&elbv2::SERVICE, r#"{"Name":"n","Port":0}"#),
         "ValidationError: 1 validation error detected: Value '0' at 'port' failed to satisfy constraint: Member must have \
          value greater than or equal to 1"
+    );
+    assert_eq!(
+        refusal::<autoscaling::SetDesiredCapacityType>(
+            &autoscaling::SERVICE,
+            r#"{"AutoScalingGroupName":"","DesiredCapacity":1}"#
+        ),
+        "ValidationError: 1 validation error detected: Value '' at 'autoScalingGroupName' failed to satisfy constraint: \
+         Member must have length greater than or equal to 1"
     );
     assert_eq!(
         refusal::<logs::DescribeLogGroupsRequest>(&logs::SERVICE, r#"{"logGroupNamePrefix":""}"#),

@@ -33,7 +33,7 @@ impl Manner {
             "ecs" => Self::Ecs,
             "logs" => Self::List("InvalidParameterException"),
             "servicediscovery" => Self::List("InvalidInput"),
-            "iam" | "sts" | "elbv2" | "cloudwatch" => Self::List("ValidationError"),
+            "autoscaling" | "iam" | "sts" | "elbv2" | "cloudwatch" => Self::List("ValidationError"),
             _ => Self::List("ValidationException"),
         }
     }

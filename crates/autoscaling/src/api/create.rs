@@ -59,6 +59,9 @@ pub(super) fn create(_: &AutoScaling, cx: &mut Context, input: CreateAutoScaling
     }
     let (scope, now, caller) = (cx.scope.clone(), cx.now, Caller::of(cx));
     let name = input.auto_scaling_group_name;
+    if name.contains(':') {
+        return Err(texts::colon_in_name(&name));
+    }
     let tx = cx.tx();
     if find(tx, &scope, &name).is_ok() {
         return Err(texts::group_exists(&name));

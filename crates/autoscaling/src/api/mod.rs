@@ -81,7 +81,11 @@ fn page<T>(
             text.strip_prefix("after:").and_then(|count| count.parse().ok()).ok_or_else(texts::bad_token)?
         }
     };
-    let limit = asked.and_then(|asked| usize::try_from(asked).ok()).unwrap_or(usual).clamp(1, most);
+    let limit = match asked {
+        None => usual,
+        Some(asked) if asked < 1 => return Err(texts::bad_max_records(asked)),
+        Some(asked) => usize::try_from(asked).unwrap_or(most).min(most),
+    };
     let end = start.saturating_add(limit);
     let next = (end < items.len()).then(|| URL_SAFE_NO_PAD.encode(format!("after:{end}")));
     Ok((items.into_iter().skip(start).take(limit).collect(), next))

@@ -5,6 +5,7 @@ use crate::rows::{ClusterRow, ProviderRow};
 use crate::{names, texts};
 use model::ecs::CapacityProviderStrategyItem;
 use rollout::StrategyItem;
+use std::sync::Arc;
 use store::View;
 use types::{ApiError, Scope};
 
@@ -86,13 +87,31 @@ pub(super) fn strategy(
     Ok(items)
 }
 
-/// The providers that a cluster is to have: each must exist.
-pub(super) fn check_providers(view: &View, scope: &Scope, given: Vec<String>) -> Result<Vec<String>, ApiError> {
+/// The clusters that have a provider.
+pub(super) fn clusters<'a>(
+    view: &'a View,
+    scope: &Scope,
+    provider: &'a str,
+) -> impl Iterator<Item = &'a Arc<ClusterRow>> + use<'a> {
+    let has = move |row: &&Arc<ClusterRow>| row.active && row.capacity_providers.iter().any(|it| it == provider);
+    view.scan::<ClusterRow>(scope).filter(has)
+}
+
+/// The providers that a cluster is to have: each must exist, and one with managed scaling be in no other.
+pub(super) fn check_providers(
+    view: &View,
+    scope: &Scope,
+    cluster: &str,
+    given: Vec<String>,
+) -> Result<Vec<String>, ApiError> {
     let mut providers: Vec<String> = Vec::with_capacity(given.len());
     for reference in given {
         let name = names::provider(scope, &reference)?;
-        if !FARGATE_PROVIDERS.contains(&name.as_str()) && !view.contains::<ProviderRow>(scope, &name) {
-            return Err(texts::invalid(texts::PROVIDER_NOT_FOUND));
+        if !FARGATE_PROVIDERS.contains(&name.as_str()) {
+            let row = view.get::<ProviderRow>(scope, &name).ok_or_else(|| texts::invalid(texts::PROVIDER_NOT_FOUND))?;
+            if row.scaling.enabled && clusters(view, scope, &name).any(|other| other.name != cluster) {
+                return Err(texts::invalid(texts::PROVIDER_OF_ANOTHER_CLUSTER));
+            }
         }
         if !providers.contains(&name) {
             providers.push(name);

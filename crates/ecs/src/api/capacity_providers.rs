@@ -5,9 +5,9 @@
 
 use super::capacity::FARGATE_PROVIDERS;
 use super::clusters::missing;
-use super::{cluster, paging, shapes};
+use super::{capacity, cluster, paging, shapes};
 use crate::ports::Group;
-use crate::rows::{ClusterRow, ProviderRow, ScalingRow};
+use crate::rows::{ProviderRow, ScalingRow};
 use crate::{Ecs, names, texts};
 use gateway::Context;
 use model::ecs::{
@@ -68,7 +68,9 @@ pub(super) fn create(
         idle_since: None,
         tags,
     };
-    ecs.ports.groups.drain(tx, &scope, &row.group, drains);
+    if drains {
+        ecs.ports.groups.drain(tx, &scope, &row.group, true).map_err(|why| texts::client(texts::cannot_drain(&why)))?;
+    }
     let row = tx.put(&scope, row);
     Ok(CreateCapacityProviderResponse { capacity_provider: Some(of_group(&scope, &row)) })
 }
@@ -211,13 +213,19 @@ pub(super) fn update(
     let Some(given) = input.auto_scaling_group_provider.filter(|_| input.managed_instances_provider.is_none()) else {
         return Err(texts::invalid(texts::ONE_KIND_OF_PROVIDER));
     };
-    let drains = switched(given.managed_draining.as_deref())?.unwrap_or(before.drains);
+    let asked = switched(given.managed_draining.as_deref())?;
+    let drains = asked.unwrap_or(before.drains);
     let scaling = scaling(before.scaling.clone(), given.managed_scaling)?;
     let protects = switched(given.managed_termination_protection.as_deref())?.unwrap_or(before.protects);
     let group = ecs.ports.groups.group(tx, &scope, &before.group_arn);
     check_protection(protects, &scaling, &group.ok_or_else(|| texts::client(texts::GROUP_NOT_VALID))?)?;
-    if drains != before.drains {
-        ecs.ports.groups.drain(tx, &scope, &before.group, drains);
+    if scaling.enabled && !before.scaling.enabled && capacity::clusters(tx, &scope, &before.name).nth(1).is_some() {
+        return Err(texts::invalid(texts::PROVIDER_OF_ANOTHER_CLUSTER));
+    }
+    // Somebody may have taken the hook off meanwhile.
+    if drains != before.drains || asked == Some(true) {
+        let drained = ecs.ports.groups.drain(tx, &scope, &before.group, drains);
+        drained.map_err(|why| texts::client(texts::cannot_drain(&why)))?;
     }
     let row =
         ProviderRow { scaling, protects, drains, updated: true, looked: None, idle_since: None, ..(*before).clone() };
@@ -233,11 +241,14 @@ pub(super) fn delete(
     let scope = cx.scope.clone();
     let tx = cx.tx();
     let row = own(tx, &scope, &input.capacity_provider)?;
-    if tx.scan::<ClusterRow>(&scope).any(|cluster| cluster.active && cluster.capacity_providers.contains(&row.name)) {
+    if capacity::clusters(tx, &scope, &row.name).next().is_some() {
         return Err(texts::client(texts::PROVIDER_OF_CLUSTER));
     }
     if row.drains {
-        ecs.ports.groups.drain(tx, &scope, &row.group, false);
+        ecs.ports
+            .groups
+            .drain(tx, &scope, &row.group, false)
+            .map_err(|why| texts::client(texts::cannot_drain(&why)))?;
     }
     tx.delete::<ProviderRow>(&scope, &row.name);
     let shown = CapacityProvider {

@@ -64,7 +64,7 @@ pub(super) fn put_providers(
 ) -> Result<PutClusterCapacityProvidersResponse, ApiError> {
     let scope = cx.scope.clone();
     let row = cluster(cx.tx(), &scope, Some(&input.cluster))?;
-    let providers = capacity::check_providers(cx.view(), &scope, input.capacity_providers)?;
+    let providers = capacity::check_providers(cx.view(), &scope, &row.name, input.capacity_providers)?;
     let default_strategy = capacity::strategy(&input.default_capacity_provider_strategy, &providers)?;
     let mut leaving = row.capacity_providers.iter().filter(|name| !providers.contains(name));
     if leaving.any(|name| in_use(cx.view(), &scope, &row.name, name)) {

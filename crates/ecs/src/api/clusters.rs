@@ -28,7 +28,7 @@ pub(super) fn create(
     }
     let (scope, now, principal) = (cx.scope.clone(), cx.now, cx.principal.clone());
     let providers = input.capacity_providers.unwrap_or_default();
-    let capacity_providers = capacity::check_providers(cx.view(), &scope, providers)?;
+    let capacity_providers = capacity::check_providers(cx.view(), &scope, &name, providers)?;
     let default_strategy = input.default_capacity_provider_strategy.unwrap_or_default();
     let default_strategy = capacity::strategy(&default_strategy, &capacity_providers)?;
     let insights = container_insights(cx.view(), &scope, &principal);

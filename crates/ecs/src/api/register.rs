@@ -25,6 +25,13 @@ pub(super) fn register(
         return Err(texts::client("Family contains invalid characters."));
     }
     let tags = shapes::tag_rows(input.tags.as_deref().unwrap_or_default())?;
+    for role in [&mut input.task_role_arn, &mut input.execution_role_arn] {
+        // An empty one is none.
+        let given = role.take().filter(|reference| !reference.is_empty());
+        let arn =
+            given.map(|given| names::role_arn(&cx.scope, &given).ok_or_else(|| texts::client(texts::ROLE_NOT_VALID)));
+        *role = arn.transpose()?;
+    }
     if input.inference_accelerators.as_ref().is_some_and(|list| !list.is_empty()) {
         return Err(texts::client(texts::unsupported_field("inferenceAccelerators")));
     }
@@ -51,9 +58,6 @@ pub(super) fn register(
     let length = serde_json::to_vec(&Stored(input.clone())).map_or(0, |bytes| bytes.len());
     if length > MAX_DEFINITION {
         return Err(texts::client(texts::definition_too_long(length)));
-    }
-    for role in [&mut input.task_role_arn, &mut input.execution_role_arn].into_iter().flatten() {
-        *role = names::role_arn(&cx.scope, role);
     }
     let requires_attributes = attributes(&input, awsvpc);
     let compatibilities = compatibilities(&input, awsvpc, size);
@@ -145,9 +149,7 @@ fn check_containers(input: &mut RegisterTaskDefinitionRequest, awsvpc: bool) -> 
         if !names::is_plain(&name) {
             return Err(texts::client("Container name contains invalid characters."));
         }
-        if container.image.as_ref().is_none_or(String::is_empty) {
-            return Err(texts::client(texts::property_missing("image")));
-        }
+        check_image(container.image.as_deref().unwrap_or_default())?;
         if task_memory.is_none() && container.memory.is_none() && container.memory_reservation.is_none() {
             return Err(texts::client(texts::memory_missing(&name)));
         }
@@ -157,6 +159,7 @@ fn check_containers(input: &mut RegisterTaskDefinitionRequest, awsvpc: bool) -> 
         if awsvpc {
             check_awsvpc(container)?;
         }
+        check_secrets(container)?;
         check_health(container, &name)?;
         check_restart(container)?;
         check_log(container)?;
@@ -179,6 +182,30 @@ fn check_containers(input: &mut RegisterTaskDefinitionRequest, awsvpc: bool) -> 
         return Err(texts::client(texts::CPU_SUM_ABOVE_TASK));
     }
     check_dependencies(containers)
+}
+
+/// Source: API reference, `ContainerDefinition.image`.
+fn check_image(image: &str) -> Result<(), ApiError> {
+    if image.is_empty() {
+        return Err(texts::client(texts::property_missing("image")));
+    }
+    if image.chars().count() > 255 {
+        return Err(texts::client(texts::IMAGE_TOO_LONG));
+    }
+    if !image.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_:./#@".contains(&byte)) {
+        return Err(texts::client(texts::IMAGE_CHARACTERS));
+    }
+    Ok(())
+}
+
+/// A variable has one value: a secret's, or the environment's.
+fn check_secrets(container: &ContainerDefinition) -> Result<(), ApiError> {
+    let variables = container.environment.iter().flatten().filter_map(|pair| pair.name.as_deref());
+    let mut known: BTreeSet<&str> = variables.collect();
+    match container.secrets.iter().flatten().find(|secret| !known.insert(&secret.name)) {
+        Some(secret) => Err(texts::client(texts::secret_not_unique(&secret.name))),
+        None => Ok(()),
+    }
 }
 
 fn check_memory(container: &ContainerDefinition, name: &str, task: Option<i64>) -> Result<(), ApiError> {

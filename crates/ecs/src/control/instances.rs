@@ -2,14 +2,14 @@
 //! its configuration names, and when the instance is gone, ends what ran there.
 
 use super::Control;
-use crate::ports::{Ec2Instance, Standing};
+use crate::ports::{Ec2Instance, Equipment, Standing};
 use crate::rows::{
     ClusterRow, ContainerInstanceRow, INSTANCES_BY_EC2, InstanceStatus, ProviderRow, TASKS_BY_INSTANCE, Tag, TaskRow,
 };
 use crate::texts;
 use async_trait::async_trait;
 use controller::{Controller, Failure, Key, Next};
-use rollout::placement::{Protocol, ZONE};
+use rollout::placement::{Instance, Protocol, ZONE};
 use rollout::{StopCode, TaskStatus};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -219,35 +219,54 @@ pub(crate) fn deregister(tx: &mut Tx, scope: &Scope, id: &str, now: Timestamp) {
     });
 }
 
-/// An instance as it registers.
-pub(crate) fn enrol(instance: &Ec2Instance, cluster: String, now: Timestamp) -> ContainerInstanceRow {
-    let setting = |name: &str| instance.config.get(name).map(String::as_str).unwrap_or_default();
+/// An instance with this equipment as placement sees it before anything is on it.
+pub(super) fn empty(equipment: &Equipment, now: Timestamp) -> Instance {
+    let setting = |name: &str| equipment.config.get(name).map(String::as_str).unwrap_or_default();
     let kept: u32 = setting("ECS_RESERVED_MEMORY").parse().unwrap_or(0);
     let ports = |name: &str| serde_json::from_str::<Vec<u16>>(setting(name)).unwrap_or_default();
     let of = |protocol: Protocol, ports: Vec<u16>| ports.into_iter().map(move |port| (protocol, port));
     let own: BTreeMap<String, String> = serde_json::from_str(setting("ECS_INSTANCE_ATTRIBUTES")).unwrap_or_default();
-    let mut attributes = built_in(instance);
+    let mut attributes = built_in(equipment);
     attributes.extend(own.into_iter().map(|(name, value)| (name, Some(value).filter(|value| !value.is_empty()))));
-    let tags: BTreeMap<String, String> =
-        serde_json::from_str(setting("ECS_CONTAINER_INSTANCE_TAGS")).unwrap_or_default();
+    Instance {
+        id: String::new(),
+        ec2_id: String::new(),
+        agent_connected: true,
+        agent_version: equipment.agent_version.clone(),
+        registered_at: now,
+        attributes,
+        groups: vec![],
+        running_tasks: 0,
+        cpu: equipment.cpu,
+        memory: usable(equipment.memory).saturating_sub(kept),
+        interfaces: equipment.interfaces,
+        ports: of(Protocol::Tcp, RESERVED.to_vec())
+            .chain(of(Protocol::Tcp, ports("ECS_RESERVED_PORTS")))
+            .chain(of(Protocol::Udp, ports("ECS_RESERVED_PORTS_UDP")))
+            .collect(),
+    }
+}
+
+/// An instance as it registers.
+pub(crate) fn enrol(instance: &Ec2Instance, cluster: String, now: Timestamp) -> ContainerInstanceRow {
+    let seen = empty(&instance.equipment(), now);
+    let tags = instance.config.get("ECS_CONTAINER_INSTANCE_TAGS").map(String::as_str).unwrap_or_default();
+    let tags: BTreeMap<String, String> = serde_json::from_str(tags).unwrap_or_default();
     ContainerInstanceRow {
         id: types::id::random_hex(32),
         cluster,
         ec2: instance.id.clone(),
         status: InstanceStatus::Active,
         connected: true,
-        agent_version: instance.agent_version.clone(),
+        agent_version: seen.agent_version,
         namespace: instance.namespace.clone(),
         eni: instance.eni.clone(),
         role: instance.role.clone(),
-        cpu: instance.cpu,
-        memory: usable(instance.memory).saturating_sub(kept),
-        interfaces: instance.interfaces,
-        reserved_ports: of(Protocol::Tcp, RESERVED.to_vec())
-            .chain(of(Protocol::Tcp, ports("ECS_RESERVED_PORTS")))
-            .chain(of(Protocol::Udp, ports("ECS_RESERVED_PORTS_UDP")))
-            .collect(),
-        attributes,
+        cpu: seen.cpu,
+        memory: seen.memory,
+        interfaces: seen.interfaces,
+        reserved_ports: seen.ports,
+        attributes: seen.attributes,
         capacity_provider: None,
         booted: instance.booted,
         registered_at: now,
@@ -259,23 +278,23 @@ pub(crate) fn enrol(instance: &Ec2Instance, cluster: String, now: Timestamp) -> 
 
 /// What an operating system leaves of an instance type's memory: the share that a t3.medium's agent registers (3,904 of
 /// 4,096 MiB). Source: ECS developer guide, "Reserving Amazon ECS Linux container instance memory".
-pub(super) fn usable(mib: u32) -> u32 {
+fn usable(mib: u32) -> u32 {
     mib / 64 * 61 + mib % 64
 }
 
-fn built_in(instance: &Ec2Instance) -> BTreeMap<String, Option<String>> {
+fn built_in(equipment: &Equipment) -> BTreeMap<String, Option<String>> {
     let docker = (17..=DOCKER_API).map(|minor| format!("com.amazonaws.ecs.capability.docker-remote-api.1.{minor}"));
     let without = CAPABILITIES.map(str::to_owned).into_iter().chain(docker).map(|name| (name, None));
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
     let with = [
-        (ZONE, instance.zone.as_str()),
-        ("ecs.ami-id", &instance.image),
+        (ZONE, equipment.zone.as_str()),
+        ("ecs.ami-id", &equipment.image),
         ("ecs.cpu-architecture", architecture),
-        ("ecs.instance-type", &instance.kind),
+        ("ecs.instance-type", &equipment.kind),
         ("ecs.os-family", "LINUX"),
         ("ecs.os-type", "linux"),
-        ("ecs.subnet-id", &instance.subnet),
-        ("ecs.vpc-id", &instance.eni.vpc),
+        ("ecs.subnet-id", &equipment.subnet),
+        ("ecs.vpc-id", &equipment.vpc),
     ];
     without.chain(with.map(|(name, value)| (name.to_owned(), Some(value.to_owned())))).collect()
 }

@@ -5,8 +5,9 @@
 //! Once a minute it says how many instances are needed, publishes `CapacityProviderReservation`, and brings the group there:
 //! outwards at once, inwards after fifteen minutes in which there was too much, as AWS's alarms do.
 
-use super::instances::usable;
+use super::instances::empty;
 use super::{Control, on_instances, waiting};
+use crate::placing;
 use crate::ports::Group;
 use crate::rows::{
     ClusterRow, ContainerInstanceRow, DefinitionRow, INSTANCES_BY_CLUSTER, INSTANCES_BY_EC2, InstanceStatus,
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 use controller::{Controller, Failure, Key, Next};
 use observe::publish::{Sample, publish};
 use rollout::capacity::next_provider;
+use rollout::placement::Instance;
 use rollout::reservation::{Reserved, Scaling, wanted};
 use rollout::{DesiredStatus, TaskStatus};
 use std::time::Duration;
@@ -118,7 +120,9 @@ pub(super) fn is_busy(view: &View, scope: &Scope, instance: &str) -> bool {
 }
 
 /// How many instances the provider's tasks need in a cluster: those that run some, or, where tasks wait for room, all that are
-/// there and as many more as what waits fills at least.
+/// there and as many more as what waits fills at least. Tasks that fit no instance that the group launches do not count: they
+/// are too large, or their ports are reserved, or their constraints or attributes are not met. Source: ECS developer guide,
+/// "Amazon ECS managed scaling behavior".
 fn needed(view: &View, scope: &Scope, cluster: &str, row: &ProviderRow, group: &Group, now: Timestamp) -> u32 {
     let rows = view.by_index(&INSTANCES_BY_CLUSTER, scope, cluster);
     // Those that the group is ending are none that it has.
@@ -129,9 +133,11 @@ fn needed(view: &View, scope: &Scope, cluster: &str, row: &ProviderRow, group: &
             && in_group(instance)
     };
     let registered: Vec<_> = rows.filter(of_provider).collect();
-    let (mut count, mut cpu, mut memory) = waiting::of_provider(view, scope, cluster, &row.name, now);
+    let launches: Vec<Instance> = group.launches.iter().map(|one| empty(one, now)).collect();
+    let of = (cluster, row.name.as_str());
+    let (mut count, mut cpu, mut memory) = waiting::of_provider(view, scope, of, &launches, now);
     for service in view.by_index(&SERVICES_BY_CLUSTER, scope, cluster) {
-        if let Some((waiting, size)) = waiting_of(view, scope, service, &row.name, now) {
+        if let Some((waiting, size)) = waiting_of(view, scope, service, &row.name, &launches, now) {
             count += u64::from(waiting);
             cpu += u64::from(waiting) * u64::from(size.0);
             memory += u64::from(waiting) * u64::from(size.1);
@@ -141,9 +147,9 @@ fn needed(view: &View, scope: &Scope, cluster: &str, row: &ProviderRow, group: &
     if count == 0 {
         return number(registered.iter().filter(|one| is_busy(view, scope, &one.id)).count());
     }
-    let more = group.size.map_or(1, |(of_one, mib)| {
-        cpu.div_ceil(u64::from(of_one).max(1)).max(memory.div_ceil(u64::from(usable(mib)).max(1)))
-    });
+    let more = launches
+        .first()
+        .map_or(1, |one| cpu.div_ceil(u64::from(one.cpu).max(1)).max(memory.div_ceil(u64::from(one.memory).max(1))));
     number(registered.len()).saturating_add(u32::try_from(more).unwrap_or(u32::MAX).max(1))
 }
 
@@ -153,6 +159,7 @@ fn waiting_of(
     scope: &Scope,
     service: &ServiceRow,
     provider: &str,
+    launches: &[Instance],
     now: Timestamp,
 ) -> Option<(u32, (u32, u32))> {
     let waits = service.status == ServiceStatus::Active && service.placement.complaint.is_some();
@@ -169,9 +176,11 @@ fn waiting_of(
     }
     let key = DefinitionRow::key(&deployment.family, deployment.revision);
     let definition = view.get::<DefinitionRow>(scope, &key)?;
-    let (size, place) = on_instances::place(view, scope, service, (deployment, &definition, Some(provider)), now)?;
-    // One that has room by now waits for nothing but its turn.
-    place.is_err().then_some((missing, (size.cpu, size.memory)))
+    on_instances::wish(service, (deployment, &definition, Some(provider)), now, |wish| {
+        // One that has room by now waits for nothing but its turn.
+        let lacks_room = placing::choose(view, scope, wish).is_err() && launches.iter().any(|one| wish.suits(one));
+        lacks_room.then_some((missing, (wish.size.cpu, wish.size.memory)))
+    })?
 }
 
 #[async_trait]

@@ -94,9 +94,19 @@ pub(super) fn place(
     view: &View,
     scope: &Scope,
     service: &ServiceRow,
-    (deployment, definition, provider): (&DeploymentRow, &DefinitionRow, Option<&str>),
+    of: (&DeploymentRow, &DefinitionRow, Option<&str>),
     now: Timestamp,
 ) -> Option<(Size, Result<Placed, Unplaced>)> {
+    wish(service, of, now, |wish| (wish.size, placing::choose(view, scope, wish)))
+}
+
+/// Asks about what a service's next task wishes. `None` if its definition makes no sense.
+pub(super) fn wish<R>(
+    service: &ServiceRow,
+    (deployment, definition, provider): (&DeploymentRow, &DefinitionRow, Option<&str>),
+    now: Timestamp,
+    ask: impl FnOnce(&Wish) -> R,
+) -> Option<R> {
     let size = placing::size(definition, &TaskOverride::default()).ok()?;
     let (constraints, strategies) = placing::of_service(definition, &service.placement)?;
     let wish = Wish {
@@ -110,5 +120,5 @@ pub(super) fn place(
         group: &format!("service:{}", service.name),
         seed: u64::try_from(now.millis()).unwrap_or(0),
     };
-    Some((size, placing::choose(view, scope, &wish)))
+    Some(ask(&wish))
 }

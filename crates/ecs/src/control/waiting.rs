@@ -11,7 +11,7 @@ use crate::texts;
 use async_trait::async_trait;
 use controller::{Controller, Failure, Key, Next};
 use rollout::fargate::Size;
-use rollout::placement::{Lack, Strategy};
+use rollout::placement::{Instance, Lack, Strategy};
 use rollout::{StopCode, TaskStatus};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ impl WaitingTasks {
     }
 }
 
-/// Whether more instances of the same kind would have room for a task.
+/// Whether a task that is placed nowhere may wait for room: also one that is larger than any instance, as on AWS.
 pub(crate) fn may_wait(why: &Unplaced) -> bool {
     match why {
         Unplaced::NoInstances => true,
@@ -56,14 +56,15 @@ pub(crate) fn count(view: &View, scope: &Scope, cluster: &str) -> usize {
     view.by_index(&WAITING_TASKS, scope, cluster).count()
 }
 
-/// Where a task that waits could go. `None`: what it waits for makes no sense, which is so of none that was accepted.
-fn place(
+/// Asks about what a task that waits wishes. `None`: what it waits for makes no sense, which is so of none that was accepted.
+fn wish<R>(
     view: &View,
     scope: &Scope,
     row: &TaskRow,
     wait: &WaitRow,
     now: Timestamp,
-) -> Option<Result<Placed, Unplaced>> {
+    ask: impl FnOnce(&Wish) -> R,
+) -> Option<R> {
     let definition = view.get::<DefinitionRow>(scope, &DefinitionRow::key(&row.family, row.revision))?;
     let constraints = placing::constraints(&definition, &wait.constraints).ok()?;
     let mut strategies = placing::strategies(&wait.strategies);
@@ -81,22 +82,37 @@ fn place(
         group: &row.group,
         seed: u64::try_from(now.millis()).unwrap_or(0),
     };
-    Some(placing::choose(view, scope, &wish))
+    Some(ask(&wish))
 }
 
-/// What the tasks of a cluster need that wait for instances of a provider: how many they are, CPU units and MiB.
+/// Where a task that waits could go.
+fn place(
+    view: &View,
+    scope: &Scope,
+    row: &TaskRow,
+    wait: &WaitRow,
+    now: Timestamp,
+) -> Option<Result<Placed, Unplaced>> {
+    wish(view, scope, row, wait, now, |wish| placing::choose(view, scope, wish))
+}
+
+/// What the tasks of a cluster need that wait for instances of a provider and fit one of these, which it would launch: how
+/// many they are, CPU units and MiB.
 pub(super) fn of_provider(
     view: &View,
     scope: &Scope,
-    cluster: &str,
-    provider: &str,
+    (cluster, provider): (&str, &str),
+    launches: &[Instance],
     now: Timestamp,
 ) -> (u64, u64, u64) {
     let (mut count, mut cpu, mut memory) = (0, 0, 0);
     for row in tasks(view, scope, cluster) {
         let wait = row.waits.as_ref().filter(|_| row.capacity_provider.as_deref() == Some(provider));
-        // One that has room by now waits for nothing but its turn.
-        if wait.and_then(|wait| place(view, scope, &row, wait, now)).is_some_and(|place| place.is_err()) {
+        // One that has room by now waits for nothing but its turn; for one that fits no new instance none helps.
+        let lacks_room = |wish: &Wish| {
+            placing::choose(view, scope, wish).is_err() && launches.iter().any(|launch| wish.suits(launch))
+        };
+        if wait.and_then(|wait| wish(view, scope, &row, wait, now, lacks_room)) == Some(true) {
             count += 1;
             cpu += u64::from(row.cpu);
             memory += u64::from(row.memory);

@@ -1,5 +1,6 @@
 //! The port of Auto Scaling groups.
 
+use super::Equipment;
 use store::{Tx, View};
 use types::{Pace, Scope, Timestamp};
 
@@ -23,8 +24,8 @@ pub struct Group {
     pub instances: Vec<(String, bool)>,
     /// Its instances that are to end and wait for ECS.
     pub waiting: Vec<Waiting>,
-    /// CPU units and MiB of the type that it launches.
-    pub size: Option<(u32, u32)>,
+    /// What its next instance would be, in each of its subnets; nothing where its template cannot be launched.
+    pub launches: Vec<Equipment>,
 }
 
 /// An instance that is to end and waits until ECS lets it.
@@ -46,8 +47,9 @@ pub trait Groups: Send + Sync {
     fn set_desired(&self, tx: &mut Tx, scope: &Scope, group: &str, desired: u32, cause: String);
     /// Protects an instance of a group from scale-in, or does so no more.
     fn protect(&self, tx: &mut Tx, scope: &Scope, instance: &str, protected: bool);
-    /// Has instances of a group wait for ECS before they end, or does so no more. Those that wait then go on.
-    fn drain(&self, tx: &mut Tx, scope: &Scope, group: &str, on: bool);
+    /// Has instances of a group wait for ECS before they end, or does so no more: those that wait then go on. Whoever asks
+    /// for what is so already changes nothing. The error says why it cannot be.
+    fn drain(&self, tx: &mut Tx, scope: &Scope, group: &str, on: bool) -> Result<(), String>;
     /// Has an instance that waits do so for as long again.
     fn hold(&self, tx: &mut Tx, scope: &Scope, group: &str, instance: &str, pace: Pace, now: Timestamp);
     /// Lets an instance that waits end.

@@ -43,6 +43,49 @@ pub struct Ec2Instance {
     pub booted: Timestamp,
 }
 
+/// What of an instance decides which tasks it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Equipment {
+    /// Its type: `t3.small`.
+    pub kind: String,
+    /// The image that it is launched from.
+    pub image: String,
+    /// The agent's version in that image.
+    pub agent_version: String,
+    /// Its zone.
+    pub zone: String,
+    /// Its subnet.
+    pub subnet: String,
+    /// Its VPC.
+    pub vpc: String,
+    /// CPU units of its type.
+    pub cpu: u32,
+    /// MiB of its type.
+    pub memory: u32,
+    /// How many network interfaces it can have besides its primary one.
+    pub interfaces: u32,
+    /// The agent's configuration.
+    pub config: BTreeMap<String, String>,
+}
+
+impl Ec2Instance {
+    /// What of it decides which tasks it takes.
+    pub fn equipment(&self) -> Equipment {
+        Equipment {
+            kind: self.kind.clone(),
+            image: self.image.clone(),
+            agent_version: self.agent_version.clone(),
+            zone: self.zone.clone(),
+            subnet: self.subnet.clone(),
+            vpc: self.eni.vpc.clone(),
+            cpu: self.cpu,
+            memory: self.memory,
+            interfaces: self.interfaces,
+            config: self.config.clone(),
+        }
+    }
+}
+
 /// Where an instance stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {

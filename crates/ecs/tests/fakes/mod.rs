@@ -53,6 +53,8 @@ pub(crate) struct State {
     pub groups: BTreeMap<String, Group>,
     /// Those of them whose instances wait for ECS before they end.
     pub drained: BTreeSet<String>,
+    /// Those that have no room for one more lifecycle hook.
+    pub full: BTreeSet<String>,
     /// EC2 instances by id.
     pub instances: BTreeMap<String, Standing>,
     /// Where listener rules lead.
@@ -143,14 +145,18 @@ impl Groups for Outside {
         }
     }
 
-    fn drain(&self, _: &mut Tx, _: &Scope, group: &str, on: bool) {
+    fn drain(&self, _: &mut Tx, _: &Scope, group: &str, on: bool) -> Result<(), String> {
         let mut state = Outside::state(self);
         if on {
+            if state.full.contains(group) && !state.drained.contains(group) {
+                return Err("it has too many.".to_owned());
+            }
             state.drained.insert(group.to_owned());
         } else {
             state.drained.remove(group);
             state.groups.get_mut(group).expect("it is there").waiting.clear();
         }
+        Ok(())
     }
 
     fn hold(&self, _: &mut Tx, _: &Scope, group: &str, instance: &str, _: Pace, now: Timestamp) {
