@@ -9,6 +9,7 @@ mod mounts;
 mod process;
 mod program;
 mod session;
+mod target;
 mod terminal;
 
 pub(crate) use process::{Attach, attach, launch};
