@@ -6,7 +6,8 @@
 //! node that a container makes cannot be opened, without a device controller. All of this holds because a container cannot mount: CAP_SYS_ADMIN
 //! would undo it, and no container gets that ([`crate::capability::GRANTABLE`]).
 
-use super::{Order, files, target};
+use super::target::{self, Refused};
+use super::{Order, files};
 use crate::ids::Ids;
 use crate::spec::{ContainerSpec, MountSource, Tmpfs};
 use crate::storage::Disk;
@@ -356,7 +357,10 @@ impl Place<'_> {
         let wanted = target::cleaned(self.target());
         let failed = |e: io::Error| format!("error mounting to rootfs at {:?}: {e}", wanted.display());
         let found = target::resolve(&wanted).map_err(failed)?;
-        target::check(&found)?;
+        target::check(&found).map_err(|refusal| match refusal {
+            Refused::Root => refusal.to_string(),
+            Refused::Proc(_) => failed(io::Error::other(refusal)),
+        })?;
         match self {
             Self::Bind(detached) => put_bind(&detached, image, &wanted, &found),
             Self::Tmpfs(tmpfs) => put_tmpfs(tmpfs, &found),

@@ -70,20 +70,25 @@ pub(super) fn resolve(path: &Path) -> io::Result<PathBuf> {
     Ok(found)
 }
 
-/// Refuses what Docker and runc refuse, in their words.
-pub(super) fn check(found: &Path) -> Result<(), String> {
+/// Where no volume may be, in the words of Docker and of runc.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refused {
+    #[error("invalid specification: destination can't be '/'")]
+    Root,
+    #[error("{0:?} cannot be mounted because it is inside /proc")]
+    Proc(String),
+}
+
+/// Refuses what Docker and runc refuse.
+pub(super) fn check(found: &Path) -> Result<(), Refused> {
     if found == Path::new("/") {
-        return Err("invalid specification: destination can't be '/'".to_owned());
+        return Err(Refused::Root);
     }
     let shown = INSIDE_PROC.iter().any(|shown| found == Path::new(shown));
     if found.starts_with("/proc") && !shown {
-        return Err(inside_proc(found));
+        return Err(Refused::Proc(found.display().to_string()));
     }
     Ok(())
-}
-
-fn inside_proc(found: &Path) -> String {
-    format!("{:?} cannot be mounted because it is inside /proc", found.display().to_string())
 }
 
 /// Opens the place, which is made if there is none.
@@ -102,7 +107,7 @@ pub(super) fn open(found: &Path, directory: bool) -> io::Result<OwnedFd> {
     let place = openat2(CWD, found, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?;
     // A neighbour may have moved what was looked at.
     if fstatfs(&place)?.f_type as u64 == PROC && !found.starts_with("/proc") {
-        return Err(io::Error::other(inside_proc(found)));
+        return Err(io::Error::other(Refused::Proc(found.display().to_string())));
     }
     Ok(place)
 }
@@ -135,10 +140,10 @@ mod tests {
     #[test]
     fn the_root_and_proc_are_no_places_for_a_volume() {
         let of = |path: &str| check(Path::new(path));
-        assert_eq!(of("/").unwrap_err(), "invalid specification: destination can't be '/'");
+        assert_eq!(of("/").unwrap_err().to_string(), "invalid specification: destination can't be '/'");
         for path in ["/proc", "/proc/sys", "/proc/1/ns"] {
             let words = format!("\"{path}\" cannot be mounted because it is inside /proc");
-            assert_eq!(of(path).unwrap_err(), words);
+            assert_eq!(of(path).unwrap_err().to_string(), words);
         }
         for path in ["/proc/cpuinfo", "/procs", "/sys", "/dev", "/data"] {
             assert_eq!(of(path), Ok(()), "{path}");
