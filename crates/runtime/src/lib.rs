@@ -76,7 +76,8 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Makes the task and starts those of its containers that are to start at once ([`StartWhen::Now`]), in order.
     /// Prepares the images that are not yet. A container that cannot start does not fail the call: its state in the
-    /// answer is [`ContainerState::Failed`]. After an error nothing of the task is left.
+    /// answer is [`ContainerState::Failed`], and one that takes long is still [`ContainerState::Created`]: what becomes of it
+    /// comes as an event, and it can be stopped meanwhile. After an error nothing of the task is left.
     async fn start(&self, spec: TaskSpec) -> Result<TaskStatus, StartError>;
 
     /// Starts a container of a started task which is [`ContainerState::Created`], or again one that exited.

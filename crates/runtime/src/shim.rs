@@ -39,7 +39,7 @@ pub(crate) fn run(order: OwnedFd, daemon: OwnedFd) {
             if daemon.is_gone() {
                 return;
             }
-            supervisor.start_all();
+            supervisor.want_all();
             supervisor.serve(daemon, &listener);
         }
         Err(error) => daemon.send(&Report::Fatal(format!("making the task: {error}"))),

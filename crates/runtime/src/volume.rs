@@ -2,12 +2,14 @@
 
 use crate::paths::Paths;
 use crate::spec::KeptVolume;
-use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, mkdirat, open, openat2};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, mkdirat, mknodat, open, openat2,
+};
 use rustix::io::Errno;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 /// Opens the directory of a volume. Links on the way are followed within the store alone: its top is their root.
@@ -35,8 +37,8 @@ pub(crate) fn open_kept(paths: &Paths, volume: &KeptVolume) -> io::Result<OwnedF
     Ok(directory)
 }
 
-/// Fills the new volume `to` with what the image has at its place, as Docker does: directories, files and links with their
-/// owners and modes. What else there is stays behind.
+/// Fills the new volume `to` with what the image has at its place, as Docker does: directories, files, links and named pipes with their
+/// owners and modes. An image has nothing else, and nothing is opened that could make the reader wait.
 pub(crate) fn fill(from: &Path, to: &Path) -> io::Result<()> {
     // Not recursion: how deep the image is, its author decides.
     let mut open = vec![PathBuf::new()];
@@ -54,6 +56,8 @@ pub(crate) fn fill(from: &Path, to: &Path) -> io::Result<()> {
                 symlink(fs::read_link(&source)?, &target)?;
             } else if kind.is_file() {
                 fs::copy(&source, &target)?;
+            } else if kind.is_fifo() {
+                mknodat(CWD, &target, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
             } else {
                 continue;
             }
@@ -123,9 +127,11 @@ mod tests {
         fs::write(from.join("deep/er/file"), "text").unwrap();
         fs::set_permissions(from.join("deep"), fs::Permissions::from_mode(0o750)).unwrap();
         symlink("/etc/passwd", from.join("link")).unwrap();
+        mknodat(CWD, from.join("deep/pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
         fill(&from, &to).unwrap();
         assert_eq!(fs::read_to_string(to.join("deep/er/file")).unwrap(), "text");
         assert_eq!(fs::metadata(to.join("deep")).unwrap().mode() & 0o7777, 0o750);
         assert_eq!(fs::read_link(to.join("link")).unwrap(), Path::new("/etc/passwd"), "a link stays one");
+        assert!(fs::metadata(to.join("deep/pipe")).unwrap().file_type().is_fifo(), "a pipe stays one and is not read");
     }
 }

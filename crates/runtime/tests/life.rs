@@ -178,3 +178,103 @@ async fn containers_that_share_ipc_share_memory_too() {
         host.assert_gone(&id);
     }
 }
+
+/// A file system that answers nothing: whoever looks into it waits.
+struct Hung {
+    at: std::path::PathBuf,
+    _device: std::fs::File,
+}
+
+impl Hung {
+    fn new(host: &Host, name: &str) -> Option<Self> {
+        use std::os::fd::AsRawFd;
+        let Ok(device) = std::fs::File::options().read(true).write(true).open("/dev/fuse") else {
+            println!("SKIPPED: needs /dev/fuse");
+            return None;
+        };
+        let at = host.root.path().join(name);
+        std::fs::create_dir(&at).unwrap();
+        let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", device.as_raw_fd());
+        nix::mount::mount(Some("hung"), &at, Some("fuse"), nix::mount::MsFlags::empty(), Some(options.as_str()))
+            .unwrap();
+        Some(Self { at, _device: device })
+    }
+
+    fn mount(&self) -> Mount {
+        Mount { source: MountSource::HostPath(self.at.join("in")), target: "/data".into(), read_only: false }
+    }
+}
+
+impl Drop for Hung {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount2(&self.at, nix::mount::MntFlags::MNT_DETACH);
+    }
+}
+
+#[tokio::test]
+async fn a_container_whose_making_hangs_is_stopped_all_the_same() {
+    let Some(host) = Host::new() else { return };
+    let Some(hung) = Hung::new(&host, "hung") else { return };
+    let native = host.open().await;
+    let mut beside = shell("trap 'exit 3' TERM; echo up; while :; do sleep 0.05; done");
+    beside.name = "beside".into();
+    let mut stuck = shell("echo never");
+    stuck.mounts = vec![hung.mount()];
+    let mut after = shell("echo never");
+    after.name = "after".into();
+    let spec = task(vec![beside, stuck, after]);
+    let id = spec.id.clone();
+    let status = native.start(spec).await.unwrap();
+    assert!(matches!(status.container("beside").unwrap().state, ContainerState::Running { .. }), "{status:?}");
+    assert_eq!(status.container("app").unwrap().state, ContainerState::Created);
+    native.stop(&id, None).await.unwrap();
+    let status = wait_for(&native, &id, runtime::TaskStatus::is_over).await;
+    let code = |name: &str| match &status.container(name).unwrap().state {
+        ContainerState::Exited(exit) => (exit.code, exit.started_at.is_some()),
+        other => panic!("{name} is {other:?}"),
+    };
+    assert_eq!(code("beside"), (3, true), "the stop of one that runs waits for one that does not");
+    assert_eq!((code("app"), code("after")), ((137, false), (137, false)));
+    native.remove(&id).await.unwrap();
+    host.assert_gone(&id);
+}
+
+#[tokio::test]
+async fn a_task_whose_making_hangs_is_removed_and_the_server_stops() {
+    let Some(host) = Host::new() else { return };
+    // One each: who looks into it while another does, waits for that one and cannot be killed.
+    let (Some(first), Some(second)) = (Hung::new(&host, "first"), Hung::new(&host, "second")) else { return };
+    let native = host.open().await;
+    let mut ids = Vec::new();
+    for (hung, shared) in [(&first, false), (&second, true)] {
+        let mut stuck = shell("echo never");
+        (stuck.mounts, stuck.start) = (vec![hung.mount()], runtime::StartWhen::Asked);
+        let mut spec = task(vec![stuck]);
+        (spec.shared_processes, spec.shared_ipc) = (shared, shared);
+        ids.push(spec.id.clone());
+        native.start(spec).await.unwrap();
+        let asked = native.start_container(ids.last().unwrap(), "app").await.unwrap();
+        assert_eq!(asked.state, ContainerState::Created, "it is still being made");
+    }
+    native.remove(&ids[1]).await.unwrap();
+    host.assert_gone(&ids[1]);
+    let before = std::time::Duration::from_secs(4);
+    tokio::time::timeout(before, native.shutdown()).await.expect("the server does not wait for what hangs");
+    assert_eq!(host.cgroups(), [] as [std::path::PathBuf; 0], "control groups were left");
+}
+
+#[tokio::test]
+async fn a_pipe_in_place_of_the_accounts_keeps_nobody_waiting() {
+    let Some(host) = Host::new() else { return };
+    let native = host.open().await;
+    let spec = task(vec![shell("rm /etc/passwd; mkfifo /etc/passwd || busybox mkfifo /etc/passwd; echo up; sleep 60")]);
+    let id = spec.id.clone();
+    native.start(spec).await.unwrap();
+    while output(&native, &id, "app").await.last().is_none_or(|line| line != "up") {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let argv = ["/bin/sh", "-c", "[ -p /etc/passwd ] && echo pipe"].map(str::to_owned).to_vec();
+    let done = native.exec(&id, "app", runtime::ExecSpec { argv, timeout: host::PATIENCE }).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&done.output), "pipe\n");
+    native.remove(&id).await.unwrap();
+}

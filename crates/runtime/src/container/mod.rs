@@ -9,9 +9,10 @@ mod mounts;
 mod process;
 mod program;
 mod session;
+mod target;
 mod terminal;
 
-pub(crate) use process::{Attach, attach, launch};
+pub(crate) use process::{Attach, Launched, Making, attach, launch};
 pub(crate) use session::{Opened, open};
 
 use crate::cgroup::Cgroups;

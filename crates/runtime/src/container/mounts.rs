@@ -1,10 +1,12 @@
 //! What a container sees as its files. Runs in the container's own mount namespace, so all of it ends with the container.
 //!
 //! Sources on the host are opened before the root is exchanged, targets are looked up after: then no link in the image or in a volume can
-//! lead out of the container. Every mount is `nodev`; devices are single bind mounts of the host's nodes. So a device
+//! lead out of the container. What the kernel shows is masked before a volume is put anywhere, and no volume comes into `/proc`; what a new
+//! volume takes over is the image's, read from a view of the root that has nothing mounted on it. Every mount is `nodev`; devices are single bind mounts of the host's nodes. So a device
 //! node that a container makes cannot be opened, without a device controller. All of this holds because a container cannot mount: CAP_SYS_ADMIN
 //! would undo it, and no container gets that ([`crate::capability::GRANTABLE`]).
 
+use super::target::{self, Refused};
 use super::{Order, files};
 use crate::ids::Ids;
 use crate::spec::{ContainerSpec, MountSource, Tmpfs};
@@ -13,7 +15,7 @@ use crate::sys;
 use crate::volume::{fill, open_kept};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
+use rustix::fs::{CWD, Gid, Mode, OFlags, ResolveFlags, Uid, openat2};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create, fsmount, fsopen,
     move_mount, open_tree,
@@ -85,19 +87,20 @@ pub(super) fn enter(order: &Order, index: usize, disk: Option<&Disk>) -> Step {
     umount2(".", MntFlags::MNT_DETACH).map_err(|e| format!("leaving the host's files: {e}"))?;
     std::env::set_current_dir("/").map_err(|e| format!("chdir /: {e}"))?;
 
+    // Before anything is mounted on it.
+    let image = bind("/", RDONLY | NOSUID | NODEV | NOEXEC).map_err(|e| format!("keeping the image's files: {e}"))?;
     put_files(&proc, "proc", "/proc")?;
     dev(container, devices, shared.as_ref())?;
     put_files(&sys, "sysfs", "/sys")?;
     cgroups(order);
     sysctls(order, container)?;
+    // On the kernel's files themselves, whatever a volume covers them with later.
+    protect()?;
     let mut rest: Vec<Place> = detached.into_iter().map(Place::Bind).collect();
     rest.extend(container.tmpfs.iter().map(Place::Tmpfs));
     // Outer ones first, so that none covers another.
     rest.sort_by_key(|place| place.target().components().count());
-    for place in rest {
-        place.put().map_err(|(target, e)| format!("error mounting to rootfs at {:?}: {e}", target.display()))?;
-    }
-    protect()?;
+    rest.into_iter().try_for_each(|place| place.put(&image))?;
     if container.readonly_rootfs {
         let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | MsFlags::MS_NODEV;
         mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)
@@ -350,45 +353,56 @@ impl Place<'_> {
         }
     }
 
-    fn put(self) -> Result<(), (PathBuf, io::Error)> {
-        let target = self.target().to_owned();
+    fn put(self, image: &OwnedFd) -> Step {
+        let wanted = target::cleaned(self.target());
+        let failed = |e: io::Error| format!("error mounting to rootfs at {:?}: {e}", wanted.display());
+        let found = target::resolve(&wanted).map_err(failed)?;
+        target::check(&found).map_err(|refusal| match refusal {
+            Refused::Root => refusal.to_string(),
+            Refused::Proc(_) => failed(io::Error::other(refusal)),
+        })?;
         match self {
-            Self::Bind(detached) => put_bind(&detached),
-            Self::Tmpfs(tmpfs) => put_tmpfs(tmpfs),
+            Self::Bind(detached) => put_bind(&detached, image, &wanted, &found),
+            Self::Tmpfs(tmpfs) => put_tmpfs(tmpfs, &found),
         }
-        .map_err(|e| (target, e))
+        .map_err(failed)
     }
 }
 
-fn put_bind(detached: &Detached) -> io::Result<()> {
-    let target = &detached.target;
-    if detached.directory {
-        fs::create_dir_all(target)?;
-    } else {
-        if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        if !target.exists() {
-            fs::write(target, "")?;
-        }
-    }
+fn put_bind(detached: &Detached, image: &OwnedFd, wanted: &Path, found: &Path) -> io::Result<()> {
+    let place = target::open(found, detached.directory)?;
     if detached.fresh {
-        let covered = fs::metadata(target)?;
-        let (uid, gid) = (Uid::from_raw(covered.uid()), Gid::from_raw(covered.gid()));
-        rustix::fs::chownat(&detached.tree, "", Some(uid), Some(gid), rustix::fs::AtFlags::EMPTY_PATH)?;
-        let mode = fs::Permissions::from_mode(covered.mode() & 0o7777);
-        let volume = PathBuf::from(format!("/proc/self/fd/{}", detached.tree.as_raw_fd()));
-        fs::set_permissions(&volume, mode)?;
-        fill(target, &volume)?;
+        take_over(image, wanted, &detached.tree)?;
     }
     if detached.read_only {
         sys::set_mount_attributes(&detached.tree, RDONLY)?;
     }
-    attach(&detached.tree, target)
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    Ok(move_mount(&detached.tree, "", &place, "", flags)?)
 }
 
-fn put_tmpfs(tmpfs: &Tmpfs) -> io::Result<()> {
-    fs::create_dir_all(&tmpfs.target)?;
+/// Gives a new volume what the image has at its place: owner, mode and files.
+fn take_over(image: &OwnedFd, wanted: &Path, volume: &OwnedFd) -> io::Result<()> {
+    let at = |fd: &OwnedFd| PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+    let covered = match openat2(image, wanted, flags, Mode::empty(), resolve) {
+        Ok(covered) => covered,
+        // It lies in another volume.
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => {
+            return fs::set_permissions(at(volume), fs::Permissions::from_mode(0o755));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let meta = fs::metadata(at(&covered))?;
+    let (uid, gid) = (Uid::from_raw(meta.uid()), Gid::from_raw(meta.gid()));
+    rustix::fs::chownat(volume, "", Some(uid), Some(gid), rustix::fs::AtFlags::EMPTY_PATH)?;
+    fs::set_permissions(at(volume), fs::Permissions::from_mode(meta.mode() & 0o7777))?;
+    fill(&at(&covered), &at(volume))
+}
+
+fn put_tmpfs(tmpfs: &Tmpfs, found: &Path) -> io::Result<()> {
+    let place = target::open(found, true)?;
     let mut flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let mut data = format!("size={}", tmpfs.bytes);
     for option in &tmpfs.options {
@@ -413,7 +427,9 @@ fn put_tmpfs(tmpfs: &Tmpfs) -> io::Result<()> {
             }
         }
     }
-    Ok(mount(Some("tmpfs"), tmpfs.target.as_str(), Some("tmpfs"), flags, Some(data.as_str()))?)
+    // By its descriptor, as a neighbour may change the links of a volume that it lies in.
+    let place = format!("/proc/self/fd/{}", place.as_raw_fd());
+    Ok(mount(Some("tmpfs"), place.as_str(), Some("tmpfs"), flags, Some(data.as_str()))?)
 }
 
 /// Hides what tells of the host and fixes what would change it.

@@ -10,15 +10,64 @@ use crate::sys::{self, Cloned};
 use crate::{capability, seccomp, user};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns, unshare};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Gid, Pid, Uid, pipe2};
 use rustix::process::{Resource as Rlimit, getrlimit, setrlimit};
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// How long a further process may take to come to its program: it is waited for, and nothing else is done meanwhile. What is slower
+/// hangs, such as on a file system that does not answer.
+const ATTACH_MILLIS: u16 = 5000;
+
+/// The most that is read of a file of accounts.
+const MOST_ACCOUNTS: u64 = 4 << 20;
+
+/// A child on its way to its program.
+struct Child {
+    pid: Pid,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+    /// Closed once the program runs or the child is dead; before, it says why there will be no program.
+    failure: OwnedFd,
+    reason: Vec<u8>,
+}
+
+/// A container that is being made.
+pub(crate) struct Making {
+    child: Child,
+    stdin: Option<OwnedFd>,
+    console: Option<OwnedFd>,
+}
+
+impl Making {
+    /// The container's first process, which has no program yet.
+    pub(crate) fn pid(&self) -> Pid {
+        self.child.pid
+    }
+
+    /// Has something to read when it went on.
+    pub(crate) fn watched(&self) -> BorrowedFd<'_> {
+        self.child.failure.as_fd()
+    }
+
+    /// Hears what there is to hear, without waiting. Once it is true there is an end to tell of: [`Making::end`].
+    pub(crate) fn is_done(&mut self) -> bool {
+        self.child.is_done()
+    }
+
+    /// The container that came of it; an error is fit for the task's owner.
+    pub(crate) fn end(self) -> Result<Launched, String> {
+        let (pid, stdout, stderr) = self.child.end().map_err(|reason| failure(&reason))?;
+        let terminal = self.console.and_then(|shims| terminal::receive(&shims));
+        Ok(Launched { pid, stdout, stderr, stdin: self.stdin, terminal })
+    }
+}
 
 /// A container's first process, running its program.
 pub(crate) struct Launched {
@@ -46,13 +95,13 @@ fn failure(reason: &str) -> String {
     )
 }
 
-/// Starts the container's first process. Returns once its program runs; an error is fit for the task's owner.
+/// Begins to make the container. Nothing is waited for: what it is made of may hang. An error is fit for the task's owner.
 pub(crate) fn launch(
     order: &Order,
     index: usize,
     shared: Option<&Holder>,
     disk: Option<&Disk>,
-) -> Result<Launched, String> {
+) -> Result<Making, String> {
     let ipc = shared.and_then(|holder| holder.ipc.as_ref());
     let mut own = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS;
     own.set(CloneFlags::CLONE_NEWIPC, ipc.is_none());
@@ -73,7 +122,7 @@ pub(crate) fn launch(
     let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(|e| failure(&format!("pipe: {e}")));
     let input = if container.stdin && !container.terminal { Some(pipe()?) } else { None };
     let console = if container.terminal { Some(terminal::channel().map_err(|e| failure(&e))?) } else { None };
-    let started = in_child(birth, |stdout, stderr| {
+    let begun = begin(birth, |stdout, stderr| {
         if let Some((ipc, mounts)) = ipc {
             setns(ipc, CloneFlags::CLONE_NEWIPC).map_err(|e| format!("joining the IPC namespace: {e}"))?;
             setns(mounts, CloneFlags::CLONE_NEWNS).map_err(|e| format!("joining the shared memory: {e}"))?;
@@ -96,12 +145,8 @@ pub(crate) fn launch(
         }
         Ok(Program { init: container.init, ..Program::of(container, container.argv()) })
     });
-    let (pid, stdout, stderr) = started.map_err(|reason| failure(&reason))?;
-    let terminal = console.and_then(|(shims, ours)| {
-        drop(ours);
-        terminal::receive(&shims)
-    });
-    Ok(Launched { pid, stdout, stderr, stdin: input.map(|(_, write)| write), terminal })
+    let child = begun.map_err(|reason| failure(&reason))?;
+    Ok(Making { child, stdin: input.map(|(_, write)| write), console: console.map(|(shims, _)| shims) })
 }
 
 /// Starts one more process in a running container. Its output comes through one pipe.
@@ -205,17 +250,19 @@ impl Birth<'_> {
     }
 }
 
-/// Clones, runs `prepare` and then the program in the child, and waits until the program runs or a step has failed.
-pub(super) fn in_child<'a>(
+/// Clones, and runs `prepare` and then the program in the child.
+fn begin<'a>(
     birth: Birth<'_>,
     prepare: impl FnOnce(&OwnedFd, &OwnedFd) -> Result<Program<'a>, String>,
-) -> Result<(Pid, OwnedFd, OwnedFd), String> {
+) -> Result<Child, String> {
     let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(|e| format!("pipe: {e}"));
-    let ((out_read, out_write), (err_read, err_write), (fail_read, fail_write)) = (pipe()?, pipe()?, pipe()?);
+    let ((stdout, out_write), (stderr, err_write), (failure, fail_write)) = (pipe()?, pipe()?, pipe()?);
     match birth.give()? {
         Cloned::Child => {
-            drop((out_read, err_read, fail_read));
+            drop((stdout, stderr, failure));
             sys::reset_signals();
+            // It may hang where it is, and does not outlive its shim there either.
+            let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
             let reason = match prepare(&out_write, &err_write).and_then(|program| become_program(&program)) {
                 Ok(never) => match never {},
                 Err(reason) => reason,
@@ -225,16 +272,52 @@ pub(super) fn in_child<'a>(
         }
         Cloned::Parent(pid) => {
             drop((out_write, err_write, fail_write));
-            // Closed by exec or by the end of the child, whichever comes.
-            let mut reason = String::new();
-            let _ = File::from(fail_read).take(4096).read_to_string(&mut reason);
-            if reason.is_empty() {
-                return Ok((pid, out_read, err_read));
-            }
-            let _ = waitpid(pid, None);
-            Err(reason)
+            let _ = nix::fcntl::fcntl(&failure, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
+            Ok(Child { pid, stdout, stderr, failure, reason: Vec::new() })
         }
     }
+}
+
+impl Child {
+    /// Reads on. True once the pipe is closed, by exec or by the end of the child, whichever comes.
+    fn is_done(&mut self) -> bool {
+        let mut chunk = [0; 1024];
+        loop {
+            match nix::unistd::read(&self.failure, &mut chunk) {
+                Ok(0) => return true,
+                Ok(n) if self.reason.len() < 4096 => self.reason.extend_from_slice(&chunk[..n]),
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return false,
+                Err(_) => return true,
+            }
+        }
+    }
+
+    /// What came of it, once it is done.
+    fn end(self) -> Result<(Pid, OwnedFd, OwnedFd), String> {
+        if self.reason.is_empty() {
+            return Ok((self.pid, self.stdout, self.stderr));
+        }
+        let _ = waitpid(self.pid, None);
+        Err(String::from_utf8_lossy(&self.reason).into_owned())
+    }
+}
+
+/// Starts a further process and waits until its program runs or a step has failed, but not for long.
+pub(super) fn in_child<'a>(
+    birth: Birth<'_>,
+    prepare: impl FnOnce(&OwnedFd, &OwnedFd) -> Result<Program<'a>, String>,
+) -> Result<(Pid, OwnedFd, OwnedFd), String> {
+    let mut child = begin(birth, prepare)?;
+    while !child.is_done() {
+        let mut fds = [PollFd::new(child.failure.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut fds, PollTimeout::from(ATTACH_MILLIS)) == Ok(0) {
+            // Whoever reaps the shim's children finds it.
+            let _ = kill(child.pid, Signal::SIGKILL);
+            return Err("the process does not come to its program".to_owned());
+        }
+    }
+    child.end()
 }
 
 pub(super) fn join_cgroup(order: &Order, container: &ContainerSpec) -> Result<(), String> {
@@ -262,7 +345,7 @@ fn become_program(program: &Program<'_>) -> Result<std::convert::Infallible, Str
     let container = program.container;
     let Some(name) = program.argv.first() else { return Err("no command specified".to_owned()) };
     let wanted = program.user.or(container.user.as_deref()).unwrap_or(&container.image.config.user);
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let read = |path: &str| accounts(path).unwrap_or_default();
     let user = user::resolve(wanted, &read("/etc/passwd"), &read("/etc/group"))?;
     let directory = container.working_dir.as_deref().unwrap_or(&container.image.config.working_dir);
     let directory = if directory.is_empty() { "/" } else { directory };
@@ -331,6 +414,18 @@ fn become_program(program: &Program<'_>) -> Result<std::convert::Infallible, Str
         as_init(|| execute(&file, &argv, &environment));
     }
     execute(&file, &argv, &environment)
+}
+
+/// The text of a file of accounts. The container may have put a pipe there, which nobody waits at, or a file without an end.
+fn accounts(path: &str) -> io::Result<String> {
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, rustix::fs::Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut text = String::new();
+    file.take(MOST_ACCOUNTS).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Replaces the process. What fails now is the program's own: it is told on its standard error, as runc does.

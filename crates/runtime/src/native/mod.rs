@@ -20,8 +20,8 @@ use crate::unpack::UnpackLimits;
 use crate::volume::open_kept;
 use crate::{
     ContainerState, ContainerStatus, ContainerUsage, ExecOutcome, ExecSpec, ImageSnapshot, KeptVolume, LayerSource,
-    LogChunk, MountSource, PrepareError, Runtime, RuntimeError, Session, SessionSpec, StartError, StorageUsage,
-    TaskEvent, TaskId, TaskSpec, TaskStatus, log,
+    LogChunk, MountSource, PrepareError, Runtime, RuntimeError, Session, SessionSpec, StartError, StartWhen,
+    StorageUsage, TaskEvent, TaskId, TaskSpec, TaskStatus, log,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
@@ -39,6 +39,10 @@ const EVENTS: usize = 4096;
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 /// A shim that was told to end and has not after this long is killed.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a start waits for containers to be made, which takes milliseconds. What takes longer copies much, or hangs: the caller
+/// learns of it by events, and may stop it meanwhile.
+const MAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What containers have at most to end by themselves when the server is stopped; someone waits at a prompt for it.
 const LEAVE_GRACE: Duration = Duration::from_secs(2);
@@ -209,6 +213,8 @@ impl Native {
         let host = |e: io::Error| StartError::Host(e.to_string());
         self.kept_volumes(&spec).await?;
         spec.storage_bytes = spec.storage_bytes.filter(|_| storage::possible());
+        let at_once = spec.containers.iter().filter(|c| c.start == StartWhen::Now).map(|c| c.name.clone());
+        let at_once: Vec<_> = at_once.collect();
         let paths_of = |image: &ImageSnapshot| image.layers.iter().map(|l| self.0.layers.path(l)).collect();
         let order = Order {
             paths: self.0.paths.clone(),
@@ -237,7 +243,12 @@ impl Native {
             first = task.connect(connection, self.clone()) => first,
             () = self.0.clock.sleep(START_TIMEOUT) => Err("the task's shim does not answer".to_owned()),
         };
-        first.map_err(StartError::Host)
+        first.map_err(StartError::Host)?;
+        tokio::select! {
+            () = task.begun(&at_once) => {}
+            () = self.0.clock.sleep(MAKE_TIMEOUT) => {}
+        }
+        Ok(task.status())
     }
 
     /// Looks for the volumes that outlive tasks before anything is made: a container could only say that it did not start.
@@ -342,7 +353,16 @@ impl Runtime for Native {
         let task = self.task(id)?;
         let name = container.to_owned();
         let request = |number| Request::Start { number, container: name.clone() };
-        match task.ask(request).await? {
+        let answer = tokio::select! {
+            answer = task.ask(request) => answer?,
+            () = self.0.clock.sleep(MAKE_TIMEOUT) => {
+                return task.status().container(container).cloned().ok_or_else(|| RuntimeError::NoContainer {
+                    task: id.clone(),
+                    container: container.to_owned(),
+                });
+            }
+        };
+        match answer {
             Report::Started { result: Ok(state), .. } => Ok(ContainerStatus { name, state, restarts: 0 }),
             Report::Started { result: Err(refusal), .. } => Err(refused(&task, container, refusal)),
             other => Err(RuntimeError::Host(format!("an unexpected answer: {other:?}"))),

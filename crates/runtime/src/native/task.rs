@@ -16,6 +16,8 @@ pub(super) struct Task {
     writer: tokio::sync::Mutex<Option<OwnedWriteHalf>>,
     /// Whether a shim is there.
     connected: watch::Sender<bool>,
+    /// Tells that there is something new in the status.
+    learnt: watch::Sender<()>,
 }
 
 struct Heard {
@@ -50,6 +52,7 @@ impl Task {
             heard: Mutex::new(heard),
             writer: tokio::sync::Mutex::new(None),
             connected: watch::Sender::new(false),
+            learnt: watch::Sender::new(()),
         }
     }
 
@@ -130,6 +133,18 @@ impl Task {
         let _ = self.connected.subscribe().wait_for(|connected| !connected).await;
     }
 
+    /// Ends when none of these containers is still to begin.
+    pub(super) async fn begun(&self, containers: &[String]) {
+        let mut learnt = self.learnt.subscribe();
+        loop {
+            let status = self.status();
+            let begun = |name: &String| status.container(name).is_none_or(|c| c.state != ContainerState::Created);
+            if containers.iter().all(begun) || learnt.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     pub(super) fn kill_shim(&self) {
         let shim = self.heard().shim.clone();
         if let Some(shim) = shim.filter(ShimState::is_alive) {
@@ -168,6 +183,7 @@ impl Task {
             }
         }
         heard.shim = Some(state);
+        self.learnt.send_replace(());
     }
 
     /// What the shim last said of itself.

@@ -1,11 +1,14 @@
 //! The shim's loop: containers' ends, their output, deadlines, and what daemons ask.
+//!
+//! Containers are made one after the other, in the order in which they are wanted, and the loop goes on meanwhile: what a container is made
+//! of may hang, and is stopped all the same. One that is stopped before its program runs is killed at once: there is nobody to heed a signal.
 
 use super::connection::Connection;
 use super::holder::Holder;
 use super::sessions::Sessions;
 use super::{now, own_state, read_order, save_state, ticks};
 use crate::cgroup::{Cgroups, Group};
-use crate::container::{self, Attach, Opened, Order, attach, launch};
+use crate::container::{self, Attach, Launched, Making, Opened, Order, attach, launch};
 use crate::event::LogStream;
 use crate::log::LogWriter;
 use crate::paths::Paths;
@@ -20,6 +23,7 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -48,6 +52,20 @@ pub(super) struct Supervisor {
     sessions: Sessions,
     signals: SignalFd,
     ending: bool,
+    /// Containers that are to be made, by their places.
+    wanted: VecDeque<usize>,
+    /// The one that is being made.
+    making: Option<Made>,
+}
+
+/// What is known of a container that is being made.
+struct Made {
+    index: usize,
+    making: Making,
+    log: LogWriter,
+    ooms: u64,
+    /// It is to be nothing after all.
+    killed: bool,
 }
 
 struct Container {
@@ -72,6 +90,10 @@ struct Container {
     /// Kills for want of memory before this start.
     ooms: u64,
     news: bool,
+    /// How its last run ended, while the next is being made: others see it run.
+    ended: Option<ContainerState>,
+    /// Whom to tell once it is made or is not.
+    questions: Vec<u64>,
 }
 
 struct Exec {
@@ -105,6 +127,8 @@ impl Supervisor {
             sessions,
             signals,
             ending: false,
+            wanted: VecDeque::new(),
+            making: None,
         })
     }
 
@@ -112,13 +136,9 @@ impl Supervisor {
         save_state(&self.paths.state(&self.id), &self.state())
     }
 
-    pub(super) fn start_all(&mut self) {
-        for index in 0..self.containers.len() {
-            if self.containers[index].start == StartWhen::Now {
-                self.start(index);
-            }
-        }
-        let _ = self.save();
+    pub(super) fn want_all(&mut self) {
+        let all = self.containers.iter().enumerate();
+        self.wanted.extend(all.filter(|(_, c)| c.start == StartWhen::Now).map(|(index, _)| index));
     }
 
     /// Until there is nothing more to do.
@@ -126,7 +146,17 @@ impl Supervisor {
         let mut daemons = vec![daemon];
         let mut told = self.state();
         tell(&mut daemons, &Report::State(told.clone()));
+        let mut answers = Vec::new();
         loop {
+            self.make(&mut answers);
+            self.publish(&mut told, &mut daemons);
+            for answer in answers.drain(..) {
+                tell(&mut daemons, &answer);
+            }
+            if self.is_over(&daemons) {
+                self.clean();
+                return;
+            }
             self.wait(&mut daemons, listener);
             while let Ok((stream, _)) = listener.accept() {
                 let mut daemon = Connection::new(stream);
@@ -163,13 +193,14 @@ impl Supervisor {
             }
             daemons.iter_mut().for_each(Connection::flush);
             daemons.retain(|daemon| !daemon.is_closed());
-            let idle = self.execs.is_empty() && self.sessions.is_empty();
-            let over = self.containers.iter().all(|c| c.state.is_over()) && idle;
-            if over && (self.ending || daemons.is_empty()) {
-                self.clean();
-                return;
-            }
         }
+    }
+
+    fn is_over(&self, daemons: &[Connection]) -> bool {
+        let idle = self.execs.is_empty() && self.sessions.is_empty();
+        let made = self.making.is_none() && self.wanted.is_empty();
+        let over = self.containers.iter().all(|c| c.state.is_over()) && idle && made;
+        over && (self.ending || daemons.is_empty())
     }
 
     /// Writes a new state down before telling anyone.
@@ -200,6 +231,7 @@ impl Supervisor {
             fds.push(PollFd::new(daemon.fd(), PollFlags::POLLIN | room));
         }
         self.sessions.watch(&mut fds);
+        fds.extend(self.making.iter().map(|made| PollFd::new(made.making.watched(), PollFlags::POLLIN)));
         for container in &mut self.containers {
             let full = container.log.as_mut().is_some_and(LogWriter::is_full);
             blocked |= full && !container.streams.is_empty();
@@ -221,39 +253,40 @@ impl Supervisor {
     fn handle(&mut self, request: Request) -> Option<Report> {
         match request {
             Request::Start { number, container } => {
-                let result = match self.index(&container) {
-                    None => Err(Refusal::NoContainer),
+                let refusal = match self.index(&container) {
+                    None => Refusal::NoContainer,
                     Some(index) if self.containers[index].pid.is_some() => {
-                        Err(Refusal::WrongState(self.containers[index].state.word().to_owned()))
+                        Refusal::WrongState(self.containers[index].state.word().to_owned())
                     }
                     Some(index) => {
-                        self.start(index);
-                        Ok(self.containers[index].state.clone())
+                        self.containers[index].questions.push(number);
+                        self.want(index);
+                        return None;
                     }
                 };
-                Some(Report::Started { number, result })
+                Some(Report::Started { number, result: Err(refusal) })
             }
             Request::Stop { container, grace_millis } => {
                 for index in 0..self.containers.len() {
                     if container.as_ref().is_none_or(|name| *name == self.containers[index].name) {
-                        self.containers[index].stop(grace_millis);
+                        self.stop(index, grace_millis);
                     }
                 }
                 None
             }
             Request::Kill => {
-                self.containers.iter_mut().for_each(|c| c.stop(Some(0)));
+                (0..self.containers.len()).for_each(|index| self.stop(index, Some(0)));
                 None
             }
             Request::End => {
                 self.ending = true;
-                self.containers.iter_mut().for_each(|c| c.stop(Some(0)));
+                (0..self.containers.len()).for_each(|index| self.stop(index, Some(0)));
                 None
             }
             Request::Leave { most_millis } => {
                 self.ending = true;
-                for container in &mut self.containers {
-                    container.stop(Some(container.stop_millis.min(most_millis)));
+                for index in 0..self.containers.len() {
+                    self.stop(index, Some(self.containers[index].stop_millis.min(most_millis)));
                 }
                 None
             }
@@ -272,36 +305,89 @@ impl Supervisor {
         self.containers.iter().position(|c| c.name == name)
     }
 
-    fn start(&mut self, index: usize) {
-        let done = self.try_start(index);
-        let container = &mut self.containers[index];
-        container.deadline = None;
-        container.told_to_end = false;
-        container.begun = ticks();
-        container.state = match done {
-            Ok(pid) => ContainerState::Running { pid: pid.as_raw() as u32, started_at: now() },
-            Err(reason) => ContainerState::Failed { reason, at: now() },
-        };
+    /// The container is to be made, when its turn comes.
+    fn want(&mut self, index: usize) {
+        if !self.is_wanted(index) {
+            self.wanted.push_back(index);
+        }
     }
 
-    fn try_start(&mut self, index: usize) -> Result<Pid, String> {
+    fn is_wanted(&self, index: usize) -> bool {
+        self.wanted.contains(&index) || self.making.as_ref().is_some_and(|made| made.index == index)
+    }
+
+    /// Goes on with what is to be made, as far as that goes without waiting.
+    fn make(&mut self, answers: &mut Vec<Report>) {
+        loop {
+            if let Some(made) = &mut self.making {
+                if !made.making.is_done() {
+                    break;
+                }
+                self.made();
+            } else if let Some(index) = self.wanted.pop_front() {
+                match self.begin(index) {
+                    Ok(made) => self.making = Some(made),
+                    Err(reason) => self.containers[index].begins(ContainerState::Failed { reason, at: now() }),
+                }
+            } else {
+                break;
+            }
+        }
+        for index in 0..self.containers.len() {
+            if !self.is_wanted(index) {
+                self.answer(index, answers);
+            }
+        }
+    }
+
+    fn answer(&mut self, index: usize, answers: &mut Vec<Report>) {
+        let container = &mut self.containers[index];
+        let result = || Ok(container.state.clone());
+        answers.extend(container.questions.drain(..).map(|number| Report::Started { number, result: result() }));
+    }
+
+    fn begin(&mut self, index: usize) -> Result<Made, String> {
         let order = read_order(&self.order_file).map_err(|e| format!("reading the task's spec: {e}"))?;
         let name = self.containers[index].name.clone();
         let ooms = self.cgroups.oom_kills(Group::Container(self.id.as_str(), &name));
         let logs = self.paths.logs(&self.id, &name);
         let log = LogWriter::open(logs, self.containers[index].buffer).map_err(|e| format!("opening the log: {e}"))?;
-        let launched = launch(&order, index, self.holder.as_ref(), self.disk.as_ref())?;
-        let container = &mut self.containers[index];
-        container.pid = Some(launched.pid);
-        container.stdin = launched.stdin;
-        container.streams = vec![(LogStream::Stdout, launched.stdout), (LogStream::Stderr, launched.stderr)];
-        container.streams.extend(launched.terminal.map(|terminal| (LogStream::Stdout, terminal)));
-        for (_, stream) in &container.streams {
-            let _ = nix::fcntl::fcntl(stream, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK));
+        let making = launch(&order, index, self.holder.as_ref(), self.disk.as_ref())?;
+        Ok(Made { index, making, log, ooms, killed: false })
+    }
+
+    /// The container has been made, or has failed, or was killed meanwhile.
+    fn made(&mut self) {
+        let Some(made) = self.making.take() else { return };
+        let container = &mut self.containers[made.index];
+        let pid = made.making.pid();
+        let ended = made.making.end();
+        if made.killed {
+            if ended.is_ok() {
+                // It has let go of the pipe, and dies.
+                let _ = waitpid(pid, None);
+            }
+            return container.ends_unmade();
         }
-        container.log = Some(log);
-        container.ooms = ooms;
-        Ok(launched.pid)
+        match ended {
+            Ok(launched) => container.runs(launched, made.log, made.ooms),
+            Err(reason) => container.begins(ContainerState::Failed { reason, at: now() }),
+        }
+    }
+
+    fn stop(&mut self, index: usize, grace_millis: Option<u64>) {
+        if let Some(made) = self.making.as_mut().filter(|made| made.index == index) {
+            made.killed = true;
+            let _ = kill(made.making.pid(), Signal::SIGKILL);
+            // In a process namespace that is shared its children are not killed with it.
+            self.cgroups.kill(Group::Container(self.id.as_str(), &self.containers[index].name));
+            return;
+        }
+        if self.wanted.contains(&index) {
+            self.wanted.retain(|wanted| *wanted != index);
+            return self.containers[index].ends_unmade();
+        }
+        self.containers[index].stop(grace_millis);
     }
 
     fn execute(&mut self, number: u64, name: &str, spec: &ExecSpec) -> Result<(), Refusal> {
@@ -346,6 +432,11 @@ impl Supervisor {
                 Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return reports,
                 Ok(_) | Err(_) => continue,
             };
+            if let Some(made) = self.making.as_mut().filter(|made| made.making.pid() == pid) {
+                // Dead before it was seen to run: by its reason, or by the end of a program that was quick.
+                let _ = made.making.is_done();
+                self.made();
+            }
             if let Some(index) = self.containers.iter().position(|c| c.pid == Some(pid)) {
                 let group = Group::Container(self.id.as_str(), &self.containers[index].name);
                 let ooms = self.cgroups.oom_kills(group);
@@ -354,14 +445,15 @@ impl Supervisor {
                     self.cgroups.kill(group);
                 }
                 let again = self.containers[index].starts_again(code);
-                if again {
-                    // Told before it begins, since it may ask for the number at once.
-                    self.containers[index].restarts += 1;
-                    self.publish(told, daemons);
-                }
+                let before = self.containers[index].state.clone();
                 self.containers[index].ended(code, signal, ooms);
                 if again {
-                    self.start(index);
+                    let container = &mut self.containers[index];
+                    container.ended = Some(std::mem::replace(&mut container.state, before));
+                    // Told before it begins, since it may ask for the number at once.
+                    container.restarts += 1;
+                    self.publish(told, daemons);
+                    self.want(index);
                 }
             }
             self.sessions.ended(pid, code);
@@ -421,6 +513,39 @@ impl Container {
             deadline: None,
             ooms: 0,
             news: false,
+            ended: None,
+            questions: Vec::new(),
+        }
+    }
+
+    /// A new run has begun, or could not.
+    fn begins(&mut self, state: ContainerState) {
+        self.deadline = None;
+        self.told_to_end = false;
+        self.begun = ticks();
+        self.ended = None;
+        self.state = state;
+    }
+
+    fn runs(&mut self, launched: Launched, log: LogWriter, ooms: u64) {
+        self.begins(ContainerState::Running { pid: launched.pid.as_raw() as u32, started_at: now() });
+        self.pid = Some(launched.pid);
+        self.stdin = launched.stdin;
+        self.streams = vec![(LogStream::Stdout, launched.stdout), (LogStream::Stderr, launched.stderr)];
+        self.streams.extend(launched.terminal.map(|terminal| (LogStream::Stdout, terminal)));
+        for (_, stream) in &self.streams {
+            let _ = nix::fcntl::fcntl(stream, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK));
+        }
+        self.log = Some(log);
+        self.ooms = ooms;
+    }
+
+    /// It was stopped before its program ran: it is as its last run left it, or never began.
+    fn ends_unmade(&mut self) {
+        if let Some(ended) = self.ended.take() {
+            self.state = ended;
+        } else if matches!(self.state, ContainerState::Created) {
+            self.state = ContainerState::Exited(never_started(now()));
         }
     }
 
