@@ -45,13 +45,13 @@ async fn a_container_runs_and_its_end_is_told() {
 async fn environment_user_and_directory_are_the_task_definitions() {
     let Some(host) = Host::new() else { return };
     let native = host.open().await;
-    let mut spec = shell("id -u; id -g; id -G; pwd; echo $FROM $HOME $EXTRA; hostname; echo x > /dev/stdout");
+    let mut spec = shell("id -u; id -g; id -G; pwd; echo $FROM $HOME $EXTRA; hostname; umask; echo x > /dev/stdout");
     spec.user = Some("web".into());
     spec.working_dir = Some("/made/for/it".into());
     spec.env = vec![("EXTRA".into(), "a b".into())];
     spec.hostname = Some("ip-10-0-1-7".into());
     let (exit, lines) = run(&native, spec).await;
-    assert_eq!(lines, ["101", "102", "102 103", "/made/for/it", "image /home/web a b", "ip-10-0-1-7", "x"]);
+    assert_eq!(lines, ["101", "102", "102 103", "/made/for/it", "image /home/web a b", "ip-10-0-1-7", "0022", "x"]);
     assert_eq!(exit.code, 0);
 }
 

@@ -384,6 +384,8 @@ fn become_program(program: &Program<'_>) -> Result<std::convert::Infallible, Str
         .map_err(|e| format!("chdir to cwd ({directory:?}) set in config.json failed: {}", program::text(e)))?;
     // Changing the user has cleared it. A container does not outlive its shim.
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    // Docker's; ours lets no bit out of what we make.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     let mut environment = container.environment();
     if !environment.iter().any(|line| line.starts_with("HOME=")) {
         environment.push(format!("HOME={}", user.home));
