@@ -134,8 +134,8 @@ impl<'a> Fleet<'a> {
     fn too_many(&self, wanted: usize, budget: usize) -> Vec<&'a Task> {
         let ordered = |group: &Vec<&'a Task>| by_fullest_zone(group.clone(), &self.live);
         let (young, pending): (Vec<_>, Vec<_>) = self.starting.iter().copied().partition(|task| is_running(task));
-        // What runs and does not count as healthy yet may well serve.
-        let idle = [&self.unhealthy, &pending, &self.old_pending, &self.old_unhealthy, &young, &self.old_running];
+        // What runs and does not count as healthy yet may well serve; what served before may still, whatever its checks say.
+        let idle = [&self.unhealthy, &pending, &self.old_pending, &young, &self.old_unhealthy, &self.old_running];
         let idle = idle.into_iter().flat_map(ordered);
         let serving = [&self.healthy, &self.old_healthy].into_iter().flat_map(ordered).take(budget);
         idle.chain(serving).take(self.live.len().saturating_sub(wanted)).collect()
