@@ -121,6 +121,12 @@ pub enum Decision {
         /// How much.
         share: u16,
     },
+    /// What has traffic and did not complete is what serves from now on, and the one to go back to. The primary deployment,
+    /// of which nothing was started, goes into the target groups beside it.
+    StandIn {
+        /// The deployment.
+        deployment: String,
+    },
     /// All test traffic goes to `to`.
     ShiftTestTraffic {
         /// Who gets it.

@@ -33,6 +33,19 @@ impl Side<'_> {
         own >= self.service.minimum() as usize || own >= others.iter().map(|other| healthy(other)).sum()
     }
 
+    /// Which of those that have traffic serves from now on in place of `blue`, which cannot take it from them. None while
+    /// there is hope that it soon can, and those that could stand in have failed or are not whole.
+    fn stand_in<'d>(&self, blue: &Deployment, strays: &[&'d Deployment]) -> Option<&'d Deployment> {
+        let healthy = |deployment: &Deployment| self.fleet(deployment).healthy.len();
+        let best = strays.iter().filter(|stray| stray.weight > 0).max_by_key(|stray| healthy(stray))?;
+        let whole = best.rollout != RolloutState::Failed && healthy(best) >= self.service.minimum() as usize;
+        let timing = &self.service.timing;
+        let hopeless = blue.rollout == RolloutState::Failed
+            || timing.is_impaired(blue.start_failures)
+            || timing.is_impaired(blue.failed_tasks);
+        (whole || hopeless && healthy(best) > healthy(blue)).then_some(best)
+    }
+
     /// All that it should have is healthy.
     fn is_ready(&self, deployment: &Deployment) -> bool {
         self.fleet(deployment).healthy.len() >= self.service.desired as usize
@@ -157,8 +170,10 @@ fn reconcile(
 ) -> Moved {
     if let Some(blue) = blue {
         let (away, tested) = (strays.iter().any(|it| it.weight > 0), strays.iter().any(|it| it.tested));
-        // Of one that failed nothing is started any more, so there is nothing to wait for.
-        if away && blue.rollout != RolloutState::Failed && !side.can_take_from(blue, strays) {
+        if away && !side.can_take_from(blue, strays) {
+            if let Some(stray) = side.stand_in(blue, strays) {
+                plan.decisions.push(Decision::StandIn { deployment: stray.id.clone() });
+            }
             return Moved::default();
         }
         if away {

@@ -294,13 +294,35 @@ fn what_serves_keeps_the_traffic_until_the_one_before_can_take_it() {
                 assert_eq!(world.tasks_of(&green), (2, 2), "it serves");
             }
             assert!(world.healthy() >= 2, "somebody serves");
-            assert!(world.service.deployments.iter().all(|d| !d.tested || shifted || d.id == green));
             world.live_on(|| 9);
         }
         assert!(shifted);
         world.settle();
         assert_eq!((world.completed.last(), world.live()), (Some(&next), 2));
         assert!(world.find(&next).is_some_and(|d| d.tested || rolling), "the test traffic came along");
+    }
+}
+
+#[test]
+fn what_serves_stands_in_for_one_that_never_comes_back() {
+    for (steps, share) in [(Steps::AtOnce, 1000), (Steps::Linear { step: 600, bake: BAKE }, 600)] {
+        let mut world = world(2, steps);
+        world.settle();
+        let green = world.deploy();
+        world.until("it has traffic", |world| world.find(&green).is_some_and(|d| d.weight == share));
+        world.broken.push("d0".to_owned());
+        for task in world.service.tasks.iter_mut().filter(|task| task.deployment == "d0") {
+            (task.desired, task.last, task.ended_by_itself) = (DesiredStatus::Stopped, TaskStatus::Stopped, true);
+        }
+        let next = world.deploy();
+        for _ in 0..200 {
+            world.round();
+            assert!(world.healthy() >= 2, "somebody serves");
+            world.live_on(|| 9);
+        }
+        world.settle();
+        assert_eq!((world.completed.last(), world.live()), (Some(&next), 2));
+        assert!(world.shifts.iter().skip(1).all(|(to, _)| to != "d0"), "{:?}", world.shifts);
     }
 }
 

@@ -4,9 +4,9 @@ use super::deployment_configuration::shifts;
 use super::{connect, shapes};
 use crate::Ecs;
 use crate::control::record;
-use crate::rows::{DefinitionRow, DeploymentRow, NetworkRow, ServiceRow, TASKS_BY_SERVICE, TargetRow};
+use crate::rows::{DefinitionRow, DeploymentRow, NetworkRow, ServiceRow, TargetRow};
 use crate::texts;
-use rollout::{ALL_TRAFFIC, DeploymentStatus, DesiredStatus, RolloutState, TaskStatus};
+use rollout::{ALL_TRAFFIC, DeploymentStatus};
 use store::{Tx, View};
 use types::{Scope, Timestamp};
 
@@ -28,7 +28,6 @@ pub(super) fn deploy(
     wanted: Wanted,
     now: Timestamp,
 ) {
-    stand_in(tx, scope, row);
     let alternate = takes_alternate(ecs, tx, scope, row);
     let mut targets = wanted.targets;
     for (target, shift) in targets.iter_mut().zip(&row.shifts) {
@@ -62,28 +61,6 @@ pub(super) fn deploy(
     let images = definition.containers().iter();
     let images = images.map(|it| (it.name.clone().unwrap_or_default(), it.image.clone().unwrap_or_default()));
     record::begin(tx, scope, row, shapes::load_balancers(row), images.collect(), now);
-}
-
-/// A deployment that has all the traffic and has not completed is what serves from now on, if it is whole and the one before it
-/// could not take the traffic back.
-fn stand_in(view: &View, scope: &Scope, row: &mut ServiceRow) {
-    let serves = |deployment: &&DeploymentRow| {
-        deployment.state.weight >= ALL_TRAFFIC && deployment.state.rollout == RolloutState::InProgress
-    };
-    let Some(stand_in) = row.deployments.iter().find(serves).map(|deployment| deployment.state.id.clone()) else {
-        return;
-    };
-    let key = ServiceRow::key(&row.cluster, &row.name);
-    let healthy = |id: &str| {
-        let tasks = view.by_index(&TASKS_BY_SERVICE, scope, &key).filter(|task| task.started_by.as_deref() == Some(id));
-        let well = tasks.filter(|task| task.desired == DesiredStatus::Running && task.last == TaskStatus::Running);
-        well.filter(|task| task.marks.was_healthy && !task.marks.was_unhealthy).count()
-    };
-    let minimum = (u64::from(row.desired) * u64::from(row.minimum_healthy_percent)).div_ceil(100).max(1);
-    let before = row.last_completed.as_deref().map_or(0, healthy) as u64;
-    if before < minimum && healthy(&stand_in) as u64 >= minimum {
-        row.last_completed = Some(stand_in);
-    }
 }
 
 /// Whether a new deployment's tasks go into the alternate target groups: beside what serves, where traffic is shifted,

@@ -302,6 +302,13 @@ impl World {
                 self.deployment(to).shifted_at = Some(now);
                 self.shifts.push((to.clone(), *share));
             }
+            Decision::StandIn { deployment } => {
+                let beside = self.deployment(deployment).alternate;
+                let primary = self.service.primary().map(|primary| primary.id.clone()).expect("there is one");
+                assert_eq!(self.tasks_of(&primary).0, 0, "its tasks would be in the wrong target groups");
+                self.deployment(&primary).alternate = !beside;
+                self.service.last_completed = Some(deployment.clone());
+            }
             Decision::ShiftTestTraffic { to } => {
                 self.service.deployments.iter_mut().for_each(|deployment| deployment.tested = deployment.id == *to);
             }

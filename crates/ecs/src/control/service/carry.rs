@@ -145,6 +145,7 @@ impl<'a> Carrying<'a> {
                 }
             }
             Decision::ShiftTraffic { to, from, share } => self.shift(tx, to, from.as_deref(), *share),
+            Decision::StandIn { deployment } => self.stand_in(deployment),
             Decision::ShiftTestTraffic { to } => self.shift_test(tx, to),
             Decision::CompleteDeployment { deployment } => {
                 let (now, name) = (self.now, self.row.name.clone());
@@ -378,6 +379,19 @@ impl<'a> Carrying<'a> {
         self.row.deployments.insert(0, target);
         self.row.impaired = false;
         self.messages.push(texts::rolling_back(&self.row.name, to));
+    }
+
+    /// Has a deployment be what serves, and the primary one beside it.
+    fn stand_in(&mut self, id: &str) {
+        let Some(beside) = self.deployment(Some(id)).map(|row| row.state.alternate) else { return };
+        self.row.last_completed = Some(id.to_owned());
+        let shifts = self.row.shifts.clone();
+        let primary = self.row.deployments.iter_mut().find(|row| row.state.status == DeploymentStatus::Primary);
+        let Some(primary) = primary else { return };
+        primary.state.alternate = !beside;
+        for (target, shift) in primary.targets.iter_mut().zip(&shifts) {
+            shift.group_of(!beside).clone_into(&mut target.group);
+        }
     }
 
     /// Gives `share` thousandths of production traffic to `to`, and the rest to the other side.
