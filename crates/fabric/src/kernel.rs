@@ -3,6 +3,7 @@
 use crate::{
     Error,
     netlink::{filter, message::Message, route, socket::Socket},
+    reset::LOCK,
     settings::Settings,
     watch::{Ear, Ears},
 };
@@ -201,7 +202,7 @@ impl Kernel {
 
     fn create(&mut self, name: &str) -> Result<(), Error> {
         let path = self.directory.join(name);
-        File::create(&path).map_err(|e| Error::file(&path, e))?;
+        make_mount_point(&path)?;
         self.here = None;
         unshare(CloneFlags::CLONE_NEWNET).map_err(|e| Error::kernel("creating a network namespace", name, e.into()))?;
         mount(Some("/proc/thread-self/ns/net"), &path, None::<&str>, MsFlags::MS_BIND, None::<&str>)
@@ -408,6 +409,17 @@ fn place_of(step: &Step) -> Option<&Place> {
         | Step::AddRule(place, _) => Some(place),
         Step::RemoveCable(Cable { near, .. }) => Some(&near.place),
         _ => None,
+    }
+}
+
+/// Makes the file that a namespace is mounted on: one more name of the file that says who holds the instance, since a disk's file
+/// system may look long for a number for a new file.
+fn make_mount_point(path: &Path) -> Result<(), Error> {
+    let existing = path.parent().and_then(Path::parent).map(|run| run.join(LOCK));
+    match existing.map(|existing| fs::hard_link(existing, path)) {
+        Some(Ok(())) => Ok(()),
+        // File systems know no such names, or only so many; or the file is there.
+        _ => File::create(path).map(|_| ()).map_err(|e| Error::file(path, e)),
     }
 }
 

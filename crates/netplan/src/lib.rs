@@ -14,6 +14,7 @@ mod diff;
 mod family;
 mod ground;
 mod index;
+mod name;
 mod parts;
 mod plan;
 mod rules;

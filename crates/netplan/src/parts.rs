@@ -4,14 +4,14 @@
 //! A part is a small plan. A router's own part declares its namespace and the sets of its filter, and others add to them:
 //! each attachment, group, peering connection its own. Nothing is in two parts, so a part's going takes away what it held.
 
-use crate::{FabricPlan, FilterChange, INTERNET, Namespace, Place, Ruleset, Step};
+use crate::{FabricPlan, FilterChange, INTERNET, Namespace, Place, Ruleset, Step, name::Name};
 use foldhash::{HashMap, HashSet};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// A [`FabricPlan`] in parts; its sum is [`PlanParts::whole`].
 #[derive(Debug, Clone, Default)]
 pub struct PlanParts {
-    parts: HashMap<Arc<str>, Arc<FabricPlan>>,
+    parts: HashMap<Name, Arc<FabricPlan>>,
     omitted: BTreeSet<String>,
 }
 
@@ -41,16 +41,16 @@ impl PlanParts {
     }
 
     pub(crate) fn add(&mut self, name: &str, part: FabricPlan) {
-        self.share(name.into(), Arc::new(part));
+        self.share(Name::from(name), Arc::new(part));
     }
 
-    pub(crate) fn share(&mut self, name: Arc<str>, part: Arc<FabricPlan>) {
+    pub(crate) fn share(&mut self, name: Name, part: Arc<FabricPlan>) {
         self.parts.insert(name, part);
     }
 
     /// Takes over what `before` has the same of, of the parts that nobody else holds: those that others hold were handed on
     /// already. `before` has them then, and nothing else.
-    pub(crate) fn share_with(&mut self, before: &mut HashMap<Arc<str>, Arc<FabricPlan>>) {
+    pub(crate) fn share_with(&mut self, before: &mut HashMap<Name, Arc<FabricPlan>>) {
         let mut held = HashMap::default();
         for (name, part) in self.parts.iter_mut().filter(|(_, part)| Arc::strong_count(part) == 1) {
             if let Some(same) = before.get(name).filter(|old| *old == part) {
@@ -69,18 +69,18 @@ impl PlanParts {
     /// Whether links begin here: in routers, the internet's namespace, those with somebody behind them, and on the host.
     pub fn begins_links(&self, place: &Place) -> bool {
         let Place::Namespace(name) = place else { return true };
-        if is_router(name) && self.parts.contains_key(name.as_str()) {
+        if is_router(name) && self.parts.contains_key(&Name::from(name.as_str())) {
             return true;
         }
         // A plan of one part has all in it.
         let behind = format!("{name}/behind");
-        let parts = [behind.as_str(), ""].into_iter().filter_map(|name| self.parts.get(name));
+        let parts = [behind.as_str(), ""].into_iter().filter_map(|name| self.parts.get(&Name::from(name)));
         parts.into_iter().flat_map(|part| part.cables.values()).any(|cable| cable.near.place == *place)
     }
 
     /// The parts that one of the two has not, or not the same.
-    fn changed_since(&self, old: &Self) -> BTreeSet<Arc<str>> {
-        let differs = |name: &Arc<str>, part| old.parts.get(name).is_none_or(|old| !Arc::ptr_eq(old, part));
+    fn changed_since(&self, old: &Self) -> BTreeSet<Name> {
+        let differs = |name: &Name, part| old.parts.get(name).is_none_or(|old| !Arc::ptr_eq(old, part));
         let new = self.parts.iter().filter(|(name, part)| differs(name, part)).map(|(name, _)| name);
         let gone = old.parts.keys().filter(|name| !self.parts.contains_key(*name));
         new.chain(gone).cloned().collect()
@@ -89,30 +89,33 @@ impl PlanParts {
     /// What leads from `old` to this plan: the same as [`FabricPlan::diff`] of the two, in time that grows with what is
     /// different.
     pub fn steps_from(&self, old: &Self) -> Vec<Step> {
-        let mut looked_at: BTreeSet<Arc<str>> = self.changed_since(old);
+        let mut looked_at: BTreeSet<Name> = self.changed_since(old);
         if looked_at.is_empty() {
             return Vec::new();
         }
         // What a changed part adds to is told by the part that declares it.
-        let declaring: BTreeSet<Arc<str>> = [self, old]
+        let declaring: BTreeSet<Name> = [self, old]
             .iter()
             .flat_map(|plan| looked_at.iter().filter_map(|name| plan.parts.get(name)))
             .flat_map(|part| part.namespaces.keys())
             .filter(|namespace| is_router(namespace))
-            .map(|namespace| Arc::from(namespace.as_str()))
+            .map(|namespace| Name::from(namespace.as_str()))
             .collect();
         // A namespace that is no router's may be of several parts, whose names begin with its own.
-        let of_namespaces: HashSet<&str> = [self, old]
+        let of_namespaces: HashSet<u64> = [self, old]
             .iter()
             .flat_map(|plan| looked_at.iter().filter_map(|name| plan.parts.get(name)))
             .flat_map(|part| part.namespaces.keys())
-            .map(String::as_str)
             .filter(|namespace| !is_router(namespace))
+            .map(|namespace| Name::from(namespace.as_str()).first())
             .collect();
-        let of_them = |name: &&Arc<str>| name.split_once('/').is_some_and(|(first, _)| of_namespaces.contains(first));
-        let besides: Vec<Arc<str>> =
-            [self, old].iter().flat_map(|plan| plan.parts.keys()).filter(of_them).cloned().collect();
-        looked_at.extend(besides);
+        if !of_namespaces.is_empty() {
+            // One too many is the same in both plans.
+            let of_them = |name: &&Name| of_namespaces.contains(&name.first());
+            let besides: Vec<Name> =
+                [self, old].iter().flat_map(|plan| plan.parts.keys()).filter(of_them).cloned().collect();
+            looked_at.extend(besides);
+        }
         looked_at.extend(declaring);
         let of = |plan: &Self| sum(looked_at.iter().filter_map(|name| plan.parts.get(name)));
         let steps = of(self).diff(&of(old));

@@ -2,7 +2,7 @@
 //! them by where they lie in memory, since an interface that did not change is the same one as in the last plan.
 
 use super::attachment::{Plug, part_of};
-use crate::FabricPlan;
+use crate::{FabricPlan, name::Name};
 use foldhash::HashMap;
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub(super) struct Alone {
 struct Made {
     netns: Arc<str>,
     plug: Plug,
-    name: Arc<str>,
+    name: Name,
     part: Arc<FabricPlan>,
     /// When it was last asked for.
     turn: u64,
@@ -25,7 +25,7 @@ struct Made {
 
 impl Alone {
     /// The part of an interface in its namespace and the part's name: what was made before, if it was made of the same.
-    pub(super) fn get(&mut self, netns: &str, plug: Plug, scope: &str) -> (Arc<str>, Arc<FabricPlan>) {
+    pub(super) fn get(&mut self, netns: &str, plug: Plug, scope: &str) -> (Name, Arc<FabricPlan>) {
         let place = Arc::as_ptr(&plug.interface) as usize;
         if let Some(made) = self.made.get_mut(&place).filter(|made| *made.netns == *netns) {
             made.turn = self.turn;
@@ -35,8 +35,8 @@ impl Alone {
             }
             return (made.name.clone(), made.part.clone());
         }
-        let (name, part) = (Arc::from(format!("{netns}/{scope}")), part_of(std::slice::from_ref(&plug), netns));
-        let result = (Arc::clone(&name), Arc::clone(&part));
+        let (name, part) = (Name::from(&*format!("{netns}/{scope}")), part_of(std::slice::from_ref(&plug), netns));
+        let result = (name.clone(), Arc::clone(&part));
         self.made.insert(place, Made { netns: netns.into(), plug, name, part, turn: self.turn });
         result
     }

@@ -15,6 +15,7 @@ use crate::{
     Chain, FabricPlan, Family, Field, GroupRule, Match, Peer, PortRange, Rule, Ruleset, SecurityGroup, Selector, Set,
     Traffic, Value, ValueKind, Verdict, Vpc,
     boxes::{Area, disjoint},
+    name::Name,
     rules::{
         Way,
         group::{self, Others},
@@ -118,7 +119,7 @@ pub(super) struct Entered {
     groups: Vec<SecurityGroupId>,
     pub(super) entrance: Entrance,
     /// The chains that try each of several groups: a part of the plan, with its name.
-    pub(super) part: Option<(Arc<str>, Arc<FabricPlan>)>,
+    pub(super) part: Option<(Name, Arc<FabricPlan>)>,
 }
 
 impl Entered {
@@ -148,7 +149,7 @@ pub(super) fn enter(vpc: &VpcId, groups: &[&SecurityGroupId]) -> Entered {
         filter.chains.insert(name.clone(), Chain { hook: None, accept_at_end: false, rules });
         name
     });
-    let name = Arc::from(format!("{ingress}/{vpc}"));
+    let name = Name::from(&*format!("{ingress}/{vpc}"));
     let entrance = Entrance { ingress: Some(Arc::from(ingress)), egress: Some(Arc::from(egress)) };
     Entered { groups, entrance, part: Some((name, Arc::new(part))) }
 }

@@ -1,7 +1,7 @@
 //! What was made of the same input before, so that a plan costs what changed since the last.
 
+use crate::name::Name;
 use foldhash::HashMap;
-use std::sync::Arc;
 
 /// Parts by key, each with its name in the plan and the input that it was made of.
 pub(super) struct Memo<I, O> {
@@ -10,7 +10,7 @@ pub(super) struct Memo<I, O> {
 }
 
 struct Made<I, O> {
-    name: Arc<str>,
+    name: Name,
     input: I,
     output: O,
     /// When it was last asked for.
@@ -31,7 +31,7 @@ impl<I: PartialEq, O: Clone> Memo<I, O> {
         input: I,
         name: impl FnOnce() -> String,
         make: impl FnOnce(&I) -> O,
-    ) -> (Arc<str>, O) {
+    ) -> (Name, O) {
         if let Some(made) = self.made.get_mut(key) {
             made.turn = self.turn;
             if made.input != input {
@@ -39,7 +39,7 @@ impl<I: PartialEq, O: Clone> Memo<I, O> {
             }
             return (made.name.clone(), made.output.clone());
         }
-        let made = Made { name: Arc::from(name()), output: make(&input), input, turn: self.turn };
+        let made = Made { name: Name::from(name().as_str()), output: make(&input), input, turn: self.turn };
         let result = (made.name.clone(), made.output.clone());
         self.made.insert(key.to_owned(), made);
         result

@@ -18,7 +18,7 @@ mod verdicts;
 
 use crate::{
     Address, Cable, End, FabricPlan, Family, INTERNET, MacAddress, Namespace, Neighbour, NetworkState, Place,
-    PlanParts, Route, RouteAction, Subnet, Vpc, index::Index, rules::group,
+    PlanParts, Route, RouteAction, Subnet, Vpc, index::Index, name::Name, rules::group,
 };
 use attachment::{Home, Plug};
 use foldhash::{HashMap, HashSet};
@@ -45,7 +45,7 @@ pub fn compile(state: &NetworkState) -> FabricPlan {
 pub struct Planner {
     vpcs: HashMap<VpcId, Remembered>,
     /// The parts of the last plan that are made anew for each.
-    loose: HashMap<Arc<str>, Arc<FabricPlan>>,
+    loose: HashMap<Name, Arc<FabricPlan>>,
     /// How many parts there were.
     count: usize,
 }
