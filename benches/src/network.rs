@@ -3,7 +3,7 @@
 //! A VPC of many interfaces in five of a hundred security groups of sixty rules each stands in a network namespace of the
 //! bench's own. What is timed is what the controller does for a change: the plan compiled anew and the kernel brought to
 //! it. Packets go between two interfaces with those rules, with none at all, and with as many rules one after the
-//! other, as iptables would have them.
+//! other, as iptables would have them; both sides are on one core, so that a rate is what a connection or a byte costs.
 
 use crate::Outcome;
 use crate::figures::{Aim, Better, Figures, OURS, Samples};
@@ -13,7 +13,8 @@ use netplan::{
     Action, Attachment, FabricPlan, GroupRule, InterfaceAddress, MacAddress, Match, NetworkAcl, NetworkInterface,
     NetworkState, Peer, PlanParts, Planner, PortRange, RouteTable, Rule, SecurityGroup, Subnet, Traffic, Verdict, Vpc,
 };
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, unshare};
+use nix::unistd::Pid;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -29,8 +30,8 @@ const RULES: usize = 60;
 /// How many changes are timed at each size.
 const CHANGES: usize = 200;
 /// How often packets are measured, and for how long each time.
-const ROUNDS: usize = 15;
-const ROUND: Duration = Duration::from_secs(1);
+const ROUNDS: usize = 45;
+const ROUND: Duration = Duration::from_millis(300);
 const NONE: &str = "no rules";
 const LINEAR: &str = "one after the other";
 /// Where the two that speak listen.
@@ -293,21 +294,19 @@ fn spoken(fabric: &Fabric, speak: impl FnOnce(Connect<'_>) -> std::io::Result<f6
     let failed = |error: std::io::Error| error.to_string();
     let target = SocketAddr::from((address(1), PORT));
     let listener = fabric.listen_tcp("task1", target).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
+    listener.set_nonblocking(false).map_err(failed)?;
+    stay_on_one_core()?;
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let listen = || {
             let mut block = vec![0; 256 * 1024];
             while !done.load(Ordering::Relaxed) {
-                let Ok((mut stream, _)) = listener.accept() else {
-                    std::thread::yield_now();
-                    continue;
-                };
-                let _ = stream.set_nonblocking(false);
+                let Ok((mut stream, _)) = listener.accept() else { break };
                 let _ = stream.set_read_timeout(Some(Duration::from_secs(3)));
                 while stream.read(&mut block).is_ok_and(|length| length > 0 && block[..length] != *CLOSE) {}
             }
         };
+        // It stays where the thread stays that starts it.
         scope.spawn(listen);
         let connect = || {
             let stream = fabric.connect_tcp("task0", target)?;
@@ -317,6 +316,16 @@ fn spoken(fabric: &Fabric, speak: impl FnOnce(Connect<'_>) -> std::io::Result<f6
         };
         let outcome = speak(&connect).map_err(failed);
         done.store(true, Ordering::Relaxed);
+        // So that it looks.
+        if let Ok(mut last) = connect() {
+            let _ = last.write_all(CLOSE);
+        }
         outcome
     })
+}
+
+/// Has both sides share a processor: what moves between processors costs sometimes more than the rules, and sometimes nothing.
+fn stay_on_one_core() -> Outcome {
+    let mut first = CpuSet::new();
+    first.set(0).and_then(|()| sched_setaffinity(Pid::from_raw(0), &first)).map_err(|error| format!("a core: {error}"))
 }
