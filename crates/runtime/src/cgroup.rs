@@ -106,9 +106,12 @@ impl Cgroups {
         Ok(())
     }
 
-    /// Moves the calling process.
+    /// Moves the calling process, which must have one thread.
     pub(crate) fn join(&self, group: Group<'_>) -> io::Result<()> {
-        self.trees.iter().try_for_each(|tree| fs::write(group.below(&tree.base).join("cgroup.procs"), "0"))
+        // A thread that moves itself waits for nobody; a process waits until no other forks or ends, which takes milliseconds. Version 2
+        // knows only processes here.
+        let file = |tree: &Tree| if tree.is_v2() { "cgroup.procs" } else { "tasks" };
+        self.trees.iter().try_for_each(|tree| fs::write(group.below(&tree.base).join(file(tree)), "0"))
     }
 
     /// How often the kernel has killed a process of the group for want of memory.
