@@ -117,11 +117,16 @@ async fn a_rolling_deployment_has_a_record_and_a_revision() {
     let breaker = new.deployment_circuit_breaker.clone().expect("a circuit breaker");
     assert_eq!(breaker.status.as_deref(), Some("MONITORING_COMPLETE"));
 
-    let input = shape::DescribeServiceRevisionsRequest { service_revision_arns: vec![target(old).expect("an ARN")] };
-    let revisions = world.call(world.handlers.describe_service_revisions, input).expect("it can be described");
-    let revision = &revisions.service_revisions.expect("one")[0];
-    assert_eq!(revision.task_definition.as_ref(), Some(&first), "a revision stays what it was");
-    assert_eq!(revision.container_images.as_ref().and_then(|it| it[0].image.as_deref()), Some("app:1"));
+    let revision = || {
+        let service_revision_arns = vec![target(old).expect("an ARN")];
+        let input = shape::DescribeServiceRevisionsRequest { service_revision_arns };
+        let revisions = world.call(world.handlers.describe_service_revisions, input).expect("it can be described");
+        revisions.service_revisions.expect("one").remove(0)
+    };
+    let before = revision();
+    assert_eq!(before.task_definition.as_ref(), Some(&first), "a revision stays what it was");
+    let image = &before.container_images.as_ref().expect("one")[0];
+    assert!(image.image.as_deref() == Some("app:1") && image.image_digest.is_some(), "{image:?}");
 
     let service = world.describe();
     assert_eq!(service.current_service_deployment, new.service_deployment_arn);
@@ -130,6 +135,9 @@ async fn a_rolling_deployment_has_a_record_and_a_revision() {
     let digits = service.deployments.expect("one")[0].id.clone().expect("an id").replace("ecs-svc/", "");
     assert!(target(new).expect("an ARN").ends_with(&digits), "a revision has its deployment's digits");
     assert_eq!(stop(&world, "ROLLBACK").expect_err("it is over").code, "ConflictException");
+    world.pass(3700).await;
+    assert_eq!(world.tasks().len(), 2, "those of the old revision are forgotten");
+    assert_eq!(revision().container_images, before.container_images, "what they ran is not");
 }
 
 #[tokio::test]

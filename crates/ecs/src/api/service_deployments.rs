@@ -225,7 +225,7 @@ fn revision(view: &View, scope: &Scope, row: &ServiceRevisionRow) -> ServiceRevi
         target_group_arn: Some(group.clone()),
         production_listener_rule: rule.clone(),
     });
-    // The digest is known once a task has pulled the image.
+    // The digest is known once a task has pulled the image. What older versions started, its tasks alone know.
     let started_by = format!("ecs-svc/{}", row.id);
     let key = ServiceRow::key(&row.cluster, &row.service);
     let tasks = view.by_index(&TASKS_BY_SERVICE, scope, &key).filter(|it| it.started_by.as_ref() == Some(&started_by));
@@ -236,7 +236,7 @@ fn revision(view: &View, scope: &Scope, row: &ServiceRevisionRow) -> ServiceRevi
     };
     let images = row.images.iter().map(|(name, image)| ContainerImage {
         container_name: Some(name.clone()),
-        image_digest: digest(name),
+        image_digest: row.digests.get(name).cloned().or_else(|| digest(name)),
         image: Some(image.clone()),
     });
     ServiceRevision {

@@ -8,7 +8,7 @@ use crate::texts;
 use model::Stored;
 use model::ecs::LoadBalancer;
 use rollout::{FailCause, RolloutState, StopRequest};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Row, Tx, View};
@@ -85,6 +85,7 @@ pub(crate) fn begin(
             resolved: resolved.collect(),
             connect: primary.connect.as_ref().map(|connect| connect.configuration.clone()),
             images,
+            digests: BTreeMap::new(),
             created_at: now,
         },
     );
