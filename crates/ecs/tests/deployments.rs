@@ -326,6 +326,38 @@ async fn a_pause_waits_for_the_word() {
 }
 
 #[tokio::test]
+async fn a_pause_ends_with_its_deployment() {
+    let hook = shape::DeploymentLifecycleHook {
+        target_type: Some("PAUSE".to_owned()),
+        lifecycle_stages: Some(vec!["POST_TEST_TRAFFIC_SHIFT".to_owned()]),
+        ..Default::default()
+    };
+    let pauses = |world: &World, at: usize| {
+        let told = deployments(world).remove(at).lifecycle_hook_details.unwrap_or_default();
+        told.into_iter().filter_map(|pause| pause.status).collect::<Vec<_>>()
+    };
+    for ends in ["ROLLBACK_SUCCESSFUL", "STOPPED", "replaced"] {
+        let world = shifting(blue_green()).await;
+        world.update(|input| {
+            input.deployment_configuration =
+                Some(shape::DeploymentConfiguration { lifecycle_hooks: Some(vec![hook.clone()]), ..blue_green() });
+        });
+        deploy(&world, "app:2");
+        until(&world, "it pauses", |world| pauses(world, 0) == ["AWAITING_ACTION"]).await;
+        let at = usize::from(ends == "replaced");
+        match ends {
+            "ROLLBACK_SUCCESSFUL" => stop(&world, "ROLLBACK").expect("it can be stopped"),
+            "STOPPED" => stop(&world, "ABORT").expect("it can be stopped"),
+            _ => drop(deploy(&world, "app:3")),
+        }
+        let over = if ends == "replaced" { "STOPPED" } else { ends };
+        until(&world, over, |world| status(world)[at] == over).await;
+        world.pass(30).await;
+        assert_eq!(pauses(&world, at), ["FAILED"], "{ends}");
+    }
+}
+
+#[tokio::test]
 async fn wrong_rules_and_roles_are_told_and_gone_back_from() {
     let world = shifting(blue_green()).await;
     let cases: [(Vec<(String, u32)>, &str); 2] = [

@@ -340,6 +340,7 @@ impl<'a> Carrying<'a> {
         let reason = texts::failure(cause, rollback);
         if let Some(row) = self.deployment(Some(deployment)) {
             row.state.rollout = RolloutState::Failed;
+            row.state.pauses.iter_mut().for_each(Pause::give_up);
             row.reason = texts::rollout_failed(cause);
             row.updated_at = now;
         }

@@ -7,7 +7,7 @@ use crate::rows::{
 use crate::texts;
 use model::Stored;
 use model::ecs::LoadBalancer;
-use rollout::{FailCause, RolloutState, StopRequest};
+use rollout::{FailCause, Pause, RolloutState, StopRequest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -213,6 +213,7 @@ pub(super) fn abandon(tx: &mut Tx, scope: &Scope, row: &ServiceRow, now: Timesta
 fn close(record: &mut ServiceDeploymentRow, now: Timestamp) {
     record.breaker.end();
     record.alarms.end();
+    record.pauses.iter_mut().for_each(Pause::give_up);
     record.updated_at = now;
 }
 
