@@ -203,6 +203,28 @@ async fn a_deployment_is_stopped_or_given_up_or_replaced() {
 }
 
 #[tokio::test]
+async fn a_replaced_deployment_is_shown_as_long_as_it_has_tasks() {
+    let world = World::new();
+    world.cluster();
+    let first = world.register("app:1");
+    world.call(world.handlers.create_service, World::service_request(2, false)).expect("it can be made");
+    world.pass(60).await;
+    deploy(&world, "app:2");
+    let third = deploy(&world, "app:3");
+    let shown = || {
+        let service = world.describe();
+        let deployments = service.deployments.unwrap_or_default();
+        assert_eq!(service.current_service_revisions.map(|list| list.len()), Some(deployments.len()));
+        deployments.into_iter().filter_map(|it| Some((it.task_definition?, it.status?))).collect::<Vec<_>>()
+    };
+    let (old, new) = ((first, "ACTIVE".to_owned()), (third, "PRIMARY".to_owned()));
+    assert_eq!(shown(), [new.clone(), old], "the one between them never had any");
+    world.update(|input| input.desired_count = Some(0));
+    world.pass(60).await;
+    assert_eq!(shown(), [new], "the newest one is always shown");
+}
+
+#[tokio::test]
 async fn blue_green_moves_the_rules_and_bakes_and_cleans_up() {
     let world = shifting(blue_green()).await;
     assert_eq!(weights(&world, RULE), [0, 100], "the first deployment is green to what the rule served");

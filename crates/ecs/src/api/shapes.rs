@@ -332,6 +332,12 @@ fn deployment(service: &ServiceRow, row: &DeploymentRow, tasks: &[&TaskRow]) -> 
     }
 }
 
+/// One that was replaced is shown as long as it has tasks, or is to have some. Source: API reference, `Deployment.status`.
+fn is_shown(shape: &Deployment) -> bool {
+    let counts = [shape.desired_count, shape.pending_count, shape.running_count];
+    shape.status.as_deref() == Some("PRIMARY") || counts.into_iter().flatten().any(|count| count > 0)
+}
+
 /// A service with its tasks and events.
 pub(super) fn service(
     scope: &Scope,
@@ -343,9 +349,10 @@ pub(super) fn service(
     let counts = Counts::of(tasks.iter().copied());
     let primary = row.primary();
     let external = row.controller == ControllerType::External;
-    let shown = row.deployments.iter().filter(|_| !external);
-    let deployments = shown.clone().map(|deployment| self::deployment(row, deployment, tasks)).collect();
-    let revisions = shown.map(|deployment| {
+    let shown = row.deployments.iter().filter(|_| !external).map(|it| (it, deployment(row, it, tasks)));
+    let shown = shown.filter(|(_, shape)| is_shown(shape));
+    let (kept, deployments): (Vec<&DeploymentRow>, Vec<Deployment>) = shown.unzip();
+    let revisions = kept.into_iter().map(|deployment| {
         let (requested, running, pending) = super::service_deployments::counts(Some(deployment), tasks);
         ServiceCurrentRevisionSummary {
             arn: Some(names::service_revision_arn(scope, &row.cluster, &row.name, deployment.digits())),
