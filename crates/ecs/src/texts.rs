@@ -794,8 +794,8 @@ pub fn rollout_failed(cause: &FailCause) -> String {
 
 /// Why a service deployment failed. Seen: the circuit breaker's, and how that of the network begins; doc: a pause that timed
 /// out; own: the others.
-pub fn failure(cause: &FailCause, rollback: bool) -> String {
-    let begin = if rollback { "Service deployment rolled back because" } else { "Service deployment failed because" };
+pub fn failure(cause: &FailCause, goes_back: bool) -> String {
+    let begin = if goes_back { "Service deployment rolled back because" } else { "Service deployment failed because" };
     match cause {
         FailCause::CircuitBreaker => format!("{begin} the circuit breaker threshold was exceeded."),
         FailCause::Alarms(names) => format!("{begin} of alarms in ALARM state: {}.", names.join(", ")),

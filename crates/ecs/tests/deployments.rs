@@ -14,10 +14,23 @@ async fn shifting(configuration: shape::DeploymentConfiguration) -> World {
     let world = World::new();
     world.cluster();
     world.register("app:1");
+    let mut input = World::service_request(2, true);
+    shift_traffic(&world, &mut input, configuration);
+    world.call(world.handlers.create_service, input).expect("it can be made");
+    world.pass(200).await;
+    assert_eq!(status(&world), ["SUCCESSFUL"], "{:#?}", world.events());
+    world
+}
+
+/// Has the request's service shift traffic between two target groups.
+fn shift_traffic(
+    world: &World,
+    input: &mut shape::CreateServiceRequest,
+    configuration: shape::DeploymentConfiguration,
+) {
     let leads = |weights: [(&str, u32); 2]| weights.map(|(group, weight)| (group.to_owned(), weight)).to_vec();
     world.outside.state().rules.insert(RULE.to_owned(), leads([(GROUP, 1), (GREEN, 0)]));
     world.outside.state().rules.insert(TEST_RULE.to_owned(), leads([(GROUP, 1), (GREEN, 0)]));
-    let mut input = World::service_request(2, true);
     let advanced = shape::AdvancedConfiguration {
         alternate_target_group_arn: Some(GREEN.to_owned()),
         production_listener_rule: Some(RULE.to_owned()),
@@ -28,10 +41,6 @@ async fn shifting(configuration: shape::DeploymentConfiguration) -> World {
     let breaker = input.deployment_configuration.take().and_then(|it| it.deployment_circuit_breaker);
     input.deployment_configuration =
         Some(shape::DeploymentConfiguration { deployment_circuit_breaker: breaker, ..configuration });
-    world.call(world.handlers.create_service, input).expect("it can be made");
-    world.pass(200).await;
-    assert_eq!(status(&world), ["SUCCESSFUL"], "{:#?}", world.events());
-    world
 }
 
 fn blue_green() -> shape::DeploymentConfiguration {
@@ -162,16 +171,36 @@ async fn a_failed_rollout_is_recorded_as_gone_back() {
 
 #[tokio::test]
 async fn without_anything_before_there_is_no_way_back() {
-    let world = World::new();
-    world.cluster();
-    world.register("missing:1");
-    world.call(world.handlers.create_service, World::service_request(2, true)).expect("it can be made");
-    world.pass(300).await;
-    let all = deployments(&world);
-    assert_eq!(status(&world), ["ROLLBACK_FAILED"]);
-    let reason = "No rollback candidate was found to run the rollback.";
-    assert_eq!(all[0].status_reason.as_deref(), Some(reason));
-    assert!(all[0].rollback.is_none() && all[0].finished_at.is_some(), "what did not happen has no reason");
+    for (shifts, told) in [
+        (false, "deployment failed: tasks failed to start."),
+        (true, "deployment failed: Service deployment failed because the circuit breaker threshold was exceeded."),
+    ] {
+        let world = World::new();
+        world.cluster();
+        world.register("missing:1");
+        let mut input = World::service_request(2, true);
+        if shifts {
+            shift_traffic(&world, &mut input, blue_green());
+        }
+        world.call(world.handlers.create_service, input).expect("it can be made");
+        world.pass(300).await;
+        let all = deployments(&world);
+        assert_eq!(status(&world), ["ROLLBACK_FAILED"]);
+        let reason = "No rollback candidate was found to run the rollback.";
+        assert_eq!(all[0].status_reason.as_deref(), Some(reason));
+        assert!(all[0].rollback.is_none() && all[0].finished_at.is_some(), "what did not happen has no reason");
+        let events = world.events();
+        assert!(events.iter().any(|event| event.ends_with(told)), "{events:#?}");
+        assert!(
+            !events.iter().any(|event| event.contains("rolling back") || event.contains("rolled back")),
+            "{events:#?}"
+        );
+        let shown = world.describe().deployments.expect("it is shown").remove(0);
+        assert_eq!(
+            (shown.rollout_state.as_deref(), shown.rollout_state_reason.as_deref()),
+            (Some("FAILED"), Some("ECS deployment circuit breaker: tasks failed to start."))
+        );
+    }
 }
 
 #[tokio::test]
