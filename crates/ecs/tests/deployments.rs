@@ -294,6 +294,33 @@ async fn blue_green_moves_the_rules_and_bakes_and_cleans_up() {
 }
 
 #[tokio::test]
+async fn what_came_without_a_shift_has_no_weight_of_test_traffic() {
+    let rolling = shape::DeploymentConfiguration { strategy: Some("ROLLING".to_owned()), ..Default::default() };
+    let world = shifting(rolling).await;
+    let weights_of =
+        |it: &shape::ServiceRevisionSummary| (it.requested_production_traffic_weight, it.requested_test_traffic_weight);
+    let first = deployments(&world).remove(0);
+    assert_eq!(first.target_service_revision.as_ref().map(weights_of), Some((None, None)));
+    world.update(|input| input.deployment_configuration = Some(blue_green()));
+    deploy(&world, "app:2");
+    until(&world, "it bakes", |world| stage(world) == "BAKE_TIME").await;
+    let told = |world: &World| {
+        let newest = deployments(world).remove(0);
+        let blue = newest.source_service_revisions.expect("one").iter().map(weights_of).collect::<Vec<_>>();
+        (blue, newest.target_service_revision.as_ref().map(weights_of).expect("one"))
+    };
+    assert_eq!(told(&world), (vec![(Some(0.0), None)], (Some(100.0), Some(100.0))));
+    until(&world, "it is done", |world| status(world)[0] == "SUCCESSFUL").await;
+    world.pass(30).await;
+    assert_eq!(told(&world), (vec![(Some(0.0), None)], (Some(100.0), Some(100.0))), "blue is gone");
+    let rolling = shape::DeploymentConfiguration { strategy: Some("ROLLING".to_owned()), ..Default::default() };
+    world.update(|input| input.deployment_configuration = Some(rolling.clone()));
+    deploy(&world, "app:3");
+    world.pass(2).await;
+    assert_eq!(told(&world), (vec![(None, None)], (None, None)), "nothing is shifted");
+}
+
+#[tokio::test]
 async fn a_canary_gets_its_part_first() {
     let configuration = shape::DeploymentConfiguration {
         strategy: Some("CANARY".to_owned()),
