@@ -111,6 +111,12 @@ pub(crate) fn instance_not_found(id: &str) -> ApiError {
     validation(format!("Instance Id not found - No managed instance found for instance ID: {id}"))
 }
 
+/// Seen, of other calls that an activity keeps from an instance.
+pub(crate) fn blocked_by(activity: &str) -> ApiError {
+    let text = format!("Scaling activity {activity} is in progress and blocks this action");
+    ApiError::new("ScalingActivityInProgress", text)
+}
+
 pub(crate) fn not_of_group(id: &str, group: &str) -> ApiError {
     validation(format!("The instance {id} is not part of Auto Scaling group {group}."))
 }

@@ -164,6 +164,16 @@ fn instances_wait_before_they_end() {
     assert_eq!(world.at("Terminating:Wait"), [id.as_str()]);
     let instance = vpc::query::instance(&world.store.view(), &Scope::default(), &id).unwrap();
     assert!(!instance.state.is_over(), "it runs meanwhile");
+    let again = api::TerminateInstanceInAutoScalingGroupType {
+        instance_id: Some(id.clone()),
+        should_decrement_desired_capacity: false,
+        ..Default::default()
+    };
+    let told = world.call(&world.service, world.handlers.terminate_instance_in_auto_scaling_group, again).unwrap_err();
+    let ends = |one: &api::Activity| one.description.as_deref().is_some_and(|text| text.starts_with("Terminating"));
+    let under_way = world.activities().into_iter().find(ends).unwrap().activity_id;
+    let text = format!("Scaling activity {under_way} is in progress and blocks this action");
+    assert_eq!((told.code.as_str(), told.message), ("ScalingActivityInProgress", text), "it is the group's still");
     let delete = |force| api::DeleteAutoScalingGroupType {
         auto_scaling_group_name: "nodes".to_owned(),
         force_delete: Some(force),

@@ -350,9 +350,22 @@ pub const CPU_SUM_ABOVE_TASK: &str =
 /// own: only one container's memory above the task's is seen
 pub const MEMORY_SUM_ABOVE_TASK: &str = "The sum of the containers' memory is greater than for the task.";
 
-/// seen
-pub fn container_port(container: &str) -> String {
-    format!("Invalid 'containerPort' setting for container '{container}'.")
+/// seen, of containerPort
+pub fn container_setting(setting: &str, container: &str) -> String {
+    format!("Invalid '{setting}' setting for container '{container}'.")
+}
+
+/// own
+pub fn firelens_type(container: &str) -> String {
+    format!(
+        "Invalid 'type' setting in the firelensConfiguration for container '{container}'. The type must be fluentd or \
+         fluentbit."
+    )
+}
+
+/// own; of a variable of the environment it is said to be AWS's
+pub fn blank(what: &str) -> String {
+    format!("{what} cannot be null or blank.")
 }
 
 /// seen, of TCP
@@ -400,7 +413,8 @@ pub fn fargate_pid_mode(mode: &str) -> String {
     )
 }
 
-/// seen, of devices, maxSwap, sharedMemorySize, dockerSecurityOptions, sourcePath, constraints and dockerVolumeConfiguration
+/// seen, of devices, maxSwap, sharedMemorySize, dockerSecurityOptions, sourcePath, constraints and dockerVolumeConfiguration;
+/// modelled on these of resourceRequirements
 pub fn fargate_lacks(member: &str) -> String {
     format!("Fargate compatible task definitions do not support {member}")
 }
@@ -438,6 +452,11 @@ pub const EFS_ROOT_AND_ACCESS_POINT: &str =
 /// own
 pub const EFS_NEEDS_ENCRYPTION: &str =
     "Transit encryption must be enabled when an EFS access point or IAM authorization is used.";
+/// seen: a source volume that is not given is `null`
+pub fn volume_unknown(volume: Option<&str>) -> String {
+    format!("Unknown volume '{}'.", volume.unwrap_or("null"))
+}
+
 /// own
 pub const VOLUME_NAME_INVALID: &str = "Volume name contains invalid characters.";
 
@@ -775,8 +794,8 @@ pub fn rollout_failed(cause: &FailCause) -> String {
 
 /// Why a service deployment failed. Seen: the circuit breaker's, and how that of the network begins; doc: a pause that timed
 /// out; own: the others.
-pub fn failure(cause: &FailCause, rollback: bool) -> String {
-    let begin = if rollback { "Service deployment rolled back because" } else { "Service deployment failed because" };
+pub fn failure(cause: &FailCause, goes_back: bool) -> String {
+    let begin = if goes_back { "Service deployment rolled back because" } else { "Service deployment failed because" };
     match cause {
         FailCause::CircuitBreaker => format!("{begin} the circuit breaker threshold was exceeded."),
         FailCause::Alarms(names) => format!("{begin} of alarms in ALARM state: {}.", names.join(", ")),

@@ -308,6 +308,45 @@ fn a_container_gains_no_capability_that_opens_the_host() {
 }
 
 #[test]
+fn what_a_container_names_is_not_blank_and_what_it_counts_not_negative() {
+    let server = Server::new();
+    let says_of = |change: &dyn Fn(&mut shape::ContainerDefinition)| {
+        let (code, message) = refused(server.register(|input| change(first(input))));
+        assert_eq!(code, "ClientException");
+        message
+    };
+    for name in [None, Some(""), Some(" ")] {
+        let pair = shape::KeyValuePair { name: name.map(str::to_owned), value: Some("1".to_owned()) };
+        assert_eq!(
+            says_of(&|container| container.environment = Some(vec![pair.clone()])),
+            "Environment variable name cannot be null or blank."
+        );
+    }
+    let secret = |name: &str, from: &str| {
+        let secret = shape::Secret { name: name.to_owned(), value_from: from.to_owned() };
+        says_of(&|container| container.secrets = Some(vec![secret.clone()]))
+    };
+    assert_eq!(secret("", "/a"), "Secret name cannot be null or blank.");
+    assert_eq!(secret("A", ""), "Secret valueFrom cannot be null or blank.");
+    assert_eq!(says_of(&|it| it.cpu = Some(-1)), "Invalid 'cpu' setting for container 'web'.");
+    assert_eq!(says_of(&|it| it.start_timeout = Some(-1)), "Invalid 'startTimeout' setting for container 'web'.");
+    for compatible in [None, Some(vec!["FARGATE".to_owned()])] {
+        let outcome = server.register(|input| {
+            input.requires_compatibilities = compatible;
+            first(input).stop_timeout = Some(-1);
+        });
+        let told = "Invalid 'stopTimeout' setting for container 'web'.";
+        assert_eq!(refused(outcome), says("ClientException", told));
+    }
+    let router = |kind: &str| Some(shape::FirelensConfiguration { type_: kind.to_owned(), options: None });
+    for kind in ["", "logstash"] {
+        let told = says_of(&|container| container.firelens_configuration = router(kind));
+        assert!(told.ends_with("The type must be fluentd or fluentbit."), "{told}");
+    }
+    server.register(|input| first(input).firelens_configuration = router("fluentbit")).expect("that is one");
+}
+
+#[test]
 fn fargate_refuses_what_only_an_instance_has() {
     let server = Server::new();
     let register = |change: fn(&mut shape::RegisterTaskDefinitionRequest)| refused(server.register(change));
@@ -326,6 +365,18 @@ fn fargate_refuses_what_only_an_instance_has() {
         register(|input| first(input).docker_security_options = Some(vec!["no-new-privileges".to_owned()])),
         lacks("dockerSecurityOptions")
     );
+    let gpu = |input: &mut shape::RegisterTaskDefinitionRequest| {
+        let value = Some("1".to_owned());
+        let gpu = shape::ResourceRequirement { type_: "GPU".to_owned(), value, ..Default::default() };
+        first(input).resource_requirements = Some(vec![gpu]);
+    };
+    assert_eq!(refused(server.register(gpu)), lacks("resourceRequirements"));
+    let on_instance = server.register(|input| {
+        gpu(input);
+        input.requires_compatibilities = None;
+    });
+    let compatible = on_instance.expect("an instance may have one").compatibilities;
+    assert_eq!(compatible.as_deref(), Some(&["EC2".to_owned()][..]));
     assert_eq!(
         register(|input| input.pid_mode = Some("host".to_owned())),
         says(
@@ -831,10 +882,11 @@ fn a_service_changes_its_strategy_for_tasks_to_come() {
         server.call(server.handlers.update_service, input).map(|answer| answer.service.expect("it is shown"))
     };
     let changed = update(&[("FARGATE_SPOT", 1, 0)], false).expect("a strategy may take a launch type's place");
-    assert_eq!((changed.launch_type, changed.deployments.map(|list| list.len())), (None, Some(1)));
+    let newest = |service: &shape::Service| service.deployments.as_ref().and_then(|list| list[0].id.clone());
+    assert_eq!((&changed.launch_type, newest(&changed)), (&None, newest(&service)));
     assert_eq!(changed.capacity_provider_strategy, Some(items(&[("FARGATE_SPOT", 1, 0)])));
     let forced = update(&[("FARGATE", 1, 0)], true).expect("and another the first's");
-    assert_eq!(forced.deployments.map(|list| list.len()), Some(2));
+    assert_ne!(newest(&forced), newest(&changed));
     assert_eq!(
         refused(server.put_providers(&["FARGATE_SPOT"], &[])).0,
         "ResourceInUseException",
@@ -1013,6 +1065,25 @@ fn volumes_are_of_one_kind_and_mounted_by_those_who_are_there() {
     };
     let one = "When the volume parameter is specified, only one volume configuration type should be used.";
     assert_eq!(refused(register(two)), says("ClientException", one));
+    for name in [None, Some(String::new())] {
+        let nameless = shape::Volume { name, ..efs(&|_| {}) };
+        assert_eq!(refused(register(nameless)), says("ClientException", "Volume name cannot be null or blank."));
+    }
+    let mount = |volume: Option<&str>, path: Option<&str>| {
+        let (source_volume, container_path) = (volume.map(str::to_owned), path.map(str::to_owned));
+        let point = shape::MountPoint { source_volume, container_path, read_only: None };
+        server.register(|input| {
+            input.volumes = Some(vec![efs(&|_| {})]);
+            first(input).mount_points = Some(vec![point]);
+        })
+    };
+    mount(Some("data"), Some("/data")).expect("it is mounted");
+    assert_eq!(refused(mount(None, Some("/data"))), says("ClientException", "Unknown volume 'null'."));
+    assert_eq!(refused(mount(Some("other"), Some("/data"))), says("ClientException", "Unknown volume 'other'."));
+    for path in [None, Some("")] {
+        let told = "Mount point containerPath cannot be null or blank.";
+        assert_eq!(refused(mount(Some("data"), path)), says("ClientException", told));
+    }
     let from = |other: &str| {
         let from = shape::VolumeFrom { source_container: Some(other.to_owned()), read_only: None };
         server.register(|input| first(input).volumes_from = Some(vec![from]))

@@ -14,10 +14,23 @@ async fn shifting(configuration: shape::DeploymentConfiguration) -> World {
     let world = World::new();
     world.cluster();
     world.register("app:1");
+    let mut input = World::service_request(2, true);
+    shift_traffic(&world, &mut input, configuration);
+    world.call(world.handlers.create_service, input).expect("it can be made");
+    world.pass(200).await;
+    assert_eq!(status(&world), ["SUCCESSFUL"], "{:#?}", world.events());
+    world
+}
+
+/// Has the request's service shift traffic between two target groups.
+fn shift_traffic(
+    world: &World,
+    input: &mut shape::CreateServiceRequest,
+    configuration: shape::DeploymentConfiguration,
+) {
     let leads = |weights: [(&str, u32); 2]| weights.map(|(group, weight)| (group.to_owned(), weight)).to_vec();
     world.outside.state().rules.insert(RULE.to_owned(), leads([(GROUP, 1), (GREEN, 0)]));
     world.outside.state().rules.insert(TEST_RULE.to_owned(), leads([(GROUP, 1), (GREEN, 0)]));
-    let mut input = World::service_request(2, true);
     let advanced = shape::AdvancedConfiguration {
         alternate_target_group_arn: Some(GREEN.to_owned()),
         production_listener_rule: Some(RULE.to_owned()),
@@ -28,10 +41,6 @@ async fn shifting(configuration: shape::DeploymentConfiguration) -> World {
     let breaker = input.deployment_configuration.take().and_then(|it| it.deployment_circuit_breaker);
     input.deployment_configuration =
         Some(shape::DeploymentConfiguration { deployment_circuit_breaker: breaker, ..configuration });
-    world.call(world.handlers.create_service, input).expect("it can be made");
-    world.pass(200).await;
-    assert_eq!(status(&world), ["SUCCESSFUL"], "{:#?}", world.events());
-    world
 }
 
 fn blue_green() -> shape::DeploymentConfiguration {
@@ -117,11 +126,16 @@ async fn a_rolling_deployment_has_a_record_and_a_revision() {
     let breaker = new.deployment_circuit_breaker.clone().expect("a circuit breaker");
     assert_eq!(breaker.status.as_deref(), Some("MONITORING_COMPLETE"));
 
-    let input = shape::DescribeServiceRevisionsRequest { service_revision_arns: vec![target(old).expect("an ARN")] };
-    let revisions = world.call(world.handlers.describe_service_revisions, input).expect("it can be described");
-    let revision = &revisions.service_revisions.expect("one")[0];
-    assert_eq!(revision.task_definition.as_ref(), Some(&first), "a revision stays what it was");
-    assert_eq!(revision.container_images.as_ref().and_then(|it| it[0].image.as_deref()), Some("app:1"));
+    let revision = || {
+        let service_revision_arns = vec![target(old).expect("an ARN")];
+        let input = shape::DescribeServiceRevisionsRequest { service_revision_arns };
+        let revisions = world.call(world.handlers.describe_service_revisions, input).expect("it can be described");
+        revisions.service_revisions.expect("one").remove(0)
+    };
+    let before = revision();
+    assert_eq!(before.task_definition.as_ref(), Some(&first), "a revision stays what it was");
+    let image = &before.container_images.as_ref().expect("one")[0];
+    assert!(image.image.as_deref() == Some("app:1") && image.image_digest.is_some(), "{image:?}");
 
     let service = world.describe();
     assert_eq!(service.current_service_deployment, new.service_deployment_arn);
@@ -130,6 +144,9 @@ async fn a_rolling_deployment_has_a_record_and_a_revision() {
     let digits = service.deployments.expect("one")[0].id.clone().expect("an id").replace("ecs-svc/", "");
     assert!(target(new).expect("an ARN").ends_with(&digits), "a revision has its deployment's digits");
     assert_eq!(stop(&world, "ROLLBACK").expect_err("it is over").code, "ConflictException");
+    world.pass(3700).await;
+    assert_eq!(world.tasks().len(), 2, "those of the old revision are forgotten");
+    assert_eq!(revision().container_images, before.container_images, "what they ran is not");
 }
 
 #[tokio::test]
@@ -154,16 +171,36 @@ async fn a_failed_rollout_is_recorded_as_gone_back() {
 
 #[tokio::test]
 async fn without_anything_before_there_is_no_way_back() {
-    let world = World::new();
-    world.cluster();
-    world.register("missing:1");
-    world.call(world.handlers.create_service, World::service_request(2, true)).expect("it can be made");
-    world.pass(300).await;
-    let all = deployments(&world);
-    assert_eq!(status(&world), ["ROLLBACK_FAILED"]);
-    let reason = "No rollback candidate was found to run the rollback.";
-    assert_eq!(all[0].status_reason.as_deref(), Some(reason));
-    assert!(all[0].rollback.is_none() && all[0].finished_at.is_some(), "what did not happen has no reason");
+    for (shifts, told) in [
+        (false, "deployment failed: tasks failed to start."),
+        (true, "deployment failed: Service deployment failed because the circuit breaker threshold was exceeded."),
+    ] {
+        let world = World::new();
+        world.cluster();
+        world.register("missing:1");
+        let mut input = World::service_request(2, true);
+        if shifts {
+            shift_traffic(&world, &mut input, blue_green());
+        }
+        world.call(world.handlers.create_service, input).expect("it can be made");
+        world.pass(300).await;
+        let all = deployments(&world);
+        assert_eq!(status(&world), ["ROLLBACK_FAILED"]);
+        let reason = "No rollback candidate was found to run the rollback.";
+        assert_eq!(all[0].status_reason.as_deref(), Some(reason));
+        assert!(all[0].rollback.is_none() && all[0].finished_at.is_some(), "what did not happen has no reason");
+        let events = world.events();
+        assert!(events.iter().any(|event| event.ends_with(told)), "{events:#?}");
+        assert!(
+            !events.iter().any(|event| event.contains("rolling back") || event.contains("rolled back")),
+            "{events:#?}"
+        );
+        let shown = world.describe().deployments.expect("it is shown").remove(0);
+        assert_eq!(
+            (shown.rollout_state.as_deref(), shown.rollout_state_reason.as_deref()),
+            (Some("FAILED"), Some("ECS deployment circuit breaker: tasks failed to start."))
+        );
+    }
 }
 
 #[tokio::test]
@@ -192,6 +229,28 @@ async fn a_deployment_is_stopped_or_given_up_or_replaced() {
         assert_eq!(world.running().len(), 2);
         world.assert_no_leak().await;
     }
+}
+
+#[tokio::test]
+async fn a_replaced_deployment_is_shown_as_long_as_it_has_tasks() {
+    let world = World::new();
+    world.cluster();
+    let first = world.register("app:1");
+    world.call(world.handlers.create_service, World::service_request(2, false)).expect("it can be made");
+    world.pass(60).await;
+    deploy(&world, "app:2");
+    let third = deploy(&world, "app:3");
+    let shown = || {
+        let service = world.describe();
+        let deployments = service.deployments.unwrap_or_default();
+        assert_eq!(service.current_service_revisions.map(|list| list.len()), Some(deployments.len()));
+        deployments.into_iter().filter_map(|it| Some((it.task_definition?, it.status?))).collect::<Vec<_>>()
+    };
+    let (old, new) = ((first, "ACTIVE".to_owned()), (third, "PRIMARY".to_owned()));
+    assert_eq!(shown(), [new.clone(), old], "the one between them never had any");
+    world.update(|input| input.desired_count = Some(0));
+    world.pass(60).await;
+    assert_eq!(shown(), [new], "the newest one is always shown");
 }
 
 #[tokio::test]
@@ -232,6 +291,33 @@ async fn blue_green_moves_the_rules_and_bakes_and_cleans_up() {
     world.pass(30).await;
     assert_eq!(world.running().len(), 2);
     world.assert_no_leak().await;
+}
+
+#[tokio::test]
+async fn what_came_without_a_shift_has_no_weight_of_test_traffic() {
+    let rolling = shape::DeploymentConfiguration { strategy: Some("ROLLING".to_owned()), ..Default::default() };
+    let world = shifting(rolling).await;
+    let weights_of =
+        |it: &shape::ServiceRevisionSummary| (it.requested_production_traffic_weight, it.requested_test_traffic_weight);
+    let first = deployments(&world).remove(0);
+    assert_eq!(first.target_service_revision.as_ref().map(weights_of), Some((None, None)));
+    world.update(|input| input.deployment_configuration = Some(blue_green()));
+    deploy(&world, "app:2");
+    until(&world, "it bakes", |world| stage(world) == "BAKE_TIME").await;
+    let told = |world: &World| {
+        let newest = deployments(world).remove(0);
+        let blue = newest.source_service_revisions.expect("one").iter().map(weights_of).collect::<Vec<_>>();
+        (blue, newest.target_service_revision.as_ref().map(weights_of).expect("one"))
+    };
+    assert_eq!(told(&world), (vec![(Some(0.0), None)], (Some(100.0), Some(100.0))));
+    until(&world, "it is done", |world| status(world)[0] == "SUCCESSFUL").await;
+    world.pass(30).await;
+    assert_eq!(told(&world), (vec![(Some(0.0), None)], (Some(100.0), Some(100.0))), "blue is gone");
+    let rolling = shape::DeploymentConfiguration { strategy: Some("ROLLING".to_owned()), ..Default::default() };
+    world.update(|input| input.deployment_configuration = Some(rolling.clone()));
+    deploy(&world, "app:3");
+    world.pass(2).await;
+    assert_eq!(told(&world), (vec![(None, None)], (None, None)), "nothing is shifted");
 }
 
 #[tokio::test]
@@ -314,6 +400,38 @@ async fn a_pause_waits_for_the_word() {
         assert_eq!(over, "Continuing a service deployment is not allowed for service deployment in terminal states.");
         let closed = deployments(&world).remove(0).lifecycle_hook_details.expect("it is still told")[0].clone();
         assert_eq!(closed.status.as_deref(), Some(if action == "CONTINUE" { "SUCCEEDED" } else { "FAILED" }));
+    }
+}
+
+#[tokio::test]
+async fn a_pause_ends_with_its_deployment() {
+    let hook = shape::DeploymentLifecycleHook {
+        target_type: Some("PAUSE".to_owned()),
+        lifecycle_stages: Some(vec!["POST_TEST_TRAFFIC_SHIFT".to_owned()]),
+        ..Default::default()
+    };
+    let pauses = |world: &World, at: usize| {
+        let told = deployments(world).remove(at).lifecycle_hook_details.unwrap_or_default();
+        told.into_iter().filter_map(|pause| pause.status).collect::<Vec<_>>()
+    };
+    for ends in ["ROLLBACK_SUCCESSFUL", "STOPPED", "replaced"] {
+        let world = shifting(blue_green()).await;
+        world.update(|input| {
+            input.deployment_configuration =
+                Some(shape::DeploymentConfiguration { lifecycle_hooks: Some(vec![hook.clone()]), ..blue_green() });
+        });
+        deploy(&world, "app:2");
+        until(&world, "it pauses", |world| pauses(world, 0) == ["AWAITING_ACTION"]).await;
+        let at = usize::from(ends == "replaced");
+        match ends {
+            "ROLLBACK_SUCCESSFUL" => stop(&world, "ROLLBACK").expect("it can be stopped"),
+            "STOPPED" => stop(&world, "ABORT").expect("it can be stopped"),
+            _ => drop(deploy(&world, "app:3")),
+        }
+        let over = if ends == "replaced" { "STOPPED" } else { ends };
+        until(&world, over, |world| status(world)[at] == over).await;
+        world.pass(30).await;
+        assert_eq!(pauses(&world, at), ["FAILED"], "{ends}");
     }
 }
 

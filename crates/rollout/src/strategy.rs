@@ -178,6 +178,16 @@ pub struct Pause {
     pub status: PauseStatus,
 }
 
+impl Pause {
+    /// Nobody waits here any more: the deployment was stopped, failed for another reason, or was replaced. AWS has no
+    /// status of its own for that.
+    pub fn give_up(&mut self) {
+        if self.status == PauseStatus::Awaiting {
+            self.status = PauseStatus::Failed;
+        }
+    }
+}
+
 spelled! {
     /// `DeploymentLifecycleHookStatus`, as far as pauses have it.
     PauseStatus {
@@ -185,7 +195,7 @@ spelled! {
         Awaiting = "AWAITING_ACTION",
         /// Somebody said to go on.
         Succeeded = "SUCCEEDED",
-        /// Somebody said to go back.
+        /// Somebody said to go back, or nobody had to say anything any more.
         Failed = "FAILED",
         /// Nobody said anything in time.
         TimedOut = "TIMED_OUT",

@@ -102,7 +102,8 @@ pub(super) fn terminate(
         return Err(texts::not_of_group(id, input.auto_scaling_group_name.as_deref().unwrap_or_default()));
     }
     if row.lifecycle.is_ending() {
-        return Err(texts::instance_not_found(id));
+        // It is the group's still, and ends by an activity of its own.
+        return Err(texts::blocked_by(row.activity.as_deref().unwrap_or_default()));
     }
     let mut shrunk = None;
     if input.should_decrement_desired_capacity {

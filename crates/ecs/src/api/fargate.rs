@@ -66,6 +66,7 @@ fn lacks(container: &ContainerDefinition) -> Option<&'static str> {
     let linux = container.linux_parameters.as_ref();
     let given = |member: fn(&LinuxParameters) -> bool| linux.is_some_and(member);
     let members = [
+        (container.resource_requirements.as_ref().is_some_and(|list| !list.is_empty()), "resourceRequirements"),
         (container.docker_security_options.as_ref().is_some_and(|list| !list.is_empty()), "dockerSecurityOptions"),
         (given(|linux| linux.devices.as_ref().is_some_and(|list| !list.is_empty())), "devices"),
         (given(|linux| linux.shared_memory_size.is_some()), "sharedMemorySize"),

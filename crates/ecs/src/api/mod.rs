@@ -7,6 +7,7 @@ mod capacity_providers;
 mod cluster_updates;
 mod clusters;
 mod connect;
+mod container_definition;
 mod definitions;
 mod deploy;
 mod deployment_configuration;

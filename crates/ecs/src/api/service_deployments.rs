@@ -108,10 +108,13 @@ fn shape(view: &View, scope: &Scope, row: &ServiceDeploymentRow) -> ServiceDeplo
     let key = ServiceRow::key(&row.cluster, &row.service);
     let service = view.get::<ServiceRow>(scope, &key);
     let tasks: Vec<&TaskRow> = view.by_index(&TASKS_BY_SERVICE, scope, &key).map(AsRef::as_ref).collect();
-    let weighs = super::deployment_configuration::shifts(&row.configuration);
+    let shifts = super::deployment_configuration::shifts(&row.configuration);
     let summary = |digits: &String| {
         let id = format!("ecs-svc/{digits}");
         let deployment = service.iter().flat_map(|service| &service.deployments).find(|it| it.state.id == id);
+        let tested = deployment.is_some_and(|it| it.state.tested);
+        let test = shifts && (tested || *digits == row.target || came_shifted(view, scope, row, digits));
+        let weighs = Weighs { production: shifts, test };
         summary(scope, row, digits, deployment, &tasks, weighs)
     };
     let pauses = row.pauses.iter().map(|pause| DeploymentLifecycleHookDetail {
@@ -168,6 +171,22 @@ fn shown_stage(stage: Stage) -> String {
     .to_string()
 }
 
+/// Whether the service deployment that brought the revision shifted traffic.
+fn came_shifted(view: &View, scope: &Scope, row: &ServiceDeploymentRow, digits: &str) -> bool {
+    let first = format!("{}/", ServiceRow::key(&row.cluster, &row.service));
+    let all = view.scan_from::<ServiceDeploymentRow>(scope, &first).take_while(|other| other.id().starts_with(&first));
+    all.filter(|other| other.target == digits)
+        .any(|other| super::deployment_configuration::shifts(&other.configuration))
+}
+
+/// Which traffic of a revision is told of: without a shift there are no weights, and what came without one has never been
+/// tested beside another.
+#[derive(Clone, Copy)]
+struct Weighs {
+    production: bool,
+    test: bool,
+}
+
 /// A revision with its tasks and its traffic at this moment; of one that is gone, none.
 fn summary(
     scope: &Scope,
@@ -175,7 +194,7 @@ fn summary(
     digits: &str,
     deployment: Option<&DeploymentRow>,
     tasks: &[&TaskRow],
-    weighs: bool,
+    weighs: Weighs,
 ) -> ServiceRevisionSummary {
     let (requested, running, pending) = counts(deployment, tasks);
     let percent = |thousandths: u16| f64::from(thousandths) / 10.0;
@@ -187,8 +206,8 @@ fn summary(
         requested_task_count: Some(requested),
         running_task_count: Some(running),
         pending_task_count: Some(pending),
-        requested_test_traffic_weight: weighs.then_some(test),
-        requested_production_traffic_weight: weighs.then_some(production),
+        requested_test_traffic_weight: weighs.test.then_some(test),
+        requested_production_traffic_weight: weighs.production.then_some(production),
     }
 }
 
@@ -225,7 +244,7 @@ fn revision(view: &View, scope: &Scope, row: &ServiceRevisionRow) -> ServiceRevi
         target_group_arn: Some(group.clone()),
         production_listener_rule: rule.clone(),
     });
-    // The digest is known once a task has pulled the image.
+    // The digest is known once a task has pulled the image. What older versions started, its tasks alone know.
     let started_by = format!("ecs-svc/{}", row.id);
     let key = ServiceRow::key(&row.cluster, &row.service);
     let tasks = view.by_index(&TASKS_BY_SERVICE, scope, &key).filter(|it| it.started_by.as_ref() == Some(&started_by));
@@ -236,7 +255,7 @@ fn revision(view: &View, scope: &Scope, row: &ServiceRevisionRow) -> ServiceRevi
     };
     let images = row.images.iter().map(|(name, image)| ContainerImage {
         container_name: Some(name.clone()),
-        image_digest: digest(name),
+        image_digest: row.digests.get(name).cloned().or_else(|| digest(name)),
         image: Some(image.clone()),
     });
     ServiceRevision {

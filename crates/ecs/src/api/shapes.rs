@@ -332,6 +332,13 @@ fn deployment(service: &ServiceRow, row: &DeploymentRow, tasks: &[&TaskRow]) -> 
     }
 }
 
+/// One that was replaced is shown as long as it has tasks, ending ones among them, or is to have some: `services-stable` waits for
+/// their end. Source: API reference, `Deployment.status`.
+fn is_shown(shape: &Deployment, tasks: &[&TaskRow]) -> bool {
+    let has_tasks = || tasks.iter().any(|task| task.started_by == shape.id && task.last != TaskStatus::Stopped);
+    shape.status.as_deref() == Some("PRIMARY") || shape.desired_count.is_some_and(|count| count > 0) || has_tasks()
+}
+
 /// A service with its tasks and events.
 pub(super) fn service(
     scope: &Scope,
@@ -343,9 +350,10 @@ pub(super) fn service(
     let counts = Counts::of(tasks.iter().copied());
     let primary = row.primary();
     let external = row.controller == ControllerType::External;
-    let shown = row.deployments.iter().filter(|_| !external);
-    let deployments = shown.clone().map(|deployment| self::deployment(row, deployment, tasks)).collect();
-    let revisions = shown.map(|deployment| {
+    let shown = row.deployments.iter().filter(|_| !external).map(|it| (it, deployment(row, it, tasks)));
+    let shown = shown.filter(|(_, shape)| is_shown(shape, tasks));
+    let (kept, deployments): (Vec<&DeploymentRow>, Vec<Deployment>) = shown.unzip();
+    let revisions = kept.into_iter().map(|deployment| {
         let (requested, running, pending) = super::service_deployments::counts(Some(deployment), tasks);
         ServiceCurrentRevisionSummary {
             arn: Some(names::service_revision_arn(scope, &row.cluster, &row.name, deployment.digits())),

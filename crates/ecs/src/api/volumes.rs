@@ -9,13 +9,13 @@ use types::ApiError;
 pub(super) fn check(input: &mut RegisterTaskDefinitionRequest) -> Result<(), ApiError> {
     let mut seen = BTreeSet::new();
     for volume in input.volumes.iter_mut().flatten() {
-        if let Some(name) = &volume.name {
-            if !names::is_plain(name) {
-                return Err(texts::client(texts::VOLUME_NAME_INVALID));
-            }
-            if !seen.insert(name.clone()) {
-                return Err(texts::client(texts::volume_twice(name)));
-            }
+        let name = volume.name.as_ref().filter(|name| !name.trim().is_empty());
+        let Some(name) = name else { return Err(texts::client(texts::blank("Volume name"))) };
+        if !names::is_plain(name) {
+            return Err(texts::client(texts::VOLUME_NAME_INVALID));
+        }
+        if !seen.insert(name.clone()) {
+            return Err(texts::client(texts::volume_twice(name)));
         }
         if kinds(volume) > 1 {
             return Err(texts::client(texts::ONE_VOLUME_TYPE));
@@ -66,9 +66,12 @@ fn check_mounts(
     volumes: &BTreeSet<String>,
 ) -> Result<(), ApiError> {
     for point in container.mount_points.iter().flatten() {
-        let volume = point.source_volume.clone().unwrap_or_default();
-        if !volumes.contains(&volume) {
-            return Err(texts::client(format!("Unknown volume '{volume}'.")));
+        let volume = point.source_volume.as_deref();
+        if !volume.is_some_and(|volume| volumes.contains(volume)) {
+            return Err(texts::client(texts::volume_unknown(volume)));
+        }
+        if point.container_path.as_ref().is_none_or(|path| path.trim().is_empty()) {
+            return Err(texts::client(texts::blank("Mount point containerPath")));
         }
     }
     for from in container.volumes_from.iter().flatten() {

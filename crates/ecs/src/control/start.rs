@@ -2,7 +2,7 @@
 
 use super::task::{Step, TaskController};
 use crate::ports::{Pull, Pulled, Session};
-use crate::rows::{DefinitionRow, ImagesRow, ServiceRow, TaskRow, pinned};
+use crate::rows::{DefinitionRow, ImagesRow, ServiceRevisionRow, ServiceRow, TaskRow, pinned};
 use crate::spec::{self, Resolved};
 use crate::{logging, texts, volumes};
 use controller::Failure;
@@ -87,6 +87,7 @@ impl TaskController {
                 return self.fail(scope, row, format!("ResourceInitializationError: {why}"), None).await;
             }
         }
+        self.keep_digests(scope, row, &digests).await?;
         self.change(scope, row, |fresh, now| {
             fresh.pull_stopped_at = Some(now);
             for container in &mut fresh.containers {
@@ -165,6 +166,31 @@ impl TaskController {
         }
         // Another task was first, and the tag has moved since.
         self.pull(agent, &pinned(image, &settled), pulled).await
+    }
+
+    /// Notes with the service revision what its images were: it is told of long after its tasks are forgotten.
+    async fn keep_digests(
+        &self,
+        scope: &Scope,
+        row: &TaskRow,
+        digests: &BTreeMap<String, String>,
+    ) -> Result<(), Failure> {
+        let digits = row.started_by.as_deref().and_then(|id| id.strip_prefix("ecs-svc/"));
+        let (Some(service), Some(digits)) = (&row.service, digits) else { return Ok(()) };
+        let key = ServiceRevisionRow::key(&row.cluster, service, digits);
+        let known = self.control.store.view().get::<ServiceRevisionRow>(scope, &key);
+        if known.is_none_or(|known| digests.keys().all(|name| known.digests.contains_key(name))) {
+            return Ok(());
+        }
+        let ((), ticket) = self.control.write(|tx| {
+            tx.update::<ServiceRevisionRow>(scope, &key, |revision| {
+                for (name, digest) in digests {
+                    revision.digests.entry(name.clone()).or_insert_with(|| digest.clone());
+                }
+            });
+        });
+        ticket.await?;
+        Ok(())
     }
 
     async fn pull(

@@ -10,6 +10,7 @@ use model::ecs as shape;
 use rollout::{Pause, Stage, StrategyItem};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use store::Row;
 use types::Timestamp;
 
@@ -220,7 +221,7 @@ impl Row for ServiceDeploymentRow {
     }
 }
 
-/// A service revision: what was to run, whole. It never changes.
+/// A service revision: what was to run, whole. It never changes, but for the digests that become known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServiceRevisionRow {
     /// The cluster's name.
@@ -246,6 +247,9 @@ pub struct ServiceRevisionRow {
     pub connect: Option<Stored<shape::ServiceConnectConfiguration>>,
     /// `containerImages`: names and images.
     pub images: Vec<(String, String)>,
+    /// By container: the digest of the image that its first task got.
+    #[serde(default)]
+    pub digests: BTreeMap<String, String>,
     /// `createdAt`.
     pub created_at: Timestamp,
 }

@@ -29,6 +29,8 @@ pub(super) struct Carrying<'a> {
     scope: &'a Scope,
     now: Timestamp,
     timing: Timing,
+    /// Whether the plan goes back to an earlier deployment.
+    goes_back: bool,
     messages: Vec<String>,
     started: Vec<String>,
     /// Those that even the zones out, with their zone.
@@ -56,6 +58,7 @@ impl<'a> Carrying<'a> {
             scope,
             now,
             timing: seen.timing,
+            goes_back: false,
             messages: vec![],
             started: vec![],
             started_to_even: vec![],
@@ -68,6 +71,7 @@ impl<'a> Carrying<'a> {
 
     /// Applies all decisions, and writes what changed from `before`.
     pub(super) fn carry_out(mut self, tx: &mut Tx, plan: &Plan, before: &ServiceRow) {
+        self.goes_back = plan.decisions.iter().any(|decision| matches!(decision, Decision::RollBack { .. }));
         for decision in &plan.decisions {
             self.apply(tx, decision);
         }
@@ -337,9 +341,11 @@ impl<'a> Carrying<'a> {
     fn fail(&mut self, deployment: &str, cause: &FailCause, rollback: bool) {
         let (now, name) = (self.now, self.row.name.clone());
         let rolls = !matches!(self.seen.strategy, Strategy::Shifting(_));
-        let reason = texts::failure(cause, rollback);
+        // What is to go back, and has nowhere to go, does not.
+        let reason = texts::failure(cause, self.goes_back);
         if let Some(row) = self.deployment(Some(deployment)) {
             row.state.rollout = RolloutState::Failed;
+            row.state.pauses.iter_mut().for_each(Pause::give_up);
             row.reason = texts::rollout_failed(cause);
             row.updated_at = now;
         }

@@ -7,8 +7,8 @@ use crate::rows::{
 use crate::texts;
 use model::Stored;
 use model::ecs::LoadBalancer;
-use rollout::{FailCause, RolloutState, StopRequest};
-use std::collections::BTreeSet;
+use rollout::{FailCause, Pause, RolloutState, StopRequest};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Row, Tx, View};
@@ -85,6 +85,7 @@ pub(crate) fn begin(
             resolved: resolved.collect(),
             connect: primary.connect.as_ref().map(|connect| connect.configuration.clone()),
             images,
+            digests: BTreeMap::new(),
             created_at: now,
         },
     );
@@ -212,6 +213,7 @@ pub(super) fn abandon(tx: &mut Tx, scope: &Scope, row: &ServiceRow, now: Timesta
 fn close(record: &mut ServiceDeploymentRow, now: Timestamp) {
     record.breaker.end();
     record.alarms.end();
+    record.pauses.iter_mut().for_each(Pause::give_up);
     record.updated_at = now;
 }
 
