@@ -34,6 +34,7 @@ pub use control::connect::{ConnectKeeper, Sidecars};
 pub use control::definitions::DefinitionKeeper;
 pub use control::discovery::DiscoveryHealth;
 pub use control::health::HealthChecker;
+pub use control::instance_resources::InstanceResources;
 pub use control::instances::InstanceController;
 pub use control::logs::LogShipper;
 pub use control::managed_draining::ManagedDraining;

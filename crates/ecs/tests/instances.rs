@@ -847,3 +847,30 @@ async fn what_cannot_be_placed_is_told_instance_by_instance() {
     let gone: Vec<_> = world.tasks().into_iter().filter_map(|row| row.stop.clone()).map(|stop| stop.reason).collect();
     assert!(gone.contains(&"Container instance deregistration forced by user".to_owned()), "{gone:?}");
 }
+
+#[tokio::test]
+async fn an_instances_version_grows_with_what_comes_and_goes_there() {
+    let world = World::new();
+    world.cluster();
+    world.launch(&["a"]).await;
+    world.register_for_instances(8080);
+    let version = || world.instances()[0].version;
+    let registered = version();
+    let input = shape::RunTaskRequest {
+        cluster: Some("c".to_owned()),
+        task_definition: "web".to_owned(),
+        launch_type: Some("EC2".to_owned()),
+        ..Default::default()
+    };
+    let task = world.call(world.handlers.run_task, input).expect("it fits").tasks.expect("it is shown").remove(0);
+    world.pass(60).await;
+    assert_eq!(version(), registered + 1, "it took of the instance, and runs on without taking more");
+    let stop = shape::StopTaskRequest {
+        cluster: Some("c".to_owned()),
+        task: task.task_arn.expect("it has one"),
+        ..Default::default()
+    };
+    world.call(world.handlers.stop_task, stop).expect("it stops");
+    world.pass(60).await;
+    assert_eq!(version(), registered + 2, "and gave it back");
+}

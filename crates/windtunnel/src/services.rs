@@ -132,6 +132,7 @@ pub(crate) fn wire(ground: &Ground, data: &Path, listen: SocketAddr) -> Result<S
     controllers.push(Arc::new(ecs::ServiceController::new(control.clone())));
     controllers.push(Arc::new(ecs::TaskController::new(control.clone())));
     controllers.push(Arc::new(ecs::InstanceController::new(control.clone())));
+    controllers.push(Arc::new(ecs::InstanceResources::new(control.clone())));
     controllers.push(Arc::new(ecs::ManagedScaling::new(control.clone())));
     controllers.push(Arc::new(ecs::ManagedDraining::new(control.clone())));
     controllers.push(Arc::new(ecs::WaitingTasks::new(control.clone())));

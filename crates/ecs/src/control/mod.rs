@@ -6,6 +6,7 @@ pub(crate) mod definitions;
 pub(crate) mod dependencies;
 pub(crate) mod discovery;
 pub(crate) mod health;
+pub(crate) mod instance_resources;
 pub(crate) mod instances;
 pub(crate) mod logs;
 pub(crate) mod managed_draining;

@@ -6,8 +6,8 @@ use crate::fakes::{GROUP, Outside, REGISTRY};
 use controller::{Limits, Runner};
 use ecs::rows::{EventsRow, ServiceRow, TaskRow};
 use ecs::{
-    ConnectKeeper, Control, DiscoveryHealth, Ecs, HealthChecker, InstanceController, LogShipper, ManagedDraining,
-    ManagedScaling, ServiceController, TaskController, TokenKeeper, WaitingTasks,
+    ConnectKeeper, Control, DiscoveryHealth, Ecs, HealthChecker, InstanceController, InstanceResources, LogShipper,
+    ManagedDraining, ManagedScaling, ServiceController, TaskController, TokenKeeper, WaitingTasks,
 };
 use gateway::{Context, Principal};
 use model::ecs as shape;
@@ -59,6 +59,7 @@ impl World {
             Arc::new(ServiceController::new(control.clone())),
             Arc::new(TaskController::new(control.clone())),
             Arc::new(InstanceController::new(control.clone())),
+            Arc::new(InstanceResources::new(control.clone())),
             Arc::new(ManagedScaling::new(control.clone())),
             Arc::new(ManagedDraining::new(control.clone())),
             Arc::new(WaitingTasks::new(control.clone())),
