@@ -63,6 +63,12 @@ pub fn target_health(view: &View, scope: &Scope, group: &str, target: &str, port
     }
 }
 
+/// Whether a target has nothing to finish any more: it is not there, or only shown as draining.
+pub fn has_drained(view: &View, scope: &Scope, group: &str, target: &str, port: u16) -> bool {
+    let row = view.get::<Target>(scope, &Target::key(group, target, port));
+    row.is_none_or(|row| matches!(row.state, TargetState::Drained { .. }))
+}
+
 /// The address of a target: an instance's is the primary one of its primary interface.
 pub(crate) fn address_of(view: &View, scope: &Scope, target: &str) -> Option<Ipv4Addr> {
     target.parse().ok().or_else(|| vpc::query::instance_ip(view, scope, target))
@@ -94,7 +100,7 @@ pub(crate) fn is_over(view: &View, scope: &Scope, target: &str) -> bool {
 
 /// Where a target that is registered or drains stands.
 pub fn health_of(view: &View, scope: &Scope, target: &Target) -> TargetHealth {
-    if let TargetState::Draining { .. } = target.state {
+    if let TargetState::Draining { .. } | TargetState::Drained { .. } = target.state {
         TargetHealth::draining()
     } else if let Some(state) = resting(view, scope, &target.target) {
         TargetHealth::not_running(state)

@@ -290,6 +290,12 @@ pub enum TargetState {
         /// Since when.
         since: Timestamp,
     },
+    /// It has finished all, and is still shown as draining until the deregistration delay is over. Source: user guide,
+    /// "Deregistration delay".
+    Drained {
+        /// Since when it drained.
+        since: Timestamp,
+    },
 }
 
 impl Target {

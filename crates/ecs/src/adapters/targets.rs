@@ -32,6 +32,9 @@ impl Targets for RealTargets {
             State::Unhealthy => {
                 TargetState::Registered(rollout::TargetHealth::Unhealthy(health.description.unwrap_or_default()))
             }
+            State::Draining if elb::query::has_drained(view, scope, group, &target.id, target.port) => {
+                TargetState::Gone
+            }
             State::Draining => TargetState::Draining,
             State::Unused if health == routing::TargetHealth::not_registered() => TargetState::Gone,
             State::Initial | State::Unused | State::Unavailable => {

@@ -264,6 +264,7 @@ fn target(view: &View, scope: &Scope, row: &Target) -> Option<config::Target> {
         state: match row.state {
             TargetState::Registered => config::TargetState::Active,
             TargetState::Draining { since } => config::TargetState::Draining { since },
+            TargetState::Drained { .. } => return None,
         },
     })
 }

@@ -176,11 +176,13 @@ fn note(tx: &mut Tx, newest: &ProxyConfig, status: Status) {
         Status::Draining { target_group, target, in_flight } => {
             let Some(scope) = scope_of(&target_group) else { return };
             let id = query::target_at(tx, &scope, &target_group, target);
-            let drains =
-                tx.get::<Target>(&scope, &id).is_some_and(|row| matches!(row.state, TargetState::Draining { .. }));
+            let since = tx.get::<Target>(&scope, &id).and_then(|row| match row.state {
+                TargetState::Draining { since } => Some(since),
+                TargetState::Registered | TargetState::Drained { .. } => None,
+            });
             // AWS: draining ends early where nothing is in flight.
-            if in_flight == 0 && drains {
-                tx.delete::<Target>(&scope, &id);
+            if let Some(since) = since.filter(|_| in_flight == 0) {
+                tx.update::<Target>(&scope, &id, |row| row.state = TargetState::Drained { since });
             }
         }
         Status::Counters { .. } => {}

@@ -96,7 +96,7 @@ type Repairs = Vec<(Scope, Arc<Target>, Repair)>;
 
 /// What is to be written about a target.
 enum Repair {
-    /// It has drained, or nobody sends it anything that it might finish.
+    /// Its delay is over, or nobody sends it anything that it might finish.
     Remove,
     /// It is not checked any more: what was known of its health is void.
     Forget,
@@ -113,7 +113,7 @@ impl LoadBalancers {
                 TargetState::Registered if query::is_over(view, scope, &row.target) => Repair::Remove,
                 TargetState::Registered if !attached && row.health != TargetHealth::registering() => Repair::Forget,
                 TargetState::Registered => continue,
-                TargetState::Draining { since } => {
+                TargetState::Draining { since } | TargetState::Drained { since } => {
                     let group = view.get::<TargetGroup>(scope, &row.group);
                     let end = since.plus(drain_delay(group.as_deref(), self.control.pace));
                     if attached && now < end {

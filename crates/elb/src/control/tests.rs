@@ -265,8 +265,13 @@ async fn a_target_goes_from_registered_to_healthy_to_drained() {
     let busy = |in_flight| Status::Draining { target_group: GROUP.to_owned(), target, in_flight };
     told.send(busy(1)).await.unwrap();
     told.send(busy(0)).await.unwrap();
-    world.until(|view| (health(view) == TargetHealth::not_registered()).then_some(())).await;
+    let drained = |view: &View| query::has_drained(view, &scope(), GROUP, "10.0.1.9", 3000).then_some(());
+    world.until(drained).await;
     config(&mut configs, |c| c.target_groups[0].targets.is_empty()).await;
+    assert_eq!(health(&world.store.view()), TargetHealth::draining(), "it is shown as long as the delay lasts");
+    world.runner.idle().await;
+    world.clock.advance(Duration::from_secs(300));
+    world.until(|view| (health(view) == TargetHealth::not_registered()).then_some(())).await;
 }
 
 #[tokio::test]
