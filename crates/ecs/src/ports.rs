@@ -87,7 +87,7 @@ pub trait Network: Send + Sync {
     fn group_vpc(&self, view: &View, scope: &Scope, id: &str) -> Option<String>;
     /// The default security group of a VPC.
     fn default_group(&self, view: &View, scope: &Scope, vpc: &str) -> Option<String>;
-    /// Writes the intent of a network interface. The error is the text that EC2 answers.
+    /// Writes the intent of a network interface. The error is the code that EC2 answers.
     fn create(&self, tx: &mut Tx, scope: &Scope, request: &EniRequest) -> Result<EniRow, String>;
     /// Whether the interface stands in its namespace, ready for packets.
     fn is_attached(&self, view: &View, scope: &Scope, eni: &str) -> bool;

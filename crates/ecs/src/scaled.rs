@@ -10,6 +10,9 @@ use types::{Scope, Timestamp};
 /// The tables in which a change of a service's capacity shows.
 pub const TABLES: &[&str] = &[ServiceRow::TABLE, TaskRow::TABLE];
 
+/// How many tasks a service may have. Source: Amazon ECS service quotas, "Tasks per service".
+pub const MOST_TASKS: u32 = 5_000;
+
 /// The desired and the running count of an active service; `key` is `cluster/service`.
 pub fn capacity(view: &View, scope: &Scope, key: &str) -> Option<(u32, u32)> {
     let row = view.get::<ServiceRow>(scope, key).filter(|row| row.status == ServiceStatus::Active)?;
@@ -19,7 +22,7 @@ pub fn capacity(view: &View, scope: &Scope, key: &str) -> Option<(u32, u32)> {
     Some((row.desired, u32::try_from(running).unwrap_or(u32::MAX)))
 }
 
-/// Asks for another desired count. The error is ECS's text.
+/// Asks for another desired count, of which a service gets no more than [`MOST_TASKS`]. The error is ECS's text.
 pub fn set_desired(tx: &mut Tx, scope: &Scope, key: &str, count: u32, now: Timestamp) -> Result<(), String> {
     match tx.get::<ServiceRow>(scope, key).map(|row| row.status) {
         None => return Err(texts::service_not_found().message),
@@ -27,7 +30,7 @@ pub fn set_desired(tx: &mut Tx, scope: &Scope, key: &str, count: u32, now: Times
         Some(_) => return Err(texts::service_not_active().message),
     }
     tx.update::<ServiceRow>(scope, key, |row| {
-        row.desired = count;
+        row.desired = count.min(MOST_TASKS);
         if let Some(primary) = row.deployments.first_mut() {
             primary.updated_at = now;
         }

@@ -706,6 +706,32 @@ pub fn stuck(service: &str) -> String {
 }
 
 /// seen
+pub const TASK_ID_LENGTH: &str = "taskId length should be one of [32,36]";
+
+/// seen
+pub const ROLE_OF_SERVICE: &str = "You cannot specify an IAM role for services that require a service linked role.";
+
+/// own: the quota is AWS's
+pub fn too_many_tasks(most: u32) -> String {
+    format!("desiredCount should not be greater than {most}, the quota of tasks per service.")
+}
+
+/// seen
+pub fn unable_to_assume(role: &str) -> String {
+    format!(
+        "{UNABLE_TO_ASSUME}'{role}' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role."
+    )
+}
+
+/// seen: how [`unable_to_assume`] begins
+pub const UNABLE_TO_ASSUME: &str = "ECS was unable to assume the role ";
+
+/// seen
+pub fn unable_to_launch(service: &str, reason: &str) -> String {
+    format!("(service {service}) failed to launch a task with (error {reason}).")
+}
+
+/// seen
 pub fn unable_to_place(service: &str, reason: &str) -> String {
     let dot = if reason.ends_with('.') { "" } else { "." };
     format!("(service {service}) was unable to place a task. Reason: {reason}{dot}")
@@ -947,8 +973,9 @@ pub fn elb_checks_failed(group: &str) -> String {
 }
 
 /// seen
-pub fn eni_failed(reason: &str) -> String {
-    format!("Network interface provisioning error: {reason}")
+pub fn eni_failed(subnet: &str, public: bool, code: &str) -> String {
+    let public = if public { " with public IP assignment enabled" } else { "" };
+    format!("Unexpected EC2 error while attempting to Create Network Interface{public} in subnet '{subnet}': {code}")
 }
 
 /// The agent's source, `dockerapi/errors.go`.

@@ -9,11 +9,32 @@ use crate::state::{Deployment, Placement, RolloutState, ServiceState, Task};
 use std::collections::BTreeMap;
 use types::Timestamp;
 
-/// The place with the fewest of `taken` in its zone, then in its subnet, then the first named.
-pub(crate) fn emptiest<'a>(places: &'a [Placement], taken: &[&'a Placement]) -> Option<&'a Placement> {
-    let in_zone = |place: &Placement| taken.iter().filter(|other| other.zone == place.zone).count();
-    let in_subnet = |place: &Placement| taken.iter().filter(|other| other.subnet == place.subnet).count();
-    places.iter().min_by_key(|place| (in_zone(place), in_subnet(place)))
+/// How many tasks there are in each zone and subnet.
+#[derive(Default)]
+pub(crate) struct Taken<'a> {
+    zones: BTreeMap<&'a str, usize>,
+    subnets: BTreeMap<&'a str, usize>,
+}
+
+impl<'a> Taken<'a> {
+    /// Those of `tasks`.
+    pub(crate) fn by(tasks: impl Iterator<Item = &'a Placement>) -> Self {
+        let mut taken = Self::default();
+        tasks.for_each(|place| taken.add(place));
+        taken
+    }
+
+    /// A task more.
+    pub(crate) fn add(&mut self, place: &'a Placement) {
+        *self.zones.entry(&place.zone).or_default() += 1;
+        *self.subnets.entry(&place.subnet).or_default() += 1;
+    }
+
+    /// The place with the fewest in its zone, then in its subnet, then the first named.
+    pub(crate) fn emptiest<'p>(&self, places: &'p [Placement]) -> Option<&'p Placement> {
+        let of = |counts: &BTreeMap<&str, usize>, name: &str| counts.get(name).copied().unwrap_or_default();
+        places.iter().min_by_key(|place| (of(&self.zones, &place.zone), of(&self.subnets, &place.subnet)))
+    }
 }
 
 /// Orders `victims` so that stopping them one after the other keeps the zones of `all` as even as can be. Among the
@@ -79,8 +100,8 @@ pub(crate) fn even_out(
         plan.wake(deployment.not_before);
         return Moved::default();
     }
-    let taken: Vec<&Placement> = fleet.live.iter().map(|task| &task.placement).collect();
-    let Some(placement) = emptiest(service.places_of(&deployment.id), &taken) else { return Moved::default() };
+    let taken = Taken::by(fleet.live.iter().map(|task| &task.placement));
+    let Some(placement) = taken.emptiest(service.places_of(&deployment.id)) else { return Moved::default() };
     plan.decisions.push(Decision::StartTask {
         deployment: deployment.id.clone(),
         placement: placement.clone(),

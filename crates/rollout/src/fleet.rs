@@ -1,11 +1,11 @@
 //! The live tasks, sorted by what they are to a deployment, and how that deployment is kept at a number: what is lacking
 //! is started, what is too much or unhealthy is stopped, between the minimum and the maximum.
 
-use crate::balance::{by_fullest_zone, emptiest};
+use crate::balance::{Taken, by_fullest_zone};
 use crate::decide::{Decision, Plan, StopReason};
 use crate::health::{Cause, ContainerHealth, TargetHealth, Verdict};
 use crate::lifecycle::TaskStatus;
-use crate::state::{Deployment, Placement, RolloutState, ServiceState, Task};
+use crate::state::{Deployment, RolloutState, ServiceState, Task};
 use types::Timestamp;
 
 /// A task and what its health checks mean.
@@ -185,11 +185,11 @@ fn start(
         plan.wake(deployment.not_before);
         return 0;
     }
-    let mut taken: Vec<&Placement> =
-        fleet.live.iter().filter(|task| task.deployment == deployment.id).map(|task| &task.placement).collect();
+    let own = fleet.live.iter().filter(|task| task.deployment == deployment.id);
+    let mut taken = Taken::by(own.map(|task| &task.placement));
     for index in 0..count {
-        let Some(placement) = emptiest(service.places_of(&deployment.id), &taken) else { return index };
-        taken.push(placement);
+        let Some(placement) = taken.emptiest(service.places_of(&deployment.id)) else { return index };
+        taken.add(placement);
         plan.decisions.push(Decision::StartTask {
             deployment: deployment.id.clone(),
             placement: placement.clone(),

@@ -178,7 +178,11 @@ impl Own {
 /// Runs `work` on the server's own kind of runtime.
 pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.map_err(|error| format!("cannot start the async runtime: {error}"))?.block_on(work)
+    let runtime = runtime.map_err(|error| format!("cannot start the async runtime: {error}"))?;
+    let outcome = runtime.block_on(work);
+    // Whoever stops has waited for what may be waited for; what does not come back keeps no process.
+    runtime.shutdown_timeout(STOP_GRACE);
+    outcome
 }
 
 fn end_signals() -> SigSet {

@@ -46,7 +46,7 @@ impl Network for RealNetwork {
 
     fn create(&self, tx: &mut Tx, scope: &Scope, request: &EniRequest) -> Result<EniRow, String> {
         let id = &request.placement.subnet;
-        let gone = || format!("The subnet ID '{id}' does not exist");
+        let gone = || "InvalidSubnetID.NotFound".to_owned();
         let subnet = SubnetId::parse(id).ok_or_else(gone)?;
         let home = vpc::query::subnet(tx, scope, id).ok_or_else(gone)?;
         let ipv6_cidr = home.ipv6.as_ref().map(|(_, cidr)| cidr.to_string());
@@ -65,8 +65,8 @@ impl Network for RealNetwork {
             tags: vpc::rows::Tags::default(),
         };
         let made = vpc::intent::create_interface(tx, scope, &self.pool, request.now, new);
-        let interface = made.map_err(|error| error.message)?;
-        let ip = interface.private_ip().ok_or_else(|| "The network interface has no address.".to_owned())?;
+        let interface = made.map_err(|error| error.code.to_string())?;
+        let ip = interface.private_ip().ok_or_else(|| "InternalError".to_owned())?;
         let vpc = vpc::query::vpc(tx, scope, interface.vpc.as_str());
         let dhcp = vpc.map(|vpc| vpc::query::dhcp(tx, scope, &vpc)).unwrap_or_default();
         Ok(EniRow {

@@ -45,8 +45,8 @@ pub(super) fn check(input: &RegisterTaskDefinitionRequest) -> Result<(), ApiErro
         if container.stop_timeout.is_some_and(|seconds| !(0..=120).contains(&seconds)) {
             return Err(texts::client("The stopTimeout value must be between 0 and 120 seconds on Fargate."));
         }
-        if container.start_timeout.is_some_and(|seconds| !(0..=120).contains(&seconds)) {
-            return Err(texts::client("The startTimeout value must be between 0 and 120 seconds on Fargate."));
+        if container.start_timeout.is_some_and(|seconds| !(2..=120).contains(&seconds)) {
+            return Err(texts::client("The startTimeout value must be between 2 and 120 seconds on Fargate."));
         }
     }
     for volume in input.volumes.iter().flatten() {

@@ -32,14 +32,7 @@ pub(super) fn read(
         }
         let name = entry.container_name.clone().unwrap_or_default();
         let port = entry.container_port.unwrap_or(0);
-        let container = definition.containers().iter().find(|container| container.name.as_ref() == Some(&name));
-        let container = container.ok_or_else(|| texts::invalid(texts::container_missing(&name)))?;
-        let mappings = container.port_mappings.iter().flatten().filter(|mapping| mapping.container_port == Some(port));
-        match mappings.count() {
-            0 => return Err(texts::invalid(texts::container_port_missing(&name, port))),
-            1 => {}
-            _ => return Err(texts::invalid(texts::port_in_two_mappings(&name, port))),
-        }
+        check_port(definition, &name, port)?;
         check_group(ecs, view, scope, definition, &group)?;
         if let Some(advanced) = &entry.advanced_configuration {
             shifts.push(shift(ecs, view, scope, definition, (&group, advanced))?);
@@ -66,6 +59,22 @@ pub(super) fn read(
         return Err(texts::invalid(texts::rule_twice(rule)));
     }
     Ok((rows, shifts))
+}
+
+/// Whether a definition that takes another's place has what the service's target groups lead to.
+pub(super) fn check_kept(definition: &DefinitionRow, targets: &[TargetRow]) -> Result<(), ApiError> {
+    targets.iter().try_for_each(|target| check_port(definition, &target.container, i32::from(target.port)))
+}
+
+fn check_port(definition: &DefinitionRow, name: &str, port: i32) -> Result<(), ApiError> {
+    let container = definition.containers().iter().find(|container| container.name.as_deref() == Some(name));
+    let container = container.ok_or_else(|| texts::invalid(texts::container_missing(name)))?;
+    let mappings = container.port_mappings.iter().flatten().filter(|mapping| mapping.container_port == Some(port));
+    match mappings.count() {
+        0 => Err(texts::invalid(texts::container_port_missing(name, port))),
+        1 => Ok(()),
+        _ => Err(texts::invalid(texts::port_in_two_mappings(name, port))),
+    }
 }
 
 fn check_group(ecs: &Ecs, view: &View, scope: &Scope, definition: &DefinitionRow, group: &str) -> Result<(), ApiError> {

@@ -38,18 +38,11 @@ pub(super) fn checked(
     if (container.is_some() || container_port.is_some()) && port.is_some() {
         return Err(texts::invalid(texts::REGISTRY_PORT_TWICE));
     }
-    if let Some(name) = &container {
-        let found = definition.containers().iter().find(|container| container.name.as_ref() == Some(name));
-        let found = found.ok_or_else(|| texts::invalid(texts::container_missing(name)))?;
-        if let Some(port) = container_port.map(i32::from)
-            && !found.port_mappings.iter().flatten().any(|mapping| mapping.container_port == Some(port))
-        {
-            return Err(texts::invalid(texts::container_port_missing(name, port)));
-        }
-    } else if container_port.is_some() {
+    if container.is_none() && container_port.is_some() {
         return Err(texts::invalid(texts::REGISTRY_PORT_MISSING));
     }
     let row = RegistryRow { arn, container, container_port, port };
+    check_kept(definition, std::slice::from_ref(&row))?;
     if registry.needs_port && row.told_port().is_none() {
         return Err(texts::invalid(texts::REGISTRY_PORT_MISSING));
     }
@@ -68,4 +61,19 @@ pub(super) fn shown(rows: &[RegistryRow]) -> Vec<ServiceRegistry> {
         container_port: row.container_port.map(i32::from),
     };
     rows.iter().map(entry).collect()
+}
+
+/// Whether a definition has what a service's registries tell of.
+pub(super) fn check_kept(definition: &DefinitionRow, registries: &[RegistryRow]) -> Result<(), ApiError> {
+    for row in registries {
+        let Some(name) = &row.container else { continue };
+        let found = definition.containers().iter().find(|container| container.name.as_ref() == Some(name));
+        let found = found.ok_or_else(|| texts::invalid(texts::container_missing(name)))?;
+        if let Some(port) = row.container_port.map(i32::from)
+            && !found.port_mappings.iter().flatten().any(|mapping| mapping.container_port == Some(port))
+        {
+            return Err(texts::invalid(texts::container_port_missing(name, port)));
+        }
+    }
+    Ok(())
 }

@@ -12,7 +12,7 @@ use crate::rows::{
     ControllerType, DefinitionRow, EventsRow, NetworkMode, NetworkRow, PlacementRow, ServiceRow, ServiceStatus,
     TASKS_BY_SERVICE,
 };
-use crate::{Ecs, launch, names, ports, texts};
+use crate::{Ecs, launch, names, ports, scaled, texts};
 use gateway::Context;
 use model::Stored;
 use model::ecs::{
@@ -52,8 +52,7 @@ pub(super) fn create(
     if daemon && input.desired_count.is_some() {
         return Err(texts::invalid(texts::DAEMON_WITH_COUNT));
     }
-    let desired = input.desired_count.unwrap_or(0);
-    let desired = u32::try_from(desired).map_err(|_| texts::invalid("desiredCount should not be negative."))?;
+    let desired = desired_count(input.desired_count.unwrap_or(0))?;
     let controller = controller(&input)?;
     let of_daemons = DeploymentConfiguration {
         minimum_healthy_percent: Some(0),
@@ -130,6 +129,9 @@ pub(super) fn create(
         check_placement(&row.placement, on_instances, &row.strategy)?;
         let platform_version = platform(input.platform_version.as_deref(), on_instances)?;
         check_definition(&definition, on_instances)?;
+        if has_interface(&definition) && input.role.as_ref().is_some_and(|role| !role.is_empty()) {
+            return Err(texts::invalid(texts::ROLE_OF_SERVICE));
+        }
         let configured = input.network_configuration.as_ref();
         let network = network(ecs, tx, &scope, &definition, configured, on_instances)?;
         let given = input.load_balancers.as_deref().unwrap_or_default();
@@ -265,6 +267,15 @@ fn check_shifts(row: &ServiceRow) -> Result<(), ApiError> {
     Ok(())
 }
 
+fn desired_count(given: i32) -> Result<u32, ApiError> {
+    let desired = u32::try_from(given).map_err(|_| texts::invalid("desiredCount should not be negative."))?;
+    if desired > scaled::MOST_TASKS {
+        Err(texts::invalid(texts::too_many_tasks(scaled::MOST_TASKS)))
+    } else {
+        Ok(desired)
+    }
+}
+
 fn grace(given: Option<i32>, balanced: bool) -> Result<Option<u32>, ApiError> {
     let Some(seconds) = given else { return Ok(None) };
     let seconds =
@@ -296,7 +307,7 @@ pub(super) fn update(
         return Err(texts::invalid(texts::DAEMON_WITH_COUNT));
     }
     if let Some(desired) = input.desired_count {
-        row.desired = u32::try_from(desired).map_err(|_| texts::invalid("desiredCount should not be negative."))?;
+        row.desired = desired_count(desired)?;
     }
     if let Some(given) = input.deployment_configuration.clone() {
         if row.controller == ControllerType::External && deployment_configuration::shifts(&given) {
@@ -366,11 +377,17 @@ pub(super) fn update(
     };
     let (targets, shifts) = match input.load_balancers.as_deref() {
         Some(given) => load_balancers::read(ecs, tx, &scope, &definition, given)?,
-        None => (row.targets.clone(), row.shifts.clone()),
+        None => {
+            load_balancers::check_kept(&definition, &row.targets)?;
+            (row.targets.clone(), row.shifts.clone())
+        }
     };
     let registries = match input.service_registries.as_deref() {
         Some(given) => registries::checked(ecs, tx, &scope, &definition, given)?,
-        None => row.registries.clone(),
+        None => {
+            registries::check_kept(&definition, &row.registries)?;
+            row.registries.clone()
+        }
     };
     let kept = row.connect.as_ref().map(|connect| &connect.configuration.0);
     let given = input.service_connect_configuration.as_ref().or(kept);

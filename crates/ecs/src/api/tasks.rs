@@ -16,7 +16,8 @@ use rollout::capacity::next_provider;
 use rollout::{DesiredStatus, StopCode, TaskStatus};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
-use types::ApiError;
+use store::View;
+use types::{ApiError, Scope};
 
 /// The most bytes that overrides may have, as JSON.
 const MAX_OVERRIDES: usize = 8192;
@@ -30,6 +31,15 @@ pub(super) fn check_platform(version: Option<&str>) -> Result<String, ApiError> 
             Err(ApiError::not_implemented("Fargate platform versions before 1.4.0"))
         }
         Some(_) => Err(ApiError::new("PlatformUnknownException", "The specified platform does not exist.")),
+    }
+}
+
+/// Whether the task's roles can be had. Those of a service are found wanting when its tasks start.
+fn check_roles(ecs: &Ecs, view: &View, scope: &Scope, row: &TaskRow) -> Result<(), ApiError> {
+    let refused = |role: &&String| ecs.ports.roles.assume(view, scope, role, &row.id).is_err();
+    match row.execution_role.iter().chain(&row.task_role).find(refused) {
+        Some(role) => Err(texts::client(texts::unable_to_assume(role))),
+        None => Ok(()),
     }
 }
 
@@ -63,6 +73,7 @@ pub(super) fn run(ecs: &Ecs, cx: &mut Context, input: RunTaskRequest) -> Result<
     if capacity.is_on_instances() {
         let what = (&*cluster, definition, &capacity);
         let (rows, failures) = on_instances::run(ecs, tx, &scope, what, &input, (tags, now))?;
+        rows.first().map_or(Ok(()), |row| check_roles(ecs, tx, &scope, row))?;
         if let Some(token) = token {
             let tasks = rows.iter().map(|row| row.id.clone()).collect();
             tx.put(&scope, TokenRow { token, request, tasks, at: now });
@@ -129,6 +140,9 @@ pub(super) fn run(ecs: &Ecs, cx: &mut Context, input: RunTaskRequest) -> Result<
             now,
         };
         let row = tx.put(&scope, launch::task(&scope, birth));
+        if index == 0 {
+            check_roles(ecs, tx, &scope, &row)?;
+        }
         ids.push(row.id.clone());
         tasks.push(shapes::task(&scope, &row, true));
     }
@@ -251,7 +265,7 @@ pub(super) fn describe(
             return Err(texts::invalid("taskId longer than 36."));
         }
         if !names::is_task_id(&id) {
-            return Err(texts::invalid("taskId is invalid."));
+            return Err(texts::invalid(texts::TASK_ID_LENGTH));
         }
         match view.get::<TaskRow>(&scope, &id).filter(|row| row.cluster == cluster.name) {
             Some(row) => tasks.push(shapes::task(&scope, &row, with_tags)),

@@ -216,9 +216,7 @@ impl TaskController {
         let view = self.control.store.view();
         for role in row.execution_role.iter().chain(&row.task_role) {
             if roles.assume(&view, scope, role, &row.id).is_err() {
-                return Err(format!(
-                    "ECS was unable to assume the role '{role}' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role."
-                ));
+                return Err(texts::unable_to_assume(role));
             }
         }
         if let Some(role) = &row.execution_role {

@@ -212,7 +212,10 @@ impl TaskController {
             });
             ticket.await?;
             return match made {
-                Some(Err(reason)) => self.fail(scope, row, texts::eni_failed(&reason), None).await,
+                Some(Err(code)) => {
+                    let reason = texts::eni_failed(&row.placement.subnet, row.assign_public_ip, &code);
+                    self.fail(scope, row, reason, None).await
+                }
                 _ => Ok(Step::Again),
             };
         };

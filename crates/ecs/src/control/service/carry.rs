@@ -239,7 +239,9 @@ impl<'a> Carrying<'a> {
         if task.started_at.is_none()
             && let Some(stop) = task.stop.as_ref().filter(|stop| stop.code == StopCode::TaskFailedToStart)
         {
-            self.messages.push(texts::unable_to_place(&name, &stop.reason));
+            let of_role = stop.reason.starts_with(texts::UNABLE_TO_ASSUME);
+            let text = if of_role { texts::unable_to_launch } else { texts::unable_to_place };
+            self.messages.push(text(&name, &stop.reason));
         }
         if !failure {
             return;
@@ -247,7 +249,10 @@ impl<'a> Carrying<'a> {
         let Some(deployment) = self.deployment(task.started_by.as_deref()) else { return };
         deployment.state.count_failure(task.started_at.is_some(), &timing, now);
         deployment.updated_at = now;
-        if timing.is_impaired(deployment.state.start_failures) && !self.row.impaired {
+        let (failures, failed) = (deployment.state.start_failures, deployment.state.failed_tasks);
+        // Where the breaker trips over it, that is told instead.
+        let trips = self.row.circuit_breaker.as_ref().is_some_and(|it| failed >= it.trips_at(self.row.desired));
+        if timing.is_impaired(failures) && !trips && !self.row.impaired {
             self.row.impaired = true;
             self.messages.push(texts::impaired(&name));
         }
