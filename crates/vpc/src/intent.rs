@@ -86,7 +86,9 @@ pub fn create_interface(
 ) -> Result<Arc<NetworkInterface>, ApiError> {
     let subnet =
         tx.get::<Subnet>(scope, new.subnet.as_str()).ok_or_else(|| texts::subnet_not_found(new.subnet.as_str()))?;
-    let groups = groups(tx, scope, &subnet, new.groups)?;
+    // Nothing guards a NAT gateway. Source: VPC user guide, "NAT gateway basics".
+    let groups =
+        if new.kind == InterfaceType::NatGateway { Vec::new() } else { groups(tx, scope, &subnet, new.groups)? };
     let private_ip = free_private_ip(tx, scope, &subnet, new.private_ip)?;
     let auto_public_ip = if new.public_ip { Some(pool.free(tx)?) } else { None };
     let id = EniId::generate();

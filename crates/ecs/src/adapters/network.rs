@@ -65,7 +65,7 @@ impl Network for RealNetwork {
             tags: vpc::rows::Tags::default(),
         };
         let made = vpc::intent::create_interface(tx, scope, &self.pool, request.now, new);
-        let interface = made.map_err(|error| error.code.to_string())?;
+        let interface = made.map_err(|error| error.code)?;
         let ip = interface.private_ip().ok_or_else(|| "InternalError".to_owned())?;
         let vpc = vpc::query::vpc(tx, scope, interface.vpc.as_str());
         let dhcp = vpc.map(|vpc| vpc::query::dhcp(tx, scope, &vpc)).unwrap_or_default();

@@ -375,19 +375,17 @@ pub(super) fn update(
         }
         None => before.network.clone(),
     };
-    let (targets, shifts) = match input.load_balancers.as_deref() {
-        Some(given) => load_balancers::read(ecs, tx, &scope, &definition, given)?,
-        None => {
-            load_balancers::check_kept(&definition, &row.targets)?;
-            (row.targets.clone(), row.shifts.clone())
-        }
+    let (targets, shifts) = if let Some(given) = input.load_balancers.as_deref() {
+        load_balancers::read(ecs, tx, &scope, &definition, given)?
+    } else {
+        load_balancers::check_kept(&definition, &row.targets)?;
+        (row.targets.clone(), row.shifts.clone())
     };
-    let registries = match input.service_registries.as_deref() {
-        Some(given) => registries::checked(ecs, tx, &scope, &definition, given)?,
-        None => {
-            registries::check_kept(&definition, &row.registries)?;
-            row.registries.clone()
-        }
+    let registries = if let Some(given) = input.service_registries.as_deref() {
+        registries::checked(ecs, tx, &scope, &definition, given)?
+    } else {
+        registries::check_kept(&definition, &row.registries)?;
+        row.registries.clone()
     };
     let kept = row.connect.as_ref().map(|connect| &connect.configuration.0);
     let given = input.service_connect_configuration.as_ref().or(kept);

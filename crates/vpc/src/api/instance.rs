@@ -232,7 +232,7 @@ fn primary(view: &View, scope: &Scope, row: &Instance) -> Option<Arc<NetworkInte
 }
 
 /// Those filters of interfaces that instances have with `network-interface.` before them.
-const OF_INTERFACES: [&str; 23] = [
+const OF_INTERFACES: [&str; 29] = [
     "group-id",
     "group-name",
     "mac-address",
@@ -256,9 +256,19 @@ const OF_INTERFACES: [&str; 23] = [
     "attachment.status",
     "attachment.delete-on-termination",
     "attachment.instance-owner-id",
+    "attachment.device-index",
+    "attachment.attach-time",
+    "association.allocation-id",
+    "association.association-id",
+    "private-dns-name",
+    "private-ip-address",
 ];
 
 fn filter(name: &str) -> Option<Values<Instance>> {
+    let name = match name {
+        "ipv6-address" | "network-interface.ipv6-address" => "network-interface.ipv6-addresses.ipv6-address",
+        name => name,
+    };
     if let Some(name) = name.strip_prefix("network-interface.") {
         let values = interface::filter(name).filter(|_| OF_INTERFACES.contains(&name))?;
         return Some(Box::new(move |view, scope, row| {
@@ -297,6 +307,9 @@ fn filter(name: &str) -> Option<Values<Instance>> {
         "ip-address" => Box::new(|view, scope, row| {
             maybe(primary(view, scope, row).and_then(|interface| query::public_ip(view, scope, &interface)))
         }),
+        "ebs-optimized" => Box::new(|_, _, row| one(row.ebs_optimized)),
+        "platform-details" => Box::new(|_, _, _| one("Linux/UNIX")),
+        "product-code" | "product-code.type" | "outpost-arn" | "placement-group-name" => Box::new(|_, _, _| Vec::new()),
         "instance-lifecycle" | "key-name" | "kernel-id" | "ramdisk-id" | "platform" | "spot-instance-request-id" => {
             Box::new(|_, _, _| Vec::new())
         }
@@ -322,6 +335,7 @@ fn filter(name: &str) -> Option<Values<Instance>> {
         "source-dest-check" => {
             Box::new(|view, scope, row| maybe(primary(view, scope, row).map(|interface| interface.source_dest_check)))
         }
+        "state-reason-message" => Box::new(|_, _, row| maybe(row.reason.as_ref().map(|(_, message)| message))),
         "state-reason-code" => Box::new(|_, _, row| maybe(row.reason.as_ref().map(|(code, _)| code))),
         "subnet-id" => Box::new(|_, _, row| one(&row.subnet)),
         "tenancy" => Box::new(|_, _, _| one("default")),

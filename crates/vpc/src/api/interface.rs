@@ -296,6 +296,7 @@ pub(super) fn filter(name: &str) -> Option<Values<NetworkInterface>> {
         "private-dns-name" => Box::new(|view, scope, interface| maybe(show(view, scope, interface).private_dns_name)),
         "attachment.status" => Box::new(|_, _, interface| maybe(interface.attachment.as_ref().map(|_| "attached"))),
         "availability-zone" => Box::new(|_, _, interface| one(&interface.zone)),
+        "availability-zone-id" => Box::new(|_, _, interface| one(super::zone_id(&interface.zone))),
         "description" => Box::new(|_, _, interface| one(&interface.description)),
         "group-id" => Box::new(|_, _, interface| interface.groups.iter().map(ToString::to_string).collect()),
         "group-name" => Box::new(group_names),

@@ -34,6 +34,37 @@ const SESSION: Duration = Duration::from_hours(6);
 const RENEW_BEFORE: Duration = Duration::from_mins(15);
 /// The longest that a token may hold, in seconds.
 const LONGEST_TOKEN: u64 = 21_600;
+/// The version that is asked for by nearly everybody.
+const LATEST: &str = "latest";
+/// Those that are named by their dates; all say what the latest says. Source: EC2 user guide, "Get the available versions of the
+/// instance metadata".
+const VERSIONS: [&str; 25] = [
+    "1.0",
+    "2007-01-19",
+    "2007-03-01",
+    "2007-08-29",
+    "2007-10-10",
+    "2007-12-15",
+    "2008-02-01",
+    "2008-09-01",
+    "2009-04-04",
+    "2011-01-01",
+    "2011-05-01",
+    "2012-01-12",
+    "2014-02-25",
+    "2014-11-05",
+    "2015-10-20",
+    "2016-04-19",
+    "2016-06-30",
+    "2016-09-02",
+    "2018-03-28",
+    "2018-08-17",
+    "2018-09-24",
+    "2019-10-01",
+    "2020-10-27",
+    "2021-01-03",
+    "2021-03-23",
+];
 
 /// A request, as far as metadata goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -131,8 +162,12 @@ impl Metadata {
         if !proven {
             return Answer::error(401, "Unauthorized");
         }
-        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        let mut parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        if let Some(version) = parts.first_mut().filter(|part| VERSIONS.contains(*part)) {
+            *version = LATEST;
+        }
         match parts[..] {
+            [] => Answer::text([&VERSIONS[..], &[LATEST]].concat().join("\n")),
             ["latest", "user-data"] => match &row.user_data {
                 Some(data) => {
                     let body = STANDARD.decode(data.trim()).unwrap_or_default();
