@@ -70,7 +70,6 @@ fn ends(api: &Api, execution: &str, image: &str) -> Vec<End> {
         definition
     };
     let bare = role(api, "bare", "ecs-tasks.amazonaws.com", &json!([]));
-    let foreign = role(api, "foreign", "ec2.amazonaws.com", &json!([]));
     let made = api.json("secretsmanager", "CreateSecret", json!({ "Name": "db", "SecretString": "hidden" }));
     let secret = made["ARN"].as_str().unwrap();
     let reads = json!([{ "Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": secret }]);
@@ -131,13 +130,6 @@ fn ends(api: &Api, execution: &str, image: &str) -> Vec<End> {
                 ),
                 no_secret_end,
             ],
-        ),
-        End::unstarted(
-            "tasks may not have the role",
-            changed(&|it| it["taskRoleArn"] = json!(foreign)),
-            vec![format!(
-                "ECS was unable to assume the role '{foreign}' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role."
-            )],
         ),
         End::unstarted(
             "there is no log group",
@@ -257,6 +249,19 @@ fn every_failure_has_its_code_and_its_words() {
     let lives = tasks::register(&api, tasks::definition("failures", &execution, &image, tasks::WEB));
     let group = vpc.group(&api, "any");
     let stuck = tasks::run_in(&api, &full, &lives, &group);
+    let foreign = role(&api, "foreign", "ec2.amazonaws.com", &json!([]));
+    let mut definition = tasks::definition("failures", &execution, &image, tasks::WEB);
+    definition["taskRoleArn"] = json!(foreign);
+    let foreigner = tasks::register(&api, definition);
+    let network = tasks::placed(&vpc, &[]);
+    let wish = json!({
+        "cluster": CLUSTER, "taskDefinition": foreigner, "launchType": "FARGATE", "networkConfiguration": network,
+    });
+    let refused = api.try_json("ecs", "RunTask", wish).expect_err("tasks may not have the role");
+    let no_role = format!(
+        "ECS was unable to assume the role '{foreign}' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role."
+    );
+    assert_eq!((refused.code.as_str(), refused.message.as_str()), ("ClientException", no_role.as_str()));
     let mut sick = tasks::definition("failures", &execution, &image, tasks::WEB);
     sick["containerDefinitions"][0]["healthCheck"] =
         json!({ "command": ["CMD-SHELL", "exit 1"], "interval": 5, "retries": 1 });
@@ -287,7 +292,9 @@ fn every_failure_has_its_code_and_its_words() {
     }
     assert!(tasks::log_lines(&api, "failures").contains(&"this is why".to_owned()), "its output says why it crashed");
     let reason = tasks::reason_of(&api, &stuck);
-    let none_left = "Network interface provisioning error: The specified subnet does not have enough free addresses to satisfy the request.";
+    let none_left = format!(
+        "Unexpected EC2 error while attempting to Create Network Interface in subnet '{full}': InsufficientFreeAddressesInSubnet"
+    );
     assert_eq!(reason, none_left);
 
     let unhealthy = eventually("a task is replaced for its health", seconds(30), || {

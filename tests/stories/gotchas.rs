@@ -130,7 +130,7 @@ fn roles_addresses_tags_and_logins_are_what_they_are() {
     for _ in 0..11 {
         api.ec2("CreateNetworkInterface", &[("SubnetId", &full)]);
     }
-    let there = json!({ "networkConfiguration": { "awsvpcConfiguration": { "subnets": [full], "securityGroups": [shop.group] } } });
+    let there = json!({ "networkConfiguration": { "awsvpcConfiguration": { "subnets": [&full], "securityGroups": [shop.group] } } });
     shop.service("stuck", tasks::WEB, there);
 
     // The application may do what its task role may, and nothing that the execution role may.
@@ -192,8 +192,10 @@ fn roles_addresses_tags_and_logins_are_what_they_are() {
     assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some(asked.as_str())));
     assert_eq!(answer.text(), "Not Authorized\n");
 
-    let none_left = "was unable to place a task. Reason: Network interface provisioning error: The specified subnet does not have enough free addresses to satisfy the request.";
-    shop.event("stuck", "(service stuck) ", none_left);
+    let none_left = format!(
+        "was unable to place a task. Reason: Unexpected EC2 error while attempting to Create Network Interface in subnet '{full}': InsufficientFreeAddressesInSubnet."
+    );
+    shop.event("stuck", "(service stuck) ", &none_left);
     let found = tasks::service(api, CLUSTER, "stuck");
     assert_eq!((found["runningCount"].as_u64(), found["desiredCount"].as_u64()), (Some(0), Some(1)));
     shop.server.leave();

@@ -747,6 +747,14 @@ fn a_service_must_fit_its_definition_and_its_target_group() {
         invalid("The container web did not have a container port 80 defined.")
     );
     assert_eq!(
+        create(|input| input.desired_count = Some(5001)),
+        invalid("desiredCount should not be greater than 5000, the quota of tasks per service.")
+    );
+    assert_eq!(
+        create(|input| input.role = Some("ecsServiceRole".to_owned())),
+        invalid("You cannot specify an IAM role for services that require a service linked role.")
+    );
+    assert_eq!(
         create(|input| input.cluster = Some("nope".to_owned())),
         says("ClusterNotFoundException", "Cluster not found.")
     );
@@ -1149,4 +1157,42 @@ fn a_cluster_says_where_sessions_are_written_down() {
     assert_eq!(refused(set(Some("OVERRIDE"), Some(bucket), None)).0, "NotImplemented");
     let encrypted = shape::ExecuteCommandLogConfiguration { cloud_watch_encryption_enabled: Some(true), ..group() };
     assert_eq!(refused(set(Some("OVERRIDE"), Some(encrypted), None)).0, "NotImplemented");
+}
+
+#[test]
+fn an_updated_definition_must_have_what_the_target_groups_lead_to() {
+    let server = Server::new();
+    server.register(|_| {}).expect("it is valid");
+    server.create(|_| {}).expect("it fits");
+    let invalid = |message: &str| says("InvalidParameterException", message);
+    let update = |change: fn(&mut shape::ContainerDefinition)| {
+        let registered = server.register(|input| change(&mut input.container_definitions[0])).expect("it is valid");
+        let input = shape::UpdateServiceRequest {
+            cluster: Some("c".to_owned()),
+            service: "web".to_owned(),
+            task_definition: registered.task_definition_arn,
+            ..Default::default()
+        };
+        server.call(server.handlers.update_service, input)
+    };
+    assert_eq!(
+        refused(update(|container| container.port_mappings = None)),
+        invalid("The container web did not have a container port 3000 defined.")
+    );
+    assert_eq!(
+        refused(update(|container| container.name = Some("other".to_owned()))),
+        invalid("The container web does not exist in the task definition.")
+    );
+    update(|container| container.cpu = Some(1)).expect("it has the port");
+}
+
+#[test]
+fn a_task_is_refused_whose_role_cannot_be_had() {
+    let server = Server::new();
+    let untrusting = "arn:aws:iam::123456789012:role/untrusting";
+    server.register(|input| input.task_role_arn = Some(untrusting.to_owned())).expect("nobody looks at it yet");
+    let text = format!(
+        "ECS was unable to assume the role '{untrusting}' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role."
+    );
+    assert_eq!(refused(server.run(|_| {})), says("ClientException", &text));
 }
