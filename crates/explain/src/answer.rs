@@ -2,7 +2,7 @@
 
 use crate::places::{self, Found, KnownPort, Member, Somebody};
 use crate::probe::Probed;
-use crate::remedy::{self, Change};
+use crate::remedy::{self, Change, Standing};
 use crate::{Error, Protocol, Question, names};
 use netplan::walk::{Content, Fix, Origin, Walk, walk, walk_from_any_port};
 use netplan::{Family, Ground, NetworkState};
@@ -306,16 +306,25 @@ fn way(start: &Start, to: Place, protocol: Protocol, port: Option<u16>, view: &V
     let fix = first.refusal.as_ref().and_then(|refusal| refusal.fix.clone());
     let again = |state: &NetworkState| go(state).refusal.map(|refusal| refusal.fix);
     let (fixes, then_passes) = if first.passes() { (Vec::new(), true) } else { remedy::all(state, fix, again) };
-    let managed = |fix: &Fix| match fix {
-        Fix::GivePublicAddress { interface, .. } => {
-            names::find::<vpc::rows::NetworkInterface>(view, interface.as_str())
-                .is_some_and(|(_, row)| row.requester.is_some())
-        }
-        _ => false,
-    };
     let changes = fixes.into_iter().map(|fix| {
-        let managed = managed(&fix);
-        Change::new(fix, managed)
+        let standing = standing(view, &fix);
+        Change::new(fix, &standing)
     });
     Way { from, to, walk: first, changes: changes.collect(), then_passes, probe: None }
+}
+
+/// How the rows stand that a fix speaks of.
+fn standing(view: &View, fix: &Fix) -> Standing {
+    match fix {
+        Fix::GivePublicAddress { interface, .. } => {
+            let row = names::find::<vpc::rows::NetworkInterface>(view, interface.as_str());
+            Standing { managed: row.is_some_and(|(_, row)| row.requester.is_some()), ..Standing::default() }
+        }
+        Fix::AssociateRouteTable { subnet, .. } => {
+            let mut all = view.scan_all::<vpc::rows::RouteTable>().flat_map(|(_, table)| &table.associations);
+            let own = all.find(|association| association.subnet == *subnet);
+            Standing { association: own.map(|association| association.id.clone()), ..Standing::default() }
+        }
+        _ => Standing::default(),
+    }
 }

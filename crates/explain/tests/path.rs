@@ -6,9 +6,13 @@ mod world;
 
 use explain::{Answer, Question, text};
 use types::Scope;
-use types::id::SecurityGroupId;
-use vpc::rows::{AclEntry, AclTraffic, NetworkAcl, NetworkInterface, Peer};
-use world::{World, ground, group, id, interface, rule};
+use types::Timestamp;
+use types::id::{InternetGatewayId, NatGatewayId, RouteTableAssociationId, RouteTableId, SecurityGroupId, SubnetId};
+use vpc::rows::{
+    AclEntry, AclTraffic, InterfaceType, InternetGateway, NatGateway, NatGatewayState, NetworkAcl, NetworkInterface,
+    Peer, Route, RouteTable, RouteTableAssociation, Tags, Target,
+};
+use world::{World, ground, group, id, interface, rule, vpc_id};
 
 #[test]
 fn a_refusal_names_who_refuses_and_the_rule_that_helps() {
@@ -106,6 +110,69 @@ fn a_way_to_aws_is_asked_for_by_name() {
     assert_eq!((answer.port, answer.reachable), (Some(443), false));
     let refusal = answer.ways[0].walk.refusal.as_ref().unwrap();
     assert_eq!(refusal.reason.to_string(), "rtb-00000001 has no route for it");
+}
+
+#[test]
+fn a_nat_gateway_that_is_its_own_way_out_is_led_out_by_a_table_of_its_subnets_own() {
+    let world = World::new();
+    let (nat, gateway) = (id(NatGatewayId::parse, "nat-", 1), id(InternetGatewayId::parse, "igw-", 1));
+    let row = interface(2, "nat");
+    let address = ("eipalloc-00000001".to_owned(), "eipassoc-00000001".to_owned(), [198, 18, 1, 1].into());
+    world.put(NatGateway {
+        id: nat.clone(),
+        vpc: vpc_id(),
+        subnet: row.subnet.clone(),
+        connectivity: "public".to_owned(),
+        interface: row.id.clone(),
+        private_ip: row.private_ips[0],
+        address: Some(address),
+        state: NatGatewayState::Available,
+        failure: None,
+        created: Timestamp(0),
+        deleted: None,
+        tags: Tags::new(),
+    });
+    let public = Some([198, 18, 1, 1].into());
+    world.put(NetworkInterface { kind: InterfaceType::NatGateway, groups: Vec::new(), auto_public_ip: public, ..row });
+    world.put(InternetGateway { id: gateway.clone(), vpc: Some(vpc_id()), tags: Tags::new() });
+    let everywhere = |target| Route { destination: Ok("0.0.0.0/0".parse().unwrap()), target };
+    let table = |n, target, associations| RouteTable {
+        id: id(RouteTableId::parse, "rtb-", n),
+        vpc: vpc_id(),
+        main_association: None,
+        routes: vec![everywhere(target)],
+        associations,
+        tags: Tags::new(),
+    };
+    world.put(table(1, Target::NatGateway(nat.clone()), Vec::new()));
+    let told = || text::render(&world.ask("eni-00000001", "198.18.0.1:443").unwrap(), false);
+    let without = told();
+    assert!(
+        without.contains(
+            "Fix     create a route table that sends 0.0.0.0/0 to the VPC's internet gateway, and associate \
+             subnet-00000002 (db-subnet) with it"
+        ),
+        "{without}"
+    );
+    world.put(table(3, Target::InternetGateway(gateway), Vec::new()));
+    let by_main = told();
+    assert!(
+        by_main.contains("aws ec2 associate-route-table --subnet-id subnet-00000002 --route-table-id rtb-00000003\n"),
+        "{by_main}"
+    );
+    assert!(!by_main.contains("Ask again"), "{by_main}");
+    let association = RouteTableAssociation {
+        id: id(RouteTableAssociationId::parse, "rtbassoc-", 2),
+        subnet: id(SubnetId::parse, "subnet-", 2),
+    };
+    world.put(table(4, Target::NatGateway(nat), vec![association]));
+    let by_its_own = told();
+    assert!(
+        by_its_own.contains(
+            "aws ec2 replace-route-table-association --association-id rtbassoc-00000002 --route-table-id rtb-00000003\n"
+        ),
+        "{by_its_own}"
+    );
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::{
     fmt,
     net::{IpAddr, Ipv4Addr},
 };
-use types::id::{EniId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, VpcId, VpcPeeringConnectionId};
+use types::id::{
+    EniId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcId, VpcPeeringConnectionId,
+};
 
 /// The end of a way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +113,8 @@ pub enum Reason {
     NatGatewayLoop {
         /// The gateway.
         nat_gateway: NatGatewayId,
+        /// Its subnet.
+        subnet: SubnetId,
     },
     /// The answer goes to a NAT gateway which did not see the question.
     UnknownToNatGateway {
@@ -172,7 +176,7 @@ impl fmt::Display for Reason {
             Self::NoWayIn { vpc } => write!(f, "no internet gateway leads into {vpc} from outside"),
             Self::NoAddressOfFamily { interface, family } => write!(f, "{interface} has no {family} address"),
             Self::NatGatewayTakesNone { nat_gateway } => write!(f, "{nat_gateway} takes no connections itself"),
-            Self::NatGatewayLoop { nat_gateway } => {
+            Self::NatGatewayLoop { nat_gateway, .. } => {
                 write!(f, "{nat_gateway} has no way out: the route of its own subnet leads back to it")
             }
             Self::UnknownToNatGateway { nat_gateway } => {

@@ -252,7 +252,7 @@ impl Shower<'_> {
                 ..code("IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS")
             },
             Reason::NatGatewayTakesNone { nat_gateway }
-            | Reason::NatGatewayLoop { nat_gateway }
+            | Reason::NatGatewayLoop { nat_gateway, .. }
             | Reason::UnknownToNatGateway { nat_gateway } => {
                 ec2::Explanation { nat_gateway: self.some(nat_gateway), ..code("NO_POSSIBLE_DESTINATION") }
             }
