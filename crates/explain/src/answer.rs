@@ -3,7 +3,7 @@
 use crate::places::{self, Found, KnownPort, Member, Somebody};
 use crate::probe::Probed;
 use crate::remedy::{self, Change, Standing};
-use crate::{Error, Protocol, Question, names};
+use crate::{Error, Protocol, Question, metadata, names};
 use netplan::walk::{Content, Fix, Origin, Walk, walk, walk_from_any_port};
 use netplan::{Family, Ground, NetworkState};
 use serde::{Deserialize, Serialize};
@@ -298,9 +298,12 @@ impl Start {
 
 fn way(start: &Start, to: Place, protocol: Protocol, port: Option<u16>, view: &View, state: &NetworkState) -> Way {
     let ((origin, from), family) = (start.towards(to.address), Family::of(to.address));
-    let go = |state: &NetworkState| match protocol {
-        Protocol::Icmp => walk(state, &origin, to.address, Content::echo_request(family)),
-        _ => walk_from_any_port(state, &origin, to.address, |own| protocol.content(family, own, port)),
+    let go = |state: &NetworkState| {
+        let walk = match protocol {
+            Protocol::Icmp => walk(state, &origin, to.address, Content::echo_request(family)),
+            _ => walk_from_any_port(state, &origin, to.address, |own| protocol.content(family, own, port)),
+        };
+        metadata::asked(view, walk)
     };
     let first = go(state);
     let fix = first.refusal.as_ref().and_then(|refusal| refusal.fix.clone());

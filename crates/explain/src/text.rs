@@ -138,7 +138,12 @@ impl Page<'_> {
     fn hops(&mut self, hops: &[Hop]) {
         for hop in hops {
             let mark = self.mark(hop.passes);
-            let (station, detail) = self.station(&hop.station);
+            let (station, detail) = match &hop.station {
+                Station::LocalService { vpc } if !hop.passes => {
+                    ("local service", format!("does not answer it in {}", self.named(vpc.as_str())))
+                }
+                station => self.station(station),
+            };
             let station = format!("{station:<WIDTH$}");
             let station = if hop.passes { station } else { self.paint(Colour::Red, &station) };
             self.line(&format!("  {mark} {station}{detail}"));
@@ -276,6 +281,10 @@ fn hint(way: &Way) -> String {
         Some(Reason::PrivateOutside { .. }) => {
             "reach it through a load balancer that faces the internet, or give it a public address"
         }
+        Some(Reason::NoInstance { .. }) => {
+            "none: a task's own metadata and credentials are where ECS_CONTAINER_METADATA_URI_V4 and \
+             AWS_CONTAINER_CREDENTIALS_RELATIVE_URI say"
+        }
         Some(Reason::NatGatewayLoop { nat_gateway, subnet }) => {
             let senders = matches!(from, Some(Station::Interface { subnet: Some(from), .. }) if from == subnet);
             return if senders {
@@ -299,6 +308,7 @@ fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Connected => "it connected".to_owned(),
         Outcome::PortClosed => "it arrived, and nobody listens on that port".to_owned(),
+        Outcome::Reset => "it arrived, and the connection was reset".to_owned(),
         Outcome::Answered => "it was answered".to_owned(),
         Outcome::Silence => "nothing came back".to_owned(),
         Outcome::NotSent { why } => format!("not sent, {why}"),

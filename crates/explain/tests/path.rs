@@ -9,10 +9,10 @@ use types::Scope;
 use types::Timestamp;
 use types::id::{InternetGatewayId, NatGatewayId, RouteTableAssociationId, RouteTableId, SecurityGroupId, SubnetId};
 use vpc::rows::{
-    AclEntry, AclTraffic, InterfaceType, InternetGateway, NatGateway, NatGatewayState, NetworkAcl, NetworkInterface,
-    Peer, Route, RouteTable, RouteTableAssociation, Tags, Target,
+    AclEntry, AclTraffic, Attachment, InterfaceType, InternetGateway, NatGateway, NatGatewayState, NetworkAcl,
+    NetworkInterface, Peer, Route, RouteTable, RouteTableAssociation, Tags, Target,
 };
-use world::{World, ground, group, id, interface, rule, vpc_id};
+use world::{World, ground, group, id, instance, interface, rule, vpc_id};
 
 #[test]
 fn a_refusal_names_who_refuses_and_the_rule_that_helps() {
@@ -173,6 +173,25 @@ fn a_nat_gateway_that_is_its_own_way_out_is_led_out_by_a_table_of_its_subnets_ow
         ),
         "{by_its_own}"
     );
+}
+
+#[test]
+fn instance_metadata_answers_instances_alone() {
+    let world = World::new();
+    let refused = world.ask("eni-00000001", "169.254.169.254:80").unwrap();
+    assert!(!refused.reachable);
+    let told = text::render(&refused, false);
+    assert!(told.contains("✗ local service         does not answer it in vpc-00000001 (shop)"), "{told}");
+    let why = "It is refused: instance metadata answers instances alone, and eni-00000001 (web) is no instance's.";
+    assert!(told.contains(why), "{told}");
+    assert!(told.contains("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"), "{told}");
+    assert!(world.ask("eni-00000001", "169.254.170.2:80").unwrap().reachable, "a task's own are for all");
+    let instance = instance();
+    let row = interface(1, "web");
+    let attachment = row.attachment.clone().map(|at| Attachment { instance: Some(instance.id.clone()), ..at });
+    world.put(instance);
+    world.put(NetworkInterface { attachment, ..row });
+    assert!(world.ask("eni-00000001", "169.254.169.254:80").unwrap().reachable, "this one is an instance's");
 }
 
 #[test]

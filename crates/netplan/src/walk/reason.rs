@@ -65,6 +65,11 @@ pub enum Reason {
         /// What is wrong with it.
         problem: String,
     },
+    /// Instance metadata answers nobody else.
+    NoInstance {
+        /// The interface that asks.
+        interface: EniId,
+    },
     /// No interface of the VPC has the address.
     NobodyThere {
         /// The VPC.
@@ -162,6 +167,9 @@ impl fmt::Display for Reason {
             Self::NoRoute { table } => write!(f, "{table} has no route for it"),
             Self::Blackhole { table } => write!(f, "its route in {table} is a black hole"),
             Self::UnusableTarget { table, problem } => write!(f, "its route in {table} cannot be used: {problem}"),
+            Self::NoInstance { interface } => {
+                write!(f, "instance metadata answers instances alone, and {interface} is no instance's")
+            }
             Self::NobodyThere { vpc, address } => write!(f, "no interface in {vpc} has {address}"),
             Self::NoDnsSupport { vpc } => write!(f, "{vpc} has enableDnsSupport off, so that its resolver is silent"),
             Self::NoPublicAddress { private } => {
