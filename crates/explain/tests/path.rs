@@ -242,6 +242,31 @@ fn names_do_nothing_to_a_terminal() {
 }
 
 #[test]
+fn what_never_enters_the_network_has_no_path() {
+    let world = World::dual_stack();
+    for (address, what) in [
+        ("127.0.0.1", "is the sender's own"),
+        ("127.9.9.9", "is the sender's own"),
+        ("::1", "is the sender's own"),
+        ("224.0.0.251", "is a multicast address"),
+        ("ff02::1", "is a multicast address"),
+        ("0.0.0.0", "is no host's"),
+        ("0.1.2.3", "is no host's"),
+        ("::", "is no host's"),
+        ("255.255.255.255", "is the broadcast address"),
+    ] {
+        let refused = world.ask("eni-00000001", address).unwrap_err().to_string();
+        assert_eq!(refused, format!("{address} {what}: no packet to it enters the network"));
+        let refused = world.ask(address, "eni-00000002:80").unwrap_err().to_string();
+        assert_eq!(refused, format!("{address} {what}: no packet to it enters the network"));
+    }
+    let with_port = world.ask("eni-00000001", "[::1]:80").unwrap_err().to_string();
+    assert!(with_port.contains("::1 is the sender's own"), "{with_port}");
+    let mapped = world.ask("eni-00000001", "::ffff:127.0.0.1").unwrap_err().to_string();
+    assert!(mapped.contains("127.0.0.1 is the sender's own"), "{mapped}");
+}
+
+#[test]
 fn what_cannot_be_answered_says_what_to_do_next() {
     let world = World::new();
     let told = |from: &str, to: &str| world.ask(from, to).unwrap_err().to_string();
