@@ -2,13 +2,13 @@
 
 use crate::places::{self, Found, KnownPort, Member, Somebody};
 use crate::probe::Probed;
-use crate::remedy::{self, Change};
-use crate::{Error, Protocol, Question, names};
+use crate::remedy::{self, Change, Standing};
+use crate::{Error, Protocol, Question, metadata, names};
 use netplan::walk::{Content, Fix, Origin, Walk, walk, walk_from_any_port};
 use netplan::{Family, Ground, NetworkState};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use store::View;
 use types::Scope;
 use types::id::{EniId, VpcId};
@@ -152,7 +152,7 @@ fn starts(question: &Question, view: &View, ground: &Ground) -> Result<(String, 
             let host = outside(ground.host_address().into(), Some(ground.host_address_ipv6().into()));
             return Ok(("the internet".to_owned(), vec![host]));
         }
-        Found::Address(address) => match places::at_address(view, address)? {
+        Found::Address(address) => match enters(address).and_then(|()| places::at_address(view, address))? {
             Some(somebody) => somebody,
             None if is_inside(view, address) => {
                 return Err(Error::NotFound {
@@ -248,7 +248,10 @@ fn goals(end: &Found, start: &Start, view: &View, ground: &Ground, state: &Netwo
     };
     Ok(match end {
         Found::Internet => Vec::new(),
-        Found::Address(address) => vec![bare(*address)],
+        Found::Address(address) => {
+            enters(*address)?;
+            vec![bare(*address)]
+        }
         Found::Somebody(somebody) => {
             somebody.members.iter().filter_map(|member| goal(somebody, member, start, view, state)).collect()
         }
@@ -260,9 +263,29 @@ fn goals(end: &Found, start: &Start, view: &View, ground: &Ground, state: &Netwo
             };
             let IpAddr::V4(asker) = start.place.address else { return Ok(Vec::new()) };
             let found = places::resolve(view, ground, (scope, vpc), asker, name)?;
+            found.iter().try_for_each(|address| enters((*address).into()))?;
             found.into_iter().map(|address| bare(address.into())).collect()
         }
     })
+}
+
+/// Whether packets to an address enter the network at all. Of the others the sender's kernel keeps some, and a VPC carries
+/// no multicast and no broadcast. Source: Amazon VPC FAQs, "Does Amazon VPC support multicast or broadcast?"; RFC 6890.
+fn enters(address: IpAddr) -> Result<(), Error> {
+    let address = address.to_canonical();
+    let of_no_host = matches!(address, IpAddr::V4(ip) if ip.octets()[0] == 0) || address.is_unspecified();
+    let what = if address.is_loopback() {
+        "is the sender's own"
+    } else if address.is_multicast() {
+        "is a multicast address"
+    } else if address == IpAddr::V4(Ipv4Addr::BROADCAST) {
+        "is the broadcast address"
+    } else if of_no_host {
+        "is no host's"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Unfit(format!("{address} {what}: no packet to it enters the network")))
 }
 
 /// Whether a name is a service's of AWS's, and not a host's.
@@ -298,24 +321,36 @@ impl Start {
 
 fn way(start: &Start, to: Place, protocol: Protocol, port: Option<u16>, view: &View, state: &NetworkState) -> Way {
     let ((origin, from), family) = (start.towards(to.address), Family::of(to.address));
-    let go = |state: &NetworkState| match protocol {
-        Protocol::Icmp => walk(state, &origin, to.address, Content::echo_request(family)),
-        _ => walk_from_any_port(state, &origin, to.address, |own| protocol.content(family, own, port)),
+    let go = |state: &NetworkState| {
+        let walk = match protocol {
+            Protocol::Icmp => walk(state, &origin, to.address, Content::echo_request(family)),
+            _ => walk_from_any_port(state, &origin, to.address, |own| protocol.content(family, own, port)),
+        };
+        metadata::asked(view, walk)
     };
     let first = go(state);
     let fix = first.refusal.as_ref().and_then(|refusal| refusal.fix.clone());
     let again = |state: &NetworkState| go(state).refusal.map(|refusal| refusal.fix);
     let (fixes, then_passes) = if first.passes() { (Vec::new(), true) } else { remedy::all(state, fix, again) };
-    let managed = |fix: &Fix| match fix {
-        Fix::GivePublicAddress { interface, .. } => {
-            names::find::<vpc::rows::NetworkInterface>(view, interface.as_str())
-                .is_some_and(|(_, row)| row.requester.is_some())
-        }
-        _ => false,
-    };
     let changes = fixes.into_iter().map(|fix| {
-        let managed = managed(&fix);
-        Change::new(fix, managed)
+        let standing = standing(view, &fix);
+        Change::new(fix, &standing)
     });
     Way { from, to, walk: first, changes: changes.collect(), then_passes, probe: None }
+}
+
+/// How the rows stand that a fix speaks of.
+fn standing(view: &View, fix: &Fix) -> Standing {
+    match fix {
+        Fix::GivePublicAddress { interface, .. } => {
+            let row = names::find::<vpc::rows::NetworkInterface>(view, interface.as_str());
+            Standing { managed: row.is_some_and(|(_, row)| row.requester.is_some()), ..Standing::default() }
+        }
+        Fix::AssociateRouteTable { subnet, .. } => {
+            let mut all = view.scan_all::<vpc::rows::RouteTable>().flat_map(|(_, table)| &table.associations);
+            let own = all.find(|association| association.subnet == *subnet);
+            Standing { association: own.map(|association| association.id.clone()), ..Standing::default() }
+        }
+        _ => Standing::default(),
+    }
 }

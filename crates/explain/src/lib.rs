@@ -6,6 +6,7 @@
 //! it is only asked and told.
 
 mod answer;
+mod metadata;
 mod names;
 mod places;
 pub mod probe;

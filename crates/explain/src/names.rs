@@ -122,6 +122,7 @@ fn fix(fix: &Fix, ids: &mut Vec<String>) {
             }
         }
         Fix::DeleteRoute { table, .. } => ids.push(table.to_string()),
+        Fix::AssociateRouteTable { subnet, table } => ids.extend([subnet.to_string(), table.to_string()]),
         Fix::AttachInternetGateway { vpc } => ids.push(vpc.to_string()),
         Fix::GivePublicAddress { interface, .. } => ids.push(interface.to_string()),
     }

@@ -4,18 +4,18 @@
 //! is answered only by who understands it, so its silence proves nothing where a way passes.
 
 use crate::answer::{Answer, Way};
-use crate::{Error, Protocol, Question};
+use crate::{Error, Protocol, Question, metadata};
 use fabric::Fabric;
 use fabric::ping::{echo_reply, echo_request, ping_socket};
 use futures_util::future::join_all;
-use netplan::walk::{Content, Origin, Packet, walk};
+use netplan::walk::{Content, Origin, Packet, Reason, Station, Walk, walk};
 use netplan::{Family, Ground, NetworkState};
 use serde::{Deserialize, Serialize};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use store::Store;
+use store::{Store, View};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::task::block_in_place;
 use tokio::time::timeout;
@@ -47,6 +47,8 @@ pub enum Outcome {
     Connected,
     /// The other end refuses: the packet arrived, and nobody listens there.
     PortClosed,
+    /// The other end took the connection, and ended it at once with a reset.
+    Reset,
     /// An answer.
     Answered,
     /// Nothing.
@@ -75,7 +77,8 @@ async fn attempt(question: &Question, store: &Store, fabric: &Fabric) -> Result<
     let mut answer = block_in_place(|| Answer::to(question, &view, fabric.ground()))?;
     let state = vpc::controller::network_state(&view, fabric.ground());
     let (protocol, port) = (answer.protocol, answer.port);
-    let probes = answer.ways.iter().zip(0..).map(|(way, n)| probe(way, n, protocol, port, &state, fabric));
+    let rows = (&view, &state);
+    let probes = answer.ways.iter().zip(0..).map(|(way, n)| probe(way, n, protocol, port, rows, fabric));
     let probed = join_all(probes).await;
     for (way, probed) in answer.ways.iter_mut().zip(probed) {
         way.probe = Some(probed);
@@ -95,7 +98,7 @@ async fn probe(
     n: u16,
     protocol: Protocol,
     port: Option<u16>,
-    state: &NetworkState,
+    (view, state): (&View, &NetworkState),
     fabric: &Fabric,
 ) -> Probed {
     let not_sent = |why: String| Probed {
@@ -117,23 +120,41 @@ async fn probe(
         (Origin::Outside(address), _) => return not_sent(format!("{address} is nobody here")),
     };
     let (from, to) = (way.from.address, way.to.address);
-    let says = |content: Content| walk(state, &way.walk.from, to, content).passes();
+    let says = |content: Content| metadata::asked(view, walk(state, &way.walk.from, to, content));
     let sent = match protocol {
         Protocol::Tcp => tcp(&netns, to, port.unwrap_or_default(), says).await,
         Protocol::Udp => udp(&netns, from, to, port.unwrap_or_default(), says).await,
         Protocol::Icmp => ping(&netns, to, n, says).await,
     };
     match sent {
-        Ok((content, expected, outcome)) => {
-            let agrees = match (&outcome, expected) {
-                (Outcome::Silence, true) if protocol == Protocol::Udp => None,
-                (Outcome::Silence, expected) => Some(!expected),
-                (_, expected) => Some(expected),
-            };
-            Probed { packet: Some(Packet { source: from, destination: to, content }), outcome, expected, agrees }
-        }
+        Ok((content, walk, outcome)) => Probed {
+            packet: Some(Packet { source: from, destination: to, content }),
+            agrees: agrees(&walk, protocol, &outcome),
+            expected: walk.passes(),
+            outcome,
+        },
         Err(error) => not_sent(error.to_string()),
     }
+}
+
+/// Whether a real packet did what the walk says; none where nothing can be concluded.
+fn agrees(walk: &Walk, protocol: Protocol, outcome: &Outcome) -> Option<bool> {
+    let refuses_itself =
+        matches!(walk.refusal.as_ref().map(|refusal| &refusal.reason), Some(Reason::NoInstance { .. }));
+    match outcome {
+        Outcome::NotSent { .. } => None,
+        Outcome::Silence if walk.passes() && protocol == Protocol::Udp => None,
+        Outcome::Silence => Some(!walk.passes()),
+        Outcome::PortClosed | Outcome::Reset if refuses_itself => Some(true),
+        // The packet arrived, and yet no service answers.
+        Outcome::PortClosed | Outcome::Reset if walk.passes() && is_service(walk) => None,
+        Outcome::PortClosed | Outcome::Reset | Outcome::Connected | Outcome::Answered => Some(walk.passes()),
+    }
+}
+
+/// Whether the way ends at what answers within every VPC.
+fn is_service(walk: &Walk) -> bool {
+    walk.request.last().is_some_and(|hop| matches!(hop.station, Station::LocalService { .. }))
 }
 
 /// Whether the host's way to an address leads to the instance.
@@ -149,29 +170,44 @@ fn is_host(ground: &Ground, address: IpAddr) -> bool {
     address == ground.host_address() || address == ground.host_address_ipv6()
 }
 
-/// The packet, whether it should pass, and what came back.
-type Sent = io::Result<(Content, bool, Outcome)>;
+/// The packet, its walk, and what came back.
+type Sent = io::Result<(Content, Walk, Outcome)>;
 
-async fn tcp(netns: &Path, to: IpAddr, port: u16, says: impl Fn(Content) -> bool) -> Sent {
+async fn tcp(netns: &Path, to: IpAddr, port: u16, says: impl Fn(Content) -> Walk) -> Sent {
     let stream = fabric::netns::connect_tcp(netns, SocketAddr::from((to, port)))?;
     let content = Content::Tcp { source_port: stream.local_addr()?.port(), port };
-    let expected = says(content);
+    let walk = says(content);
+    let expected = walk.passes();
     let stream = TcpStream::from_std(stream)?;
     let outcome = match timeout(if expected { PATIENCE * 2 } else { SILENCE }, stream.writable()).await {
         Err(_) => Outcome::Silence,
         Ok(ready) => match ready.and_then(|()| stream.take_error()) {
+            // Services know who asks only once they have the connection.
+            Ok(None) if is_service(&walk) => taken(&stream).await,
             Ok(None) => Outcome::Connected,
             Ok(Some(error)) | Err(error) => outcome(&error),
         },
     };
-    Ok((content, expected, outcome))
+    Ok((content, walk, outcome))
 }
 
-async fn udp(netns: &Path, from: IpAddr, to: IpAddr, port: u16, says: impl Fn(Content) -> bool) -> Sent {
+/// What becomes of a connection that stands, if it is left alone.
+async fn taken(stream: &TcpStream) -> Outcome {
+    match timeout(SILENCE, stream.readable()).await {
+        Ok(Ok(())) => match stream.try_read(&mut [0; 1]) {
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Outcome::Reset,
+            _ => Outcome::Connected,
+        },
+        _ => Outcome::Connected,
+    }
+}
+
+async fn udp(netns: &Path, from: IpAddr, to: IpAddr, port: u16, says: impl Fn(Content) -> Walk) -> Sent {
     let socket = fabric::netns::udp_socket(netns, SocketAddr::from((from, 0)))?;
     socket.connect((to, port))?;
     let content = Content::Udp { source_port: socket.local_addr()?.port(), port };
-    let expected = says(content);
+    let walk = says(content);
+    let expected = walk.passes();
     let socket = UdpSocket::from_std(socket)?;
     for _ in 0..attempts(expected) {
         let exchange = async {
@@ -179,19 +215,20 @@ async fn udp(netns: &Path, from: IpAddr, to: IpAddr, port: u16, says: impl Fn(Co
             socket.recv(&mut [0; 1]).await
         };
         match timeout(if expected { PATIENCE } else { SILENCE }, exchange).await {
-            Ok(Ok(_)) => return Ok((content, expected, Outcome::Answered)),
-            Ok(Err(error)) => return Ok((content, expected, outcome(&error))),
+            Ok(Ok(_)) => return Ok((content, walk, Outcome::Answered)),
+            Ok(Err(error)) => return Ok((content, walk, outcome(&error))),
             Err(_) => {}
         }
     }
-    Ok((content, expected, Outcome::Silence))
+    Ok((content, walk, Outcome::Silence))
 }
 
-async fn ping(netns: &Path, to: IpAddr, n: u16, says: impl Fn(Content) -> bool) -> Sent {
+async fn ping(netns: &Path, to: IpAddr, n: u16, says: impl Fn(Content) -> Walk) -> Sent {
     let family = Family::of(to);
     let socket = UdpSocket::from_std(ping_socket(netns, family)?)?;
     let content = Content::echo_request(family);
-    let expected = says(content);
+    let walk = says(content);
+    let expected = walk.passes();
     for _ in 0..attempts(expected) {
         socket.send_to(&echo_request(n, family), (to, 0)).await?;
         let answered = async {
@@ -205,17 +242,61 @@ async fn ping(netns: &Path, to: IpAddr, n: u16, says: impl Fn(Content) -> bool) 
         };
         if let Ok(answered) = timeout(if expected { PATIENCE } else { SILENCE }, answered).await {
             answered?;
-            return Ok((content, expected, Outcome::Answered));
+            return Ok((content, walk, Outcome::Answered));
         }
     }
-    Ok((content, expected, Outcome::Silence))
+    Ok((content, walk, Outcome::Silence))
 }
 
 fn attempts(expected: bool) -> usize {
     if expected { 2 } else { 1 }
 }
 
-/// A refusal comes from the other end; every other error is some host's word that the packet went nowhere.
+/// A refusal or a reset comes from the other end; every other error is some host's word that the packet went nowhere.
 fn outcome(error: &io::Error) -> Outcome {
-    if error.kind() == ErrorKind::ConnectionRefused { Outcome::PortClosed } else { Outcome::Silence }
+    match error.kind() {
+        ErrorKind::ConnectionRefused => Outcome::PortClosed,
+        ErrorKind::ConnectionReset => Outcome::Reset,
+        _ => Outcome::Silence,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netplan::walk::{Hop, Refusal};
+    use types::id::{EniId, VpcId};
+
+    /// A walk to the service at `to`, as `reason` has it end.
+    fn to_service(reason: Option<Reason>) -> Walk {
+        let (source, to) = ([10, 0, 1, 10].into(), [169, 254, 169, 254].into());
+        let content = Content::Tcp { source_port: 40_000, port: 80 };
+        let station = Station::LocalService { vpc: VpcId::parse("vpc-00000001").unwrap() };
+        let packet = Packet { source, destination: to, content };
+        Walk {
+            from: Origin::Interface(EniId::parse("eni-00000001").unwrap()),
+            to,
+            request: vec![Hop { station, packet, passes: reason.is_none() }],
+            reply: Vec::new(),
+            refusal: reason.map(|reason| Refusal { reason, fix: None }),
+        }
+    }
+
+    #[test]
+    fn a_reset_is_no_answer_of_a_service() {
+        let answers = to_service(None);
+        let refuses = to_service(Some(Reason::NoInstance { interface: EniId::parse("eni-00000001").unwrap() }));
+        let tcp = |walk: &Walk, outcome: Outcome| agrees(walk, Protocol::Tcp, &outcome);
+        for reset in [Outcome::PortClosed, Outcome::Reset] {
+            assert_eq!(tcp(&answers, reset.clone()), None, "{reset:?} where a service should answer");
+            assert_eq!(tcp(&refuses, reset.clone()), Some(true), "{reset:?} where metadata refuses");
+        }
+        assert_eq!(tcp(&answers, Outcome::Connected), Some(true));
+        assert_eq!(tcp(&refuses, Outcome::Connected), Some(false), "metadata spoke with somebody who is no instance");
+        // Between interfaces a closed port shows that the packet arrived.
+        let station = Station::Interface { interface: EniId::parse("eni-00000002").unwrap(), subnet: None };
+        let hop = Hop { station, ..answers.request[0].clone() };
+        let arrives = Walk { request: vec![hop], ..answers };
+        assert_eq!(tcp(&arrives, Outcome::PortClosed), Some(true));
+    }
 }

@@ -4,6 +4,7 @@ use ipnet::IpNet;
 use netplan::walk::{Direction, Fix};
 use netplan::{Destination, GroupRule, NetworkState, Peer, PortRange, RouteEntry, RouteTarget, Traffic};
 use serde::{Deserialize, Serialize};
+use types::id::RouteTableAssociationId;
 
 /// A change that lets a packet pass where it was stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,10 +18,19 @@ pub struct Change {
     pub command: Option<String>,
 }
 
+/// What a change's words depend on besides.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Standing {
+    /// Whether the interface belongs to a service such as ECS.
+    pub(crate) managed: bool,
+    /// The association of the subnet's own with its route table; without one it has the VPC's main table.
+    pub(crate) association: Option<RouteTableAssociationId>,
+}
+
 impl Change {
-    /// The change that `fix` is. `managed`: whether the interface it speaks of belongs to a service such as ECS.
-    pub(crate) fn new(fix: Fix, managed: bool) -> Self {
-        let (text, command) = words(&fix, managed);
+    /// The change that `fix` is, where the rows that it speaks of stand so.
+    pub(crate) fn new(fix: Fix, standing: &Standing) -> Self {
+        let (text, command) = words(&fix, standing);
         Self { fix, text, command }
     }
 }
@@ -54,7 +64,7 @@ pub(crate) fn all(
 /// How many changes are told: a way has no more hops that refuse.
 const LIMIT: usize = 20;
 
-fn words(fix: &Fix, managed: bool) -> (String, Option<String>) {
+fn words(fix: &Fix, standing: &Standing) -> (String, Option<String>) {
     let way = |direction: &Direction| if *direction == Direction::Ingress { "ingress" } else { "egress" };
     match fix {
         Fix::AllowInGroup { group, direction, rule } => {
@@ -107,6 +117,15 @@ fn words(fix: &Fix, managed: bool) -> (String, Option<String>) {
             format!("delete the route for {} from {table}", destination(block)),
             Some(format!("aws ec2 delete-route --route-table-id {table} {}", destination_words(block))),
         ),
+        Fix::AssociateRouteTable { subnet, table } => {
+            let command = match &standing.association {
+                Some(association) => format!(
+                    "aws ec2 replace-route-table-association --association-id {association} --route-table-id {table}"
+                ),
+                None => format!("aws ec2 associate-route-table --subnet-id {subnet} --route-table-id {table}"),
+            };
+            (format!("associate {subnet} with {table}, which leads to the internet gateway"), Some(command))
+        }
         Fix::AttachInternetGateway { vpc } => (
             format!("attach an internet gateway to {vpc}"),
             Some(format!(
@@ -114,7 +133,7 @@ fn words(fix: &Fix, managed: bool) -> (String, Option<String>) {
                  $(aws ec2 create-internet-gateway --query InternetGateway.InternetGatewayId --output text)"
             )),
         ),
-        Fix::GivePublicAddress { interface, .. } if managed => (
+        Fix::GivePublicAddress { interface, .. } if standing.managed => (
             format!(
                 "give {interface} a public address (a task: assignPublicIp=ENABLED), or send its subnet's way out \
                  through a NAT gateway"
@@ -260,7 +279,7 @@ mod tests {
     use types::id::{NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId};
 
     fn command(fix: Fix) -> String {
-        Change::new(fix, false).command.unwrap()
+        Change::new(fix, &Standing::default()).command.unwrap()
     }
 
     #[test]

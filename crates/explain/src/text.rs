@@ -99,16 +99,8 @@ impl Page<'_> {
             }
         }
         if way.changes.is_empty() {
-            let hint = match way.walk.refusal.as_ref().map(|refusal| &refusal.reason) {
-                Some(Reason::NobodyOutside { .. }) => {
-                    "none is needed for AWS, where this way goes on into the internet"
-                }
-                Some(Reason::PrivateOutside { .. }) => {
-                    "reach it through a load balancer that faces the internet, or give it a public address"
-                }
-                _ => "no rule or route would help here",
-            };
-            self.pair("Fix", hint);
+            let hint = self.named(&hint(way));
+            self.pair("Fix", &hint);
         } else if !way.then_passes {
             self.pair("", "Ask again after that: more may stand in the way.");
         }
@@ -146,7 +138,12 @@ impl Page<'_> {
     fn hops(&mut self, hops: &[Hop]) {
         for hop in hops {
             let mark = self.mark(hop.passes);
-            let (station, detail) = self.station(&hop.station);
+            let (station, detail) = match &hop.station {
+                Station::LocalService { vpc } if !hop.passes => {
+                    ("local service", format!("does not answer it in {}", self.named(vpc.as_str())))
+                }
+                station => self.station(station),
+            };
             let station = format!("{station:<WIDTH$}");
             let station = if hop.passes { station } else { self.paint(Colour::Red, &station) };
             self.line(&format!("  {mark} {station}{detail}"));
@@ -276,10 +273,42 @@ pub(crate) fn with_names(text: &str, names: &BTreeMap<String, String>, paint: im
     out + rest
 }
 
+/// What to do where no change is known that can be told as a command.
+fn hint(way: &Way) -> String {
+    let from = way.walk.request.first().map(|hop| &hop.station);
+    let hint = match way.walk.refusal.as_ref().map(|refusal| &refusal.reason) {
+        Some(Reason::NobodyOutside { .. }) => "none is needed for AWS, where this way goes on into the internet",
+        Some(Reason::PrivateOutside { .. }) => {
+            "reach it through a load balancer that faces the internet, or give it a public address"
+        }
+        Some(Reason::NoInstance { .. }) => {
+            "none: a task's own metadata and credentials are where ECS_CONTAINER_METADATA_URI_V4 and \
+             AWS_CONTAINER_CREDENTIALS_RELATIVE_URI say"
+        }
+        Some(Reason::NatGatewayLoop { nat_gateway, subnet }) => {
+            let senders = matches!(from, Some(Station::Interface { subnet: Some(from), .. }) if from == subnet);
+            return if senders {
+                format!(
+                    "{nat_gateway} cannot serve its own subnet: make one in another subnet, whose route table sends \
+                     0.0.0.0/0 to the VPC's internet gateway, and have the route here lead to that"
+                )
+            } else {
+                format!(
+                    "create a route table that sends 0.0.0.0/0 to the VPC's internet gateway, and associate {subnet} \
+                     with it"
+                )
+            };
+        }
+        _ => "no rule or route would help here",
+    };
+    hint.to_owned()
+}
+
 fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Connected => "it connected".to_owned(),
         Outcome::PortClosed => "it arrived, and nobody listens on that port".to_owned(),
+        Outcome::Reset => "it arrived, and the connection was reset".to_owned(),
         Outcome::Answered => "it was answered".to_owned(),
         Outcome::Silence => "nothing came back".to_owned(),
         Outcome::NotSent { why } => format!("not sent, {why}"),

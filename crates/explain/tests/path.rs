@@ -6,9 +6,13 @@ mod world;
 
 use explain::{Answer, Question, text};
 use types::Scope;
-use types::id::SecurityGroupId;
-use vpc::rows::{AclEntry, AclTraffic, NetworkAcl, NetworkInterface, Peer};
-use world::{World, ground, group, id, interface, rule};
+use types::Timestamp;
+use types::id::{InternetGatewayId, NatGatewayId, RouteTableAssociationId, RouteTableId, SecurityGroupId, SubnetId};
+use vpc::rows::{
+    AclEntry, AclTraffic, Attachment, InterfaceType, InternetGateway, NatGateway, NatGatewayState, NetworkAcl,
+    NetworkInterface, Peer, Route, RouteTable, RouteTableAssociation, Tags, Target,
+};
+use world::{World, ground, group, id, instance, interface, rule, vpc_id};
 
 #[test]
 fn a_refusal_names_who_refuses_and_the_rule_that_helps() {
@@ -109,6 +113,88 @@ fn a_way_to_aws_is_asked_for_by_name() {
 }
 
 #[test]
+fn a_nat_gateway_that_is_its_own_way_out_is_led_out_by_a_table_of_its_subnets_own() {
+    let world = World::new();
+    let (nat, gateway) = (id(NatGatewayId::parse, "nat-", 1), id(InternetGatewayId::parse, "igw-", 1));
+    let row = interface(2, "nat");
+    let address = ("eipalloc-00000001".to_owned(), "eipassoc-00000001".to_owned(), [198, 18, 1, 1].into());
+    world.put(NatGateway {
+        id: nat.clone(),
+        vpc: vpc_id(),
+        subnet: row.subnet.clone(),
+        connectivity: "public".to_owned(),
+        interface: row.id.clone(),
+        private_ip: row.private_ips[0],
+        address: Some(address),
+        state: NatGatewayState::Available,
+        failure: None,
+        created: Timestamp(0),
+        deleted: None,
+        tags: Tags::new(),
+    });
+    let public = Some([198, 18, 1, 1].into());
+    world.put(NetworkInterface { kind: InterfaceType::NatGateway, groups: Vec::new(), auto_public_ip: public, ..row });
+    world.put(InternetGateway { id: gateway.clone(), vpc: Some(vpc_id()), tags: Tags::new() });
+    let everywhere = |target| Route { destination: Ok("0.0.0.0/0".parse().unwrap()), target };
+    let table = |n, target, associations| RouteTable {
+        id: id(RouteTableId::parse, "rtb-", n),
+        vpc: vpc_id(),
+        main_association: None,
+        routes: vec![everywhere(target)],
+        associations,
+        tags: Tags::new(),
+    };
+    world.put(table(1, Target::NatGateway(nat.clone()), Vec::new()));
+    let told = || text::render(&world.ask("eni-00000001", "198.18.0.1:443").unwrap(), false);
+    let without = told();
+    assert!(
+        without.contains(
+            "Fix     create a route table that sends 0.0.0.0/0 to the VPC's internet gateway, and associate \
+             subnet-00000002 (db-subnet) with it"
+        ),
+        "{without}"
+    );
+    world.put(table(3, Target::InternetGateway(gateway), Vec::new()));
+    let by_main = told();
+    assert!(
+        by_main.contains("aws ec2 associate-route-table --subnet-id subnet-00000002 --route-table-id rtb-00000003\n"),
+        "{by_main}"
+    );
+    assert!(!by_main.contains("Ask again"), "{by_main}");
+    let association = RouteTableAssociation {
+        id: id(RouteTableAssociationId::parse, "rtbassoc-", 2),
+        subnet: id(SubnetId::parse, "subnet-", 2),
+    };
+    world.put(table(4, Target::NatGateway(nat), vec![association]));
+    let by_its_own = told();
+    assert!(
+        by_its_own.contains(
+            "aws ec2 replace-route-table-association --association-id rtbassoc-00000002 --route-table-id rtb-00000003\n"
+        ),
+        "{by_its_own}"
+    );
+}
+
+#[test]
+fn instance_metadata_answers_instances_alone() {
+    let world = World::new();
+    let refused = world.ask("eni-00000001", "169.254.169.254:80").unwrap();
+    assert!(!refused.reachable);
+    let told = text::render(&refused, false);
+    assert!(told.contains("✗ local service         does not answer it in vpc-00000001 (shop)"), "{told}");
+    let why = "It is refused: instance metadata answers instances alone, and eni-00000001 (web) is no instance's.";
+    assert!(told.contains(why), "{told}");
+    assert!(told.contains("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"), "{told}");
+    assert!(world.ask("eni-00000001", "169.254.170.2:80").unwrap().reachable, "a task's own are for all");
+    let instance = instance();
+    let row = interface(1, "web");
+    let attachment = row.attachment.clone().map(|at| Attachment { instance: Some(instance.id.clone()), ..at });
+    world.put(instance);
+    world.put(NetworkInterface { attachment, ..row });
+    assert!(world.ask("eni-00000001", "169.254.169.254:80").unwrap().reachable, "this one is an instance's");
+}
+
+#[test]
 fn private_addresses_are_not_reached_from_outside() {
     let world = World::new();
     let answer = world.ask("internet", "eni-00000002:5432").unwrap();
@@ -153,6 +239,31 @@ fn names_do_nothing_to_a_terminal() {
     world.put(group(2, "\u{1b}[2Jdb\n", Vec::new()));
     let told = text::render(&world.ask("eni-00000001", "eni-00000002:5432").unwrap(), false);
     assert!(told.contains("sg-00000002 (?[2Jdb?)") && !told.contains('\u{1b}'), "{told}");
+}
+
+#[test]
+fn what_never_enters_the_network_has_no_path() {
+    let world = World::dual_stack();
+    for (address, what) in [
+        ("127.0.0.1", "is the sender's own"),
+        ("127.9.9.9", "is the sender's own"),
+        ("::1", "is the sender's own"),
+        ("224.0.0.251", "is a multicast address"),
+        ("ff02::1", "is a multicast address"),
+        ("0.0.0.0", "is no host's"),
+        ("0.1.2.3", "is no host's"),
+        ("::", "is no host's"),
+        ("255.255.255.255", "is the broadcast address"),
+    ] {
+        let refused = world.ask("eni-00000001", address).unwrap_err().to_string();
+        assert_eq!(refused, format!("{address} {what}: no packet to it enters the network"));
+        let refused = world.ask(address, "eni-00000002:80").unwrap_err().to_string();
+        assert_eq!(refused, format!("{address} {what}: no packet to it enters the network"));
+    }
+    let with_port = world.ask("eni-00000001", "[::1]:80").unwrap_err().to_string();
+    assert!(with_port.contains("::1 is the sender's own"), "{with_port}");
+    let mapped = world.ask("eni-00000001", "::ffff:127.0.0.1").unwrap_err().to_string();
+    assert!(mapped.contains("127.0.0.1 is the sender's own"), "{mapped}");
 }
 
 #[test]

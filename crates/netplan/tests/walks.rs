@@ -4,13 +4,14 @@
 
 use netplan::walk::{Content, Fix, Origin, Reason, Station, Walk, walk, walk_from_any_port};
 use netplan::{
-    AclEntry, Attachment, Destination, Ground, GroupRule, InterfaceAddress, InternetGateway, MacAddress, NetworkAcl,
-    NetworkInterface, NetworkState, Peer, PortRange, RouteEntry, RouteTable, RouteTarget, SecurityGroup, Subnet,
-    Traffic, Vpc, VpcPeering,
+    AclEntry, Attachment, Destination, Ground, GroupRule, InterfaceAddress, InternetGateway, MacAddress, NatGateway,
+    NetworkAcl, NetworkInterface, NetworkState, Peer, PortRange, RouteEntry, RouteTable, RouteTarget, SecurityGroup,
+    Subnet, Traffic, Vpc, VpcPeering,
 };
 use std::net::{IpAddr, Ipv4Addr};
 use types::id::{
-    EniId, InternetGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcId, VpcPeeringConnectionId,
+    EniId, InternetGatewayId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcId,
+    VpcPeeringConnectionId,
 };
 
 fn id<T>(parse: fn(&str) -> Option<T>, prefix: &str, n: u8) -> T {
@@ -116,6 +117,48 @@ fn an_answer_that_leaves_another_way_is_led_back_by_a_route_of_its_own() {
     let fix = refusal.fix.unwrap();
     assert_eq!(fix, Fix::AddRoute { table: id(RouteTableId::parse, "rtb-", 2), route: wanted });
     assert!(asks(&fix.apply(&state).unwrap()).passes(), "it is enough");
+}
+
+#[test]
+fn a_nat_gateway_that_is_its_own_way_out_gets_a_table_that_leads_out() {
+    let mut state = peered();
+    let (subnet, nat) = (id(SubnetId::parse, "subnet-", 3), id(NatGatewayId::parse, "nat-", 1));
+    let (shared, public) = (id(RouteTableId::parse, "rtb-", 1), id(RouteTableId::parse, "rtb-", 3));
+    state.subnets.push(Subnet { id: subnet.clone(), cidr: "10.1.3.0/24".parse().unwrap(), ..state.subnets[0].clone() });
+    let outside = InterfaceAddress { private: [10, 1, 3, 10].into(), public: Some([198, 18, 1, 1].into()) };
+    let interface = NetworkInterface {
+        id: id(EniId::parse, "eni-", 3),
+        subnet: subnet.clone(),
+        mac: MacAddress([2, 0, 0, 0, 0, 3]),
+        addresses: vec![outside],
+        groups: Vec::new(),
+        source_dest_check: false,
+        attachment: None,
+    };
+    state.nat_gateways.push(NatGateway { id: nat.clone(), interface: interface.id.clone() });
+    state.network_interfaces.push(interface.into());
+    state.route_tables[0].routes.push(route("0.0.0.0/0", RouteTarget::NatGateway(nat.clone())));
+    let out = |state: &NetworkState| {
+        let host = state.ground.host_address().into();
+        walk(state, &origin(), host, Content::Tcp { source_port: 40_000, port: 443 })
+    };
+    let refusal = out(&state).refusal.unwrap();
+    assert_eq!(refusal.reason, Reason::NatGatewayLoop { nat_gateway: nat, subnet: subnet.clone() });
+    assert_eq!(refusal.fix, None, "no table leads out, and the shared one is the sender's way");
+    let gateway = RouteTarget::InternetGateway(id(InternetGatewayId::parse, "igw-", 1));
+    let routes = vec![route("0.0.0.0/0", gateway)];
+    state.route_tables.push(RouteTable { id: public.clone(), vpc: state.vpcs[0].id.clone(), routes });
+    let fix = out(&state).refusal.unwrap().fix.unwrap();
+    assert_eq!(fix, Fix::AssociateRouteTable { subnet: subnet.clone(), table: public });
+    let fixed = fix.apply(&state).unwrap();
+    assert!(out(&fixed).passes(), "it is enough");
+    assert_eq!(fixed.subnets[0].route_table, shared, "the sender's table stays");
+    // A NAT gateway in the sender's own subnet: another table would take the sender's way too.
+    let own = &mut state.network_interfaces[2];
+    std::sync::Arc::make_mut(own).subnet = id(SubnetId::parse, "subnet-", 1);
+    let refusal = out(&state).refusal.unwrap();
+    assert!(matches!(refusal.reason, Reason::NatGatewayLoop { .. }), "{refusal:?}");
+    assert_eq!(refusal.fix, None);
 }
 
 #[test]

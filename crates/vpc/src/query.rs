@@ -99,6 +99,11 @@ pub fn instance(view: &View, scope: &Scope, id: &str) -> Option<Arc<Instance>> {
     view.get(scope, id)
 }
 
+/// The instance that has the interface: as one of its own, or lent to a task.
+pub fn instance_of(view: &View, scope: &Scope, interface: &NetworkInterface) -> Option<Arc<Instance>> {
+    instance(view, scope, interface.attachment.as_ref()?.instance.as_ref()?.as_str())
+}
+
 /// The primary address of an instance, as long as it has one.
 pub fn instance_ip(view: &View, scope: &Scope, id: &str) -> Option<Ipv4Addr> {
     instances::interfaces(view, scope, id).first()?.private_ip()

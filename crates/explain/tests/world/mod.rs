@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use store::{Row, Store, TableDef};
 use types::id::{
-    AttachmentId, EniId, NetworkAclAssociationId, NetworkAclId, RouteTableId, SecurityGroupId, SecurityGroupRuleId,
-    SubnetCidrAssociationId, SubnetId, VpcCidrAssociationId, VpcId,
+    AttachmentId, EniId, ImageId, InstanceId, NetworkAclAssociationId, NetworkAclId, ReservationId, RouteTableId,
+    SecurityGroupId, SecurityGroupRuleId, SubnetCidrAssociationId, SubnetId, VpcCidrAssociationId, VpcId,
 };
 use types::{Scope, Timestamp};
 use vpc::rows::{
-    AclEntry, AclTraffic, Attachment, InterfaceState, InterfaceType, NetworkAcl, NetworkInterface, Peer, RouteTable,
-    Rule, SecurityGroup, Subnet, Tags, Vpc,
+    AclEntry, AclTraffic, Attachment, Instance, InstanceState, InterfaceState, InterfaceType, MetadataOptions,
+    NetworkAcl, NetworkInterface, Peer, RouteTable, Rule, SecurityGroup, Subnet, Tags, Vpc,
 };
 
 pub(crate) fn id<T>(parse: fn(&str) -> Option<T>, prefix: &str, n: u8) -> T {
@@ -191,5 +191,37 @@ pub(crate) fn interface(n: u8, name: &str) -> NetworkInterface {
         state: InterfaceState::Attached,
         created: Timestamp(0),
         tags: named(name),
+    }
+}
+
+/// An instance in the first subnet.
+pub(crate) fn instance() -> Instance {
+    Instance {
+        id: id(InstanceId::parse, "i-", 1),
+        reservation: id(ReservationId::parse, "r-", 1),
+        requester: None,
+        image: id(ImageId::parse, "ami-", 1),
+        kind: "t3.small".to_owned(),
+        vpc: vpc_id(),
+        subnet: id(SubnetId::parse, "subnet-", 1),
+        zone: "us-east-1a".to_owned(),
+        state: InstanceState::Running,
+        since: Timestamp(0),
+        reason: None,
+        launched: Timestamp(0),
+        booted: Timestamp(0),
+        launch_index: 0,
+        client_token: None,
+        profile: None,
+        user_data: None,
+        metadata: MetadataOptions { enabled: true, tokens_required: true, hop_limit: 1, tags: false },
+        disable_api_termination: false,
+        disable_api_stop: false,
+        shutdown_behavior: "stop".to_owned(),
+        monitoring: false,
+        cpu_credits: None,
+        ebs_optimized: false,
+        public_ip: false,
+        tags: Tags::new(),
     }
 }

@@ -3,7 +3,7 @@
 use super::{Content, Direction, Hop, Packet, RouteTaken, Station};
 use crate::{
     AclEntry, Destination, Family, GroupRule, NetworkAcl, NetworkState, Peer, PortRange, RouteEntry, RouteTarget,
-    SecurityGroup, Traffic,
+    SecurityGroup, Subnet, Traffic,
     index::{Attached, Index},
     rules::{
         Way, acl, group,
@@ -16,7 +16,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
 };
-use types::id::{EniId, NetworkAclId, RouteTableId, SecurityGroupId, VpcId};
+use types::id::{EniId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcId};
 
 /// The ports that answers must be let through to, for all kinds of clients. Source: Amazon VPC user guide, "Ephemeral
 /// ports".
@@ -76,6 +76,13 @@ pub enum Fix {
         /// The route's destination.
         destination: Destination,
     },
+    /// Give a subnet another route table.
+    AssociateRouteTable {
+        /// The subnet.
+        subnet: SubnetId,
+        /// The table.
+        table: RouteTableId,
+    },
     /// Attach an internet gateway.
     AttachInternetGateway {
         /// To this VPC.
@@ -112,6 +119,9 @@ impl Fix {
             }
             Self::DeleteRoute { table, destination } => {
                 routes(&mut state, table)?.retain(|route| route.destination != *destination);
+            }
+            Self::AssociateRouteTable { subnet, table } => {
+                state.subnets.iter_mut().find(|s| s.id == *subnet)?.route_table = table.clone();
             }
             Self::AttachInternetGateway { .. } => return None,
             Self::GivePublicAddress { interface, private } => {
@@ -260,6 +270,27 @@ fn leads_out(index: &Index<'_>, vpc: &VpcId, nat: &EniId, packet: Packet) -> boo
     let found = index.vpcs.get(vpc).map(|vpc| route::lookup(index, vpc, at.subnet, packet.destination));
     let out = matches!(found, Some(Found::Route(InForce { next: Next::InternetGateway, .. })));
     out && at.primary(Family::Ipv4).is_some_and(|private| index.outside_of(vpc, private).is_some())
+}
+
+/// Another table for the subnet of a NAT gateway whose own leads back to it: one of the VPC's that leads out. The table that
+/// it has stays as it is, for whoever sent the packet may have it too; and so it keeps its subnet's, if that is the same.
+pub(super) fn table_out(index: &Index<'_>, nat: &Attached<'_>, packet: Packet, hops: &[Hop]) -> Option<Fix> {
+    let senders = hops
+        .iter()
+        .any(|hop| matches!(&hop.station, Station::Interface { subnet: Some(subnet), .. } if *subnet == nat.subnet.id));
+    if senders {
+        return None;
+    }
+    let vpc = index.vpcs.get(&nat.subnet.vpc)?;
+    let everywhere = Destination::Cidr(Ipv4Net::default().into());
+    let table = index.tables.values().filter(|table| table.vpc == vpc.id).find(|table| {
+        let by_default = table.routes.iter().find(|route| route.destination == everywhere);
+        let with_it = Subnet { route_table: table.id.clone(), ..nat.subnet.clone() };
+        let found = route::lookup(index, vpc, &with_it, packet.destination);
+        by_default.is_some_and(|route| matches!(route.target, RouteTarget::InternetGateway(_)))
+            && matches!(found, Found::Route(InForce { next: Next::InternetGateway, .. }))
+    })?;
+    Some(Fix::AssociateRouteTable { subnet: nat.subnet.id.clone(), table: table.id.clone() })
 }
 
 /// Without the route that led to somebody who does not hand the packet on.

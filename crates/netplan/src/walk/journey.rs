@@ -263,7 +263,9 @@ impl<'i, 'a> Journey<'i, 'a> {
             .iter()
             .any(|hop| matches!(&hop.station, Station::NatGateway { nat_gateway, .. } if *nat_gateway == nat));
         if seen {
-            return self.stop(station, packet, Reason::NatGatewayLoop { nat_gateway: nat }, None);
+            let fix = fix::table_out(self.index, receiver, packet, &self.hops);
+            let reason = Reason::NatGatewayLoop { nat_gateway: nat, subnet: receiver.subnet.id.clone() };
+            return self.stop(station, packet, reason, fix);
         }
         self.pass(station, packet);
         self.leave(receiver, Packet { source: address, ..packet })

@@ -250,6 +250,18 @@ pub fn walk_from_any_port(state: &NetworkState, from: &Origin, to: IpAddr, conte
 }
 
 impl Walk {
+    /// The walk where its end refuses by something that the network does not know, such as who is an instance.
+    #[must_use]
+    pub fn refused_at_its_end(mut self, reason: Reason) -> Self {
+        if let Some(end) = self.request.last_mut().filter(|_| self.refusal.is_none()) {
+            end.passes = false;
+            self.reply.clear();
+            self.refusal = Some(Refusal { reason, fix: None });
+        }
+        self.assert_contract();
+        self
+    }
+
     /// What holds of every walk.
     fn assert_contract(&self) {
         let hops = || self.request.iter().chain(&self.reply);

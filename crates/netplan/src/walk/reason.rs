@@ -7,7 +7,9 @@ use std::{
     fmt,
     net::{IpAddr, Ipv4Addr},
 };
-use types::id::{EniId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, VpcId, VpcPeeringConnectionId};
+use types::id::{
+    EniId, NatGatewayId, NetworkAclId, RouteTableId, SecurityGroupId, SubnetId, VpcId, VpcPeeringConnectionId,
+};
 
 /// The end of a way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +65,11 @@ pub enum Reason {
         /// What is wrong with it.
         problem: String,
     },
+    /// Instance metadata answers nobody else.
+    NoInstance {
+        /// The interface that asks.
+        interface: EniId,
+    },
     /// No interface of the VPC has the address.
     NobodyThere {
         /// The VPC.
@@ -111,6 +118,8 @@ pub enum Reason {
     NatGatewayLoop {
         /// The gateway.
         nat_gateway: NatGatewayId,
+        /// Its subnet.
+        subnet: SubnetId,
     },
     /// The answer goes to a NAT gateway which did not see the question.
     UnknownToNatGateway {
@@ -158,6 +167,9 @@ impl fmt::Display for Reason {
             Self::NoRoute { table } => write!(f, "{table} has no route for it"),
             Self::Blackhole { table } => write!(f, "its route in {table} is a black hole"),
             Self::UnusableTarget { table, problem } => write!(f, "its route in {table} cannot be used: {problem}"),
+            Self::NoInstance { interface } => {
+                write!(f, "instance metadata answers instances alone, and {interface} is no instance's")
+            }
             Self::NobodyThere { vpc, address } => write!(f, "no interface in {vpc} has {address}"),
             Self::NoDnsSupport { vpc } => write!(f, "{vpc} has enableDnsSupport off, so that its resolver is silent"),
             Self::NoPublicAddress { private } => {
@@ -172,7 +184,7 @@ impl fmt::Display for Reason {
             Self::NoWayIn { vpc } => write!(f, "no internet gateway leads into {vpc} from outside"),
             Self::NoAddressOfFamily { interface, family } => write!(f, "{interface} has no {family} address"),
             Self::NatGatewayTakesNone { nat_gateway } => write!(f, "{nat_gateway} takes no connections itself"),
-            Self::NatGatewayLoop { nat_gateway } => {
+            Self::NatGatewayLoop { nat_gateway, .. } => {
                 write!(f, "{nat_gateway} has no way out: the route of its own subnet leads back to it")
             }
             Self::UnknownToNatGateway { nat_gateway } => {

@@ -136,7 +136,7 @@ impl Metadata {
     /// The instance that has the address in the VPC: on one of its own interfaces, or on one that it lends a task.
     fn asker(view: &View, scope: &Scope, vpc: &VpcId, peer: Ipv4Addr) -> Option<Arc<Instance>> {
         let interface = query::interface_by_ip(view, scope, vpc, peer)?;
-        query::instance(view, scope, interface.attachment.as_ref()?.instance.as_ref()?.as_str())
+        query::instance_of(view, scope, &interface)
     }
 
     /// The answer to the one who has the address `peer` in the VPC. `None` if that is no instance, to which nothing answers.

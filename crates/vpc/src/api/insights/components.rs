@@ -252,9 +252,12 @@ impl Shower<'_> {
                 ..code("IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS")
             },
             Reason::NatGatewayTakesNone { nat_gateway }
-            | Reason::NatGatewayLoop { nat_gateway }
+            | Reason::NatGatewayLoop { nat_gateway, .. }
             | Reason::UnknownToNatGateway { nat_gateway } => {
                 ec2::Explanation { nat_gateway: self.some(nat_gateway), ..code("NO_POSSIBLE_DESTINATION") }
+            }
+            Reason::NoInstance { interface } => {
+                ec2::Explanation { network_interface: self.some(interface), ..code("NO_POSSIBLE_DESTINATION") }
             }
             Reason::NotForwarded { interface } | Reason::NoAddressOfFamily { interface, .. } => {
                 ec2::Explanation { network_interface: self.some(interface), ..at("ENI_ADDRESS_RESTRICTION") }
