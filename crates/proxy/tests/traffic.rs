@@ -496,7 +496,12 @@ async fn a_listener_that_cannot_open_is_told_and_tried_again() {
     let head = kept.head().await.unwrap();
     kept.body(&head).await;
     rig.apply(vec![], vec![]).await;
-    assert!(tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err(), "the port is still open");
+    let closed = async {
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), closed).await.expect("the port is still open");
     rig.stop().await;
 }
 
