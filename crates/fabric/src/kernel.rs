@@ -350,6 +350,8 @@ impl Kernel {
         };
         let device = index.unwrap_or(0);
         let (message, fine) = match step {
+            Step::CheckSource(_, link) => (route::check_source(link, true), GONE),
+            Step::AllowAnySource(_, link) => (route::check_source(link, false), &[][..]),
             Step::RemoveRule(_, rule) => (route::change_rule(false, rule), GONE),
             Step::AddRule(_, rule) => (route::change_rule(true, rule), THERE),
             Step::RemoveRoute(_, r) => (route::change_route(false, r.table, r.destination, &r.action, index), GONE),
@@ -399,14 +401,16 @@ fn refuse(errno: Option<Errno>, doing: impl FnOnce() -> String, place: impl ToSt
 /// Where a step on links, addresses or routes is done.
 fn place_of(step: &Step) -> Option<&Place> {
     match step {
-        Step::RemoveRule(place, _)
+        Step::CheckSource(place, _)
+        | Step::RemoveRule(place, _)
         | Step::RemoveRoute(place, _)
         | Step::RemoveNeighbour(place, _)
         | Step::RemoveAddress(place, _)
         | Step::AddAddress(place, _)
         | Step::AddNeighbour(place, _)
         | Step::AddRoute(place, _)
-        | Step::AddRule(place, _) => Some(place),
+        | Step::AddRule(place, _)
+        | Step::AllowAnySource(place, _) => Some(place),
         Step::RemoveCable(Cable { near, .. }) => Some(&near.place),
         _ => None,
     }

@@ -16,6 +16,9 @@ use std::{
     net::IpAddr,
 };
 
+/// What the names of routers begin with.
+const VPC: &str = "vpc-";
+
 /// A device that has an alias.
 struct FoundEnd {
     end: End,
@@ -40,6 +43,10 @@ pub(crate) fn observe(kernel: &mut Kernel, host_link: &str) -> Result<FabricPlan
             .filter(|link| is_ours(&place, link, host_link))
             .map(|link| (link.index, link.name.clone()))
             .collect();
+        // Elsewhere the devices are as the namespace has them, and a plan says nothing of it.
+        let is_vpc = matches!(&place, Place::Namespace(name) if name.starts_with(VPC));
+        let takes_any = |link: &&Link| is_vpc && link.any_source && link.name != "lo" && ours.contains_key(&link.index);
+        let any_source = all.iter().filter(takes_any).map(|link| link.name.clone()).collect();
         for link in all.into_iter().filter(|link| ours.contains_key(&link.index) && link.name != "lo") {
             match (&link.alias, link.mac) {
                 // One that somebody took down is made anew.
@@ -55,7 +62,8 @@ pub(crate) fn observe(kernel: &mut Kernel, host_link: &str) -> Result<FabricPlan
                 _ => strays.push((place.clone(), link.name)),
             }
         }
-        let content = content(kernel, &place, &ours)?;
+        let mut content = content(kernel, &place, &ours)?;
+        content.any_source = any_source;
         match place {
             Place::Host => plan.host = content,
             Place::Namespace(name) => {
@@ -85,6 +93,7 @@ pub(crate) fn observe(kernel: &mut Kernel, host_link: &str) -> Result<FabricPlan
 
 /// What is on a device goes with it.
 fn forget_device(content: &mut Namespace, link: &str) {
+    content.any_source.remove(link);
     content.addresses.retain(|address| address.link != link);
     content.neighbours.retain(|neighbour| neighbour.link != link);
     content.routes.retain(|route| !matches!(&route.action, RouteAction::Link { link: on, .. } if on == link));
@@ -111,7 +120,7 @@ fn is_ours(place: &Place, link: &Link, host_link: &str) -> bool {
     match place {
         Place::Host => link.name == host_link,
         Place::Namespace(name) => {
-            let router = name == INTERNET || name.starts_with("vpc-");
+            let router = name == INTERNET || name.starts_with(VPC);
             link.name == "lo" || router && link.peer.is_some() || link.alias.is_some()
         }
     }

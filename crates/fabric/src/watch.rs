@@ -1,7 +1,7 @@
 //! Notices what others do to the network behind our back, so that it can be put right.
 //!
 //! The kernel tells of links, addresses, routes and routing rules that come and go in the routers and at the host's own
-//! device, and of namespaces' files that are removed. What we did ourselves is told too, and read away when we have done
+//! device, of devices that are told to take any source, and of namespaces' files that are removed. What we did ourselves is told too, and read away when we have done
 //! it. A packet filter has a number that changes with it. What others do within an attachment's own namespace shows in its
 //! router where it takes the link away; other than that it is for those who own that namespace.
 
@@ -23,8 +23,9 @@ use std::{
     path::Path,
 };
 
-/// What is heard of: links, and IPv4's and IPv6's addresses, routes and (the bit of group 19) rules.
-const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 1 << 18;
+/// What is heard of: links, IPv4's and IPv6's addresses, routes and (the bit of group 19) rules, and (that of group 24)
+/// IPv4's settings of devices.
+const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 1 << 18 | 1 << 23;
 
 /// Everything that is listened to, as one descriptor that is readable when something was heard.
 pub(crate) struct Ears {
@@ -91,6 +92,9 @@ impl Ear {
 /// Whether a message is of something that a plan speaks of.
 fn matters(message: &Received<'_>, only: Option<u32>) -> bool {
     const OUT_DEVICE: u16 = 4;
+    /// The device of settings, and the one that a plan speaks of.
+    const SETTINGS_OF: u16 = 1;
+    const REVERSE_PATH_FILTER: u16 = 3;
     /// The mark of the routes that the kernel makes by itself.
     const KERNEL: u8 = 2;
     let device = match message.kind {
@@ -107,6 +111,16 @@ fn matters(message: &Received<'_>, only: Option<u32>) -> bool {
             .find(|(kind, _)| *kind == OUT_DEVICE)
             .and_then(|(_, value)| u32_at(value, 0)),
         route::NEW_RULE | route::DELETE_RULE => None,
+        route::NEW_DEVICE_SETTINGS => {
+            let of_kind = |wanted: u16| {
+                let settings = attributes(message.body.get(4..).unwrap_or_default());
+                settings.into_iter().find(|(kind, _)| *kind == wanted).and_then(|(_, value)| u32_at(value, 0))
+            };
+            match of_kind(REVERSE_PATH_FILTER) {
+                Some(_) => of_kind(SETTINGS_OF),
+                None => return false,
+            }
+        }
         _ => return false,
     };
     only.is_none_or(|only| device == Some(only))

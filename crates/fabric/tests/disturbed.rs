@@ -130,3 +130,18 @@ fn namespaces_come_back() {
         lab.destroy();
     });
 }
+
+#[test]
+fn a_check_of_sources_comes_back() {
+    on_a_host(|| {
+        let lab = two();
+        let router = netplan::router_netns(&lab.vpc);
+        let setting = format!("/proc/sys/net/ipv4/conf/{}/rp_filter", netplan::link_name(&lab::eni(1)));
+        let write = || std::fs::write(&setting, "0");
+        fabric::netns::within(&lab.fabric().netns_path(&router), write).unwrap();
+        put_right(&lab, "a device that takes any source");
+        let read = fabric::netns::within(&lab.fabric().netns_path(&router), || std::fs::read_to_string(&setting));
+        assert_eq!(read.unwrap().trim(), "1");
+        lab.destroy();
+    });
+}

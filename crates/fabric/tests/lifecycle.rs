@@ -114,6 +114,7 @@ fn what_a_crash_cut_short_is_finished() {
                 namespace.addresses.clear();
                 namespace.neighbours.clear();
                 namespace.routes.clear();
+                namespace.any_source.clear();
             }
             lab.fabric().apply(&part).unwrap();
             lab.crash();

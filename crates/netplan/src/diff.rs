@@ -32,6 +32,8 @@ pub enum Step {
         /// The changes, in order.
         changes: Vec<FilterChange>,
     },
+    /// Hold the source of what comes in by a device against the way back to it.
+    CheckSource(Place, String),
     /// Remove a routing rule.
     RemoveRule(Place, RoutingRule),
     /// Remove a route.
@@ -54,6 +56,8 @@ pub enum Step {
     AddRoute(Place, Route),
     /// Add a routing rule.
     AddRule(Place, RoutingRule),
+    /// Take what comes in by a device whatever its source.
+    AllowAnySource(Place, String),
 }
 
 /// A change of a filter.
@@ -119,6 +123,8 @@ impl FabricPlan {
         let mut place = |place: Place, new: &Namespace, old: &Namespace| {
             let alive = |link: &str| !gone_links.contains(&(&place, link));
             let mut change = Changes { place: &place, remove: &mut steps, add: &mut additions };
+            let alive_device = |link: &String| alive(link);
+            change.of(&new.any_source, &old.any_source, alive_device, Step::CheckSource, Step::AllowAnySource);
             change.of(&new.rules, &old.rules, |_| true, Step::RemoveRule, Step::AddRule);
             // A route that only changes what it does is replaced where it stands, without a gap.
             let planned: BTreeMap<_, _> = new.routes.iter().map(|r| ((r.table, r.destination), &r.action)).collect();
@@ -149,7 +155,8 @@ impl FabricPlan {
                 steps.push(Step::AddCable(name.clone(), cable.clone()));
             }
         }
-        // Each place's additions were found rules first; a route needs its address, and a rule its routes.
+        // Each place's additions were found rules first; a route needs its address, and a rule its routes. A device takes any
+        // source once what it leads to is there.
         additions.reverse();
         steps.extend(additions);
         steps

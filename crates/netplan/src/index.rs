@@ -44,6 +44,11 @@ impl Attached<'_> {
         link_name(&self.interface.id)
     }
 
+    /// Whether it may send what is from other addresses than its own.
+    pub(crate) fn sends_for_others(&self) -> bool {
+        self.nat || !self.interface.source_dest_check
+    }
+
     /// Whether an address is one of its own.
     pub(crate) fn has(&self, private: IpAddr) -> bool {
         self.interface.addresses.iter().any(|address| address.private == private)

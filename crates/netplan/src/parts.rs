@@ -167,12 +167,13 @@ fn sum<'p>(parts: impl Iterator<Item = &'p Arc<FabricPlan>>) -> FabricPlan {
 }
 
 fn add_namespace(sum: &mut Namespace, part: &Namespace) {
-    let Namespace { settings, addresses, neighbours, routes, rules, filter } = part;
+    let Namespace { settings, addresses, neighbours, routes, rules, any_source, filter } = part;
     sum.settings.extend(settings.iter().map(|(path, value)| (path.clone(), value.clone())));
     sum.addresses.extend(addresses.iter().cloned());
     sum.neighbours.extend(neighbours.iter().cloned());
     sum.routes.extend(routes.iter().cloned());
     sum.rules.extend(rules.iter().cloned());
+    sum.any_source.extend(any_source.iter().cloned());
     if let Some(Ruleset { sets, chains }) = filter {
         let filter = sum.filter.get_or_insert_default();
         for (name, set) in sets {

@@ -42,6 +42,9 @@ pub struct Namespace {
     pub routes: BTreeSet<Route>,
     /// Which routing table is for which packets.
     pub rules: BTreeSet<RoutingRule>,
+    /// The devices of a router that take IPv4 packets whatever their source. By all others come only those whose source is
+    /// where the way to it leads by the same device.
+    pub any_source: BTreeSet<String>,
     /// The packet filter, if it has one.
     pub filter: Option<Ruleset>,
 }
@@ -147,8 +150,19 @@ pub struct RoutingRule {
     pub family: Family,
     /// Lower ones come first.
     pub priority: u32,
+    /// Packets whose source is in this block; none is all.
+    pub source: Option<IpNet>,
+    /// Packets that came in by this device; none is all.
+    pub from: Option<String>,
     /// Packets with this mark; none is all.
     pub mark: Option<u32>,
     /// The table; none drops.
     pub table: Option<u32>,
+}
+
+impl RoutingRule {
+    /// The rule that leads all packets of a family to a table, or nowhere.
+    pub(crate) fn all(family: Family, priority: u32, table: Option<u32>) -> Self {
+        Self { family, priority, source: None, from: None, mark: None, table }
+    }
 }

@@ -76,8 +76,6 @@ pub enum ValueKind {
     None,
     /// A verdict.
     Verdict,
-    /// A mark.
-    Mark,
     /// An IPv4 address.
     Address,
     /// A counter. The kernel makes the elements itself, by [`Action::Count`], and takes away those that nothing was
@@ -99,8 +97,6 @@ pub enum Value {
     None,
     /// A verdict.
     Verdict(Verdict),
-    /// A mark.
-    Mark(u32),
     /// An IPv4 address.
     Address(Ipv4Addr),
 }
@@ -162,8 +158,6 @@ pub enum Action {
     Verdict(Verdict),
     /// The verdict that a map has for these parts of the packet; none: go on.
     VerdictOf(Vec<Selector>, String),
-    /// Set the mark that a map has for these parts, and let it pass this hook; none: go on.
-    AcceptWithMarkOf(Vec<Selector>, String),
     /// Set this mark, and go back to the calling chain.
     Mark(u32),
     /// Send it to the address that a map has for these parts.

@@ -223,7 +223,6 @@ fn references(filter: &Ruleset) -> (Vec<String>, Vec<String>) {
         match &rule.then {
             Action::Verdict(v) => verdict(v),
             Action::VerdictOf(_, map)
-            | Action::AcceptWithMarkOf(_, map)
             | Action::SourceNat(_, map)
             | Action::DestinationNat(_, map)
             | Action::Count(_, map) => sets.push(map.clone()),
@@ -317,6 +316,7 @@ fn carry_out(plan: &mut FabricPlan, steps: Vec<Step>) {
                 plan.cables.retain(|_, c| *c != cable);
                 for end in [&cable.near, &cable.far] {
                     let namespace = at(plan, &end.place);
+                    namespace.any_source.remove(&end.link);
                     namespace.addresses.retain(|a| a.link != end.link);
                     namespace.neighbours.retain(|n| n.link != end.link);
                     namespace.routes.retain(|r| match &r.action {
@@ -325,6 +325,8 @@ fn carry_out(plan: &mut FabricPlan, steps: Vec<Step>) {
                     });
                 }
             }
+            Step::CheckSource(place, thing) => assert!(at(plan, &place).any_source.remove(&thing)),
+            Step::AllowAnySource(place, thing) => assert!(at(plan, &place).any_source.insert(thing)),
             Step::RemoveRule(place, thing) => assert!(at(plan, &place).rules.remove(&thing)),
             Step::RemoveRoute(place, thing) => assert!(at(plan, &place).routes.remove(&thing)),
             Step::RemoveNeighbour(place, thing) => assert!(at(plan, &place).neighbours.remove(&thing)),
@@ -441,7 +443,7 @@ proptest! {
         let asked = filter.chains.contains_key("not_sent");
         let attached = plan.cables.keys().any(|name| state.counted.iter().any(|eni| eni.as_str() == name));
         prop_assert_eq!(asked, attached || !state.traced.is_empty());
-        let of_verdicts = ["not_sent", "not_received", "prerouting", "input"];
+        let of_verdicts = ["not_sent", "not_received", "arriving", "prerouting", "input"];
         for (name, chain) in &filter.chains {
             for rule in &chain.rules {
                 let tells = matches!(rule.then, Action::Count(..) | Action::Log(..));

@@ -71,9 +71,6 @@ pub(crate) fn put_value(message: &mut Message, value: &Value) {
     match value {
         Value::None => {}
         Value::Verdict(verdict) => put_verdict(message, verdict),
-        Value::Mark(mark) => {
-            message.put(VALUE, &mark.to_ne_bytes());
-        }
         Value::Address(ip) => {
             message.put(VALUE, &ip.octets());
         }
@@ -96,12 +93,6 @@ fn data(message: &mut Message, kind: u16, bytes: &[u8]) {
 fn meta(list: &mut Message, key: u32, register: u32) {
     expression(list, "meta", |e| {
         e.put_be32(2, key).put_be32(1, register);
-    });
-}
-
-fn set_mark(list: &mut Message, register: u32) {
-    expression(list, "meta", |e| {
-        e.put_be32(2, META_MARK).put_be32(3, register);
     });
 }
 
@@ -308,17 +299,14 @@ pub(crate) fn put_action(list: &mut Message, action: &Action) {
     match action {
         Action::Verdict(verdict) => immediate(list, verdict),
         Action::VerdictOf(selectors, map) => lookup(list, selectors, map, Some(VERDICT_REGISTER)),
-        Action::AcceptWithMarkOf(selectors, map) => {
-            lookup(list, selectors, map, Some(RESULT));
-            set_mark(list, RESULT);
-            immediate(list, &Verdict::Accept);
-        }
         Action::Mark(mark) => {
             expression(list, "immediate", |e| {
                 e.put_be32(1, FIRST);
                 data(e, 2, &mark.to_ne_bytes());
             });
-            set_mark(list, FIRST);
+            expression(list, "meta", |e| {
+                e.put_be32(2, META_MARK).put_be32(3, FIRST);
+            });
             immediate(list, &Verdict::Return);
         }
         Action::SourceNat(selectors, map) => translate(list, 0, selectors, map),

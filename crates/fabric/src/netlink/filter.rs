@@ -188,9 +188,6 @@ fn new_set(name: &str, set: &Set, id: u32) -> Message {
         ValueKind::Verdict => {
             message.put_be32(6, DATA_VERDICT);
         }
-        ValueKind::Mark => {
-            message.put_be32(6, 19).put_be32(7, 4);
-        }
         ValueKind::Address => {
             message.put_be32(6, 7).put_be32(7, 4);
         }

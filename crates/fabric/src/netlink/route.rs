@@ -28,6 +28,7 @@ const GET_NEIGHBOUR: u16 = 30;
 pub(crate) const NEW_RULE: u16 = 32;
 pub(crate) const DELETE_RULE: u16 = 33;
 const GET_RULE: u16 = 34;
+pub(crate) const NEW_DEVICE_SETTINGS: u16 = 80;
 
 pub(crate) const INET: u8 = 2;
 pub(crate) const INET6: u8 = 10;
@@ -41,6 +42,10 @@ const IFLA_IFALIAS: u16 = 20;
 const IFLA_GROUP: u16 = 27;
 /// The group of devices that are to be removed.
 const DOOMED: u32 = 0x7774_0001;
+const IFLA_AF_SPEC: u16 = 26;
+/// IPv4's part of a device: its settings, and which of them says whether the source is held against the way back.
+const IFLA_INET_CONF: u16 = 1;
+const REVERSE_PATH_FILTER: u16 = 8;
 const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_NUM_TX_QUEUES: u16 = 31;
 const IFLA_NUM_RX_QUEUES: u16 = 32;
@@ -68,6 +73,8 @@ pub(crate) struct Link {
     pub(crate) alias: Option<String>,
     /// The other end's index, in its own namespace.
     pub(crate) peer: Option<u32>,
+    /// Whether it takes IPv4 packets whatever their source.
+    pub(crate) any_source: bool,
 }
 
 fn link_header(index: u32, flags: u32) -> Vec<u8> {
@@ -110,6 +117,27 @@ pub(crate) fn bring_up(link: &str, alias: Option<&str>) -> Message {
     message
 }
 
+/// Has a device hold the source of what comes in against the way back to it, or take whatever comes.
+pub(crate) fn check_source(link: &str, check: bool) -> Message {
+    let mut message = Message::new(NEW_LINK, 0, &link_header(0, 0));
+    message.put_text(IFLA_IFNAME, link);
+    message.nest_raw(IFLA_AF_SPEC, |families| {
+        families.nest_raw(INET.into(), |ipv4| {
+            ipv4.nest_raw(IFLA_INET_CONF, |settings| {
+                settings.put_u32(REVERSE_PATH_FILTER, u32::from(check));
+            });
+        });
+    });
+    message
+}
+
+/// Whether what a device tells of its families says that it takes IPv4 packets whatever their source.
+fn takes_any_source(families: &[u8]) -> bool {
+    let within = |bytes, wanted| attributes(bytes).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
+    let settings = within(families, INET.into()).and_then(|ipv4| within(ipv4, IFLA_INET_CONF));
+    settings.and_then(|settings| u32_at(settings, (usize::from(REVERSE_PATH_FILTER) - 1) * 4)) == Some(0)
+}
+
 /// Removes a device, and the other end with it.
 pub(crate) fn remove_link(link: &str) -> Message {
     let mut message = Message::new(DELETE_LINK, 0, &link_header(0, 0));
@@ -149,8 +177,16 @@ pub(crate) fn link_index(socket: &mut Socket, name: &str) -> io::Result<u32> {
 
 fn read_link(message: &Received<'_>) -> Option<Link> {
     let up = u32_at(message.body, 8)? & IFF_UP != 0;
-    let mut link =
-        Link { index: u32_at(message.body, 4)?, name: String::new(), up, mac: None, mtu: 0, alias: None, peer: None };
+    let mut link = Link {
+        index: u32_at(message.body, 4)?,
+        name: String::new(),
+        up,
+        mac: None,
+        mtu: 0,
+        alias: None,
+        peer: None,
+        any_source: false,
+    };
     for (kind, value) in attributes(message.body.get(16..)?) {
         match kind {
             IFLA_IFNAME => link.name = text(value),
@@ -158,6 +194,7 @@ fn read_link(message: &Received<'_>) -> Option<Link> {
             IFLA_MTU => link.mtu = u32_at(value, 0)?,
             IFLA_LINK => link.peer = u32_at(value, 0),
             IFLA_IFALIAS => link.alias = Some(text(value)),
+            IFLA_AF_SPEC => link.any_source = takes_any_source(value),
             _ => {}
         }
     }
@@ -349,12 +386,19 @@ fn read_route(message: &Received<'_>) -> Option<FoundRoute> {
 /// A routing rule.
 pub(crate) fn change_rule(add: bool, rule: &RoutingRule) -> Message {
     let action = if rule.table.is_some() { TO_TABLE } else { BLACKHOLE };
-    let fixed = [number(rule.family), 0, 0, 0, 0, 0, 0, action, 0, 0, 0, 0];
+    let source_length = rule.source.map_or(0, |block| block.prefix_len());
+    let fixed = [number(rule.family), 0, source_length, 0, 0, 0, 0, action, 0, 0, 0, 0];
     let (kind, flags) = if add { (NEW_RULE, CREATE | EXCLUSIVE) } else { (DELETE_RULE, 0) };
     let mut message = Message::new(kind, flags, &fixed);
     message.put_u32(6, rule.priority);
     if let Some(table) = rule.table {
         message.put_u32(15, table);
+    }
+    if let Some(block) = rule.source {
+        message.put(2, &octets(block.network()));
+    }
+    if let Some(link) = &rule.from {
+        message.put_text(3, link);
     }
     if let Some(mark) = rule.mark {
         message.put_u32(10, mark);
@@ -368,9 +412,13 @@ pub(crate) fn rules(socket: &mut Socket) -> io::Result<Vec<RoutingRule>> {
     dump(socket, GET_RULE, 12, |message| {
         let body = message.body;
         let Some(family) = body.first().copied().and_then(family) else { return };
-        let (mut priority, mut mark, mut table) = (0, None, body.get(4).copied().map(u32::from));
+        let source_length = body.get(2).copied().unwrap_or_default();
+        let (mut priority, mut table) = (0, body.get(4).copied().map(u32::from));
+        let (mut source, mut from, mut mark) = (None, None, None);
         for (kind, value) in attributes(body.get(12..).unwrap_or_default()) {
             match kind {
+                2 => source = address(value).and_then(|ip| IpNet::new(ip, source_length).ok()),
+                3 => from = Some(text(value)),
                 6 => priority = u32_at(value, 0).unwrap_or(0),
                 10 => mark = u32_at(value, 0).filter(|mark| *mark != 0),
                 15 => table = u32_at(value, 0),
@@ -381,7 +429,7 @@ pub(crate) fn rules(socket: &mut Socket) -> io::Result<Vec<RoutingRule>> {
             table = None;
         }
         if !matches!(priority, 0 | 32766 | 32767) {
-            found.push(RoutingRule { family, priority, mark, table });
+            found.push(RoutingRule { family, priority, source, from, mark, table });
         }
     })?;
     Ok(found)

@@ -3,9 +3,8 @@
 
 use super::{
     acls, address, attachment_namespace, cable, end, groups, host_route, internet, link_name, mac_of, neighbour,
-    of_family,
     router::{OWN, PRIVATE_OF, PUBLIC_OF, SOURCES, UNCHECKED, filter_of, put},
-    router_netns, set, speak_ipv6,
+    router_netns, routes, set, speak_ipv6,
 };
 use crate::{FabricPlan, Family, NetworkInterface, Route, RouteAction, Value, Verdict, ruleset::Range};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -25,8 +24,8 @@ pub(super) struct Home {
     pub(super) block: Ipv4Net,
     /// Its IPv6 block.
     pub(super) ipv6: Option<Ipv6Net>,
-    /// The mark of its route table; 0 leads nowhere.
-    pub(super) mark: u32,
+    /// Its route table, if that is there.
+    pub(super) table: Option<routes::Numbers>,
     /// Which of its ACL's entries have to be looked at.
     pub(super) acl: acls::Laid,
     /// Whether its VPC has an internet gateway.
@@ -50,6 +49,11 @@ pub(super) struct Plug {
 impl Plug {
     fn primary(&self, family: Family) -> Option<IpAddr> {
         self.interface.primary(family)
+    }
+
+    /// Whether it may send what is from other addresses than its own.
+    fn sends_for_others(&self) -> bool {
+        self.nat || !self.interface.source_dest_check
     }
 }
 
@@ -85,6 +89,12 @@ fn devices(plug: &Plug, netns: &str, part: &mut FabricPlan) {
         router.neighbours.insert(neighbour(link, ip, interface.mac));
         router.routes.insert(host_route(Route::MAIN, ip, link, None));
     }
+    if plug.sends_for_others() {
+        router.any_source.insert(link.clone());
+        if let Some(table) = home.table {
+            router.rules.extend(routes::rules_by_device(table, home.ipv6.is_some(), link));
+        }
+    }
     let namespace = attachment_namespace(part, netns);
     if plug.forwards {
         set(namespace, "ipv4/ip_forward", "1");
@@ -118,16 +128,17 @@ fn devices(plug: &Plug, netns: &str, part: &mut FabricPlan) {
 fn filter(plug: &Plug, part: &mut FabricPlan) {
     let filter = filter_of(part, &plug.home.vpc);
     let link = || Range::Link(link_name(&plug.interface.id));
-    let mark = || Value::Mark(plug.home.mark);
-    if plug.nat || !plug.interface.source_dest_check {
-        put(filter, UNCHECKED, vec![link()], mark());
+    if plug.sends_for_others() && plug.home.ipv6.is_some() {
+        put(filter, UNCHECKED, vec![link()], Value::None);
     }
     for entry in &plug.interface.addresses {
         let ip = entry.private;
         let alone = |ip: IpAddr| Range::Address(ip, ip);
-        put(filter, &of_family(SOURCES, Family::of(ip)), vec![link(), alone(ip)], mark());
         match ip {
-            IpAddr::V6(_) => put(filter, OWN, vec![alone(ip)], Value::None),
+            IpAddr::V6(_) => {
+                put(filter, SOURCES, vec![link(), alone(ip)], Value::None);
+                put(filter, OWN, vec![alone(ip)], Value::None);
+            }
             IpAddr::V4(private) => {
                 if let Some(public) = entry.public {
                     put(filter, PUBLIC_OF, vec![alone(ip)], Value::Address(public));

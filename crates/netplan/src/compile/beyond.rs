@@ -1,21 +1,24 @@
 //! What lies beyond a VPC's router besides the internet: other VPCs behind peering connections, and AWS's services behind
 //! gateway endpoints.
 //!
-//! Each is a link of its own from the router. What comes in by it must come from there and be meant for this VPC, so a
-//! peering connection leads to the other VPC's addresses and no further.
+//! Each is a link of its own from the router. What comes in by it must come from there; and no route leads it further than to
+//! this VPC's addresses.
 
 use super::{
-    Index, address, attachment_namespace, cable, end, host_route, mac_of, neighbour, router_netns, short_name,
+    Index, address, attachment_namespace, cable, end, host_route, mac_of, neighbour, router::put, router_netns,
+    short_name,
 };
 use crate::{
-    FabricPlan, Family, Match, PlanParts, Route, RouteAction, Ruleset, Value, Vpc,
-    ruleset::{Range, accept},
+    Chain, FabricPlan, Family, Match, Namespace, PlanParts, Route, RouteAction, Rule, Ruleset, Value, Verdict, Vpc,
+    ruleset::{Action, Range},
 };
 use ipnet::{IpNet, Ipv4Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The set of the devices of these links.
 pub(super) const BEYOND: &str = "beyond";
+/// The chain that holds the sources of what comes in by them against where they lead.
+pub(super) const ARRIVING: &str = "arriving";
 /// The next hop on each of these links, whichever its end.
 fn hop(family: Family) -> IpAddr {
     match family {
@@ -36,25 +39,27 @@ pub(super) fn towards(id: &str, family: Family) -> RouteAction {
     RouteAction::Link { link: link_of(id), via: Some(hop(family)), source: None }
 }
 
-/// A VPC's part in the filter.
-pub(super) fn lay_filter(index: &Index<'_>, vpc: &Vpc, filter: &mut Ruleset) {
+/// A VPC's part in its router.
+pub(super) fn lay(index: &Index<'_>, vpc: &Vpc, router: &mut Namespace, filter: &mut Ruleset) {
     let mut sides: Vec<(String, Vec<IpNet>)> =
         index.peers(&vpc.id).map(|(id, peer)| (link_of(id.as_str()), peer.cidrs.clone())).collect();
     let services = IpNet::from(IpAddr::V4(index.state.ground.gateway_endpoint_address()));
     let endpoints = index.state.gateway_endpoints.iter().filter(|endpoint| endpoint.vpc == vpc.id);
     sides.extend(endpoints.map(|endpoint| (link_of(endpoint.id.as_str()), vec![services])));
-    for (link, sources) in sides {
-        if let Some(set) = filter.sets.get_mut(BEYOND) {
-            set.elements.insert(vec![Range::Link(link.clone())], Value::None);
-        }
-        let Some(chain) = filter.chains.get_mut("prerouting") else { continue };
-        for (source, own) in sources.iter().flat_map(|source| vpc.cidrs.iter().map(move |own| (source, own))) {
-            if Family::of_block(source) == Family::of_block(own) {
-                let when = [Match::From(link.clone()), Match::Source(*source), Match::Destination(*own)];
-                chain.rules.push(accept(when.to_vec()));
-            }
-        }
+    if sides.is_empty() {
+        return;
     }
+    let mut rules = Vec::new();
+    for (link, sources) in sides {
+        put(filter, BEYOND, vec![Range::Link(link.clone())], Value::None);
+        router.any_source.insert(link.clone());
+        rules.extend(sources.iter().filter(|source| vpc.has(Family::of_block(source))).map(|source| {
+            let when = vec![Match::From(link.clone()), Match::Source(*source)];
+            Rule { when, then: Action::Verdict(Verdict::Return) }
+        }));
+    }
+    rules.push(Rule { when: Vec::new(), then: Action::Verdict(Verdict::Drop) });
+    filter.chains.insert(ARRIVING.to_owned(), Chain { hook: None, accept_at_end: false, rules });
 }
 
 /// The links of all peering connections between VPCs that are there.

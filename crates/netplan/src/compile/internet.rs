@@ -48,7 +48,7 @@ pub(super) fn lay(ground: &Ground, ipv6: bool) -> FabricPlan {
         let whole = if family == Family::Ipv4 { 32 } else { 128 };
         internet.addresses.insert(address("lo", service, whole));
         // An address that nobody has is silence, not an error.
-        internet.rules.insert(RoutingRule { family, priority: 40_000, mark: None, table: None });
+        internet.rules.insert(RoutingRule::all(family, 40_000, None));
         internet.routes.insert(host_route(Route::MAIN, host, HOST, None));
         internet.neighbours.insert(neighbour(HOST, host, host_mac));
         plan.host.addresses.insert(address(&host_link, host, whole));
@@ -152,6 +152,7 @@ pub(super) fn lay_gateways(index: &Index<'_>, vpc: &Vpc, router: &mut Namespace,
     if gateway {
         let internet = End { link: short_name('v', vpc.id.as_str()), ..internet_end(vpc, "internet") };
         lay_way_out(vpc, super::IGW, internet, vpc.families(), router, part);
+        router.any_source.insert(super::IGW.to_owned());
     }
     if !index.ipv6_outside(vpc) {
         return;

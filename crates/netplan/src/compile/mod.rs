@@ -93,8 +93,8 @@ impl Remembered {
     /// A VPC's parts: its router, its groups, and what is attached.
     fn lay(&mut self, index: &Index<'_>, vpc: &Vpc, plan: &mut PlanParts) {
         let scope = vpc.id.as_str();
-        let marks = routes::marks(index.subnets_of(&vpc.id));
-        let mut router = router::lay(index, vpc, &marks);
+        let tables = routes::tables(index, vpc);
+        let mut router = router::lay(index, vpc, &tables);
         let acls: BTreeMap<&SubnetId, acls::Laid> =
             index.subnets_of(&vpc.id).map(|subnet| (&subnet.id, acls::lay(index, vpc, subnet, &mut router))).collect();
         let filter = router::filter_of(&mut router, &vpc.id);
@@ -139,7 +139,7 @@ impl Remembered {
                 vpc: vpc.id.clone(),
                 block: subnet.cidr,
                 ipv6: subnet.ipv6,
-                mark: marks.get(&subnet.route_table).copied().unwrap_or_default(),
+                table: tables.get(&subnet.route_table).copied(),
                 acl: acls.get(&subnet.id).cloned().unwrap_or_default(),
                 gateway,
             };

@@ -1,6 +1,7 @@
 //! A VPC's router: its devices, its local services, and the filter's frame.
 //!
-//! A packet passes: `prerouting` (is the source its own? which route table?) → routing → `forward` → out. In `forward` it
+//! A packet passes: routing → `forward` → out. Routing asks whether an IPv4 packet's source is its own, which costs nothing there:
+//! the kernel looks up the way back in any case. It has no such thing for IPv6, which `prerouting` is for. In `forward` a packet
 //! passes the sender's ACL (stateless) → the sender's groups → the receiver's ACL (stateless) → the receiver's groups. The
 //! groups let known connections through.
 //!
@@ -11,7 +12,7 @@
 
 use super::{
     EGRESS_ONLY, IGW, Index, acls, address,
-    beyond::{self, BEYOND},
+    beyond::{self, ARRIVING, BEYOND},
     forwarding, groups, internet, name_and_family, of_family, router_netns, routes, set, verdicts,
 };
 use crate::{
@@ -20,12 +21,14 @@ use crate::{
     ruleset::{Action, Range, accept},
     verdicts::Outcome,
 };
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use std::collections::BTreeMap;
 use types::id::VpcId;
 
-pub(super) const SOURCES: &str = "sources";
-pub(super) const UNCHECKED: &str = "unchecked";
+/// The IPv6 addresses that may come in by each device.
+pub(super) const SOURCES: &str = "sources6";
+/// The devices by which any IPv6 address may.
+pub(super) const UNCHECKED: &str = "unchecked6";
 pub(super) const PUBLIC_OF: &str = "public_of";
 pub(super) const PRIVATE_OF: &str = "private_of";
 /// The IPv6 addresses of the VPC's interfaces: those that gateways take packets from.
@@ -36,24 +39,25 @@ pub(super) const FORWARD: &str = "forward";
 pub(super) const SENDER: &str = "sender";
 /// The chain for what is of a known connection, where that alone does not let it through.
 const KNOWN: &str = "known";
-/// The mark of what the sender's groups let through. By then it is routed, and the mark of its route table, which is never
-/// this one, has done its service.
+/// The mark of what the sender's groups let through.
 pub(super) const PASSED: u32 = 1;
 /// What is kept with connections that went out by an egress-only gateway.
 const WENT_OUT: u32 = 1;
 const LOCAL_SERVICES: &str = "services";
 
 /// The router's own part: what is there whatever is attached.
-pub(super) fn lay(index: &Index<'_>, vpc: &Vpc, marks: &routes::Marks<'_>) -> FabricPlan {
+pub(super) fn lay(index: &Index<'_>, vpc: &Vpc, tables: &routes::Tables<'_>) -> FabricPlan {
     let mut part = FabricPlan::default();
     let name = router_netns(&vpc.id);
     let mut router = Namespace::default();
     let ipv6 = vpc.has(Family::Ipv6);
     forwarding(&mut router, ipv6);
+    // A new device takes only what comes from where the way back leads by it, until it is said that it takes more.
+    set(&mut router, "ipv4/conf/default/rp_filter", "1");
     // A connection whose packets take unusual ways is still that connection.
     set(&mut router, "netfilter/nf_conntrack_tcp_be_liberal", "1");
 
-    let mut filter = frame(ipv6);
+    let mut filter = frame(ipv6, routes::marking(index, vpc, tables));
     for (ip, answers) in Index::local_services(vpc) {
         router.addresses.insert(address("lo", ip, IpNet::from(ip).prefix_len()));
         if answers {
@@ -61,8 +65,8 @@ pub(super) fn lay(index: &Index<'_>, vpc: &Vpc, marks: &routes::Marks<'_>) -> Fa
         }
     }
     internet::lay_gateways(index, vpc, &mut router, &mut part);
-    routes::lay(index, vpc, marks, &mut router, &mut part);
-    beyond::lay_filter(index, vpc, &mut filter);
+    routes::lay(index, vpc, tables, &mut router, &mut part);
+    beyond::lay(index, vpc, &mut router, &mut filter);
     router.filter = Some(filter);
     part.namespaces.insert(name, router);
     part
@@ -84,32 +88,21 @@ pub(super) fn put(filter: &mut Ruleset, set: &str, key: Vec<Range>, value: Value
 }
 
 /// The sets that every router has.
-const SETS: [&str; 10] = [
-    SOURCES,
-    UNCHECKED,
-    BEYOND,
-    LOCAL_SERVICES,
-    PUBLIC_OF,
-    PRIVATE_OF,
-    acls::OUT,
-    acls::IN,
-    groups::EGRESS,
-    groups::INGRESS,
-];
+const SETS: [&str; 8] =
+    [BEYOND, LOCAL_SERVICES, PUBLIC_OF, PRIVATE_OF, acls::OUT, acls::IN, groups::EGRESS, groups::INGRESS];
 
 /// Those that the router of a VPC with IPv6 has besides.
-fn sets_ipv6() -> [String; 3] {
-    [of_family(SOURCES, Family::Ipv6), of_family(LOCAL_SERVICES, Family::Ipv6), OWN.to_owned()]
+fn sets_ipv6() -> [String; 4] {
+    [SOURCES.to_owned(), UNCHECKED.to_owned(), of_family(LOCAL_SERVICES, Family::Ipv6), OWN.to_owned()]
 }
 
 /// Such a set without elements.
 fn empty(set: &str) -> Set {
     let (name, family) = name_and_family(set);
-    let (key, value) = match name {
-        SOURCES => (vec![Field::Link, Field::Address(family)], ValueKind::Mark),
-        UNCHECKED => (vec![Field::Link], ValueKind::Mark),
-        LOCAL_SERVICES => (vec![Field::Address(family)], ValueKind::None),
+    let (key, value) = match set {
+        SOURCES => (vec![Field::Link, Field::Address(Family::Ipv6)], ValueKind::None),
         OWN => (vec![Field::Address(Family::Ipv6)], ValueKind::None),
+        _ if name == LOCAL_SERVICES => (vec![Field::Address(family)], ValueKind::None),
         PUBLIC_OF | PRIVATE_OF => (vec![Field::Address(Family::Ipv4)], ValueKind::Address),
         acls::OUT | acls::IN | groups::EGRESS | groups::INGRESS => (vec![Field::Link], ValueKind::Verdict),
         _ => (vec![Field::Link], ValueKind::None),
@@ -176,7 +169,8 @@ pub(super) fn lay_forward(index: &Index<'_>, vpc: &Vpc, asked: &Asked, filter: &
     ];
     filter.chains.insert(SENDER.to_owned(), Chain { hook: None, accept_at_end: false, rules: sender });
 
-    let mut rules = Vec::new();
+    // What comes from beyond has its source held against the link, as routing does with what interfaces send.
+    let mut rules = vec![jump(vec![beyond(From)], ARRIVING)];
     if asked.acls_out {
         rules.push(by(From, acls::OUT));
     }
@@ -210,8 +204,9 @@ fn refuse(when: Vec<Match>) -> Rule {
     Rule { when, then: Action::Verdict(Verdict::Drop) }
 }
 
-/// The chains that every router has besides those of what is routed on, and the sets that all of them look into.
-fn frame(ipv6: bool) -> Ruleset {
+/// The chains that every router has besides those of what is routed on, and the sets that all of them look into; `marking` are
+/// the rules that mark packets before they are routed.
+fn frame(ipv6: bool, marking: Vec<Rule>) -> Ruleset {
     use Selector::{Destination, From, Source};
     let families = || [Some(Family::Ipv4), ipv6.then_some(Family::Ipv6)].into_iter().flatten();
     let if_ipv6 = |rules: &[Rule]| if ipv6 { rules.to_vec() } else { Vec::new() };
@@ -221,23 +216,27 @@ fn frame(ipv6: bool) -> Ruleset {
         filter.sets.extend(sets_ipv6().map(|name| (name.clone(), empty(&name))));
     }
 
-    let marked = |parts, map: &str| Rule { when: Vec::new(), then: Action::AcceptWithMarkOf(parts, map.to_owned()) };
     let (igw, egress_only) = (|| IGW.to_owned(), || EGRESS_ONLY.to_owned());
+    let beyond = |way| Match::In(vec![way], BEYOND.to_owned());
     let mut chain = |name: &str, hook, accept_at_end, rules| {
         filter.chains.insert(name.to_owned(), Chain { hook: Some(hook), accept_at_end, rules });
     };
-    chain(
-        "prerouting",
-        ChainHook::Prerouting,
-        false,
-        // Most packets come from interfaces, with a source that is theirs.
-        families()
-            .map(|family| marked(vec![From, Source(family)], &of_family(SOURCES, family)))
-            .chain([accept(vec![Match::From(igw())]), accept(vec![Match::From("lo".to_owned())])])
-            .chain(if_ipv6(&[accept(vec![Match::From(egress_only())])]))
-            .chain([marked(vec![From], UNCHECKED)])
-            .collect(),
-    );
+    let own = Match::In(vec![From, Source(Family::Ipv6)], SOURCES.to_owned());
+    let checking = if_ipv6(&[
+        // Routing does the same for IPv4.
+        accept(vec![Match::Source(Ipv4Net::default().into())]),
+        accept(vec![own]),
+        accept(vec![Match::From("lo".to_owned())]),
+        accept(vec![Match::From(egress_only())]),
+        accept(vec![beyond(From)]),
+        accept(vec![Match::In(vec![From], UNCHECKED.to_owned())]),
+        refuse(Vec::new()),
+    ]);
+    if !(marking.is_empty() && checking.is_empty()) {
+        let from_gateway = accept(vec![Match::From(igw())]);
+        let rules = [from_gateway].into_iter().chain(marking).chain(checking).collect();
+        chain("prerouting", ChainHook::Prerouting, true, rules);
+    }
     chain(
         "input",
         ChainHook::Input,
@@ -246,7 +245,7 @@ fn frame(ipv6: bool) -> Ruleset {
             accept(vec![Match::Established]),
             accept(vec![Match::From("lo".to_owned())]),
             refuse(vec![Match::From(igw())]),
-            refuse(vec![Match::In(vec![From], BEYOND.to_owned())]),
+            refuse(vec![beyond(From)]),
         ]
         .into_iter()
         .chain(if_ipv6(&[refuse(vec![Match::From(egress_only())])]))
