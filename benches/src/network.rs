@@ -2,21 +2,24 @@
 //!
 //! A VPC of many interfaces in five of a hundred security groups of sixty rules each stands in a network namespace of the
 //! bench's own. What is timed is what the controller does for a change: the plan compiled anew and the kernel brought to
-//! it. Packets go between two interfaces with those rules, with none at all, and with as many rules one after the
-//! other, as iptables would have them; both sides are on one core, so that a rate is what a connection or a byte costs.
+//! it. Packets go between two interfaces with those rules, with none at all, with nothing but the tracking of connections,
+//! and with as many rules one after the other, as iptables would have them; both sides are on one core, so that a rate is
+//! what a connection or a byte costs.
 
 use crate::Outcome;
 use crate::figures::{Aim, Better, Figures, OURS, Samples};
 use fabric::{Fabric, FabricConfig};
 use ipnet::{IpNet, Ipv4Net};
 use netplan::{
-    Action, Attachment, FabricPlan, GroupRule, InterfaceAddress, MacAddress, Match, NetworkAcl, NetworkInterface,
-    NetworkState, Peer, PlanParts, Planner, PortRange, RouteTable, Rule, SecurityGroup, Subnet, Traffic, Verdict, Vpc,
+    Action, Attachment, Chain, ChainHook, FabricPlan, GroupRule, InterfaceAddress, MacAddress, Match, NetworkAcl,
+    NetworkInterface, NetworkState, Peer, Place, PlanParts, Planner, PortRange, RouteTable, Rule, Ruleset,
+    SecurityGroup, Subnet, Traffic, Verdict, Vpc,
 };
 use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, unshare};
 use nix::unistd::Pid;
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -33,6 +36,7 @@ const CHANGES: usize = 200;
 const ROUNDS: usize = 45;
 const ROUND: Duration = Duration::from_millis(300);
 const NONE: &str = "no rules";
+const TRACKING: &str = "tracking alone";
 const LINEAR: &str = "one after the other";
 /// Where the two that speak listen.
 const PORT: u16 = 5000;
@@ -210,10 +214,24 @@ fn p99(mut all: Vec<f64>) -> Samples {
     samples
 }
 
-/// The plan without any filter in the router.
+/// The plan without any filter in the router, which asks nobody for a source either.
 fn unfiltered(mut plan: FabricPlan, router: &str) -> FabricPlan {
     if let Some(namespace) = plan.namespaces.get_mut(router) {
         namespace.filter = None;
+        let here = Place::Namespace(router.to_owned());
+        let ends = plan.cables.values().map(|cable| &cable.near).filter(|end| end.place == here);
+        namespace.any_source.extend(ends.map(|end| end.link.clone()));
+    }
+    plan
+}
+
+/// The plan with a filter that tracks connections and lets everything through: the least that rules with a memory can cost.
+fn tracking(mut plan: FabricPlan, router: &str) -> FabricPlan {
+    if let Some(namespace) = plan.namespaces.get_mut(router) {
+        let known = Rule { when: vec![Match::Established], then: Action::Verdict(Verdict::Accept) };
+        let forward = Chain { hook: Some(ChainHook::Forward(0)), accept_at_end: true, rules: vec![known] };
+        let chains = [("forward".to_owned(), forward)].into();
+        namespace.filter = Some(Ruleset { sets: BTreeMap::new(), chains });
     }
     plan
 }
@@ -243,7 +261,12 @@ fn packets(figures: &mut Figures) -> Outcome {
     let state = network(&ground.fabric, 20);
     let router = netplan::router_netns(&state.vpcs[0].id);
     let plan = netplan::compile(&state);
-    let plans = [(OURS, plan.clone()), (NONE, unfiltered(plan.clone(), &router)), (LINEAR, linear(plan, &router))];
+    let plans = [
+        (OURS, plan.clone()),
+        (NONE, unfiltered(plan.clone(), &router)),
+        (TRACKING, tracking(plan.clone(), &router)),
+        (LINEAR, linear(plan, &router)),
+    ];
     let (mut connections, mut stream) = (Samples::default(), Samples::default());
     for _ in 0..ROUNDS {
         for (who, plan) in &plans {
@@ -252,7 +275,7 @@ fn packets(figures: &mut Figures) -> Outcome {
             stream.add(who, streaming(&ground.fabric)?);
         }
     }
-    let peers = [NONE, LINEAR];
+    let peers = [NONE, TRACKING, LINEAR];
     figures.add(("network", "connections", "a second"), Better::More, &connections, &peers, Aim::Times(0.9));
     figures.add(("network", "one stream", "Gbit/s"), Better::More, &stream, &peers, Aim::Times(0.9));
     Ok(())
@@ -287,7 +310,7 @@ fn streaming(fabric: &Fabric) -> Outcome<f64> {
     })
 }
 
-type Connect<'c> = &'c dyn Fn() -> std::io::Result<std::net::TcpStream>;
+type Connect<'c> = &'c dyn Fn() -> std::io::Result<TcpStream>;
 
 /// Has the interface 0 speak to the interface 1, which takes in what it is sent, and closes what says so.
 fn spoken(fabric: &Fabric, speak: impl FnOnce(Connect<'_>) -> std::io::Result<f64>) -> Outcome<f64> {
@@ -309,18 +332,21 @@ fn spoken(fabric: &Fabric, speak: impl FnOnce(Connect<'_>) -> std::io::Result<f6
         // It stays where the thread stays that starts it.
         scope.spawn(listen);
         let connect = || {
-            let stream = fabric.connect_tcp("task0", target)?;
-            stream.set_nonblocking(false)?;
+            let stream = TcpStream::connect(target)?;
             stream.set_read_timeout(Some(Duration::from_secs(3)))?;
             Ok(stream)
         };
-        let outcome = speak(&connect).map_err(failed);
-        done.store(true, Ordering::Relaxed);
-        // So that it looks.
-        if let Ok(mut last) = connect() {
-            let _ = last.write_all(CLOSE);
-        }
-        outcome
+        // Like a process of the task's, it is where it connects from all the time.
+        fabric::netns::within(&fabric.netns_path("task0"), || {
+            let outcome = speak(&connect);
+            done.store(true, Ordering::Relaxed);
+            // So that it looks.
+            if let Ok(mut last) = connect() {
+                let _ = last.write_all(CLOSE);
+            }
+            outcome
+        })
+        .map_err(failed)
     })
 }
 

@@ -1,6 +1,7 @@
 //! Whose addresses an interface may send from, and which route table what it sends takes.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::disallowed_methods, reason = "it plays what runs in a task")]
 
 mod lab;
 

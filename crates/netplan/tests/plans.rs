@@ -4,10 +4,10 @@
 
 use ipnet::{IpNet, Ipv4Net};
 use netplan::{
-    AclEntry, Action, Attachment, ChainHook, Destination, EgressOnlyInternetGateway, Element, FabricPlan, FilterChange,
-    Ground, GroupRule, InterfaceAddress, InternetGateway, MacAddress, Match, Namespace, NatGateway, NetworkAcl,
-    NetworkInterface, NetworkState, Peer, Place, PlanParts, Planner, PortRange, Range, RouteEntry, RouteTable,
-    RouteTarget, Ruleset, SecurityGroup, Step, Subnet, Traffic, Value, Verdict, Vpc, VpcPeering, compile,
+    AclEntry, Action, Attachment, ChainHook, Destination, EgressOnlyInternetGateway, Element, FabricPlan, Family,
+    FilterChange, Ground, GroupRule, InterfaceAddress, InternetGateway, MacAddress, Match, Namespace, NatGateway,
+    NetworkAcl, NetworkInterface, NetworkState, Peer, Place, PlanParts, Planner, PortRange, Range, RouteEntry,
+    RouteTable, RouteTarget, Ruleset, SecurityGroup, Step, Subnet, Traffic, Value, Verdict, Vpc, VpcPeering, compile,
 };
 use proptest::prelude::*;
 use std::{
@@ -80,6 +80,12 @@ fn rules() -> impl Strategy<Value = Vec<GroupRule>> {
     proptest::collection::vec((traffic(), peer).prop_map(|(traffic, peer)| GroupRule { traffic, peer }), 0..5)
 }
 
+/// What groups let through that are as AWS makes them: all that is sent.
+fn everything() -> Vec<GroupRule> {
+    let everywhere = ["0.0.0.0/0", "::/0"].map(|cidr| Peer::Cidr(cidr.parse().unwrap()));
+    everywhere.map(|peer| GroupRule { traffic: Traffic::All, peer }).into()
+}
+
 fn entries() -> impl Strategy<Value = Vec<AclEntry>> {
     let entry = (1u16..5, any::<bool>(), traffic(), cidr());
     proptest::collection::vec(
@@ -145,7 +151,8 @@ fn state() -> impl Strategy<Value = NetworkState> {
 
 /// A state in which nobody asks for verdicts.
 fn unwatched() -> impl Strategy<Value = NetworkState> {
-    let groups = proptest::collection::btree_map(1u8..5, (rules(), rules()), 0..5);
+    let egress = prop_oneof![rules(), Just(everything())];
+    let groups = proptest::collection::btree_map(1u8..5, (rules(), egress), 0..5);
     let acls = proptest::collection::btree_map(1u8..3, (entries(), entries()), 0..3);
     let tables = proptest::collection::btree_map(1u8..4, routes(), 0..4);
     let interfaces = proptest::collection::vec(interface(), 0..8);
@@ -239,6 +246,15 @@ fn references(filter: &Ruleset) -> (Vec<String>, Vec<String>) {
         }
     }
     (chains, sets)
+}
+
+/// Whether these rules let everything through, in each family that the VPC has.
+fn lets_all_through(rules: &[GroupRule], state: &NetworkState) -> bool {
+    let everything = everything();
+    state.vpcs[0].families().all(|family| {
+        let of_family = |rule: &&GroupRule| matches!(rule.peer, Peer::Cidr(cidr) if Family::of_block(&cidr) == family);
+        everything.iter().filter(of_family).all(|rule| rules.contains(rule))
+    })
 }
 
 /// What nf_tables makes of the changes; it refuses what it would refuse.
@@ -478,7 +494,17 @@ proptest! {
         let mut verdicts: Vec<Verdict> = elements.into_iter().flatten()
             .filter_map(|value| if let Value::Verdict(verdict) = value { Some(verdict.clone()) } else { None })
             .collect();
-        verdicts.push(Verdict::Jump("sender".to_owned()));
+        // Senders are asked unless all of them may send whatever they like.
+        let restricted = state.network_interfaces.iter().any(|interface| {
+            let nat = state.nat_gateways.iter().any(|nat| nat.interface == interface.id);
+            let groups = state.security_groups.iter().filter(|group| interface.groups.contains(&group.id));
+            let mut groups = groups.map(|group| &group.egress);
+            plan.cables.contains_key(interface.id.as_str()) && !nat && !groups.any(|egress| lets_all_through(egress, &state))
+        });
+        prop_assert_eq!(filter.chains.contains_key("sender"), restricted);
+        if restricted {
+            verdicts.push(Verdict::Jump("sender".to_owned()));
+        }
         while let Some(verdict) = verdicts.pop() {
             prop_assert_ne!(&verdict, &Verdict::Accept);
             let Verdict::Jump(chain) = verdict else { continue };

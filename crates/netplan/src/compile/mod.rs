@@ -97,21 +97,11 @@ impl Remembered {
         let mut router = router::lay(index, vpc, &tables);
         let acls: BTreeMap<&SubnetId, acls::Laid> =
             index.subnets_of(&vpc.id).map(|subnet| (&subnet.id, acls::lay(index, vpc, subnet, &mut router))).collect();
-        let filter = router::filter_of(&mut router, &vpc.id);
-        let asked = router::Asked {
-            acls_out: acls.values().any(|acl| acl.out.is_some()),
-            acls_in: acls.values().any(|acl| acl.in_.is_some()),
-            verdicts: verdicts::asked(index, vpc),
-        };
-        router::lay_forward(index, vpc, &asked, filter);
-        if asked.verdicts {
-            verdicts::lay(index, vpc, acls.values(), filter);
-        }
 
         let combinations: HashSet<usize> = index.attached_in(&vpc.id).map(|attached| attached.combination).collect();
         let used: HashSet<&SecurityGroupId> =
             combinations.iter().flat_map(|combination| index.combinations[*combination]).collect();
-        let (mut there, mut laid_groups) = (HashSet::default(), Vec::new());
+        let (mut there, mut laid_groups) = (HashMap::default(), Vec::new());
         for id in used {
             let Some(group) = group::in_vpc(index, &vpc.id, id) else {
                 router.omitted.insert(format!("{id}: no such security group in {}", vpc.id));
@@ -120,7 +110,7 @@ impl Remembered {
             let input = groups::Input::of(index, vpc, group);
             let (name, laid) = self.groups.get(id.as_str(), input, || format!("{id}/{scope}"), groups::lay);
             plan.share(name, laid.part);
-            there.insert(id);
+            there.insert(id, laid.open);
             laid_groups.push(laid.referenced);
         }
         let referenced: HashSet<&SecurityGroupId> = laid_groups.iter().flat_map(|groups| &**groups).collect();
@@ -149,16 +139,30 @@ impl Remembered {
         }
         let mut entrances: HashMap<Vec<SecurityGroupId>, groups::Entered> = HashMap::default();
         let mut entrance_of = vec![groups::Entrance::default(); index.combinations.len()];
+        let mut opens = vec![false; index.combinations.len()];
         for combination in combinations {
             let ids = index.combinations[combination];
-            let groups: Vec<&SecurityGroupId> = ids.iter().filter(|id| there.contains(id)).collect();
+            let groups: Vec<(&SecurityGroupId, groups::Open)> =
+                ids.iter().filter_map(|id| there.get(id).map(|open| (id, *open))).collect();
             let last = self.entrances.remove_entry(ids).filter(|(_, last)| last.is_of(&groups));
             let (ids, entered) = last.unwrap_or_else(|| (ids.to_vec(), groups::enter(&vpc.id, &groups)));
             if let Some((name, part)) = &entered.part {
                 plan.share(name.clone(), part.clone());
             }
             entrance_of[combination] = entered.entrance.clone();
+            opens[combination] = entered.lets_all_out();
             entrances.insert(ids, entered);
+        }
+        let asked = router::Asked {
+            acls_out: acls.values().any(|acl| acl.out.is_some()),
+            acls_in: acls.values().any(|acl| acl.in_.is_some()),
+            senders: index.attached_in(&vpc.id).any(|attached| !attached.nat && !opens[attached.combination]),
+            verdicts: verdicts::asked(index, vpc),
+        };
+        let filter = router::filter_of(&mut router, &vpc.id);
+        router::lay_forward(index, vpc, &asked, filter);
+        if asked.verdicts {
+            verdicts::lay(index, vpc, acls.values(), filter);
         }
         let mut plugs: HashMap<&str, Vec<Plug>> = HashMap::default();
         let hosts: HashSet<&str> = index.state.behind.iter().map(|behind| behind.host.as_str()).collect();

@@ -131,6 +131,9 @@ pub(super) struct Asked {
     pub(super) acls_out: bool,
     /// An ACL for what enters one.
     pub(super) acls_in: bool,
+    /// Somebody whose groups do not let everything be sent. Where nobody is, it is not asked who sent something: that it came
+    /// from an interface at all, routing has asked.
+    pub(super) senders: bool,
     /// Somebody who wants to know of verdicts.
     pub(super) verdicts: bool,
 }
@@ -160,14 +163,16 @@ pub(super) fn lay_forward(index: &Index<'_>, vpc: &Vpc, asked: &Asked, filter: &
         filter.chains.insert(KNOWN.to_owned(), Chain { hook: None, accept_at_end: false, rules });
         jump(vec![Match::Established], KNOWN)
     };
-    let sender = vec![
-        goes_on(vec![Match::From(igw())]),
-        goes_on(vec![beyond(From)]),
-        by(From, groups::EGRESS),
-        goes_on(vec![Match::Marked(PASSED)]),
-        refuse(Vec::new()),
-    ];
-    filter.chains.insert(SENDER.to_owned(), Chain { hook: None, accept_at_end: false, rules: sender });
+    if asked.senders {
+        let sender = vec![
+            goes_on(vec![Match::From(igw())]),
+            goes_on(vec![beyond(From)]),
+            by(From, groups::EGRESS),
+            goes_on(vec![Match::Marked(PASSED)]),
+            refuse(Vec::new()),
+        ];
+        filter.chains.insert(SENDER.to_owned(), Chain { hook: None, accept_at_end: false, rules: sender });
+    }
 
     // What comes from beyond has its source held against the link, as routing does with what interfaces send.
     let mut rules = vec![jump(vec![beyond(From)], ARRIVING)];
@@ -182,7 +187,8 @@ pub(super) fn lay_forward(index: &Index<'_>, vpc: &Vpc, asked: &Asked, filter: &
             refuse(vec![Match::From(egress_only()), Match::NotRemembered(WENT_OUT)]),
         ]);
     }
-    rules.extend([known, refuse(vec![Match::Invalid]), jump(Vec::new(), SENDER)]);
+    rules.extend([known, refuse(vec![Match::Invalid])]);
+    rules.extend(asked.senders.then(|| jump(Vec::new(), SENDER)));
     rules.extend(between);
     // The gateway takes only those who have a public address.
     rules.push(accept(vec![Match::To(igw()), Match::InMap(vec![Source(Family::Ipv4)], PUBLIC_OF.to_owned())]));
