@@ -32,9 +32,9 @@ const GROUPS_EACH: usize = 5;
 const RULES: usize = 60;
 /// How many changes are timed at each size.
 const CHANGES: usize = 200;
-/// How often packets are measured, and for how long each time.
-const ROUNDS: usize = 45;
-const ROUND: Duration = Duration::from_millis(300);
+/// How often packets are measured, and for how long each time: single connections, and one that carries much.
+const CONNECTING: (usize, Duration) = (500, Duration::from_millis(30));
+const STREAMING: (usize, Duration) = (50, Duration::from_millis(300));
 const NONE: &str = "no rules";
 const TRACKING: &str = "tracking alone";
 const LINEAR: &str = "one after the other";
@@ -256,22 +256,29 @@ fn linear(mut plan: FabricPlan, router: &str) -> FabricPlan {
     plan
 }
 
+/// The plan of a variant, from ours and the name of its router.
+type Variant = fn(FabricPlan, &str) -> FabricPlan;
+
 fn packets(figures: &mut Figures) -> Outcome {
-    let ground = Ground::new()?;
-    let state = network(&ground.fabric, 20);
-    let router = netplan::router_netns(&state.vpcs[0].id);
-    let plan = netplan::compile(&state);
-    let plans = [
-        (OURS, plan.clone()),
-        (NONE, unfiltered(plan.clone(), &router)),
-        (TRACKING, tracking(plan.clone(), &router)),
-        (LINEAR, linear(plan, &router)),
-    ];
+    let variants: [(&'static str, Variant); 4] =
+        [(OURS, |plan, _| plan), (NONE, unfiltered), (TRACKING, tracking), (LINEAR, linear)];
+    // Side by side, so that a round is short and a ratio is of one moment.
+    let mut grounds = Vec::new();
+    for (who, variant) in variants {
+        let ground = Ground::new()?;
+        let state = network(&ground.fabric, 20);
+        let router = netplan::router_netns(&state.vpcs[0].id);
+        ground.apply(&variant(netplan::compile(&state), &router))?;
+        grounds.push((who, ground));
+    }
     let (mut connections, mut stream) = (Samples::default(), Samples::default());
-    for _ in 0..ROUNDS {
-        for (who, plan) in &plans {
-            ground.apply(plan)?;
+    for _ in 0..CONNECTING.0 {
+        for (who, ground) in &grounds {
             connections.add(who, connecting(&ground.fabric)?);
+        }
+    }
+    for _ in 0..STREAMING.0 {
+        for (who, ground) in &grounds {
             stream.add(who, streaming(&ground.fabric)?);
         }
     }
@@ -285,7 +292,7 @@ fn packets(figures: &mut Figures) -> Outcome {
 fn connecting(fabric: &Fabric) -> Outcome<f64> {
     spoken(fabric, |connect| {
         let (begun, mut count) = (Instant::now(), 0.0);
-        while begun.elapsed() < ROUND {
+        while begun.elapsed() < CONNECTING.1 {
             let mut stream = connect()?;
             stream.write_all(CLOSE)?;
             // It ends at the other side, so that this one keeps no ports waiting.
@@ -302,7 +309,7 @@ fn streaming(fabric: &Fabric) -> Outcome<f64> {
         let mut stream = connect()?;
         let (begun, mut sent) = (Instant::now(), 0.0);
         let block = vec![0; 128 * 1024];
-        while begun.elapsed() < ROUND {
+        while begun.elapsed() < STREAMING.1 {
             stream.write_all(&block)?;
             sent += block.len() as f64 * 8e-9;
         }

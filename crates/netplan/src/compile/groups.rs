@@ -268,13 +268,14 @@ fn lay_way(input: &Input, way: Way, referenced: &mut BTreeSet<SecurityGroupId>, 
     let mut fast = Vec::new();
     for (family, mut blocks) in blocks {
         blocks.sort_by_key(widest_first);
-        let standing = if blocks.first().is_some_and(everything) { 1 } else { STANDING.min(blocks.len()) };
-        fast.extend(blocks[..standing].iter().map(|(traffic, cidr)| let_through(*traffic, *cidr)));
         if blocks.first().is_some_and(everything) {
-            continue;
+            // The others say nothing more.
+            blocks.truncate(1);
         }
+        let (standing, others) = blocks.split_at(STANDING.min(blocks.len()));
+        fast.extend(standing.iter().map(|(traffic, cidr)| let_through(*traffic, *cidr)));
         let mut rest = Blocks::default();
-        blocks[standing..].iter().for_each(|(traffic, cidr)| rest.add(*traffic, *cidr));
+        others.iter().for_each(|(traffic, cidr)| rest.add(*traffic, *cidr));
         let (ports, any) = (rest.port_set(family), rest.any_set(family));
         if !ports.elements.is_empty() {
             let name = of_family(&format!("{chain}_ports"), family);
