@@ -11,7 +11,7 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt::IpTransparent,
 };
 use std::{
-    net::{SocketAddr, SocketAddrV4, UdpSocket},
+    net::{IpAddr, SocketAddr, SocketAddrV4, UdpSocket},
     os::fd::AsRawFd,
 };
 
@@ -31,6 +31,16 @@ fn three() -> Lab {
 fn leads(cidr: &str, to: u64) -> RouteEntry {
     let target = RouteTarget::NetworkInterface(eni(to));
     RouteEntry { destination: Destination::Cidr(cidr.parse().unwrap()), target }
+}
+
+/// Has the namespace of the interface `n` carry on what is not its own.
+fn forwards(lab: &Lab, n: u64) {
+    let forwarding = fabric::netns::within(&lab.fabric().netns_path(&format!("n{n}")), || {
+        ["ipv4", "ipv6"]
+            .iter()
+            .try_for_each(|family| std::fs::write(format!("/proc/sys/net/{family}/conf/all/forwarding"), "1"))
+    });
+    forwarding.unwrap();
 }
 
 /// What listens in the namespace of the interface `n` at an address that may be another's.
@@ -153,6 +163,62 @@ fn what_is_sent_for_others_takes_the_senders_own_route_table() {
         assert!(comes(&lab, 3, "10.0.1.10", "192.0.2.7", &receiver), "an address of the private subnet");
         assert!(comes(&lab, 3, "203.0.113.9", "192.0.2.7", &receiver), "an address of nowhere");
         assert_eq!(lab.probe(1, ip("192.0.2.7"), PORT), Outcome::Silent, "the private subnet's own go elsewhere");
+        lab.destroy();
+    });
+}
+
+#[test]
+fn an_appliance_carries_on_what_a_route_led_to_it() {
+    on_a_host(|| {
+        let mut lab = three();
+        let everything = vec![from_cidr(Traffic::All, "0.0.0.0/0"), from_cidr(Traffic::All, "::/0")];
+        let group = lab.group_mut(1);
+        (group.ingress, group.egress) = (everything.clone(), everything);
+        lab.ipv6();
+        let (public, table) = (lab.public.clone(), lab.private_table.clone());
+        lab.interface(4, &public, "10.0.0.20", &[1]);
+        lab.interface_mut(4).source_dest_check = false;
+        let addresses: Vec<IpAddr> = (1..=4).map(|n| lab.give_ipv6(n)).collect();
+        // What the private subnet sends to the public one goes to an appliance there, whose own table has no such route.
+        for cidr in ["10.0.0.0/24".to_owned(), lab.state.subnets[0].ipv6.unwrap().to_string()] {
+            lab.routes_mut(&table).push(leads(&cidr, 4));
+        }
+        lab.apply();
+        let targets = [IpAddr::V4(ip("10.0.0.10")), addresses[2]];
+        let _listeners = targets.map(|to| lab.fabric().listen_tcp("n3", SocketAddr::from((to, 80))).unwrap());
+        for to in targets {
+            assert_eq!(lab.probe(1, to, 80), Outcome::Silent, "{to}: the appliance does not forward yet");
+        }
+        forwards(&lab, 4);
+        for to in targets {
+            assert_eq!(lab.probe(1, to, 80), Outcome::Open, "{to}");
+        }
+        lab.destroy();
+    });
+}
+
+#[test]
+fn what_is_sent_for_others_takes_no_other_subnets_way() {
+    on_a_host(|| {
+        let mut lab = three();
+        let subnet = lab.public.clone();
+        lab.interface(4, &subnet, "10.0.0.20", &[1]);
+        for n in [1, 4] {
+            lab.interface_mut(n).source_dest_check = false;
+        }
+        let public = lab.public_table.clone();
+        lab.routes_mut(&public).insert(0, leads("192.0.2.0/24", 4));
+        lab.apply();
+        let by_four = fabric::netns::within(&lab.fabric().netns_path("n4"), || {
+            std::process::Command::new("ip").args(["address", "add", "192.0.2.7/32", "dev", "lo"]).status()
+        });
+        assert!(by_four.unwrap().success());
+        let receiver = at(&lab, 4, "192.0.2.7", PORT);
+        assert!(comes(&lab, 3, "10.0.0.10", "192.0.2.7", &receiver), "the public subnet has the way");
+        assert!(
+            !comes(&lab, 1, "10.0.0.10", "192.0.2.7", &receiver),
+            "the private one has none, whatever it says it is"
+        );
         lab.destroy();
     });
 }

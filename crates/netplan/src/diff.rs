@@ -1,8 +1,9 @@
 //! From one plan to another: what to do, in which order.
 //!
-//! The order keeps every moment closed. New namespaces get their filter before any device. Filters come before links,
-//! both ways: they speak of names, so a permission may come before its device and must go before it. What a removed
-//! device carries goes with it, and is not removed on its own.
+//! The order keeps every moment closed. New namespaces get their filter before any device. Links that go do so first, with
+//! what they carry, and devices whose sources are to be checked are before what else would refuse them is taken away.
+//! Filters come before new links: they speak of names, so a permission may come before its device. What picks routes is
+//! taken away last, so that there is no moment in which packets take neither the old way nor the new one.
 
 use crate::{
     Address, Cable, Chain, Element, FabricPlan, Namespace, Neighbour, Place, Route, RouteAction, RoutingRule, Rule,
@@ -100,14 +101,6 @@ impl FabricPlan {
                 }
             }
         }
-        for (name, namespace) in &self.namespaces {
-            let before = old.namespaces.get(name).unwrap_or(&fresh);
-            let changes = filter_changes(namespace.filter.as_ref(), before.filter.as_ref());
-            if !changes.is_empty() {
-                steps.push(Step::Filter { place: named(name), changes });
-            }
-        }
-
         let gone: Vec<&Cable> = old
             .cables
             .iter()
@@ -119,12 +112,26 @@ impl FabricPlan {
             .flat_map(|cable| [&cable.near, &cable.far])
             .map(|end| (&end.place, end.link.as_str()))
             .collect();
-        let mut additions = Vec::new();
+        steps.extend(gone.iter().map(|cable| Step::RemoveCable((*cable).clone())));
+        let mut allowances = Vec::new();
+        for (name, namespace) in &self.namespaces {
+            let (before, place) = (old.namespaces.get(name).unwrap_or(&fresh), named(name));
+            let mut change = Changes { place: &place, remove: &mut steps, add: &mut allowances };
+            let alive = |link: &String| !gone_links.contains(&(&place, link.as_str()));
+            change.of(&namespace.any_source, &before.any_source, alive, Step::CheckSource, Step::AllowAnySource);
+        }
+        for (name, namespace) in &self.namespaces {
+            let before = old.namespaces.get(name).unwrap_or(&fresh);
+            let changes = filter_changes(namespace.filter.as_ref(), before.filter.as_ref());
+            if !changes.is_empty() {
+                steps.push(Step::Filter { place: named(name), changes });
+            }
+        }
+
+        let (mut additions, mut last) = (Vec::new(), Vec::new());
         let mut place = |place: Place, new: &Namespace, old: &Namespace| {
             let alive = |link: &str| !gone_links.contains(&(&place, link));
-            let mut change = Changes { place: &place, remove: &mut steps, add: &mut additions };
-            let alive_device = |link: &String| alive(link);
-            change.of(&new.any_source, &old.any_source, alive_device, Step::CheckSource, Step::AllowAnySource);
+            let mut change = Changes { place: &place, remove: &mut last, add: &mut additions };
             change.of(&new.rules, &old.rules, |_| true, Step::RemoveRule, Step::AddRule);
             // A route that only changes what it does is replaced where it stands, without a gap.
             let planned: BTreeMap<_, _> = new.routes.iter().map(|r| ((r.table, r.destination), &r.action)).collect();
@@ -137,6 +144,7 @@ impl FabricPlan {
                 }
             };
             change.of(&new.routes, &old.routes, alive_route, Step::RemoveRoute, Step::AddRoute);
+            let mut change = Changes { place: &place, remove: &mut steps, add: &mut additions };
             let alive_neighbour = |neighbour: &Neighbour| alive(&neighbour.link);
             change.of(&new.neighbours, &old.neighbours, alive_neighbour, Step::RemoveNeighbour, Step::AddNeighbour);
             let alive_address = |address: &Address| alive(&address.link);
@@ -146,7 +154,6 @@ impl FabricPlan {
         for (name, namespace) in &self.namespaces {
             place(named(name), namespace, old.namespaces.get(name).unwrap_or(&fresh));
         }
-        steps.extend(gone.into_iter().cloned().map(Step::RemoveCable));
         for name in old.namespaces.keys().filter(|name| !self.namespaces.contains_key(*name)) {
             steps.push(Step::RemoveNamespace(name.clone()));
         }
@@ -159,6 +166,8 @@ impl FabricPlan {
         // source once what it leads to is there.
         additions.reverse();
         steps.extend(additions);
+        steps.extend(allowances);
+        steps.extend(last);
         steps
     }
 }

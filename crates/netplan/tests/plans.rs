@@ -359,6 +359,18 @@ fn carry_out(plan: &mut FabricPlan, steps: Vec<Step>) {
     }
 }
 
+/// Whether what goes is closed before the filter forgets it, and what leads elsewhere leads somewhere all the time.
+fn nothing_is_open_between(steps: &[Step]) -> bool {
+    let before = |first: fn(&Step) -> bool, second: fn(&Step) -> bool| {
+        let (last, next) = (steps.iter().rposition(first), steps.iter().position(second));
+        last.zip(next).is_none_or(|(last, next)| last < next)
+    };
+    let closes = |step: &Step| matches!(step, Step::RemoveCable(_) | Step::CheckSource(..));
+    before(closes, |step| matches!(step, Step::Filter { .. }))
+        && before(|step| matches!(step, Step::Filter { .. }), |step| matches!(step, Step::AllowAnySource(..)))
+        && before(|step| matches!(step, Step::AddRule(..)), |step| matches!(step, Step::RemoveRule(..)))
+}
+
 fn meets(a: &Range, b: &Range) -> bool {
     match (a, b) {
         (Range::Link(a), Range::Link(b)) => a == b,
@@ -441,7 +453,9 @@ proptest! {
             prop_assert_eq!(plan.whole(), compile(state), "what was planned before makes no difference");
             prop_assert_eq!(plan.steps_from(&plan), Vec::new());
             prop_assert_eq!(planner.plan(state).steps_from(&plan), Vec::new());
-            carry_out(&mut reached, plan.steps_from(&last));
+            let steps = plan.steps_from(&last);
+            prop_assert!(nothing_is_open_between(&steps), "{:?}", steps);
+            carry_out(&mut reached, steps);
             reached.omitted = plan.omitted();
             prop_assert_eq!(without_settings(reached.clone()), without_settings(plan.whole()));
             let from_scratch = PlanParts::from(&reached);

@@ -91,9 +91,7 @@ fn devices(plug: &Plug, netns: &str, part: &mut FabricPlan) {
     }
     if plug.sends_for_others() {
         router.any_source.insert(link.clone());
-        if let Some(table) = home.table {
-            router.rules.extend(routes::rules_by_device(table, home.ipv6.is_some(), link));
-        }
+        router.rules.extend(routes::rules_of_sender_for_others(home.table, home.ipv6.is_some(), link));
     }
     let namespace = attachment_namespace(part, netns);
     if plug.forwards {

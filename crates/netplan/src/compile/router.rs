@@ -54,6 +54,13 @@ pub(super) fn lay(index: &Index<'_>, vpc: &Vpc, tables: &routes::Tables<'_>) -> 
     forwarding(&mut router, ipv6);
     // A new device takes only what comes from where the way back leads by it, until it is said that it takes more.
     set(&mut router, "ipv4/conf/default/rp_filter", "1");
+    // The host's own settings are taken over: the way back is to be looked up without the mark, the router's own addresses are
+    // nobody's source, and what is dropped is not for the host's log.
+    for which in ["all", "default"] {
+        for setting in ["src_valid_mark", "accept_local", "log_martians"] {
+            set(&mut router, &format!("ipv4/conf/{which}/{setting}"), "0");
+        }
+    }
     // A connection whose packets take unusual ways is still that connection.
     set(&mut router, "netfilter/nf_conntrack_tcp_be_liberal", "1");
 
@@ -248,10 +255,10 @@ fn frame(ipv6: bool, marking: Vec<Rule>) -> Ruleset {
         ChainHook::Input,
         false,
         [
+            refuse(vec![beyond(From)]),
             accept(vec![Match::Established]),
             accept(vec![Match::From("lo".to_owned())]),
             refuse(vec![Match::From(igw())]),
-            refuse(vec![beyond(From)]),
         ]
         .into_iter()
         .chain(if_ipv6(&[refuse(vec![Match::From(egress_only())])]))

@@ -2,7 +2,7 @@
 //! an interface that sends for others.
 //!
 //! The order of [`route`](crate::rules::route) is one of routing rules here. Within each the kernel takes the longest
-//! prefix. What comes from a gateway reaches nothing but the VPC's own addresses.
+//! prefix. What comes from a gateway, and what begins in the router, reaches nothing but the VPC's own addresses.
 //!
 //! The kernel holds an IPv4 packet's source against the way that an answer to it would take. By the device of an interface
 //! that sends for itself alone, no way leads but that to its own addresses.
@@ -18,12 +18,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use types::id::RouteTableId;
 
 const SPECIFIC_BY_DEVICE: u32 = 90;
+const WITHIN_BY_DEVICE: u32 = 95;
 const SPECIFIC: u32 = 100;
 const WITHIN: u32 = 200;
 const NO_FURTHER: u32 = 250;
 const TABLE_BY_DEVICE: u32 = 290;
+const NO_FURTHER_BY_DEVICE: u32 = 291;
 const TABLE: u32 = 300;
 const NOWHERE: u32 = 400;
+
+/// The device that stands in a rule for what begins in the router.
+const BEGINS_HERE: &str = "lo";
 
 /// A route table's numbers in the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,16 +63,26 @@ pub(super) fn tables<'i>(index: &'i Index<'_>, vpc: &Vpc) -> Tables<'i> {
     tables
 }
 
-/// The rules for what comes by the device of an interface that sends for others.
-pub(super) fn rules_by_device(numbers: Numbers, ipv6: bool, link: &str) -> impl Iterator<Item = RoutingRule> {
-    let rule = move |family, priority, table| RoutingRule {
-        from: Some(link.to_owned()),
-        ..RoutingRule::all(family, priority, Some(table))
-    };
-    let ipv4 = rule(Family::Ipv4, TABLE_BY_DEVICE, numbers.table);
-    let specific = numbers.specific.map(|table| rule(Family::Ipv6, SPECIFIC_BY_DEVICE, table));
-    let ipv6 = specific.into_iter().chain([rule(Family::Ipv6, TABLE_BY_DEVICE, numbers.table)]).filter(move |_| ipv6);
-    ipv6.chain([ipv4])
+/// A rule for what comes by a device.
+fn by_device(link: &str, family: Family, priority: u32, table: Option<u32>) -> RoutingRule {
+    RoutingRule { from: Some(link.to_owned()), ..RoutingRule::all(family, priority, table) }
+}
+
+/// The rules for what comes by the device of an interface that sends for others: the table of its subnet and no other,
+/// whatever the source. None is a table that is not there.
+pub(super) fn rules_of_sender_for_others(numbers: Option<Numbers>, ipv6: bool, link: &str) -> Vec<RoutingRule> {
+    let mut rules = Vec::new();
+    for family in [Some(Family::Ipv4), ipv6.then_some(Family::Ipv6)].into_iter().flatten() {
+        if family == Family::Ipv6 {
+            // The tables of other subnets come before the VPC's own addresses by their source; IPv4's by a mark that this has not.
+            let specific = numbers.and_then(|numbers| numbers.specific);
+            rules.extend(specific.map(|table| by_device(link, family, SPECIFIC_BY_DEVICE, Some(table))));
+            rules.push(by_device(link, family, WITHIN_BY_DEVICE, Some(Route::MAIN)));
+        }
+        rules.extend(numbers.map(|numbers| by_device(link, family, TABLE_BY_DEVICE, Some(numbers.table))));
+        rules.push(by_device(link, family, NO_FURTHER_BY_DEVICE, None));
+    }
+    rules
 }
 
 /// The rules for what a subnet's interfaces send.
@@ -119,12 +134,13 @@ pub(super) fn lay(index: &Index<'_>, vpc: &Vpc, tables: &Tables<'_>, router: &mu
     for family in vpc.families() {
         router.rules.insert(RoutingRule::all(family, WITHIN, Some(Route::MAIN)));
         router.rules.insert(RoutingRule::all(family, NOWHERE, None));
-        router.rules.extend(
-            gateway
-                .into_iter()
-                .chain(egress_only)
-                .map(|link| RoutingRule { from: Some(link.to_owned()), ..RoutingRule::all(family, NO_FURTHER, None) }),
-        );
+        for link in gateway.into_iter().chain(egress_only) {
+            if family == Family::Ipv6 {
+                router.rules.insert(by_device(link, family, WITHIN_BY_DEVICE, Some(Route::MAIN)));
+            }
+            router.rules.insert(by_device(link, family, NO_FURTHER, None));
+        }
+        router.rules.insert(by_device(BEGINS_HERE, family, NO_FURTHER, None));
     }
     for subnet in index.subnets_of(&vpc.id) {
         match tables.get(&subnet.route_table) {
