@@ -54,6 +54,18 @@ fn at(lab: &Lab, n: u64, address: &str, port: u16) -> UdpSocket {
     .unwrap()
 }
 
+/// An address outside of the VPC, which routes lead to.
+const OUTSIDE: &str = "192.0.2.7";
+
+/// Has the namespace of the interface `n` take [`OUTSIDE`] as its own, and listen there.
+fn outside_at(lab: &Lab, n: u64) -> UdpSocket {
+    let added = fabric::netns::within(&lab.fabric().netns_path(&format!("n{n}")), || {
+        std::process::Command::new("ip").args(["address", "add", OUTSIDE, "dev", "lo"]).status()
+    });
+    assert!(added.unwrap().success());
+    at(lab, n, OUTSIDE, PORT)
+}
+
 /// Whether what the interface `n` sends from `source` comes to `receiver`, who is at `to`.
 fn comes(lab: &Lab, n: u64, source: &str, to: &str, receiver: &UdpSocket) -> bool {
     let sent = at(lab, n, source, 0).send_to(b"x", SocketAddr::from((ip(to), PORT)));
@@ -153,16 +165,11 @@ fn what_is_sent_for_others_takes_the_senders_own_route_table() {
         lab.routes_mut(&public).insert(0, leads("192.0.2.0/24", 2));
         lab.routes_mut(&private).push(leads("192.0.2.0/24", 4));
         lab.apply();
-        let by_two = fabric::netns::within(&lab.fabric().netns_path("n2"), || {
-            std::fs::write("/proc/sys/net/ipv4/conf/eth0/accept_local", "1")?;
-            std::process::Command::new("ip").args(["address", "add", "192.0.2.7/32", "dev", "lo"]).status()
-        });
-        assert!(by_two.unwrap().success());
-        let receiver = at(&lab, 2, "192.0.2.7", PORT);
-        assert!(comes(&lab, 3, "10.0.0.10", "192.0.2.7", &receiver), "its own address");
-        assert!(comes(&lab, 3, "10.0.1.10", "192.0.2.7", &receiver), "an address of the private subnet");
-        assert!(comes(&lab, 3, "203.0.113.9", "192.0.2.7", &receiver), "an address of nowhere");
-        assert_eq!(lab.probe(1, ip("192.0.2.7"), PORT), Outcome::Silent, "the private subnet's own go elsewhere");
+        let receiver = outside_at(&lab, 2);
+        assert!(comes(&lab, 3, "10.0.0.10", OUTSIDE, &receiver), "its own address");
+        assert!(comes(&lab, 3, "10.0.1.10", OUTSIDE, &receiver), "an address of the private subnet");
+        assert!(comes(&lab, 3, "203.0.113.9", OUTSIDE, &receiver), "an address of nowhere");
+        assert_eq!(lab.probe(1, ip(OUTSIDE), PORT), Outcome::Silent, "the private subnet's own go elsewhere");
         lab.destroy();
     });
 }
@@ -209,16 +216,9 @@ fn what_is_sent_for_others_takes_no_other_subnets_way() {
         let public = lab.public_table.clone();
         lab.routes_mut(&public).insert(0, leads("192.0.2.0/24", 4));
         lab.apply();
-        let by_four = fabric::netns::within(&lab.fabric().netns_path("n4"), || {
-            std::process::Command::new("ip").args(["address", "add", "192.0.2.7/32", "dev", "lo"]).status()
-        });
-        assert!(by_four.unwrap().success());
-        let receiver = at(&lab, 4, "192.0.2.7", PORT);
-        assert!(comes(&lab, 3, "10.0.0.10", "192.0.2.7", &receiver), "the public subnet has the way");
-        assert!(
-            !comes(&lab, 1, "10.0.0.10", "192.0.2.7", &receiver),
-            "the private one has none, whatever it says it is"
-        );
+        let receiver = outside_at(&lab, 4);
+        assert!(comes(&lab, 3, "10.0.0.10", OUTSIDE, &receiver), "the public subnet has the way");
+        assert!(!comes(&lab, 1, "10.0.0.10", OUTSIDE, &receiver), "the private one has none, whatever it says it is");
         lab.destroy();
     });
 }
